@@ -1,0 +1,16 @@
+//! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
+//! `src/manymill/_core.pyi` is the contract of everything here.
+
+mod learn;
+mod read;
+mod text;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    text::register(module)?;
+    read::register(module)?;
+    learn::register(module)
+}

@@ -1,0 +1,1 @@
+//! Blocks of bytes to documents, labels and bad rows.

@@ -1,0 +1,265 @@
+"""The contract of the compiled core.
+
+Every function here releases the GIL while it works and may be called from any number of threads at once,
+on different objects; no object changes after it was made, except :class:`Learner`. Documents in Arrow layout
+are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of shape
+``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+type _Documents = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+__version__: str
+
+# ---- text: documents → hashed batch -------------------------------------------------------------------------
+
+@final
+class Hasher:
+    """What an analyzer does, ready to be applied: scikit-learn's word analyzer with its default token pattern.
+
+    Parameters
+    ----------
+    ngram_range
+        Least and greatest number of words of an n-gram, both counted.
+    lowercase
+        Whether to lower-case first, as ``str.lower`` of the running Python does.
+
+    Raises
+    ------
+    ValueError
+        If ``ngram_range`` is not ``1 <= least <= greatest``.
+    """
+
+    def __new__(cls, *, ngram_range: tuple[int, int] = (1, 1), lowercase: bool = True) -> Hasher: ...
+    def hash_strings(self, documents: list[str]) -> HashedBatch:
+        """The hashed batch of Python strings, read in place.
+
+        Lone surrogates separate words, as they do in Python's ``re``.
+
+        Raises
+        ------
+        TypeError
+            If an item is no ``str``; the message names its position.
+        """
+
+    def hash_utf8(
+        self, chunks: Sequence[_Documents], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
+    ) -> HashedBatch:
+        """The hashed batch of documents picked from several chunks in Arrow layout.
+
+        Document ``i`` of the batch is row ``row_of[i]`` of ``chunks[chunk_of[i]]``: reading the documents in a
+        shuffled order copies no text.
+
+        Raises
+        ------
+        ValueError
+            If an offset or a picked row lies outside, or a document is not UTF-8.
+        """
+
+@final
+class HashedBatch:
+    """Documents as the raw 32-bit murmur3 hashes (seed 0) of their tokens, in order of appearance.
+
+    Independent of ``n_features``, sign and norm.
+    """
+
+    @staticmethod
+    def from_arrays(hashes: NDArray[np.uint32], indptr: NDArray[np.int64]) -> HashedBatch:
+        """A hashed batch from its arrays (copied); ``ValueError`` if ``indptr`` does not ascend from 0 to the end."""
+
+    def hashes(self) -> NDArray[np.uint32]:
+        """All hashes, document after document, shape ``(n_hashes,)`` (a copy)."""
+
+    def indptr(self) -> NDArray[np.int64]:
+        """Where each document starts and ends, shape ``(n_documents + 1,)`` (a copy)."""
+
+    def __len__(self) -> int:
+        """The number of documents."""
+
+    def to_csr(
+        self,
+        n_features: int,
+        *,
+        alternate_sign: bool,
+        binary: bool,
+        norm: Literal["l1", "l2"] | None,
+        dtype: Literal["float64", "float32"],
+    ) -> tuple[NDArray[np.float64] | NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+        """Data, indices and indptr of the CSR matrix that scikit-learn's HashingVectorizer gives, bit for bit.
+
+        The last two are int64 where there are more than 2^31 - 1 hashes.
+        """
+
+    def to_rows(
+        self, n_features: int, *, value: Literal["count", "log", "binary"], norm: Literal["l1", "l2"] | None
+    ) -> Rows:
+        """Rows for the learner.
+
+        Feature ``abs(hash) % n_features`` (signed 32-bit hash, no alternating sign) has the value *count*,
+        *log* ``1 + ln(count)``, or *binary* 1; each row is then divided by its norm. ``n_features`` is 1 to 2^31.
+        """
+
+@final
+class Rows:
+    """Rows of features for the learner: sorted uint32 indices and float32 values."""
+
+    @staticmethod
+    def from_arrays(
+        indptr: NDArray[np.int64], indices: NDArray[np.uint32], values: NDArray[np.float32]
+    ) -> Rows:
+        """Rows from CSR arrays (copied); ``ValueError`` if they do not fit together."""
+
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
+        """Copies of indptr, indices and values."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held."""
+
+# ---- learn: rows → state ------------------------------------------------------------------------------------
+
+@final
+class LearnStats:
+    """What one call of :meth:`Learner.learn` saw *before* learning from each row: progressive validation."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows learnt from."""
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the rows' weights."""
+
+    @property
+    def loss_sum(self) -> float:
+        """Sum of weight times loss, each row predicted before it was learnt."""
+
+    @property
+    def n_correct(self) -> int:
+        """Rows whose class was predicted before it was learnt."""
+
+@final
+class Learner:
+    """A linear model that learns rows one after the other: AdaGrad with implicit L2 and L1.
+
+    The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
+    else does.
+
+    Parameters
+    ----------
+    n_features
+        1 to 2^30.
+    n_classes
+        2 or more. Two classes share one output; more have one output each.
+    loss
+        ``"log"`` is logistic for two classes and softmax for more; the others are one against the rest.
+    l1, l2
+        Strength per row, 0 or more.
+    learning_rate
+        AdaGrad's eta, above 0.
+    fit_intercept
+        Whether outputs have an intercept (never regularised).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    MemoryError
+        If the state does not fit; the message gives its bytes.
+    """
+
+    def __new__(
+        cls,
+        n_features: int,
+        n_classes: int,
+        *,
+        loss: Literal["log", "hinge", "squared_hinge", "modified_huber", "squared_error"] = "log",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        learning_rate: float = 0.5,
+        fit_intercept: bool = True,
+    ) -> Learner: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_classes(self) -> int: ...
+    @property
+    def n_outputs(self) -> int:
+        """1 for two classes, else ``n_classes``."""
+
+    @property
+    def n_rows_seen(self) -> int:
+        """Rows learnt from since the beginning, over all passes."""
+
+    def learn(
+        self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None
+    ) -> LearnStats:
+        """Learn the rows in order.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, a class is not in ``0 .. n_classes - 1``, a feature is not below ``n_features``, or a
+            weight is negative or not finite; nothing is learnt then.
+        FloatingPointError
+            If a weight of the model became NaN or infinite; the state is then of no use.
+        """
+
+    def scores(self, rows: Rows) -> NDArray[np.float32]:
+        """Decision values, shape ``(n_rows, n_outputs)``."""
+
+    def grow(self, n_classes: int) -> None:
+        """Make room for further classes, which start unlearnt; what was learnt stays as it was.
+
+        A model of two classes keeps its decisions: its one output ``w`` becomes the outputs ``-w/2`` and ``w/2`` under
+        the logistic loss, ``-w`` and ``w`` else. ``ValueError`` if there are more classes already.
+        """
+
+    def weights(self, start: int, stop: int) -> NDArray[np.float32]:
+        """A copy of the weights of features ``start`` to ``stop``, shape ``(stop - start, n_outputs)``."""
+
+    def accumulators(self, start: int, stop: int) -> NDArray[np.float32]:
+        """A copy of the squared-gradient sums, laid out as the weights."""
+
+    def intercept(self) -> NDArray[np.float32]:
+        """A copy of the intercepts, shape ``(n_outputs,)``."""
+
+    def set_state(
+        self,
+        start: int,
+        weights: NDArray[np.float32],
+        accumulators: NDArray[np.float32],
+    ) -> None:
+        """Overwrite the state of the features from ``start`` on; both of shape ``(n, n_outputs)``."""
+
+    def intercept_state(self) -> NDArray[np.float32]:
+        """Intercepts and their squared-gradient sums, shape ``(2, n_outputs)``."""
+
+    def set_intercept_state(self, state: NDArray[np.float32], n_rows_seen: int) -> None:
+        """Overwrite what :meth:`intercept_state` gives, and the count of rows."""
+
+def score_rows(
+    rows: Rows, weights: NDArray[np.float32], intercept: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Decision values under given weights, without a learner: the same bytes as :meth:`Learner.scores`.
+
+    Parameters
+    ----------
+    weights
+        Shape ``(n_features, n_outputs)``, C-contiguous; may be a read-only memory map.
+    intercept
+        Shape ``(n_outputs,)``.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(n_rows, n_outputs)``.
+    """

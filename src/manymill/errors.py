@@ -1,0 +1,57 @@
+"""The errors of manymill: each is also a builtin, so that existing ``except`` clauses work.
+
+::
+
+    ManymillError
+    ├── SourceError(OSError)        a file is missing, empty, unreadable, cut off, or changed while being read
+    ├── RowError(ValueError)        a row is bad and the run is strict
+    ├── SchemaError(ValueError)     no such column, or a column of the wrong type
+    ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
+    ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
+    └── RunFolderError(OSError)     a run folder is in use, or cannot be written
+
+A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do.
+"""
+
+from __future__ import annotations
+
+
+class ManymillError(Exception):
+    """Any error that manymill raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What happened and where, without a final full stop.
+    hint : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(f"{what}. Hint: {hint}" if hint else what)
+        self.what = what
+        self.hint = hint
+
+
+class SourceError(ManymillError, OSError):
+    """A file is missing, empty, unreadable, cut off, or changed while being read."""
+
+
+class RowError(ManymillError, ValueError):
+    """A row is bad and the run is strict."""
+
+
+class SchemaError(ManymillError, ValueError):
+    """No such column, or a column of the wrong type."""
+
+
+class PlanError(ManymillError, ValueError):
+    """The plan cannot work: no rows, one class, too little memory."""
+
+
+class ModelError(ManymillError, ValueError):
+    """A model folder is corrupt, hostile, or of another version."""
+
+
+class RunFolderError(ManymillError, OSError):
+    """A run folder is in use, or cannot be written."""
