@@ -7,12 +7,12 @@ are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-type _Documents = tuple[NDArray[np.uint8], NDArray[np.int64]]
+_Documents: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 __version__: str
 
