@@ -36,12 +36,20 @@ class ClassIndex:
             self._numbers[name] = len(self._numbers)
         return new
 
+    @classmethod
+    def in_order(cls, names: Iterable[str]) -> ClassIndex:
+        """An index that numbers the names in the order given."""
+        index = cls()
+        index._numbers = {name: number for number, name in enumerate(names)}
+        return index
+
+    def numbers(self, names: Iterable[str]) -> NDArray[np.int32]:
+        """The numbers of names, int32; -1 for a name without a number."""
+        return np.array([self._numbers.get(name, -1) for name in names], np.int32)
+
     def encode(self, labels: pa.DictionaryArray) -> NDArray[np.int32]:
         """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
-        names = labels.dictionary.to_pylist()
-        table = np.array([self._numbers.get(name, -1) for name in names], np.int32)
-        codes = labels.indices.to_numpy(zero_copy_only=False)
-        return table[codes] if len(names) else np.zeros(0, np.int32)
+        return self.numbers(labels.dictionary.to_pylist())[labels.indices.to_numpy(zero_copy_only=False)]
 
     def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
         """The numbers of the classes in the order of their names, ``(n_classes,)``."""

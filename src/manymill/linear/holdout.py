@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.linear.losses import decide, mean_loss
+from manymill.linear.losses import mean_loss
+from manymill.model import choose_classes
 
 HashedRows = tuple[_core.Rows, NDArray[np.int32]]
 
@@ -51,6 +52,6 @@ def measure(parts: Iterable[HashedRows], learner: _core.Learner, loss: str) -> M
     for rows, classes in parts:
         scores = learner.scores(rows)
         n_rows += len(classes)
-        n_right += int((decide(scores) == classes).sum())
+        n_right += int((choose_classes(scores) == classes).sum())
         total += len(classes) * mean_loss(scores, classes, loss)
     return Measured(n_rows, total / n_rows, n_right / n_rows) if n_rows else Measured(0, None, None)

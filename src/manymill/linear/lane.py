@@ -13,7 +13,7 @@ the model never depends on the number of threads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
@@ -60,6 +60,8 @@ class Lane:
         Threads that parse and hash.
     threads : int
         How many of them: decides how far ahead they work, never what comes out.
+    classes : sequence of str
+        Classes known to exist, besides those of the plan's sample.
     ledger : Ledger
         Told of every batch of the first pass, with its bad rows.
     on_new_classes : callable
@@ -73,10 +75,11 @@ class Lane:
         *,
         executor: Executor,
         threads: int,
+        classes: Sequence[str],
         ledger: Ledger,
         on_new_classes: Callable[[tuple[str, ...]], None],
     ) -> None:
-        self.index = ClassIndex(plan.class_counts)
+        self.index = ClassIndex([*classes, *plan.class_counts])
         self.holdout = Holdout()
         self._plan, self._settings, self._executor = plan, settings, executor
         self._look_ahead = 2 * threads

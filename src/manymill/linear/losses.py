@@ -41,9 +41,3 @@ def _of_margin(m: NDArray[np.float64], loss: str) -> NDArray[np.float64]:
         return np.where(m >= -1.0, np.maximum(0.0, 1.0 - m) ** 2, -4.0 * m)
     return 0.5 * (1.0 - m) ** 2
 
-
-def decide(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The class of each row, int32 ``(n_rows,)``: the greatest output, the first of equals; above 0 for one output."""
-    if scores.shape[1] == 1:
-        return (scores[:, 0] > 0).astype(np.int32)
-    return scores.argmax(axis=1).astype(np.int32)

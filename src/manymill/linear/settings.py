@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from manymill.errors import PlanError
-
-LOSSES = ("log", "hinge", "squared_hinge", "modified_huber", "squared_error")
-VALUES = ("log", "count", "binary")
-NORMS = ("l2", "l1", None)
+from manymill.model import Analyzer
+from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +53,9 @@ class Settings:
     ngram_range: tuple[int, int] = (1, 1)
     lowercase: bool = True
     n_features: int = 2**20
-    value: str = "log"
-    norm: str | None = "l2"
-    loss: str = "log"
+    value: Value = "log"
+    norm: Norm | None = "l2"
+    loss: Loss = "log"
     l1: float = 0.0
     l2: float = 1e-6
     learning_rate: float = 0.5
@@ -74,7 +72,7 @@ class Settings:
         _check(1 <= least <= greatest, "ngram_range", self.ngram_range, "1 <= least <= greatest")
         _check(1 <= self.n_features <= 2**30, "n_features", self.n_features, "1 to 2^30")
         _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
-        _check(self.norm in NORMS, "norm", self.norm, f"one of {NORMS}")
+        _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
         _check(0 <= self.l1 < float("inf"), "l1", self.l1, "0 or more")
         _check(0 <= self.l2 < float("inf"), "l2", self.l2, "0 or more")
@@ -92,6 +90,17 @@ class Settings:
             good = all(0 <= w < float("inf") for w in self.class_weight.values())
             _check(good, "class_weight", dict(self.class_weight), "weights of 0 or more")
 
+    @property
+    def analyzer(self) -> Analyzer:
+        """How a document becomes a row."""
+        return Analyzer(
+            ngram_range=self.ngram_range,
+            lowercase=self.lowercase,
+            value=self.value,
+            norm=self.norm,
+            n_features=self.n_features,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""
         return asdict(self)
@@ -101,9 +110,6 @@ class Settings:
         if self.holdout is not None:
             return self.holdout
         return 0.0 if n_rows < 5_000 else min(0.02, 20_000 / n_rows)
-
-
-FIELDS = tuple(f.name for f in fields(Settings))
 
 
 def _check(good: bool, name: str, value: object, allowed: str) -> None:

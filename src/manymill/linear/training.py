@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,8 +35,7 @@ class Trained:
     n_rows: int  # learnt from in one pass
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
-    learner: _core.Learner  # as the last pass left it
-    classes_as_met: tuple[str, ...]  # the order of the learner's outputs
+    state: LinearState  # as the last pass left it
 
 
 def available_threads() -> int:
@@ -53,6 +52,7 @@ def train(
     threads: int | None = None,
     ledger: Ledger | None = None,
     holdout: Plan | None = None,
+    classes: Sequence[str] = (),
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
@@ -75,6 +75,8 @@ def train(
         Told of every batch and its bad rows.
     holdout : Plan, optional
         Rows to hold out; a share of the plan's own if not given.
+    classes : sequence of str, optional
+        Classes known to exist, besides those of the plan's sample.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def train(
             settings,
             executor=executor,
             threads=threads,
+            classes=classes,
             ledger=ledger or Ledger(strict=plan.dataset.strict),
             on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
         )
@@ -116,7 +119,7 @@ class _Training:
     ) -> None:
         self._plan, self._settings, self._lane = plan, settings, lane
         self._keep, self._observe, self._holdout = keep, observe, holdout
-        self._learner: _core.Learner | None = None
+        self._state: LinearState | None = None
         self._best: Measured | None = None
         self._best_pass = 0
         self._start = time.monotonic()
@@ -133,11 +136,10 @@ class _Training:
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
-        assert self._learner is not None
+        assert self._state is not None
         assert self._best is not None
         self._observe(self._ended(number, n_rows))
-        names = self._lane.index.names
-        return Trained(number, self._best_pass, n_rows, self._best, interrupted, self._learner, names)
+        return Trained(number, self._best_pass, n_rows, self._best, interrupted, self._state)
 
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""
@@ -155,17 +157,18 @@ class _Training:
                 f"all rows have the same label, {self._lane.index.names[0]!r}",
                 "give data of two classes or more",
             )
-        measured = measure(self._held_out(), self._learner_or_fail(), self._settings.loss)
-        kept = self._keep_if_best(tally.number, measured)
+        assert self._state is not None, "a row was learnt"
+        measured = measure(self._held_out(), self._state.learner, self._settings.loss)
+        kept = self._keep_if_best(self._state, tally.number, measured)
         self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
 
     def _learn(self, lesson: Lesson, number: int) -> _core.LearnStats:
-        if self._learner is None:
-            self._learner = self._new_learner(max(2, lesson.n_classes))
-        if lesson.n_classes > self._learner.n_classes:
-            self._learner.grow(lesson.n_classes)
+        if self._state is None:
+            integers = self._plan.labels_are_integers
+            self._state = LinearState(self._settings, self._lane.index, as_integers=integers)
+        self._state.make_room(lesson.n_classes)
         try:
-            return self._learner.learn(lesson.rows, lesson.classes, lesson.weights)
+            return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
         except FloatingPointError as error:
             rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
             raise PlanError(
@@ -173,31 +176,14 @@ class _Training:
                 f"use a learning rate below {self._settings.learning_rate}, or look at the weights of the rows",
             ) from error
 
-    def _new_learner(self, n_classes: int) -> _core.Learner:
-        s = self._settings
-        return _core.Learner(
-            s.n_features,
-            n_classes,
-            loss=s.loss,
-            l1=s.l1,
-            l2=s.l2,
-            learning_rate=s.learning_rate,
-            fit_intercept=s.fit_intercept,
-        )
-
-    def _learner_or_fail(self) -> _core.Learner:
-        assert self._learner is not None, "a row was learnt"
-        return self._learner
-
     def _held_out(self) -> Iterable[HashedRows]:
         return self._lane.holdout if self._holdout is None else self._lane.other_rows(self._holdout)
 
-    def _keep_if_best(self, number: int, measured: Measured) -> bool:
+    def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
         if not measured.better_than(self._best):
             return False
         self._best, self._best_pass = measured, number
-        integers = self._plan.labels_are_integers
-        self._keep(LinearState(self._learner_or_fail(), self._lane.index, as_integers=integers), number, measured)
+        self._keep(state, number, measured)
         return True
 
     def _rescue(self, number: int) -> None:
@@ -206,9 +192,9 @@ class _Training:
         Measured on the held-out rows in memory only, since the user waits.
         """
         kept = False
-        if self._learner is not None and len(self._lane.index) > 1:
-            measured = measure(self._lane.holdout, self._learner, self._settings.loss)
-            kept = self._keep_if_best(number, measured)
+        if self._state is not None and len(self._lane.index) > 1:
+            measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
+            kept = self._keep_if_best(self._state, number, measured)
         self._observe(Interrupted(number, kept))
         if self._best is None:
             raise KeyboardInterrupt
