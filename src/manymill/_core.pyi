@@ -114,6 +114,9 @@ class Rows:
     ) -> Rows:
         """Rows from CSR arrays (copied); ``ValueError`` if they do not fit together."""
 
+    def take(self, order: NDArray[np.uint32]) -> Rows:
+        """The rows picked by ``order``, in that order (copied); ``ValueError`` if there is no such row."""
+
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
         """Copies of indptr, indices and values."""
 

@@ -18,9 +18,9 @@ from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
 from manymill.errors import ModelError, PlanError, SchemaError
 from manymill.linear.classes import ClassIndex
+from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels, plain_classes
-from manymill.linear.rows import hashed_rows
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, available_threads, train
@@ -335,7 +335,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _rows(self, X: Any) -> Any:
         analyzer = self._settings(None).analyzer
-        return hashed_rows(X, analyzer, threads=self.threads or available_threads())
+        return rows_of(X, analyzer, threads=self.threads or available_threads())
 
     def _fitted_state(self) -> LinearState:
         check_is_fitted(self, "classes_")

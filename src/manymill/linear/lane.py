@@ -12,9 +12,8 @@ the model never depends on the number of threads.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,9 +26,10 @@ from manymill.data.plan import Plan
 from manymill.data.reading import read
 from manymill.data.shuffling import windows
 from manymill.linear.classes import ClassIndex, ClassWeights
+from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.settings import Settings
-from manymill.linear.slices import Rows, Slice, whole
+from manymill.linear.slices import Rows, whole
 
 # Rows kept from the first pass for the others if all of them fit: 80 MB of rows are about 30 MB of text in words and
 # pairs of words. A property of the plan, not of the machine: the order of later passes depends on it.
@@ -84,7 +84,7 @@ class Lane:
         self._plan, self._settings, self._executor = plan, settings, executor
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes = ledger, on_new_classes
-        self._hasher = _core.Hasher(ngram_range=settings.ngram_range, lowercase=settings.lowercase)
+        self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
         self._class_weights = ClassWeights(settings.class_weight)
         self._share_held_out = settings.holdout_share(plan.n_rows)
         self._kept: list[Lesson] | None = None
@@ -130,9 +130,9 @@ class Lane:
             rows.weigh(self._class_weights, self.index, ~held, count=first)
             if first:
                 for part in rows.slices(held):
-                    self.holdout.add(self._hash(part), part.classes)
+                    self.holdout.add(self._maker.rows(part), part.classes)
             slices = list(rows.slices(~held))
-            for i, (part, hashed) in enumerate(self._ahead(slices)):
+            for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
                 share = min(1.0, start + (stop - start) * (i + 1) / len(slices))
                 yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
 
@@ -141,28 +141,11 @@ class Lane:
             self._ledger.add(batch)
             yield batch
 
-    def _hash(self, part: Slice) -> _core.Rows:
-        hashed = self._hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)
-        settings = self._settings
-        return hashed.to_rows(settings.n_features, value=settings.value, norm=settings.norm)
-
     def other_rows(self, plan: Plan) -> Iterator[HashedRows]:
         """The rows of another plan in the order of its source, with their classes; -1 for a class that is not learnt."""
         batches = read(plan, executor=self._executor, look_ahead=self._look_ahead)
-        for part, hashed in self._ahead(whole(batch, self.index) for batch in batches if len(batch)):
+        for part, hashed in self._maker.ahead(whole(batch, self.index) for batch in batches if len(batch)):
             yield hashed, part.classes
-
-    def _ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
-        """Slices and their rows in order; a bounded number of them is hashed ahead."""
-        waiting: deque[tuple[Slice, Future[_core.Rows]]] = deque()
-        rest = iter(slices)
-        while True:
-            while len(waiting) < self._look_ahead and (part := next(rest, None)) is not None:
-                waiting.append((part, self._executor.submit(self._hash, part)))
-            if not waiting:
-                return
-            part, future = waiting.popleft()
-            yield part, future.result()
 
     def _keeping(self, lessons: Iterator[Lesson]) -> Iterator[Lesson]:
         """The same lessons, kept for the next passes if all of the pass is small enough.

@@ -73,12 +73,11 @@ class Rows:
             yield Slice(self._documents, self._chunk_of[part], self._row_of[part], self.classes[part], weights)
 
 
-def whole(batch: Batch, index: ClassIndex) -> Slice:
-    """All rows of a batch in their own order."""
+def whole(batch: Batch, index: ClassIndex | None) -> Slice:
+    """All rows of a batch in their own order; without an index their classes are not asked for, and are -1."""
     n = len(batch)
-    return Slice(
-        [(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), _codes(batch, index), None
-    )
+    codes = np.full(n, -1, np.int32) if index is None else _codes(batch, index)
+    return Slice([(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None)
 
 
 def _codes(batch: Batch, index: ClassIndex) -> NDArray[np.int32]:
