@@ -1,10 +1,10 @@
 """File on disk to saved model, against the peers: ``python benches/train.py --data FOLDER``.
 
 Every training is a process of its own; the arms take turns, so that a busy minute of the machine hits them
-all. manymill and scikit-learn read JSON lines. fastText and Vowpal Wabbit read files that were lower-cased and
-cut into tokens beforehand (their best case: Python needs longer for that than they for learning). Rows come
-shuffled to the peers, and to manymill as the source has them. Accuracy is that on the test rows, from the same
-models.
+all. manymill and scikit-learn read JSON lines. fastText and Vowpal Wabbit read files that were lower-cased
+and cut into tokens beforehand (their best case: Python needs longer for that than they for learning). Rows
+come shuffled to the peers, and to manymill as the source has them. Accuracy is that on the test rows, from
+the same models.
 
 ``--memory`` instead replicates two corpora to 30 MB, 300 MB and 3 GB of JSON lines and records what manymill
 needs for them.
@@ -34,8 +34,8 @@ CORPORA = ("imdb", "20news-bydate", "debian-sections", "reddit")
 
 # Bits of features. 512 outputs of 2^20 features would be gigabytes for everyone that keeps them apart.
 BITS = {"imdb": 20, "20news-bydate": 20, "debian-sections": 20, "reddit": 18}
-# Vowpal Wabbit hashes pairs of feature and class into one table: "vw" is its fast size, "vw-wide" its accurate
-# one.
+# Vowpal Wabbit hashes pairs of feature and class into one table: "vw" is its fast size, "vw-wide" is its
+# accurate one.
 VW_BITS = {"imdb": 20, "20news-bydate": 22, "debian-sections": 22, "reddit": 22}
 VW_WIDE_BITS = {"imdb": 22, "20news-bydate": 25, "debian-sections": 26, "reddit": 26}
 
