@@ -1,0 +1,71 @@
+//! Rows of features.
+
+use crate::rows::Rows;
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Rows of features for the learner: sorted uint32 indices and float32 values.
+#[pyclass(frozen, name = "Rows", module = "manymill._core")]
+pub(super) struct PyRows(pub(super) Rows);
+
+type Arrays<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<f32>>,
+);
+
+#[pymethods]
+impl PyRows {
+    #[staticmethod]
+    fn from_arrays(
+        py: Python<'_>,
+        indptr: PyReadonlyArray1<'_, i64>,
+        indices: PyReadonlyArray1<'_, u32>,
+        values: PyReadonlyArray1<'_, f32>,
+    ) -> PyResult<Self> {
+        // Copied first: another thread may write to the caller's arrays while they are checked.
+        let indptr: Vec<i64> = indptr.as_array().to_vec();
+        let (indices, values) = (indices.as_array().to_vec(), values.as_array().to_vec());
+        py.detach(|| {
+            let ends = indptr.into_iter().map(usize::try_from);
+            let ends = ends
+                .collect::<Result<_, _>>()
+                .map_err(|_| "indptr must not be negative".to_owned())?;
+            Rows::from_parts(ends, indices, values).map_err(Into::into)
+        })
+        .map(Self)
+        .map_err(PyValueError::new_err::<String>)
+    }
+
+    fn arrays<'py>(&self, py: Python<'py>) -> Arrays<'py> {
+        let indptr = self.0.indptr.iter().map(|&start| start as i64).collect();
+        (
+            PyArray1::from_vec(py, indptr),
+            PyArray1::from_slice(py, &self.0.indices),
+            PyArray1::from_slice(py, &self.0.values),
+        )
+    }
+
+    fn take(&self, py: Python<'_>, order: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
+        let order: Vec<u32> = order.as_array().to_vec();
+        py.detach(|| self.0.take(&order))
+            .map(Self)
+            .ok_or_else(|| PyValueError::new_err(format!("a row is not below {}", self.0.len())))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.0.indptr.capacity() * size_of::<usize>()
+            + self.0.indices.capacity() * size_of::<u32>()
+            + self.0.values.capacity() * size_of::<f32>()
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyRows>()
+}
