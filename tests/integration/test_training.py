@@ -53,7 +53,7 @@ def test_a_large_file_sorted_by_class_is_mixed_by_the_order_of_its_blocks(
 ):
     by_class = sorted(languages, key=lambda row: row["label"])
     narrow = Settings(**{**SETTINGS.to_json(), "window_bytes": 500_000})
-    run = train_run(scan(write("sorted.jsonl", by_class), block_bytes=20_000), tmp_path / "run", narrow)
+    run = train_run(scan(write("sorted.jsonl", by_class)).plan(block_bytes=20_000), tmp_path / "run", narrow)
     assert accuracy(run.folder / "model", languages_test) > 0.88
 
 
@@ -88,8 +88,8 @@ def test_a_class_first_met_late_is_learnt_like_the_others(tmp_path, write, langu
     rows = sorted(languages, key=lambda row: row["label"] == late)
     events = []
     narrow = Settings(**{**SETTINGS.to_json(), "window_bytes": 400_000})
-    dataset = scan(write("late.jsonl.gz", rows), sample_bytes=100_000)
-    run = train_run(dataset, tmp_path / "run", narrow, observe=events.append)
+    plan = scan(write("late.jsonl.gz", rows)).plan(sample_bytes=100_000)
+    run = train_run(plan, tmp_path / "run", narrow, observe=events.append)
     assert late in [name for event in events if isinstance(event, ClassesFound) for name in event.names]
     own = [row for row in languages_test if row["label"] == late]
     assert accuracy(run.folder / "model", own) > 0.8
@@ -98,8 +98,8 @@ def test_a_class_first_met_late_is_learnt_like_the_others(tmp_path, write, langu
 def test_the_second_of_two_classes_may_come_late(tmp_path, write, languages):
     two = sorted({row["label"] for row in languages})[:2]
     rows = sorted((row for row in languages if row["label"] in two), key=lambda row: row["label"])
-    dataset = scan(write("two.jsonl.gz", rows), sample_bytes=10_000)
-    run = train_run(dataset, tmp_path / "run", Settings(n_features=2**14))
+    plan = scan(write("two.jsonl.gz", rows)).plan(sample_bytes=10_000)
+    run = train_run(plan, tmp_path / "run", Settings(n_features=2**14))
     assert accuracy(run.folder / "model", rows) > 0.95
 
 
