@@ -61,7 +61,7 @@ def test_rows_learnt_held_out_and_bad_add_up_to_the_rows_read(tmp_path, write, l
     rows = [*languages[:2000], {"text": "no label"}, {"label": "no text"}]
     run = train_run(scan(write("some.jsonl", rows)), tmp_path / "run", SETTINGS)
     assert run.ledger.n_read == 2002
-    assert run.ledger.n_bad == 2
+    assert run.ledger.n_rejected == 2
     assert run.trained.n_rows + run.trained.measured.n_rows == 2000
 
 

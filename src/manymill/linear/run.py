@@ -99,8 +99,8 @@ def _planned(plan: Plan) -> Planned:
         source_bytes=plan.source_bytes,
         n_rows=plan.n_rows,
         exact=plan.exact,
-        text=plan.text,
-        label=plan.label or "",
+        text=plan.columns.text or "",
+        label=plan.columns.label or "",
         classes=len(plan.class_counts),
         notes=plan.notes,
     )
@@ -110,8 +110,8 @@ def _description(
     state: LinearState, settings: Settings, plan: Plan, number: int, measured: Measured
 ) -> ModelDescription:
     facts: dict[str, Any] = {
-        "text_column": plan.text,
-        "label_column": plan.label,
+        "text_column": plan.columns.text,
+        "label_column": plan.columns.label,
         "format": plan.files[0].format,
         "passes": number,
         "rows_learnt": state.learner.n_rows_seen,
