@@ -1,6 +1,7 @@
 //! The learner itself: state, calls, checks.
 
-use super::margins::{check_rows, margins, score_table};
+use super::fetched::Fetched;
+use super::margins::{check_rows, margins, product, score_table};
 use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
 use super::step::{Step, settle, update};
@@ -109,7 +110,7 @@ impl Learner {
             if weight == 0.0 {
                 continue;
             }
-            self.margins_of(rows.row(i), &mut room.margins);
+            self.look(rows.row(i), &mut room);
             let correct = prediction(&room.margins) == class as usize;
             let loss =
                 self.settings
@@ -132,14 +133,26 @@ impl Learner {
         Ok(stats)
     }
 
-    fn margins_of(&self, row: (&[u32], &[f32]), z: &mut [f32]) {
-        margins(
-            row,
-            &self.table.cells,
-            self.table.width(),
-            &self.intercept[..z.len()],
-            z,
-        );
+    /// Computes the margins of one row.
+    fn look(&self, row: (&[u32], &[f32]), room: &mut Room) {
+        let cells = &self.table.cells;
+        if self.fetches() {
+            room.fetched.fetch(cells, row.0);
+            room.margins[0] = product(room.fetched.weights(), row.1) + self.intercept[0];
+        } else {
+            margins(
+                row,
+                cells,
+                self.table.width(),
+                self.intercept(),
+                &mut room.margins,
+            );
+        }
+    }
+
+    /// Whether rows are fetched: one output, no regularisation.
+    fn fetches(&self) -> bool {
+        self.n_outputs() == 1 && self.arrears.is_none()
     }
 
     /// Moves the weights along the residuals of one row.
@@ -152,14 +165,19 @@ impl Learner {
             return;
         }
         let step = self.step_of();
-        update(
-            &mut self.table,
-            self.arrears.as_mut(),
-            step,
-            row,
-            &room.residuals,
-            &mut room.moving,
-        );
+        if self.fetches() {
+            let cells = &mut self.table.cells;
+            room.fetched.update(cells, step, row, room.residuals[0]);
+        } else {
+            update(
+                &mut self.table,
+                self.arrears.as_mut(),
+                step,
+                row,
+                &room.residuals,
+                &mut room.moving,
+            );
+        }
         if self.settings.fit_intercept {
             let (weights, sums) = self.intercept.split_at_mut(room.residuals.len());
             for ((w, sum), &residual) in weights.iter_mut().zip(sums).zip(&room.residuals) {
@@ -351,6 +369,7 @@ struct Room {
     margins: Vec<f32>,
     residuals: Vec<f32>,
     moving: Vec<(usize, f32)>,
+    fetched: Fetched,
 }
 
 impl Room {
@@ -360,6 +379,7 @@ impl Room {
             margins: vec![0.0; n_outputs],
             residuals: vec![0.0; n_outputs],
             moving,
+            fetched: Fetched::default(),
         }
     }
 }
