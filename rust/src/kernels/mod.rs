@@ -8,6 +8,7 @@
 //! Callers see only [`Kernels`]; a tier is a constant of that type, and every tier gives the same bytes, which
 //! the tests compare with naive twins. Should a tier need `unsafe`, this is the only module that may hold it.
 
+pub mod memory;
 pub mod portable;
 
 /// The inner loops of one tier.
