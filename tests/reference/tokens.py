@@ -5,7 +5,6 @@ import re
 from collections import Counter
 
 import numpy as np
-
 from tests.reference.murmur3 import murmur3
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer as Original
+from tests.reference.tokens import token_hashes
 
 from manymill._core import Hasher
 from manymill.text.characters import character_table
 from manymill.text.hashing import HashingVectorizer
-from tests.reference.tokens import token_hashes
 
 TABLES = Path(__file__).parents[3] / "rust" / "tables"
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]

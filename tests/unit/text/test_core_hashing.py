@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tests.reference.tokens import learner_row, token_hashes
 
 from manymill._core import HashedBatch, Hasher, Rows
-from tests.reference.tokens import learner_row, token_hashes
 
 WORDS = ["the", "cat", "sat", "on", "mat"]
 # The unsigned hash of each word modulo 2**20, published with the notebooks of the 2013 talk.
@@ -75,7 +75,7 @@ def test_offsets_without_any_document_have_no_row():
 @pytest.mark.parametrize("broken", [b"\xff", b"ab\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"])
 def test_bytes_that_are_not_utf8_are_an_error_that_names_the_place(broken):
     data = np.frombuffer(b"fine " + broken, np.uint8)
-    with pytest.raises(ValueError, match="document 0 is not UTF-8 at its byte [57]"):
+    with pytest.raises(ValueError, match=r"document 0 is not UTF-8 at its byte [57]"):
         Hasher().hash_utf8([(data, np.array([0, len(data)]))], *picked(0))
 
 
@@ -163,5 +163,5 @@ def test_rows_survive_their_arrays_and_know_their_size():
 )
 def test_rows_that_do_not_fit_together_are_an_error(indptr, indices, n_values):
     arrays = np.array(indptr, np.int64), np.array(indices, np.uint32), np.zeros(n_values, np.float32)
-    with pytest.raises(ValueError, match="indptr|indices"):
+    with pytest.raises(ValueError, match=r"indptr|indices"):
         Rows.from_arrays(*arrays)
