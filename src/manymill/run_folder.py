@@ -53,6 +53,7 @@ class RunFolder:
             # The system frees the lock of a process that died, so a lock is never stale.
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
+            self.bad_rows.unlink(missing_ok=True)
             self._events: IO[str] = open(self.path / "events.jsonl", "w", encoding="utf-8")
         except Timeout as error:
             raise RunFolderError(

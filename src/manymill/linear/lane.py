@@ -100,7 +100,7 @@ class Lane:
     @property
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
-        return self._ledger.n_bad
+        return self._ledger.n_rejected
 
     def _fresh(self, pass_number: int) -> Iterator[Lesson]:
         settings, plan, first = self._settings, self._plan, pass_number == 0
