@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.data.compression import ByteStream, TruncatedError
+from manymill.errors import SourceError
 
 # A line end is not counted as part of a record.
 _LINE_END = 2
@@ -186,6 +187,11 @@ def cut_range(
     before = 1 if start > data_start else 0
     file.seek(start - before)
     data = file.read(stop - start + before)
+    if len(data) < stop - start + before:
+        raise SourceError(
+            f"{path} ended at byte {start - before + len(data):,} instead of {stop:,}: it shrank while being read",
+            "do not write to a source while it is being read",
+        )
     first = 0
     if before:
         # The byte before tells whether a line starts at `start`.

@@ -73,11 +73,11 @@ def find_format(path: str, head: bytes, encoding: str) -> str:
     text = head.removeprefix(_BOM).decode(encoding, "replace").encode().lstrip()
     if head.startswith(b"PAR1"):
         return "parquet"
-    if text.startswith(b"["):
+    named = FORMAT_OF.get(extensions(path)[0])
+    if text.startswith(b"[") and named in (None, "jsonl"):
         raise SourceError(
             f"{path} holds one JSON array", "turn it into JSON lines, for example with jq -c '.[]'"
         )
-    named = FORMAT_OF.get(extensions(path)[0])
     if named:
         return named
     line = text.split(b"\n", 1)[0]

@@ -83,9 +83,7 @@ class Ledger:
             with open(self.path, "a", encoding="utf-8") as out:
                 out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in kept)
         if self.strict:
-            for row in batch.bad:
-                if row.reason not in _EXPECTED:
-                    raise row_error(row)
+            refuse_bad_rows(batch)
 
     def summary(self) -> str:
         """One sentence for people, empty if nothing was rejected."""
@@ -95,7 +93,15 @@ class Ledger:
         return f"{self.n_rejected:,} of {self.n_read:,} records are no rows: {reasons}"
 
 
-def row_error(row: BadRow) -> RowError:
-    """The error of a bad row in a strict run."""
-    hint = _HINTS.get(row.reason, "")
-    return RowError(f"{row.file}, {row.where}: {row.reason} ({row.detail})", hint)
+def refuse_bad_rows(batch: Batch) -> None:
+    """What a strict run does with bad rows.
+
+    Raises
+    ------
+    RowError
+        At the first bad row that was not left out on purpose.
+    """
+    for row in batch.bad:
+        if row.reason not in _EXPECTED:
+            detail = f" ({row.detail})" if row.detail else ""
+            raise RowError(f"{row.file}, {row.where}: {row.reason}{detail}", _HINTS.get(row.reason, ""))

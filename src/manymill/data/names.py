@@ -13,8 +13,8 @@ from manymill.errors import SourceError
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
 FORMAT_OF = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".json": "jsonl", ".csv": "csv",
-    ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".review": "reviews", ".xml": "reviews", ".ft": "fasttext",
-    ".fasttext": "fasttext",
+    ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".review": "reviews", ".xml": "reviews",
+    ".ft": "fasttext", ".fasttext": "fasttext",
 }  # fmt: skip
 
 
@@ -70,7 +70,8 @@ def _remote(url: str, options: Mapping[str, Any] | None) -> list[str]:
         elif not url.startswith("http") and fs.isdir(path):
             found = sorted(inner for inner in fs.find(path) if extensions(inner)[0] in FORMAT_OF)
         else:
-            return [url]
+            # One spelling of each file; chained URLs have no other.
+            return [url if "::" in url else fs.unstrip_protocol(path)]
     except OSError as error:
         raise unreadable(url, error) from error
     if not found:

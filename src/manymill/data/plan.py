@@ -142,14 +142,16 @@ class Plan:
         """The plan that :meth:`to_json` gave; storage options have to be given anew."""
         from manymill.data.dataset import Dataset
 
-        asked = {name: tuple(v) if isinstance(v, list) else v for name, v in plan["dataset"].items()}
+        asked: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in plan["dataset"].items()
+        }
         files = []
         for file in plan["files"]:
             members = tuple((name, size) for name, size in file["members"])
             files.append(
                 SourceFile(**{**file, "members": members, "column_names": tuple(file["column_names"])})
             )
-        own = {name: tuple(v) if isinstance(v := plan[name], list) else v for name in _PLAIN}
+        own: dict[str, Any] = {name: tuple(v) if isinstance(v := plan[name], list) else v for name in _PLAIN}
         return Plan(
             dataset=Dataset(**asked),
             files=tuple(files),

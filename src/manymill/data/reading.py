@@ -6,8 +6,8 @@
                       └── ahead of the consumer, on the executor ──┘
 
 With a seed, blocks that can be cut come in random order; streams (files that cannot be cut, large row groups)
-are open side by side, and each step takes from one of them, or from the blocks, with a chance in proportion to
-what it has left. So a file per class is mixed as well as one file of all.
+are open side by side, and each step takes from one of them, or from the blocks, with a chance in proportion
+to what it has left. So a file per class is mixed as well as one file of all.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from manymill.data.batches import Batch
-from manymill.data.ledger import row_error
+from manymill.data.ledger import refuse_bad_rows
 from manymill.data.plan import Block, Plan
 from manymill.data.sources import Parse, is_stream, open_block
 
@@ -72,14 +73,15 @@ def read(
         parses = _in_order(plan, blocks, submit)
     else:
         parses = _mixed(plan, blocks, np.random.default_rng((seed, _STREAM, pass_number)), submit)
-    futures = (submit(_parse_all, step) for step in parses)
+    futures: Generator[Any, None, None] = (submit(_parse_all, step) for step in parses)
     if executor is not None:
         futures = _ahead(futures, max(1, look_ahead))
-    for future in futures:
-        for batch in future.result():
-            if plan.dataset.strict:
-                _refuse_bad_rows(batch)
-            yield batch
+    with closing(futures):
+        for future in futures:
+            for batch in future.result():
+                if plan.dataset.strict:
+                    refuse_bad_rows(batch)
+                yield batch
 
 
 def read_file(
@@ -88,12 +90,6 @@ def read_file(
     """The batches of one file, in its order; parameters and errors as for :func:`read`."""
     order = [i for i, block in enumerate(plan.blocks) if block.file == file]
     return read(plan, order=order, executor=executor, look_ahead=look_ahead)
-
-
-def _refuse_bad_rows(batch: Batch) -> None:
-    for row in batch.bad:
-        if row.reason != "neutral":
-            raise row_error(row)
 
 
 @dataclass(slots=True)
@@ -146,11 +142,10 @@ class _Stream:
         return max(1 << 20, self._block_bytes - (self._n_taken << 20))
 
     def close(self) -> None:
+        """Stop reading and close the file."""
         if isinstance(self._next, Future) and not self._next.cancel():
             self._next.exception()  # wait: a generator that runs cannot be closed
-        close = getattr(self._parses, "close", None)
-        if close is not None:
-            close()
+        self._parses.close()
 
 
 def _in_order(plan: Plan, blocks: list[Block], submit: Callable[..., Any]) -> Iterator[tuple[Plan, _Step]]:
@@ -207,7 +202,7 @@ def _may_open(streams: list[_Stream], block: Block) -> bool:
     )
 
 
-def _ahead(items: Iterator[Any], n_ahead: int) -> Iterator[Any]:
+def _ahead(items: Generator[Any, None, None], n_ahead: int) -> Generator[Any, None, None]:
     """The items, made by a thread of its own up to ``n_ahead`` before they are asked for."""
     ready: queue.Queue[Any] = queue.Queue()
     room = threading.Semaphore(n_ahead)
@@ -227,7 +222,7 @@ def _ahead(items: Iterator[Any], n_ahead: int) -> Iterator[Any]:
         except BaseException as error:  # told to the consumer, who raises it
             ready.put((end, error))
         finally:
-            items.close()  # type: ignore[attr-defined]
+            items.close()
 
     thread = threading.Thread(target=make, name="manymill-read", daemon=True)
     thread.start()

@@ -118,7 +118,7 @@ def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Count
         n_stored += batch.n_bytes
         if n_bytes >= budget:
             ended = False
-            parses.close()  # type: ignore[attr-defined]
+            parses.close()
             break
     share = min(1.0, n_stored / max(1, plan.files[block.file].size))
     sample.raw_bytes += max(1, block.raw_bytes if ended else round(block.raw_bytes * share))
@@ -135,8 +135,8 @@ def _sorted_warning(
     if len(classes) > 1 and len([b for b in plan.blocks if b.file != block.file]):
         return ""  # the other streams, read side by side, bring the other classes
     return (
-        f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted by "
-        "class and cannot be read from the middle, so its rows will not mix. Shuffle it, or store it "
+        f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted "
+        "by class and cannot be read from the middle, so its rows will not mix. Shuffle it, or store it "
         "uncompressed or as Parquet."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from manymill.data.plan import Block, Plan
 from manymill.errors import SourceError
 
 Parse = Callable[[], Batch]
+Parses = Generator[Parse, None, None]
 _PIECE_BYTES = 1 << 20
 
 
@@ -28,7 +29,7 @@ def is_stream(plan: Plan, block: Block) -> bool:
     return not file.cuttable or (file.format == "parquet" and block.raw_bytes > 4 * _PIECE_BYTES)
 
 
-def open_block(plan: Plan, block: Block) -> Iterator[Parse]:
+def open_block(plan: Plan, block: Block) -> Parses:
     """The batches of a block: each step of the iterator reads, each call of what it gives parses.
 
     Raises
@@ -46,7 +47,7 @@ def open_block(plan: Plan, block: Block) -> Iterator[Parse]:
     return _range(plan, block) if plan.files[block.file].cuttable else _stream(plan, block)
 
 
-def _range(plan: Plan, block: Block) -> Iterator[Parse]:
+def _range(plan: Plan, block: Block) -> Parses:
     file, dataset = plan.files[block.file], plan.dataset
     with open_file(file, dataset.storage_options) as raw:
         piece = cut_range(
@@ -60,7 +61,7 @@ def _range(plan: Plan, block: Block) -> Iterator[Parse]:
     yield partial(parse_piece, plan, block.file, piece)
 
 
-def _stream(plan: Plan, block: Block) -> Iterator[Parse]:
+def _stream(plan: Plan, block: Block) -> Parses:
     file, dataset = plan.files[block.file], plan.dataset
     stream = open_stream(open_file(file, dataset.storage_options), file.path, file.compression)
     try:
@@ -76,11 +77,16 @@ def _stream(plan: Plan, block: Block) -> Iterator[Parse]:
         )
         for piece in pieces:
             yield partial(parse_piece, plan, block.file, piece)
+        if file.compression is None and stream.stored_bytes() != file.size:
+            raise SourceError(
+                f"{file.path} had {stream.stored_bytes():,} bytes instead of {file.size:,}: it changed meanwhile",
+                "do not write to a source while it is being read",
+            )
     finally:
         stream.close()
 
 
-def _parquet(plan: Plan, block: Block) -> Iterator[Parse]:
+def _parquet(plan: Plan, block: Block) -> Parses:
     import pyarrow.parquet as pq
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
@@ -131,7 +137,7 @@ def _parquet(plan: Plan, block: Block) -> Iterator[Parse]:
         raw.close()
 
 
-def _memory(plan: Plan, block: Block) -> Iterator[Parse]:
+def _memory(plan: Plan, block: Block) -> Parses:
     memory = plan.dataset.memory
     if memory is None:
         raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
@@ -149,7 +155,7 @@ def _memory(plan: Plan, block: Block) -> Iterator[Parse]:
     )
 
 
-def _folder(plan: Plan, block: Block) -> Iterator[Parse]:
+def _folder(plan: Plan, block: Block) -> Parses:
     """Members ``start`` to ``stop`` of a folder tree: the label is the first folder of each one's path."""
     file, dataset = plan.files[block.file], plan.dataset
     texts, labels, bad, rows, n_bytes = [], [], [], [], 0
