@@ -12,7 +12,6 @@ import time
 import pytest
 
 from manymill import TextClassifier, scan
-from manymill.errors import ModelError
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 
@@ -28,7 +27,9 @@ def run(*arguments, **options):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in {".json", ".safetensors"}}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in {".json", ".safetensors"}
+    }
 
 
 def wait_for(process, path):
@@ -40,33 +41,45 @@ def wait_for(process, path):
         time.sleep(0.005)
 
 
-def test_a_training_killed_at_any_moment_leaves_a_whole_model_or_none_and_can_be_repeated(tmp_path, mail_file):
+def test_a_training_killed_at_any_moment_leaves_a_whole_model_or_none_and_can_be_repeated(
+    tmp_path, mail_file
+):
     out, generator = tmp_path / "run", random.Random(0)
     undisturbed = train_run(
         scan(mail_file), tmp_path / "quiet", Settings(n_features=4096, passes=2), threads=2
     )
-    seen = set()
     for _ in range(8):
-        process = subprocess.Popen(command("train", mail_file, "--out", out, *FAST), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command("train", mail_file, "--out", out, *FAST), stderr=subprocess.DEVNULL
+        )
         wait_for(process, out / "events.jsonl")
         time.sleep(generator.uniform(0, 0.4))
         process.kill()
         process.wait()
-        try:
+        if (out / "model" / "model.json").exists():
             TextClassifier.load(out / "model")
-            seen.add("model")
-        except (FileNotFoundError, ModelError) as error:
-            assert not (out / "model" / "model.json").exists(), error
-            seen.add("none")
     assert run("train", mail_file, "--out", out, *FAST).returncode == 0
     assert contents(out / "model") == contents(undisturbed.folder / "model")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_training_that_is_asked_to_stop_stops_within_a_second_with_a_usable_model(tmp_path, write, languages, number):
+def test_a_training_that_is_asked_to_stop_stops_within_a_second_with_a_usable_model(
+    tmp_path, write, languages, number
+):
     source = write("many.jsonl", languages * 8)
     process = subprocess.Popen(
-        command("train", source, "--out", tmp_path / "run", "--passes", "200", "--patience", "200", "--n-features", 65536),
+        command(
+            "train",
+            source,
+            "--out",
+            tmp_path / "run",
+            "--passes",
+            "200",
+            "--patience",
+            "200",
+            "--n-features",
+            65536,
+        ),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -83,7 +96,9 @@ def test_a_training_that_is_asked_to_stop_stops_within_a_second_with_a_usable_mo
 def test_a_stop_in_the_first_pass_keeps_what_was_learnt(tmp_path, write, languages):
     source = write("many.jsonl", languages * 30)
     process = subprocess.Popen(
-        command("train", source, "--out", tmp_path / "run", "--n-features", 2**18, "--json"), stdout=subprocess.PIPE, text=True
+        command("train", source, "--out", tmp_path / "run", "--n-features", 2**18, "--json"),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert any('"Progress"' in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
@@ -144,12 +159,16 @@ def test_two_thousand_malformed_lines_are_counted_listed_and_do_no_harm(tmp_path
     assert (run_.ledger.n_read, run_.ledger.n_rejected) == (5000, 2000)
     assert run_.trained.n_rows + run_.trained.measured.n_rows == 3000
     listed = [json.loads(line) for line in run_.ledger.path.read_text().splitlines()]
-    assert all(record["file"].endswith("mixed.jsonl") and record["where"] and record["reason"] for record in listed)
+    assert all(
+        record["file"].endswith("mixed.jsonl") and record["where"] and record["reason"] for record in listed
+    )
 
 
 def test_strict_stops_at_the_first_bad_row_and_names_it(tmp_path, write, languages):
     source = write("rows.jsonl", [languages[0], {"text": "no label"}, *languages[1:50]])
-    failed = run("train", source, "--text", "text", "--label", "label", "--out", tmp_path / "run", "--strict", *FAST)
+    failed = run(
+        "train", source, "--text", "text", "--label", "label", "--out", tmp_path / "run", "--strict", *FAST
+    )
     assert failed.returncode == 1
     assert "rows.jsonl" in failed.stderr
     assert "missing label" in failed.stderr
@@ -179,7 +198,9 @@ def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages):
         f"train_run(plan, {str(tmp_path / 'run')!r}, settings, threads=2)\n"
         "print(json.dumps([memory_need(plan, settings, threads=2).total, peak_memory_bytes()]))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True
+    )
     promised, used = json.loads(done.stdout)
     assert used < promised
     assert promised < 3 * used

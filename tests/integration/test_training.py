@@ -39,7 +39,9 @@ def test_another_seed_gives_another_model(tmp_path, write, languages):
 
 
 @pytest.mark.parametrize("name", ["sorted.jsonl", "sorted.jsonl.zst"])
-def test_a_file_sorted_by_class_trains_as_well_as_a_shuffled_one(tmp_path, write, languages, languages_test, name):
+def test_a_file_sorted_by_class_trains_as_well_as_a_shuffled_one(
+    tmp_path, write, languages, languages_test, name
+):
     shuffled = train_run(scan(write("s.jsonl", languages)), tmp_path / "shuffled", SETTINGS)
     by_class = sorted(languages, key=lambda row: row["label"])
     ordered = train_run(scan(write(name, by_class)), tmp_path / "sorted", SETTINGS)
@@ -67,7 +69,9 @@ def test_rows_learnt_held_out_and_bad_add_up_to_the_rows_read(tmp_path, write, l
 
 def test_equal_texts_are_held_out_together(tmp_path, write, languages):
     rows = [row for row in languages[:500] for _ in range(4)]
-    run = train_run(scan(write("some.jsonl", rows)), tmp_path / "run", Settings(n_features=2**12, holdout=0.2))
+    run = train_run(
+        scan(write("some.jsonl", rows)), tmp_path / "run", Settings(n_features=2**12, holdout=0.2)
+    )
     assert run.trained.measured.n_rows % 4 == 0
     assert run.trained.measured.n_rows > 0
 
@@ -145,12 +149,16 @@ def test_weights_of_classes_move_decisions(tmp_path, write, languages):
     source = write("rare.jsonl", rows)
     counts = {}
     for weight in (None, "balanced", {"rare": 50.0}):
-        run = train_run(scan(source), tmp_path / str(weight)[:3], Settings(n_features=2**10, class_weight=weight))
+        run = train_run(
+            scan(source), tmp_path / str(weight)[:3], Settings(n_features=2**10, class_weight=weight)
+        )
         counts[str(weight)[:3]] = accuracy(run.folder / "model", [{**row, "label": "rare"} for row in rows])
     assert counts["Non"] < counts["bal"] < counts["{'r"]
 
 
-def test_a_plan_that_needs_more_memory_than_allowed_is_refused_with_settings_that_fit(tmp_path, write, languages):
+def test_a_plan_that_needs_more_memory_than_allowed_is_refused_with_settings_that_fit(
+    tmp_path, write, languages
+):
     source = write("all.jsonl", languages[:1000])
     with pytest.raises(PlanError, match=r"--n-features \d+") as refusal:
         train_run(scan(source), tmp_path / "run", Settings(n_features=2**24), threads=2, memory=200 << 20)

@@ -9,6 +9,7 @@ pub struct Scratch {
     lowered: Vec<u8>,
     mask: Vec<u64>,
     edges: Vec<u32>,
+    n_edges: usize,
     joined: Vec<u8>,
     joined_edges: Vec<u32>,
 }
@@ -17,7 +18,7 @@ impl Scratch {
     /// Finds the words of a text of ASCII alone.
     pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
         (kernels.words)(text, lowercase, &mut self.lowered, &mut self.mask);
-        (kernels.edges)(&self.mask, &mut self.edges);
+        self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
     }
 
     /// Finds the words of any text.
@@ -31,8 +32,8 @@ impl Scratch {
         }
         bits.finish();
         self.lowered.resize(self.lowered.len() + SLACK, 0);
-        (kernels.edges)(&self.mask, &mut self.edges);
-        drop_single_characters(&self.lowered, &mut self.edges);
+        let found = (kernels.edges)(&self.mask, &mut self.edges);
+        self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
     }
 
     /// Appends the hashes of all n-grams of the words found last.
@@ -44,11 +45,11 @@ impl Scratch {
         hashes: &mut Vec<u32>,
     ) {
         if least == 1 {
-            (kernels.grams)(&self.lowered, &self.edges, 1, hashes);
+            (kernels.grams)(&self.lowered, &self.edges[..self.n_edges], 1, hashes);
         }
         if greatest > 1 {
             self.join();
-            for n in least.max(2)..=greatest.min(self.edges.len() / 2) {
+            for n in least.max(2)..=greatest.min(self.n_edges / 2) {
                 (kernels.grams)(&self.joined, &self.joined_edges, n, hashes);
             }
         }
@@ -58,7 +59,7 @@ impl Scratch {
     fn join(&mut self) {
         self.joined.clear();
         self.joined_edges.clear();
-        for &[start, end] in self.edges.as_chunks::<2>().0 {
+        for &[start, end] in self.edges[..self.n_edges].as_chunks::<2>().0 {
             let (start, end) = (start as usize, end as usize);
             let at = self.joined.len();
             // Copies of a fixed length are single instructions; what is too much is cut off again.
@@ -77,8 +78,8 @@ impl Scratch {
     }
 }
 
-/// Words are of two characters and more; the mask knows only bytes.
-fn drop_single_characters(lowered: &[u8], edges: &mut Vec<u32>) {
+/// Words are of two characters and more; the mask knows only bytes. Returns how many edges are left.
+fn drop_single_characters(lowered: &[u8], edges: &mut [u32]) -> usize {
     let mut kept = 0;
     for i in 0..edges.len() / 2 {
         let (start, end) = (edges[2 * i], edges[2 * i + 1]);
@@ -87,7 +88,7 @@ fn drop_single_characters(lowered: &[u8], edges: &mut Vec<u32>) {
         let lead = lowered[start as usize];
         kept += 2 * usize::from(lead < 0x80 || (end - start) as usize != length(lead));
     }
-    edges.truncate(kept);
+    kept
 }
 
 /// Bits appended one handful after the other.

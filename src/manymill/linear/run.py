@@ -42,8 +42,8 @@ def train_run(
 ) -> Run:
     """Train on a source and leave a run folder behind.
 
-    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is stopped or
-    killed leaves a whole model or the old one.
+    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is
+    stopped or killed leaves a whole model or the old one.
 
     Parameters
     ----------
@@ -77,13 +77,20 @@ def train_run(
             folder.record(event)
             observe(event)
 
-        folder.write_plan({"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total})
+        folder.write_plan(
+            {"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total}
+        )
         record(_planned(plan))
         for warning in plan.warnings:
             record(Warned(warning))
 
         def keep(state: LinearState, number: int, measured: Measured) -> None:
-            save_model(folder.model, _description(state, settings, plan, number, measured), state.weights(), state.intercept())
+            save_model(
+                folder.model,
+                _description(state, settings, plan, number, measured),
+                state.weights(),
+                state.intercept(),
+            )
             record(ModelSaved(str(folder.model), number))
 
         ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict)
@@ -126,4 +133,3 @@ def _description(
         fit_intercept=settings.fit_intercept,
         facts=facts,
     )
-
