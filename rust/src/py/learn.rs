@@ -1,5 +1,291 @@
+//! Rows to weights.
+
+use super::rows::PyRows;
+use crate::learn::{LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyFloatingPointError, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-pub(super) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+type Matrix<'py> = PyResult<Bound<'py, PyArray2<f32>>>;
+
+fn turned(error: LearnError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        LearnError::Invalid(_) => PyValueError::new_err(message),
+        LearnError::Memory { .. } => PyMemoryError::new_err(message),
+        LearnError::Diverged { .. } => PyFloatingPointError::new_err(message),
+    }
+}
+
+fn matrix(py: Python<'_>, numbers: Vec<f32>, n_columns: usize) -> Matrix<'_> {
+    let n_rows = numbers.len() / n_columns;
+    PyArray1::from_vec(py, numbers).reshape([n_rows, n_columns])
+}
+
+/// What one call of learn saw before learning from each row.
+#[pyclass(frozen, name = "LearnStats", module = "manymill._core")]
+struct PyLearnStats(LearnStats);
+
+#[pymethods]
+impl PyLearnStats {
+    #[getter]
+    fn n_rows(&self) -> u64 {
+        self.0.n_rows
+    }
+
+    #[getter]
+    fn weight_sum(&self) -> f64 {
+        self.0.weight_sum
+    }
+
+    #[getter]
+    fn loss_sum(&self) -> f64 {
+        self.0.loss_sum
+    }
+
+    #[getter]
+    fn n_correct(&self) -> u64 {
+        self.0.n_correct
+    }
+
+    fn __repr__(&self) -> String {
+        let LearnStats {
+            n_rows,
+            weight_sum,
+            loss_sum,
+            n_correct,
+        } = self.0;
+        format!(
+            "LearnStats(n_rows={n_rows}, weight_sum={weight_sum}, loss_sum={loss_sum}, n_correct={n_correct})"
+        )
+    }
+}
+
+/// A linear model that learns rows one after the other.
+#[pyclass(name = "Learner", module = "manymill._core")]
+struct PyLearner(Learner);
+
+/// The learner for a call that changes it.
+fn alone<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRefMut<'py, PyLearner>> {
+    let busy = "another thread uses this Learner. Hint: one Learner serves one call at a time";
+    learner
+        .try_borrow_mut()
+        .map_err(|_| PyRuntimeError::new_err(busy))
+}
+
+/// The learner for a call that only reads it.
+fn shared<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRef<'py, PyLearner>> {
+    let busy = "another thread changes this Learner. Hint: one Learner serves one call at a time";
+    learner
+        .try_borrow()
+        .map_err(|_| PyRuntimeError::new_err(busy))
+}
+
+#[pymethods]
+impl PyLearner {
+    #[new]
+    #[pyo3(signature = (n_features, n_classes, *, loss = "log", l1 = 0.0, l2 = 0.0, learning_rate = 0.5, fit_intercept = true))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are keywords on the other side"
+    )]
+    fn new(
+        py: Python<'_>,
+        n_features: i64,
+        n_classes: i64,
+        loss: &str,
+        l1: f32,
+        l2: f32,
+        learning_rate: f32,
+        fit_intercept: bool,
+    ) -> PyResult<Self> {
+        let Some(loss) = Loss::from_name(loss) else {
+            return Err(PyValueError::new_err(format!(
+                "there is no loss {loss:?}. Hint: take log, hinge, squared_hinge, modified_huber or squared_error"
+            )));
+        };
+        let settings = Settings {
+            loss,
+            l1,
+            l2,
+            learning_rate,
+            fit_intercept,
+        };
+        // What is negative is out of range, as 0 is.
+        let count = |n: i64| usize::try_from(n).unwrap_or(0);
+        py.detach(|| Learner::new(count(n_features), count(n_classes), settings))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[getter]
+    fn n_features(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.n_features())
+    }
+
+    #[getter]
+    fn n_classes(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.n_classes())
+    }
+
+    #[getter]
+    fn n_outputs(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.n_outputs())
+    }
+
+    #[getter]
+    fn n_rows_seen(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(shared(slf)?.0.n_rows_seen())
+    }
+
+    #[pyo3(signature = (rows, classes, weights = None))]
+    fn learn(
+        slf: &Bound<'_, Self>,
+        rows: &PyRows,
+        classes: PyReadonlyArray1<'_, i32>,
+        weights: Option<PyReadonlyArray1<'_, f32>>,
+    ) -> PyResult<PyLearnStats> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        // Copied: another thread may write to the caller's arrays after they were checked.
+        let classes = classes.as_array().to_vec();
+        let weights = weights.map(|weights| weights.as_array().to_vec());
+        slf.py()
+            .detach(|| learner.learn(&rows.0, &classes, weights.as_deref()))
+            .map(PyLearnStats)
+            .map_err(turned)
+    }
+
+    fn scores<'py>(slf: &Bound<'py, Self>, rows: &PyRows) -> Matrix<'py> {
+        let guard = shared(slf)?;
+        let learner = &guard.0;
+        let scores = slf
+            .py()
+            .detach(|| learner.scores(&rows.0))
+            .map_err(turned)?;
+        matrix(slf.py(), scores, learner.n_outputs())
+    }
+
+    fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        slf.py().detach(|| learner.settle()).map_err(turned)
+    }
+
+    fn grow(slf: &Bound<'_, Self>, n_classes: i64) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        slf.py()
+            .detach(|| learner.grow(usize::try_from(n_classes).unwrap_or(0)))
+            .map_err(turned)
+    }
+
+    fn weights<'py>(slf: &Bound<'py, Self>, start: usize, stop: usize) -> Matrix<'py> {
+        let guard = shared(slf)?;
+        let learner = &guard.0;
+        let weights = slf
+            .py()
+            .detach(|| learner.weights(start, stop))
+            .map_err(turned)?;
+        matrix(slf.py(), weights, learner.n_outputs())
+    }
+
+    fn accumulators<'py>(slf: &Bound<'py, Self>, start: usize, stop: usize) -> Matrix<'py> {
+        let guard = shared(slf)?;
+        let learner = &guard.0;
+        let sums = slf
+            .py()
+            .detach(|| learner.accumulators(start, stop))
+            .map_err(turned)?;
+        matrix(slf.py(), sums, learner.n_outputs())
+    }
+
+    fn intercept<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        Ok(PyArray1::from_slice(slf.py(), shared(slf)?.0.intercept()))
+    }
+
+    fn set_state(
+        slf: &Bound<'_, Self>,
+        start: usize,
+        weights: PyReadonlyArray2<'_, f32>,
+        accumulators: PyReadonlyArray2<'_, f32>,
+    ) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        let k = learner.n_outputs();
+        if weights.shape() != accumulators.shape() || weights.shape()[1] != k {
+            return Err(PyValueError::new_err(format!(
+                "weights are of shape {:?} and accumulators of {:?}, not both (n, {k})",
+                weights.shape(),
+                accumulators.shape()
+            )));
+        }
+        let weights: Vec<f32> = weights.as_array().iter().copied().collect();
+        let sums: Vec<f32> = accumulators.as_array().iter().copied().collect();
+        slf.py()
+            .detach(|| learner.set_state(start, &weights, &sums))
+            .map_err(turned)
+    }
+
+    fn intercept_state<'py>(slf: &Bound<'py, Self>) -> Matrix<'py> {
+        let guard = shared(slf)?;
+        matrix(
+            slf.py(),
+            guard.0.intercept_state().to_vec(),
+            guard.0.n_outputs(),
+        )
+    }
+
+    fn set_intercept_state(
+        slf: &Bound<'_, Self>,
+        state: PyReadonlyArray2<'_, f32>,
+        n_rows_seen: u64,
+    ) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let k = guard.0.n_outputs();
+        if state.shape() != [2, k] {
+            return Err(PyValueError::new_err(format!(
+                "the intercept state is of shape {:?}, not (2, {k})",
+                state.shape()
+            )));
+        }
+        let state: Vec<f32> = state.as_array().iter().copied().collect();
+        guard
+            .0
+            .set_intercept_state(&state, n_rows_seen)
+            .map_err(turned)
+    }
+}
+
+#[pyfunction]
+fn score_rows<'py>(
+    py: Python<'py>,
+    rows: &PyRows,
+    weights: PyReadonlyArray2<'py, f32>,
+    intercept: PyReadonlyArray1<'py, f32>,
+) -> Matrix<'py> {
+    let intercept = intercept.as_array().to_vec();
+    let k = intercept.len();
+    if weights.shape()[1] != k {
+        return Err(PyValueError::new_err(format!(
+            "weights have {} columns, and there are {k} intercepts",
+            weights.shape()[1]
+        )));
+    }
+    // In place: the weights may be a file of many gigabytes.
+    let Ok(weights) = weights.as_slice() else {
+        return Err(PyValueError::new_err("weights are not C-contiguous"));
+    };
+    let scores = py
+        .detach(|| score(&rows.0, weights, &intercept))
+        .map_err(turned)?;
+    matrix(py, scores, k)
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyLearner>()?;
+    module.add_class::<PyLearnStats>()?;
+    module.add_function(wrap_pyfunction!(score_rows, module)?)
 }

@@ -3,6 +3,7 @@
 
 mod learn;
 mod read;
+mod rows;
 mod text;
 
 use pyo3::prelude::*;
@@ -12,5 +13,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     text::register(module)?;
     read::register(module)?;
+    rows::register(module)?;
     learn::register(module)
 }

@@ -1,0 +1,388 @@
+//! The learner itself: state, calls, checks.
+
+use super::margins::{check_rows, margins, score_table};
+use super::regularise::Arrears;
+use super::settings::{check_shape, n_outputs};
+use super::step::{Step, settle, update};
+use super::table::{Spread, Table, check_state};
+use super::{LearnError, Loss, Settings};
+use crate::rows::Rows;
+
+// Gradients above this square to infinity in float32.
+const GRADIENT_LIMIT: f32 = 1e19;
+
+/// What one call of [`Learner::learn`] saw before learning from each row.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct LearnStats {
+    /// Rows learnt from; a row of weight 0 is none.
+    pub n_rows: u64,
+    /// Sum of the rows' weights.
+    pub weight_sum: f64,
+    /// Sum of weight times loss.
+    pub loss_sum: f64,
+    /// Rows whose class was predicted.
+    pub n_correct: u64,
+}
+
+/// A linear model that learns one row after the other.
+#[derive(Debug)]
+pub struct Learner {
+    settings: Settings,
+    n_classes: usize,
+    n_rows_seen: u64,
+    table: Table,
+    /// Intercepts, then their squared-gradient sums: laid out as a feature's block.
+    intercept: Vec<f32>,
+    arrears: Option<Arrears>,
+}
+
+impl Learner {
+    /// A learner that knows nothing yet.
+    ///
+    /// # Errors
+    /// If a number is out of range, or the state does not fit in memory.
+    pub fn new(
+        n_features: usize,
+        n_classes: usize,
+        settings: Settings,
+    ) -> Result<Self, LearnError> {
+        settings.check()?;
+        check_shape(n_features, n_classes)?;
+        let table = Table::new(n_features, n_outputs(n_classes))?;
+        let arrears = settings
+            .is_regularised()
+            .then(|| Arrears::new(n_features))
+            .transpose()?;
+        let intercept = vec![0.0; table.width()];
+        Ok(Self {
+            settings,
+            n_classes,
+            n_rows_seen: 0,
+            table,
+            intercept,
+            arrears,
+        })
+    }
+
+    /// The number of features.
+    #[must_use]
+    pub fn n_features(&self) -> usize {
+        self.table.n_features
+    }
+
+    /// The number of classes.
+    #[must_use]
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// 1 for two classes, else their number.
+    #[must_use]
+    pub fn n_outputs(&self) -> usize {
+        self.table.n_outputs
+    }
+
+    /// Rows learnt from since the beginning, over all passes.
+    #[must_use]
+    pub fn n_rows_seen(&self) -> u64 {
+        self.n_rows_seen
+    }
+
+    /// Learns the rows in order; `weights` of `None` are all 1.
+    ///
+    /// # Errors
+    /// [`LearnError::Invalid`] if something does not fit (nothing is learnt then), [`LearnError::Diverged`] if
+    /// the model blew up.
+    pub fn learn(
+        &mut self,
+        rows: &Rows,
+        classes: &[i32],
+        weights: Option<&[f32]>,
+    ) -> Result<LearnStats, LearnError> {
+        check_rows(rows, self.n_features())?;
+        self.check_targets(rows.len(), classes, weights)?;
+        let limit = GRADIENT_LIMIT / largest(&rows.values).max(1.0);
+        let mut stats = LearnStats::default();
+        let mut room = Room::new(self.n_outputs());
+        for (i, &class) in classes.iter().enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[i]);
+            if weight == 0.0 {
+                continue;
+            }
+            self.margins_of(rows.row(i), &mut room.margins);
+            let correct = prediction(&room.margins) == class as usize;
+            let loss =
+                self.settings
+                    .loss
+                    .residuals(class as usize, &room.margins, &mut room.residuals);
+            for residual in &mut room.residuals {
+                *residual *= weight;
+            }
+            // Not `>=`: NaN must fail as well.
+            let tame = largest(&room.margins) < f32::INFINITY && largest(&room.residuals) < limit;
+            if !tame {
+                return Err(LearnError::Diverged { row: i });
+            }
+            self.step(rows.row(i), &mut room);
+            stats.n_rows += 1;
+            stats.weight_sum += f64::from(weight);
+            stats.loss_sum += f64::from(weight) * loss;
+            stats.n_correct += u64::from(correct);
+        }
+        Ok(stats)
+    }
+
+    fn margins_of(&self, row: (&[u32], &[f32]), z: &mut [f32]) {
+        margins(
+            row,
+            &self.table.cells,
+            self.table.width(),
+            &self.intercept[..z.len()],
+            z,
+        );
+    }
+
+    /// Moves the weights along the residuals of one row.
+    fn step(&mut self, row: (&[u32], &[f32]), room: &mut Room) {
+        self.n_rows_seen += 1;
+        if let Some(arrears) = &mut self.arrears {
+            arrears.advance();
+        }
+        if room.residuals.iter().all(|&r| r == 0.0) {
+            return;
+        }
+        let step = self.step_of();
+        update(
+            &mut self.table,
+            self.arrears.as_mut(),
+            step,
+            row,
+            &room.residuals,
+            &mut room.moving,
+        );
+        if self.settings.fit_intercept {
+            let (weights, sums) = self.intercept.split_at_mut(room.residuals.len());
+            for ((w, sum), &residual) in weights.iter_mut().zip(sums).zip(&room.residuals) {
+                step.plain(w, sum, residual);
+            }
+        }
+    }
+
+    fn step_of(&self) -> Step {
+        let Settings {
+            l1,
+            l2,
+            learning_rate,
+            ..
+        } = self.settings;
+        Step {
+            eta: learning_rate,
+            l1,
+            l2,
+        }
+    }
+
+    fn check_targets(
+        &self,
+        n_rows: usize,
+        classes: &[i32],
+        weights: Option<&[f32]>,
+    ) -> Result<(), LearnError> {
+        if classes.len() != n_rows || weights.is_some_and(|weights| weights.len() != n_rows) {
+            return LearnError::invalid(format!(
+                "there are {n_rows} rows, {} classes and {} weights",
+                classes.len(),
+                weights.map_or(n_rows, <[f32]>::len)
+            ));
+        }
+        let known = 0..self.n_classes as i64;
+        if let Some(row) = classes
+            .iter()
+            .position(|&class| !known.contains(&i64::from(class)))
+        {
+            return LearnError::invalid(format!(
+                "row {row} has class {}, not 0 to {}",
+                classes[row],
+                self.n_classes - 1
+            ));
+        }
+        let wrong = |&w: &f32| !(w >= 0.0 && w.is_finite());
+        if let Some(row) = weights.and_then(|weights| weights.iter().position(wrong)) {
+            return LearnError::invalid(format!(
+                "row {row} has a weight that is negative or not finite"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Decision values, shape `(n_rows, n_outputs)` flattened.
+    ///
+    /// # Errors
+    /// If a row has a feature that the learner has not, or the result does not fit in memory.
+    pub fn scores(&self, rows: &Rows) -> Result<Vec<f32>, LearnError> {
+        score_table(
+            rows,
+            &self.table.cells,
+            self.table.width(),
+            self.intercept(),
+        )
+    }
+
+    /// Makes every feature pay the regularisation that it still owes for rows it was absent from.
+    ///
+    /// Without regularisation nothing happens. After it, weights, sums and intercept state are the whole state.
+    ///
+    /// # Errors
+    /// If memory is lacking.
+    pub fn settle(&mut self) -> Result<(), LearnError> {
+        let step = self.step_of();
+        if let Some(arrears) = &mut self.arrears {
+            let fresh = Arrears::new(self.table.n_features)?;
+            settle(&mut self.table, arrears, step);
+            *arrears = fresh;
+        }
+        Ok(())
+    }
+
+    /// Makes room for further classes, which start unlearnt.
+    ///
+    /// # Errors
+    /// If there are more classes already, or the larger state does not fit in memory beside the old one.
+    pub fn grow(&mut self, n_classes: usize) -> Result<(), LearnError> {
+        if n_classes < self.n_classes {
+            return LearnError::invalid(format!(
+                "there are {} classes already, more than {n_classes}",
+                self.n_classes
+            ));
+        }
+        if n_classes == self.n_classes {
+            return Ok(());
+        }
+        check_shape(self.table.n_features, n_classes)?;
+        let spread = match (self.n_classes, self.settings.loss) {
+            (2, Loss::Log) => Spread::Split { factor: 0.5 },
+            (2, _) => Spread::Split { factor: 1.0 },
+            _ => Spread::Append,
+        };
+        let k = n_outputs(n_classes);
+        self.table = self.table.widened(k, spread)?;
+        let mut intercept = vec![0.0; 2 * k];
+        let (weights, sums) = intercept.split_at_mut(k);
+        let (old_weights, old_sums) = self.intercept.split_at(self.intercept.len() / 2);
+        spread.weights(old_weights, weights);
+        spread.sums(old_sums, sums);
+        self.intercept = intercept;
+        self.n_classes = n_classes;
+        Ok(())
+    }
+
+    /// A copy of the weights of features `start` to `stop`, one row of `n_outputs` a feature.
+    ///
+    /// # Errors
+    /// If there are no such features, or memory is lacking.
+    pub fn weights(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
+        self.table.copy(start..stop, false)
+    }
+
+    /// A copy of the squared-gradient sums, laid out as the weights.
+    ///
+    /// # Errors
+    /// If there are no such features, or memory is lacking.
+    pub fn accumulators(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
+        self.table.copy(start..stop, true)
+    }
+
+    /// Overwrites the features from `start` on; they owe no regularisation afterwards.
+    ///
+    /// # Errors
+    /// If the arrays do not fit or hold impossible numbers; nothing is changed then.
+    pub fn set_state(
+        &mut self,
+        start: usize,
+        weights: &[f32],
+        sums: &[f32],
+    ) -> Result<(), LearnError> {
+        self.table.overwrite(start, weights, sums)?;
+        if let Some(arrears) = &mut self.arrears {
+            for j in start..start + weights.len() / self.table.n_outputs {
+                arrears.collect(j);
+            }
+        }
+        Ok(())
+    }
+
+    /// The intercepts.
+    #[must_use]
+    pub fn intercept(&self) -> &[f32] {
+        &self.intercept[..self.n_outputs()]
+    }
+
+    /// The intercepts, then their squared-gradient sums.
+    #[must_use]
+    pub fn intercept_state(&self) -> &[f32] {
+        &self.intercept
+    }
+
+    /// Overwrites what [`Self::intercept_state`] gives, and the count of rows.
+    ///
+    /// # Errors
+    /// If the length differs or a number is impossible; nothing is changed then.
+    pub fn set_intercept_state(
+        &mut self,
+        state: &[f32],
+        n_rows_seen: u64,
+    ) -> Result<(), LearnError> {
+        if state.len() != self.intercept.len() {
+            return LearnError::invalid(format!(
+                "the intercept state is not of shape (2, {})",
+                self.n_outputs()
+            ));
+        }
+        let (weights, sums) = state.split_at(self.n_outputs());
+        check_state(weights, sums)?;
+        self.intercept.copy_from_slice(state);
+        self.n_rows_seen = n_rows_seen;
+        Ok(())
+    }
+}
+
+/// Room for what is computed per row.
+struct Room {
+    margins: Vec<f32>,
+    residuals: Vec<f32>,
+    moving: Vec<(usize, f32)>,
+}
+
+impl Room {
+    fn new(n_outputs: usize) -> Self {
+        let moving = Vec::with_capacity(n_outputs);
+        Self {
+            margins: vec![0.0; n_outputs],
+            residuals: vec![0.0; n_outputs],
+            moving,
+        }
+    }
+}
+
+/// The class that margins stand for: the sign of a single one, else the first of the greatest.
+fn prediction(margins: &[f32]) -> usize {
+    if let &[margin] = margins {
+        return usize::from(margin > 0.0);
+    }
+    let mut best = 0;
+    for (k, &margin) in margins.iter().enumerate() {
+        if margin > margins[best] {
+            best = k;
+        }
+    }
+    best
+}
+
+/// The largest magnitude; NaN counts as larger than infinity. On bits, since those vectorise.
+fn largest(numbers: &[f32]) -> f32 {
+    f32::from_bits(
+        numbers
+            .iter()
+            .fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)),
+    )
+}
