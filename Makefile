@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 
+DATA   ?= ../shared/data
+
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src -type f 2>/dev/null)
 
 .PHONY: help setup build demo test lint bench clean
@@ -12,7 +14,7 @@ help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
 	@echo "make lint   formatting, types, layers, warnings"
-	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (needs ../shared/data)"
+	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
 
 # One stamp for the environment, one for the compiled core: nothing is done twice.
 $(VENV)/.environment: pyproject.toml
@@ -40,6 +42,13 @@ lint: build
 	cd rust && cargo fmt --check
 	cd rust && cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 	cd rust && cargo clippy --quiet --features python -- -D warnings
+
+bench: build
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benches/startup.py
+	$(BIN)/python benches/hash.py --data $(DATA)
+	$(BIN)/python benches/train.py --data $(DATA)
+	$(BIN)/python benches/train.py --data $(DATA) --memory
 
 clean:
 	rm -rf $(VENV) rust/target runs

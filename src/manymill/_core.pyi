@@ -7,12 +7,12 @@ are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-type _Documents = tuple[NDArray[np.uint8], NDArray[np.int64]]
+_Documents: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 __version__: str
 
@@ -113,6 +113,9 @@ class Rows:
         indptr: NDArray[np.int64], indices: NDArray[np.uint32], values: NDArray[np.float32]
     ) -> Rows:
         """Rows from CSR arrays (copied); ``ValueError`` if they do not fit together."""
+
+    def take(self, order: NDArray[np.uint32]) -> Rows:
+        """The rows picked by ``order``, in that order (copied); ``ValueError`` if there is no such row."""
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
         """Copies of indptr, indices and values."""

@@ -1,5 +1,6 @@
 //! `Hasher`, `HashedBatch` and `Rows` for Python.
 
+use super::rows::PyRows;
 use crate::rows::{self, CsrOptions, Float, Norm, Value};
 use crate::text::{self, Chunk, HashError, Table, pick};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
@@ -12,8 +13,7 @@ use pyo3::types::{IntoPyDict, PyList, PyString, PyTuple};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Hasher>()?;
-    module.add_class::<HashedBatch>()?;
-    module.add_class::<Rows>()
+    module.add_class::<HashedBatch>()
 }
 
 impl From<HashError> for PyErr {
@@ -211,7 +211,7 @@ impl HashedBatch {
         n_features: u32,
         value: &str,
         norm: Option<&str>,
-    ) -> PyResult<Rows> {
+    ) -> PyResult<PyRows> {
         let (n_features, norm) = (features(n_features)?, norm_of(norm)?);
         let value = match value {
             "count" => Value::Count,
@@ -223,7 +223,7 @@ impl HashedBatch {
                 )));
             }
         };
-        Ok(Rows(py.detach(|| {
+        Ok(PyRows(py.detach(|| {
             rows::learner_rows(&self.0, n_features, value, norm)
         })))
     }
@@ -290,49 +290,4 @@ fn cut<'py>(array: Bound<'py, PyAny>, length: i64) -> PyResult<Bound<'py, PyAny>
     let unchecked = [(intern!(py, "refcheck"), false)].into_py_dict(py)?;
     array.call_method(intern!(py, "resize"), (length,), Some(&unchecked))?;
     Ok(array)
-}
-
-/// Rows of features for the learner.
-#[pyclass(frozen, module = "manymill._core")]
-pub(super) struct Rows(pub(super) rows::Rows);
-
-#[pymethods]
-impl Rows {
-    #[staticmethod]
-    fn from_arrays(
-        indptr: PyReadonlyArray1<'_, i64>,
-        indices: PyReadonlyArray1<'_, u32>,
-        values: PyReadonlyArray1<'_, f32>,
-    ) -> PyResult<Self> {
-        let (indices, values) = (indices.as_array().to_vec(), values.as_array().to_vec());
-        rows::Rows::from_parts(positions(&indptr)?, indices, values)
-            .map(Self)
-            .map_err(value_error)
-    }
-
-    #[expect(clippy::type_complexity, reason = "three arrays, as the contract says")]
-    fn arrays<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> (
-        Bound<'py, PyArray1<i64>>,
-        Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray1<f32>>,
-    ) {
-        let indptr = PyArray1::from_iter(py, self.0.indptr.iter().map(|&end| end as i64));
-        (
-            indptr,
-            PyArray1::from_slice(py, &self.0.indices),
-            PyArray1::from_slice(py, &self.0.values),
-        )
-    }
-
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
-
-    #[getter]
-    fn nbytes(&self) -> usize {
-        size_of::<usize>() * self.0.indptr.len() + 4 * (self.0.indices.len() + self.0.values.len())
-    }
 }

@@ -79,6 +79,26 @@ impl Rows {
         self.len() == 0
     }
 
+    /// The rows picked by `order`, in that order; `None` if there is no such row.
+    #[must_use]
+    pub fn take(&self, order: &[u32]) -> Option<Self> {
+        let size = |&i: &u32| Some(self.indptr.get(i as usize + 1)? - self.indptr[i as usize]);
+        let total = order.iter().map(size).sum::<Option<usize>>()?;
+        let mut taken = Self {
+            indptr: Vec::with_capacity(order.len() + 1),
+            indices: Vec::with_capacity(total),
+            values: Vec::with_capacity(total),
+        };
+        taken.indptr.push(0);
+        for &i in order {
+            let (indices, values) = self.row(i as usize);
+            taken.indices.extend_from_slice(indices);
+            taken.values.extend_from_slice(values);
+            taken.indptr.push(taken.indices.len());
+        }
+        Some(taken)
+    }
+
     /// Indices and values of row `i`.
     ///
     /// # Panics
