@@ -165,9 +165,10 @@ class Learner:
     loss
         ``"log"`` is logistic for two classes and softmax for more; the others are one against the rest.
     l1, l2
-        Strength per row, 0 or more.
+        Strength per row, 0 or more. A feature pays for the rows that it was absent from when it comes back, or
+        when :meth:`settle` is called.
     learning_rate
-        AdaGrad's eta, above 0.
+        AdaGrad's eta, above 0 and at most 1e18.
     fit_intercept
         Whether outputs have an intercept (never regularised).
 
@@ -200,12 +201,12 @@ class Learner:
 
     @property
     def n_rows_seen(self) -> int:
-        """Rows learnt from since the beginning, over all passes."""
+        """Rows learnt from since the beginning, over all passes; rows of weight 0 do not count."""
 
     def learn(
         self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None
     ) -> LearnStats:
-        """Learn the rows in order.
+        """Learn the rows in order; a row of weight 0 changes nothing.
 
         Raises
         ------
@@ -213,11 +214,21 @@ class Learner:
             If lengths differ, a class is not in ``0 .. n_classes - 1``, a feature is not below ``n_features``, or a
             weight is negative or not finite; nothing is learnt then.
         FloatingPointError
-            If a weight of the model became NaN or infinite; the state is then of no use.
+            If a margin or a gradient became NaN or infinite; the state is then of no use.
+        RuntimeError
+            If another thread is in a call of this learner; so does every method.
         """
 
     def scores(self, rows: Rows) -> NDArray[np.float32]:
         """Decision values, shape ``(n_rows, n_outputs)``."""
+
+    def settle(self) -> None:
+        """Collect the regularisation that features owe for the rows since they were last touched.
+
+        Call it at the end of each pass, and before the state is read to be kept: weights, accumulators and
+        intercept state are then the whole state, and another learner continues from them to the same bytes. It
+        reads the whole table; with ``l1 == l2 == 0`` it does nothing.
+        """
 
     def grow(self, n_classes: int) -> None:
         """Make room for further classes, which start unlearnt; what was learnt stays as it was.
@@ -241,7 +252,10 @@ class Learner:
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
     ) -> None:
-        """Overwrite the state of the features from ``start`` on; both of shape ``(n, n_outputs)``."""
+        """Overwrite the state of the features from ``start`` on; both of shape ``(n, n_outputs)``.
+
+        ``ValueError`` if a number is not finite or an accumulator negative; nothing is changed then.
+        """
 
     def intercept_state(self) -> NDArray[np.float32]:
         """Intercepts and their squared-gradient sums, shape ``(2, n_outputs)``."""

@@ -1,7 +1,7 @@
 """What happens in a run: small frozen records. Progress, the event log and debugging all read these.
 
-A record becomes one line of ``events.jsonl``: its fields, ``"event"`` for its name and ``"time"`` for the seconds
-since the run began.
+A record becomes one line of ``events.jsonl``: its fields, ``"event"`` for its name and ``"time"`` for the
+seconds since the run began.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class RunFolder:
     Parameters
     ----------
     path : path
-        Made if it is not there. A folder that holds anything but a run is refused; an earlier run's model stays until
-        the first state of the new run is saved over it.
+        Made if it is not there. A folder that holds anything but a run is refused; an earlier run's model
+        stays until the first state of the new run is saved over it.
 
     Raises
     ------
@@ -48,21 +48,26 @@ class RunFolder:
             foreign = sorted({entry.name for entry in self.path.iterdir()} - KNOWN)
             if foreign:
                 raise RunFolderError(
-                    f"{self.path} is no run folder: it holds {foreign[0]!r}", "name a new or empty folder with --out"
+                    f"{self.path} is no run folder: it holds {foreign[0]!r}",
+                    "name a new or empty folder with --out",
                 )
             # The system frees the lock of a process that died, so a lock is never stale.
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
-            self._events: IO[str] = open(self.path / "events.jsonl", "w", encoding="utf-8")
+            self.bad_rows.unlink(missing_ok=True)
+            self._events: IO[str] = (self.path / "events.jsonl").open("w", encoding="utf-8")
         except Timeout as error:
             raise RunFolderError(
-                f"another run is writing to {self.path}", "wait for it, stop it, or name another folder with --out"
+                f"another run is writing to {self.path}",
+                "wait for it, stop it, or name another folder with --out",
             ) from error
         except RunFolderError:
             raise
         except OSError as error:
             reason = error.strerror or str(error)
-            raise RunFolderError(f"cannot write to {self.path}: {reason}", "name another folder with --out") from error
+            raise RunFolderError(
+                f"cannot write to {self.path}: {reason}", "name another folder with --out"
+            ) from error
         self._start = time.monotonic()
 
     @property

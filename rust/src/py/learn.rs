@@ -274,10 +274,12 @@ fn score_rows<'py>(
             weights.shape()[1]
         )));
     }
-    // In place: the weights may be a file of many gigabytes.
-    let Ok(weights) = weights.as_slice() else {
+    // `as_slice` alone would take Fortran order as well, and read it as another matrix.
+    if !weights.is_c_contiguous() {
         return Err(PyValueError::new_err("weights are not C-contiguous"));
-    };
+    }
+    // In place: the weights may be a file of many gigabytes.
+    let weights = weights.as_slice()?;
     let scores = py
         .detach(|| score(&rows.0, weights, &intercept))
         .map_err(turned)?;

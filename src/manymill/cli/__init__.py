@@ -1,6 +1,7 @@
 """The command line: one file a command, no logic. Heavy imports are inside the commands.
 
-stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C.
+stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
 ) -> None:
@@ -73,6 +75,7 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of stdout has gone (`| head`): nothing is left to say. Python's own flush at exit must not complain.
+        # The reader of stdout has gone (`| head`): nothing is left to say. Python's own flush at exit must
+        # not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -1,4 +1,4 @@
-"""Progress as a person or a program reads it: a live line on a terminal, plain lines elsewhere, JSON records on request."""
+"""Progress as people and programs read it: live on a terminal, plain lines elsewhere, JSON on request."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ class _Plain:
 
 def _figures(event: Progress) -> str:
     return (
-        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  {event.rows_per_second:,.0f} rows/s  "
-        f"loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {event.memory_bytes / 1e6:.0f} MB  "
+        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  "
+        f"{event.rows_per_second:,.0f} rows/s  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  "
+        f"{event.memory_bytes / 1e6:.0f} MB  "
         f"{_clock(event.eta_seconds)} left"
     )
 
@@ -89,7 +90,8 @@ def describe(event: Event) -> str | None:
     if isinstance(event, Planned):
         about = "" if event.exact else "about "
         read = f"read    {event.files:,} file{'s' * (event.files != 1)}, {event.source_bytes / 1e6:,.1f} MB"
-        rows = f"{about}{event.n_rows:,} rows; text={event.text} label={event.label}, {event.classes} classes"
+        columns = f"text={event.text} label={event.label}"
+        rows = f"{about}{event.n_rows:,} rows; {columns}, {event.classes} classes"
         return "\n".join([f"{read}, {rows}", *(f"        {note}" for note in event.notes)])
     if isinstance(event, Warned):
         return f"warning {event.message}"
@@ -103,8 +105,8 @@ def describe(event: Event) -> str | None:
         first = " (before learning each row)" if event.pass_number == 1 else ""
         kept = "  kept" if event.kept else ""
         return (
-            f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  accuracy {event.accuracy:.4f}"
-            f"{first}{held}  {event.seconds:.1f} s{kept}"
+            f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  "
+            f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{kept}"
         )
     if isinstance(event, Interrupted):
         return "stopping: the state of this moment is kept" if event.kept else "stopping"

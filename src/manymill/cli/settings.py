@@ -8,11 +8,15 @@ import typer
 
 NgramRange = Annotated[
     tuple[int, int],
-    typer.Option("--ngram-range", metavar="LEAST GREATEST", help="Words of a feature: 1 2 is words and pairs."),
+    typer.Option(
+        "--ngram-range", metavar="LEAST GREATEST", help="Words of a feature: 1 2 is words and pairs."
+    ),
 ]
 NFeatures = Annotated[int, typer.Option("--n-features", help="Hash buckets, up to 2^30.")]
 Lowercase = Annotated[bool, typer.Option("--lowercase/--no-lowercase", help="Lower-case the text first.")]
-Value = Annotated[str, typer.Option("--value", help="A feature's value: log (1 + ln count), count or binary.")]
+Value = Annotated[
+    str, typer.Option("--value", help="A feature's value: log (1 + ln count), count or binary.")
+]
 Norm = Annotated[str, typer.Option("--norm", help="What a row is divided by: l2, l1 or none.")]
 Loss = Annotated[
     str, typer.Option("--loss", help="log, hinge, squared_hinge, modified_huber or squared_error.")
@@ -29,12 +33,15 @@ Patience = Annotated[int, typer.Option("--patience", help="Passes without gain a
 Holdout = Annotated[
     str | None,
     typer.Option(
-        "--holdout", metavar="SHARE|FILE", help="Share of rows to hold out, or a file of such rows; about 2 %."
+        "--holdout",
+        metavar="SHARE|FILE",
+        help="Share of rows to hold out, or a file of such rows; about 2 %.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the order of rows and which are held out.")]
 Memory = Annotated[
-    str | None, typer.Option("--memory", metavar="SIZE", help="Refuse to start if more is needed, such as 2GB.")
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Refuse to start if more is needed, such as 2GB."),
 ]
 Window = Annotated[str, typer.Option("--window", metavar="SIZE", help="Text that is shuffled at a time.")]
 

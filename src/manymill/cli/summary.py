@@ -12,12 +12,15 @@ def summary(run: Run) -> str:
     """Lines for the end of a training."""
     trained, ledger = run.trained, run.ledger
     lines = []
-    if ledger.n_bad:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in ledger.counts.items())
-        lines.append(f"bad     {ledger.n_bad:,} of {ledger.n_read:,} rows left out: {reasons}; see {ledger.path}")
+    if ledger.n_rejected:
+        lines.append(f"bad     {ledger.summary()}; see {ledger.path}")
     accuracy = trained.measured.accuracy
     quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
-    lines.append(f"done    {trained.n_rows:,} rows, pass {trained.best_pass} of {trained.passes} kept, {quality}")
+    lines.append(
+        f"done    {trained.n_rows:,} rows, pass {trained.best_pass} of {trained.passes} kept, {quality}"
+    )
     lines.append(f"saved   {run.folder / 'model'}")
-    lines.append(f"next    manymill evaluate {run.folder} TEST_FILES   manymill predict {run.folder} NEW_FILES")
+    lines.append(
+        f"next    manymill evaluate {run.folder} TEST_FILES   manymill predict {run.folder} NEW_FILES"
+    )
     return "\n".join(lines)

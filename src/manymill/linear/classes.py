@@ -1,7 +1,7 @@
 """Which class has which number, and how much its rows weigh.
 
-Classes are numbered as they are met: first those of the plan's sample, then, window by window, new ones in sorted order.
-The numbers are private to a training; a finished model has its classes in sorted order.
+Classes are numbered as they are met: first those of the plan's sample, then, window by window, new ones in
+sorted order. The numbers are private to a training; a finished model has its classes in sorted order.
 """
 
 from __future__ import annotations
@@ -62,14 +62,18 @@ class ClassWeights:
     """The weight of a row by its class: none, given by name, or balanced over the rows met so far."""
 
     def __init__(self, class_weight: str | Mapping[Any, float] | None) -> None:
-        self._given = {str(k): float(v) for k, v in class_weight.items()} if isinstance(class_weight, Mapping) else {}
+        self._given = (
+            {str(k): float(v) for k, v in class_weight.items()} if isinstance(class_weight, Mapping) else {}
+        )
         self._balanced = class_weight == "balanced"
         self._counts = np.zeros(0, np.int64)
 
-    def update(self, codes: NDArray[np.int32], index: ClassIndex, *, count: bool) -> NDArray[np.float32] | None:
-        """The weights of all classes, ``(n_classes,)``, after counting these rows; None if every row weighs 1.
+    def update(
+        self, codes: NDArray[np.int32], index: ClassIndex, *, count: bool
+    ) -> NDArray[np.float32] | None:
+        """The weights of all classes, ``(n_classes,)``; None if every row weighs 1.
 
-        ``count=False`` leaves the counts alone: every row has been counted in an earlier pass.
+        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an earlier pass.
         """
         if self._given:
             return np.array([self._given.get(name, 1.0) for name in index.names], np.float32)

@@ -45,8 +45,8 @@ def _has_probabilities(classifier: TextClassifier) -> bool:
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A linear classifier of text: hashed words, AdaGrad, the same model on any number of threads.
 
-    Texts are hashed and learnt in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be larger than
-    memory.
+    Texts are hashed and learnt in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be
+    larger than memory.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     patience : int
         Passes without a better held-out accuracy after which training stops.
     holdout : float or None
-        Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about 20,000 rows,
-        and none below 5,000 rows.
+        Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about
+        20,000 rows, and none below 5,000 rows.
     random_state : int, RandomState or None
         Decides the order of rows and which are held out.
     threads : int or None
@@ -153,12 +153,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn texts and their labels, forgetting what was learnt before.
 
-        Ctrl-C stops early; the estimator then is fitted with the best that was learnt, and ``KeyboardInterrupt`` goes on.
+        Ctrl-C stops early; the estimator then is fitted with the best that was learnt, and
+        ``KeyboardInterrupt`` goes on.
 
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan` gives.
+            Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
+            gives.
         y : array-like of shape (n_rows,)
             Labels; left out with a Dataset, which has its own.
         sample_weight : array-like of shape (n_rows,), optional
@@ -245,7 +247,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         known = getattr(self, "classes_", None)
         if known is None and classes is None:
-            raise PlanError("the first call of partial_fit must be given classes", "name all labels that may come")
+            raise PlanError(
+                "the first call of partial_fit must be given classes", "name all labels that may come"
+            )
         labels = Labels(X, y, sample_weight, known if known is not None else classes)
         if known is None:
             settings = self._settings(labels.by_name(self.class_weight))
@@ -258,7 +262,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         start = 0
         for rows in self._rows(X):
             part = slice(start, start + len(rows))
-            self._fitted_state().learner.learn(rows, numbers[part], None if weights is None else weights[part])
+            self._fitted_state().learner.learn(
+                rows, numbers[part], None if weights is None else weights[part]
+            )
             start += len(rows)
         self.n_iter_ += 1
         return self
@@ -313,7 +319,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """The probability of each class, ``(n_rows, n_classes)``; only for ``loss`` "log" and "modified_huber".
+        """The probability of each class, ``(n_rows, n_classes)``; only for ``loss`` "log" and
+        "modified_huber".
 
         Parameters
         ----------
@@ -361,8 +368,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Save the model as a folder of JSON and safetensors: nothing in it can be executed.
 
-        The old model of that name, if any, stays until the new one is whole. Labels that are neither strings nor
-        integers are saved as strings.
+        The old model of that name, if any, stays until the new one is whole. Labels that are neither strings
+        nor integers are saved as strings.
 
         Raises
         ------

@@ -57,14 +57,14 @@ class Forecast:
             f"{about}{plan.n_rows:,} rows, {megabytes(plan.text_bytes)} of text",
             *(f"        {note}" for note in plan.notes),
             f"classes {_classes(plan)}",
-            f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, shuffling {megabytes(need.window)}, "
-            f"rows kept between passes {megabytes(need.kept_rows)}, in hand {megabytes(need.in_hand)}, "
-            f"program {megabytes(need.base)}",
+            f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
+            f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
+            f"in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
         ]
         if self.seconds is not None:
             lines.append(
-                f"time    about {_duration(self.seconds)} for {_count(self.settings.passes, 'pass', 'passes')} "
-                f"on {_count(self.threads, 'thread')}"
+                f"time    about {_duration(self.seconds)} on {_count(self.threads, 'thread')}, "
+                f"{_count(self.settings.passes, 'pass', 'passes')}"
             )
         lines += [f"warning {warning}" for warning in plan.warnings]
         return "\n".join(lines)

@@ -59,7 +59,9 @@ class Labels:
         self.codes = np.minimum(np.searchsorted(self.classes, labels), len(self.classes) - 1)
         unknown = self.classes[self.codes] != labels
         if unknown.any():
-            raise PlanError(f"the label {labels[unknown][0]!r} is none of the classes {self.classes.tolist()}")
+            raise PlanError(
+                f"the label {labels[unknown][0]!r} is none of the classes {self.classes.tolist()}"
+            )
         width = len(str(len(self.classes) - 1))
         self.names = [f"{number:0{width}}" for number in range(len(self.classes))]
         self.weights = None if sample_weight is None else _weights(X, sample_weight)
@@ -73,7 +75,8 @@ class Labels:
         if not isinstance(class_weight, Mapping):
             return class_weight
         return {
-            name: class_weight.get(label, 1.0) for name, label in zip(self.names, self.classes.tolist(), strict=True)
+            name: class_weight.get(label, 1.0)
+            for name, label in zip(self.names, self.classes.tolist(), strict=True)
         }
 
     def weighted(self, class_weight: str | Mapping[Any, float] | None) -> NDArray[np.float32] | None:

@@ -6,8 +6,8 @@ In: a plan. Out: lessons, rows of features with their classes, in an order that 
 
     read ─► window ─► held out? ─► slices of about 1 MB ─► hash, on other threads ─► lessons, in order
 
-Slices of a window are hashed ahead of the learner on as many threads as there are; the learner takes them in order, so
-the model never depends on the number of threads.
+Slices of a window are hashed ahead of the learner on as many threads as there are; the learner takes them in
+order, so the model never depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.settings import Settings
 from manymill.linear.slices import Rows, whole
 
-# Rows kept from the first pass for the others if all of them fit: 80 MB of rows are about 30 MB of text in words and
+# Rows kept from the first pass for the others if all of them fit: 80 MB of rows are about 30 MB of text in
+# words and
 # pairs of words. A property of the plan, not of the machine: the order of later passes depends on it.
 CACHE_BYTES = 80 << 20
 
@@ -100,7 +101,7 @@ class Lane:
     @property
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
-        return self._ledger.n_bad
+        return self._ledger.n_rejected
 
     def _fresh(self, pass_number: int) -> Iterator[Lesson]:
         settings, plan, first = self._settings, self._plan, pass_number == 0
@@ -122,7 +123,9 @@ class Lane:
             stop = done / max(1, plan.source_bytes)
             if not len(window.chunk_of):
                 continue
-            new = self.index.add(name for b in window.batches if b.label for name in b.label.dictionary.to_pylist())
+            new = self.index.add(
+                name for b in window.batches if b.label for name in b.label.dictionary.to_pylist()
+            )
             if new:
                 self._on_new_classes(new)
             rows = Rows(window, self.index)
@@ -142,7 +145,7 @@ class Lane:
             yield batch
 
     def other_rows(self, plan: Plan) -> Iterator[HashedRows]:
-        """The rows of another plan in the order of its source, with their classes; -1 for a class that is not learnt."""
+        """The rows of another plan in its own order, with their classes; -1 for one that is not learnt."""
         batches = read(plan, executor=self._executor, look_ahead=self._look_ahead)
         for part, hashed in self._maker.ahead(whole(batch, self.index) for batch in batches if len(batch)):
             yield hashed, part.classes

@@ -1,7 +1,7 @@
 """Memory as a contract: what a training will need, known before it starts.
 
-The estimate is an upper bound of the resident set: the interpreter with its libraries, the learner's state, one window of
-text, the rows that are kept between passes, and what the threads have in hand.
+The estimate is an upper bound of the resident set: the interpreter with its libraries, the learner's state,
+one window of text, the rows that are kept between passes, and what the threads have in hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from manymill.linear.slices import SLICE_BYTES
 # Python, NumPy and Arrow with the buffers of their allocators, measured at the end of a training of 10 rows.
 BASE_BYTES = 90 << 20
 
-# Rows of features per byte of text: 8 bytes a feature, about 0.09 distinct words and 0.27 distinct words and pairs a byte.
+# Rows of features per byte of text: 8 bytes a feature, about 0.09 distinct words and 0.27 distinct words and
+# pairs a byte.
 ROW_BYTES_PER_BYTE = {1: 0.9, 2: 2.4, 3: 4.2}
 
 # A slice in hand holds its hashes and its rows; a block holds its raw bytes and its columns.
@@ -105,10 +106,14 @@ def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_class
                 if need > allowed:
                     continue
                 changes = [f"--n-features {features}"] if features != settings.n_features else []
-                changes += [f"--window {window_bytes >> 20}MB"] if window_bytes != settings.window_bytes else []
+                changes += (
+                    [f"--window {window_bytes >> 20}MB"] if window_bytes != settings.window_bytes else []
+                )
                 changes += [f"--passes {passes}"] if passes != settings.passes else []
                 return f"{' '.join(changes)} needs {megabytes(need)}"
-    least = memory_need(plan, replace(settings, n_features=1024, window_bytes=window, passes=1), threads=1).total
+    least = memory_need(
+        plan, replace(settings, n_features=1024, window_bytes=window, passes=1), threads=1
+    ).total
     return f"give at least {megabytes(least)}"
 
 

@@ -12,7 +12,7 @@ from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.events import Event, ModelSaved, Observer, Planned, Warned
 from manymill.linear.holdout import Measured
-from manymill.linear.memory import MemoryNeed, check_memory
+from manymill.linear.memory import check_memory
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, available_threads, train
@@ -31,7 +31,7 @@ class Run:
 
 
 def train_run(
-    dataset: Dataset,
+    source: Dataset | Plan,
     out: str | os.PathLike[str],
     settings: Settings,
     *,
@@ -40,14 +40,14 @@ def train_run(
     holdout: Dataset | None = None,
     observe: Observer = lambda event: None,
 ) -> Run:
-    """Train on a dataset and leave a run folder behind.
+    """Train on a source and leave a run folder behind.
 
-    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is stopped or
-    killed leaves a whole model or the old one.
+    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is
+    stopped or killed leaves a whole model or the old one.
 
     Parameters
     ----------
-    dataset : Dataset
+    source : Dataset or Plan
         What to read.
     out : path
         The run folder.
@@ -58,7 +58,7 @@ def train_run(
     memory : int, optional
         Bytes that the training may take; it is refused beforehand if it would take more.
     holdout : Dataset, optional
-        Rows to hold out instead of a share of the dataset's.
+        Rows to hold out instead of a share of the source's.
     observe : callable
         Called with every event.
 
@@ -68,7 +68,7 @@ def train_run(
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
     threads = threads or available_threads()
-    plan = dataset.plan()
+    plan = source if isinstance(source, Plan) else source.plan()
     held_out = None if holdout is None else holdout.plan()
     need = check_memory(plan, settings, threads=threads, limit=memory)
     with RunFolder(out) as folder:
@@ -77,16 +77,23 @@ def train_run(
             folder.record(event)
             observe(event)
 
-        folder.write_plan({"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total})
+        folder.write_plan(
+            {"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total}
+        )
         record(_planned(plan))
         for warning in plan.warnings:
             record(Warned(warning))
 
         def keep(state: LinearState, number: int, measured: Measured) -> None:
-            save_model(folder.model, _description(state, settings, plan, number, measured), state.weights(), state.intercept())
+            save_model(
+                folder.model,
+                _description(state, settings, plan, number, measured),
+                state.weights(),
+                state.intercept(),
+            )
             record(ModelSaved(str(folder.model), number))
 
-        ledger = Ledger(path=folder.bad_rows, strict=dataset.strict)
+        ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict)
         trained = train(
             plan, settings, keep=keep, observe=record, threads=threads, ledger=ledger, holdout=held_out
         )
@@ -99,8 +106,8 @@ def _planned(plan: Plan) -> Planned:
         source_bytes=plan.source_bytes,
         n_rows=plan.n_rows,
         exact=plan.exact,
-        text=plan.text,
-        label=plan.label or "",
+        text=plan.columns.text or "",
+        label=plan.columns.label or "",
         classes=len(plan.class_counts),
         notes=plan.notes,
     )
@@ -110,8 +117,8 @@ def _description(
     state: LinearState, settings: Settings, plan: Plan, number: int, measured: Measured
 ) -> ModelDescription:
     facts: dict[str, Any] = {
-        "text_column": plan.text,
-        "label_column": plan.label,
+        "text_column": plan.columns.text,
+        "label_column": plan.columns.label,
         "format": plan.files[0].format,
         "passes": number,
         "rows_learnt": state.learner.n_rows_seen,
@@ -126,8 +133,3 @@ def _description(
         fit_intercept=settings.fit_intercept,
         facts=facts,
     )
-
-
-def need_of(plan: Plan, settings: Settings, threads: int | None, memory: int | None) -> MemoryNeed:
-    """The memory that a training of the plan would take; see :func:`manymill.linear.memory.check_memory`."""
-    return check_memory(plan, settings, threads=threads or available_threads(), limit=memory)

@@ -42,8 +42,8 @@ class Settings:
     patience : int
         Passes without a better held-out accuracy after which training stops.
     holdout : float or None
-        Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000 rows, and
-        none at all below 5,000 rows, where so few rows could not tell one pass from another.
+        Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
+        rows, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
     seed : int
         Decides the order of rows and which of them are held out.
     window_bytes : int
@@ -85,7 +85,9 @@ class Settings:
         _check(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1")
         _check(self.window_bytes >= 1, "window_bytes", self.window_bytes, "1 or more bytes")
         if isinstance(self.class_weight, str):
-            _check(self.class_weight == "balanced", "class_weight", self.class_weight, "'balanced' or weights")
+            _check(
+                self.class_weight == "balanced", "class_weight", self.class_weight, "'balanced' or weights"
+            )
         elif self.class_weight is not None:
             good = all(0 <= w < float("inf") for w in self.class_weight.values())
             _check(good, "class_weight", dict(self.class_weight), "weights of 0 or more")

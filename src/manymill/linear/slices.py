@@ -13,7 +13,8 @@ from manymill.data.holdout import row_keys
 from manymill.data.shuffling import Window
 from manymill.linear.classes import ClassIndex, ClassWeights
 
-# Text hashed by one task: large enough that starting a task costs nothing, small enough that few are in flight.
+# Text hashed by one task: large enough that starting a task costs nothing, small enough that few are in
+# flight.
 SLICE_BYTES = 1 << 20
 
 
@@ -47,7 +48,9 @@ class Rows:
         columns = [np.ones(len(b), np.float32) if b.weight is None else b.weight for b in self._batches]
         return np.concatenate(columns)[self._order]
 
-    def weigh(self, class_weights: ClassWeights, index: ClassIndex, learnt: NDArray[np.bool_], *, count: bool) -> None:
+    def weigh(
+        self, class_weights: ClassWeights, index: ClassIndex, learnt: NDArray[np.bool_], *, count: bool
+    ) -> None:
         """Multiply each row's weight by that of its class."""
         by_class = class_weights.update(self.classes[learnt], index, count=count)
         if by_class is not None:
@@ -55,7 +58,7 @@ class Rows:
             self._weights = by_class[self.classes] * own
 
     def held_out(self, share: float, seed: int) -> NDArray[np.bool_]:
-        """Which rows are held out, ``(n_rows,)``: by a hash of their text, so that equal texts go together."""
+        """Which rows are held out, ``(n_rows,)``, by a hash of the text: equal texts go together."""
         if not share:
             return np.zeros(len(self.classes), np.bool_)
         keys = np.concatenate([row_keys(batch, seed) for batch in self._batches])[self._order]
@@ -70,14 +73,18 @@ class Rows:
         cuts = np.flatnonzero(np.diff(ends // SLICE_BYTES)) + 1
         for part in np.split(picks, cuts):
             weights = None if self._weights is None else self._weights[part]
-            yield Slice(self._documents, self._chunk_of[part], self._row_of[part], self.classes[part], weights)
+            yield Slice(
+                self._documents, self._chunk_of[part], self._row_of[part], self.classes[part], weights
+            )
 
 
 def whole(batch: Batch, index: ClassIndex | None) -> Slice:
-    """All rows of a batch in their own order; without an index their classes are not asked for, and are -1."""
+    """All rows of a batch in their own order; without an index their classes are all -1."""
     n = len(batch)
     codes = np.full(n, -1, np.int32) if index is None else _codes(batch, index)
-    return Slice([(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None)
+    return Slice(
+        [(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None
+    )
 
 
 def _codes(batch: Batch, index: ClassIndex) -> NDArray[np.int32]:

@@ -33,8 +33,8 @@ class LinearState:
     settings : Settings
         How it learns.
     index : ClassIndex
-        The classes in the order in which they were met, which is the order of the learner's outputs. It may grow; call
-        :meth:`make_room` then.
+        The classes in the order in which they were met, which is the order of the learner's outputs. It may
+        grow; call :meth:`make_room` then.
     as_integers : bool
         Whether classes are sorted and given as integers.
     """
@@ -74,7 +74,7 @@ class LinearState:
         return self._index.sorted_order(as_integers=self._as_integers)
 
     def _arranged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs, ``(..., n_outputs)``, put in the order of the classes; for two classes the sign is turned."""
+        """Outputs, ``(..., n_outputs)``, in the order of the classes; for two classes the sign is turned."""
         order = self._order()
         if self.learner.n_outputs > 1:
             return np.ascontiguousarray(outputs[..., order])
@@ -98,9 +98,11 @@ class LinearState:
         return Snapshot(self.learner.weights(0, self.learner.n_features), self.learner.intercept_state())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to earlier weights; the squared-gradient sums of the features stay, so that learning goes on with care."""
+        """Go back to earlier weights; the squared-gradient sums stay, so that learning goes on with care."""
         for start, stop in self._spans():
-            self.learner.set_state(start, snapshot.weights[start:stop], self.learner.accumulators(start, stop))
+            self.learner.set_state(
+                start, snapshot.weights[start:stop], self.learner.accumulators(start, stop)
+            )
         self.learner.set_intercept_state(snapshot.intercept, self.learner.n_rows_seen)
 
     def _spans(self) -> Iterator[tuple[int, int]]:

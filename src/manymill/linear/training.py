@@ -56,8 +56,8 @@ def train(
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
-    Ctrl-C (``KeyboardInterrupt``) ends the training early and in order: what was learnt until then is kept if it is
-    better than what is kept already.
+    Ctrl-C (``KeyboardInterrupt``) ends the training early and in order: what was learnt until then is kept
+    if it is better than what is kept already.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def train(
     settings : Settings
         How to learn.
     keep : callable
-        Called with the state, the pass (from 1) and its measures on held-out rows. The state is valid during the call.
+        Called with the state, the pass (from 1) and its measures on held-out rows. The state is valid during
+        the call.
     observe : callable
         Called with every event.
     threads : int, optional
@@ -173,8 +174,21 @@ class _Training:
             rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
             raise PlanError(
                 f"the weights grew without bound in pass {number}{rest}",
-                f"use a learning rate below {self._settings.learning_rate}, or look at the weights of the rows",
-            ) from error
+                f"use a learning rate below {self._settings.learning_rate}, or look at
+                the weights
+              
+               
+                of the
+             
+              
+               
+              
+               
+                rows",
+          
+           
+            ) from
+            error
 
     def _held_out(self) -> Iterable[HashedRows]:
         return self._lane.holdout if self._holdout is None else self._lane.other_rows(self._holdout)
@@ -211,3 +225,5 @@ class _Training:
             seconds=time.monotonic() - self._start,
             peak_memory_bytes=peak_memory_bytes(),
         )
+
+

@@ -54,6 +54,8 @@ def test_rows_counted_once_are_not_counted_again_in_a_later_pass():
 
 
 def test_weights_by_label_leave_the_others_at_one():
-    got = ClassWeights({"b": 3, 7: 2.0}).update(np.zeros(0, np.int32), ClassIndex.in_order(["a", "b", "7"]), count=True)
+    got = ClassWeights({"b": 3, 7: 2.0}).update(
+        np.zeros(0, np.int32), ClassIndex.in_order(["a", "b", "7"]), count=True
+    )
     assert got is not None
     assert got.tolist() == [1, 3, 2]

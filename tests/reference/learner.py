@@ -1,0 +1,85 @@
+"""The slow twin of the learner: one loop over rows, features and outputs, written as the formulas are.
+
+State is float32 as in the core, sums inside a margin are float64: the two differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+F = np.float32
+
+
+def one_margin(loss, sign, z):
+    """Loss and derivative of one margin ``z`` for the target ``sign`` (-1 or 1)."""
+    m = sign * z
+    if loss == "log":
+        return np.logaddexp(0, -m), -sign / (1 + np.exp(m))
+    if loss == "hinge":
+        return (1 - m, -sign) if m <= 1 else (0.0, 0.0)
+    if loss == "modified_huber" and m < -1:
+        return -4 * m, -4 * sign
+    if loss in ("squared_hinge", "modified_huber"):
+        return max(0.0, 1 - m) ** 2, -2 * sign * max(0.0, 1 - m)
+    return 0.5 * (z - sign) ** 2, z - sign
+
+
+def all_margins(loss, cls, z):
+    """Loss of one row and its derivative by each margin."""
+    if len(z) == 1:
+        signs = [1 if cls == 1 else -1]
+    elif loss == "log":
+        p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        return -np.log(p[cls]), p - (np.arange(len(z)) == cls)
+    else:
+        signs = [1 if k == cls else -1 for k in range(len(z))]
+    parts = [one_margin(loss, s, v) for s, v in zip(signs, z, strict=True)]
+    return sum(p[0] for p in parts), np.array([p[1] for p in parts])
+
+
+class SlowLearner:
+    """What ``manymill._core.Learner`` is, on dense rows."""
+
+    def __init__(
+        self, n_features, n_classes, *, loss="log", l1=0.0, l2=0.0, learning_rate=0.5, fit_intercept=True
+    ):
+        n_outputs = 1 if n_classes == 2 else n_classes
+        self.loss, self.l1, self.l2, self.eta = loss, F(l1), F(l2), F(learning_rate)
+        self.fit_intercept = fit_intercept
+        self.w, self.g = np.zeros((2, n_features, n_outputs), F)
+        self.b, self.b_g = np.zeros((2, n_outputs), F)
+        self.rows, self.last = 0, np.zeros(n_features, int)
+
+    def scores(self, X):
+        return X.astype(float) @ self.w + self.b
+
+    def learn(self, X, classes, weights):
+        """Learn the rows; the sum of weight times loss, each row before it was learnt, comes back."""
+        return sum(self.learn_row(*row) for row in zip(X, classes, weights, strict=True) if row[2] > 0)
+
+    def learn_row(self, x, cls, weight):
+        loss, slopes = all_margins(self.loss, cls, self.scores(x[None])[0])
+        residuals = F(weight) * slopes.astype(F)
+        self.rows += 1
+        if residuals.any():
+            for j in np.flatnonzero(x):
+                self.step(j, x[j] * residuals)
+            if self.fit_intercept:
+                self.b_g += residuals * residuals
+                self.b -= self.eta / (np.sqrt(self.b_g) + F(1e-6)) * residuals
+        return weight * loss
+
+    def step(self, j, gradients):
+        owed = F(self.rows - self.last[j])
+        self.last[j] = self.rows
+        for k, gradient in enumerate(gradients):
+            self.g[j, k] += gradient * gradient
+            alpha = self.eta / (np.sqrt(self.g[j, k]) + F(1e-6))
+            moved = self.w[j, k] - alpha * gradient
+            left = max(abs(moved) - alpha * self.l1 * owed, F(0))
+            self.w[j, k] = np.copysign(left, moved) / (1 + alpha * self.l2 * owed)
+
+    def settle(self):
+        for j in np.flatnonzero(self.w.any(axis=1)):
+            self.step(j, np.zeros(self.w.shape[1], F))
+        self.last[:] = self.rows
