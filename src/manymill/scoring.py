@@ -1,13 +1,13 @@
 """Documents to scores: read, hashed and scored side by side, delivered in the order of the source.
 
-Whatever is done with the scores of a batch is done on the thread that scored it; what comes out is the same for
-any number of threads.
+Whatever is done with the scores of a batch is done on the thread that scored it; what comes out is the same
+for any number of threads.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -73,7 +73,7 @@ def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 def map_in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, executor: Executor, look_ahead: int
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """The results of a function, in the order of the items.
 
     Parameters

@@ -28,13 +28,19 @@ def open_model(path: Path) -> LinearModel:
 
 
 def plan_for(
-    model: LinearModel, files: list[str], *, text: str | None, label: str | None, labelled: bool, **reading: Any
+    model: LinearModel,
+    files: list[str],
+    *,
+    text: str | None,
+    label: str | None,
+    labelled: bool,
+    **reading: Any,
 ) -> Plan:
     """The plan of reading; columns that are not named are those of the training, or guessed."""
     from manymill.data.dataset import scan
     from manymill.errors import SchemaError
 
-    trained_text, trained_label = model.facts.get("text_column"), model.facts.get("label_column")
+    trained_text, trained_label = _fact(model, "text_column"), _fact(model, "label_column")
 
     def plan(text: str | None, label: str | None) -> Plan:
         return scan(files, text=text, label=label, labelled=labelled, **reading).plan()
@@ -50,3 +56,8 @@ def plan_for(
     for note in [*chosen.notes, *(f"warning {warning}" for warning in chosen.warnings)]:
         typer.echo(note, err=True)
     return chosen
+
+
+def _fact(model: LinearModel, name: str) -> str | None:
+    value = model.facts.get(name)
+    return value if isinstance(value, str) and value else None

@@ -18,11 +18,14 @@ def predict(
     run: options.Run,
     files: options.Files,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="One part file for each input goes here; - is stdout.")
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="One part file for each input goes here; - is stdout."),
     ] = Path("-"),
     to: Annotated[
         str | None,
-        typer.Option("--to", help="Format of the output: jsonl, csv or parquet; parquet for parquet, else jsonl."),
+        typer.Option(
+            "--to", help="Format of the output: jsonl, csv or parquet; parquet for parquet, else jsonl."
+        ),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Add a column of scores for each class.")] = False,
     probabilities: Annotated[

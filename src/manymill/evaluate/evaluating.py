@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> Evaluation:
     ----------
     model : LinearModel
     plan : Plan
-        What is read; with labels. A label that is no class of the model counts as an error: it cannot be right.
+        What is read; with labels. A row whose label is no class of the model counts as wrong.
     threads : int
         Threads that read, hash and score; never decides a digit of the result.
 
@@ -96,11 +97,14 @@ def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> Evaluation:
     total = Counts(len(model.classes))
     with workers(threads) as executor:
         batches = _noted(read(plan, executor=executor, look_ahead=2 * threads), ledger)
-        for counts in map_in_order(count, batches, executor=executor, look_ahead=2 * threads):
-            total = total + counts
+        with closing(map_in_order(count, batches, executor=executor, look_ahead=2 * threads)) as counted:
+            for counts in counted:
+                total += counts
     if ledger.n_used == 0:
         why = ledger.summary()
-        raise PlanError(f"there is no row to evaluate{': ' + why if why else ''}", "name files with labelled text")
+        raise PlanError(
+            f"there is no row to evaluate{': ' + why if why else ''}", "name files with labelled text"
+        )
     return Evaluation(metrics.summarise(total, model.classes), total, dict(ledger.counts))
 
 

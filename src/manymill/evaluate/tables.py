@@ -18,7 +18,8 @@ def summary(result: Metrics, bad_counts: Mapping[str, int]) -> str:
     low, high = result.accuracy_interval
     lines = [
         f"rows      {result.n_rows:,}",
-        f"accuracy  {result.accuracy:.4f}  (95 % interval {low:.4f} to {high:.4f}; {result.n_correct:,} right)",
+        f"accuracy  {result.accuracy:.4f}  (95 % interval {low:.4f} to {high:.4f})",
+        f"right     {result.n_correct:,}",
         f"macro F1  {result.macro_f1:.4f}",
         f"micro F1  {result.micro_f1:.4f}",
     ]
@@ -26,9 +27,13 @@ def summary(result: Metrics, bad_counts: Mapping[str, int]) -> str:
         lines.append(f"log loss  {result.log_loss:.4f}")
     if result.n_unknown:
         labels = sorted(result.unknown_labels, key=lambda label: -result.unknown_labels[label])
-        some = ", ".join(f"{shorten(label)} ({result.unknown_labels[label]:,})" for label in labels[:_MAX_UNKNOWN])
+        some = ", ".join(
+            f"{shorten(label)} ({result.unknown_labels[label]:,})" for label in labels[:_MAX_UNKNOWN]
+        )
         more = ", ..." if len(labels) > _MAX_UNKNOWN else ""
-        lines.append(f"unknown   {result.n_unknown:,} rows have a label that the model does not know: {some}{more}")
+        lines.append(
+            f"unknown   {result.n_unknown:,} rows have a label that the model does not know: {some}{more}"
+        )
     if bad_counts:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in bad_counts.items())
         lines.append(f"bad       {sum(bad_counts.values()):,} records are no rows: {reasons}")

@@ -38,7 +38,7 @@ _MAX_STEM_BYTES = 180  # names end at 255 bytes, and endings are added
 def part_names(files: Sequence[SourceFile], endings: Sequence[str]) -> list[str]:
     """A file name for the part of each input.
 
-    The input's own name with another ending; where inputs of one run would share it, a hash of the path is added.
+    The input's own name with another ending; where inputs would share it, a hash of the path is added.
 
     Parameters
     ----------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, BinaryIO
 from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
-from manymill.data.reading import read_file
+from manymill.data.reading import read
 from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
 from manymill.predict.columns import Columns
@@ -86,8 +88,8 @@ def predict(
     Raises
     ------
     SourceError, RowError
-        If an input cannot be read, or has a bad row and the plan is strict. Parts finished before stay, and are
-        skipped when the prediction is run again.
+        If an input cannot be read, or has a bad row and the plan is strict. Parts finished before stay, and
+        are skipped when the prediction is run again.
     RunFolderError
         If a part cannot be written.
     PlanError
@@ -100,8 +102,11 @@ def predict(
     finished = [part.finished() for part in parts]
     results: list[PartResult] = []
     unfinished = [number for number, record in enumerate(finished) if record is None]
-    with writing_alone(Path(out)), workers(threads) as executor:
+    with ExitStack() as stack:
+        stack.enter_context(writing_alone(Path(out)))
+        executor = stack.enter_context(workers(threads))
         stream = _stream(model, plan, unfinished, formats, columns, executor, 2 * threads)
+        stack.enter_context(closing(stream))  # reading ends before its threads do
         written = (
             _write_part(parts[number], formats[number], model, columns, plan, group)
             for number, group in groupby(stream, key=lambda item: item.file)
@@ -147,13 +152,15 @@ def predict_stream(
     check_columns(model, columns)
     chosen = format_named(format)
     ledger = Ledger(strict=plan.dataset.strict)
+    numbers = range(len(plan.files))
+    formats = [chosen] * len(numbers)
     with workers(threads) as executor:
-        numbers = range(len(plan.files))
-        formats = [chosen] * len(numbers)
+        items = _stream(model, plan, numbers, formats, columns, executor, 2 * threads)
         writer = chosen.writer(stream, columns.schema(model))
-        for item in _stream(model, plan, numbers, formats, columns, executor, 2 * threads):
-            _take(item, ledger, writer)
-            stream.flush()
+        with closing(items):
+            for item in items:
+                _take(item, ledger, writer)
+                stream.flush()
         writer.close()
         stream.flush()
     return ledger
@@ -184,7 +191,7 @@ def _stream(
     columns: Columns,
     executor: Executor,
     look_ahead: int,
-) -> Iterator[_Item]:
+) -> Generator[_Item, None, None]:
     scorer = Scorer(model)
 
     def encoded(item: _Item) -> _Item:
@@ -202,14 +209,18 @@ def _stream(
 
 
 def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[_Item]:
-    """Batches of the files. An error waits for its turn: what was read before it is still written."""
-    for number in files:
-        try:
-            for batch in read_file(plan, number, executor=executor, look_ahead=look_ahead):
-                yield _Item(number, batch)
-        except ManymillError as error:
-            yield _Item(number, error=error)
-            return
+    """Batches of the files, and the end of each. An error waits for its turn: what came before is still written."""
+    wanted, waiting = set(files), deque(files)
+    order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
+    try:
+        for batch in read(plan, order=order, executor=executor, look_ahead=look_ahead):
+            while waiting[0] != batch.file:
+                yield _Item(waiting.popleft())
+            yield _Item(batch.file, batch)
+    except ManymillError as error:
+        yield _Item(waiting[0], error=error)
+        return
+    for number in waiting:
         yield _Item(number)
 
 
