@@ -45,14 +45,22 @@ def refused(folder, data, path):
     return False
 
 
-@pytest.mark.parametrize("name", ["model.json", "weights"])
-def test_every_flipped_bit_is_found(folder, name):
-    path = folder / name if name == "model.json" else weights_file(folder)
-    whole = path.read_bytes()
+def flipped(whole):
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert refused(folder, damaged, path), f"bit {bit}"
+        yield bytes(damaged)
+
+
+def test_every_flipped_bit_of_the_weights_is_found(folder):
+    path = weights_file(folder)
+    assert all(refused(folder, damaged, path) for damaged in flipped(path.read_bytes()))
+
+
+def test_every_flipped_bit_of_the_manifest_is_found(folder):
+    for damaged in flipped((folder / "model.json").read_bytes()):
+        with pytest.raises(ModelError):
+            manifest.load(damaged)
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights"])

@@ -81,15 +81,10 @@ def _save(
         file = manifest.WeightsFile(manifest.format_checksum(digest), n_features, n_outputs)
         text = manifest.dump(description, file, __version__)
         replace_durably(unnamed, folder / file.name)
-    except BaseException:
-        with suppress(OSError):
-            unnamed.unlink()
-        raise
-    try:
         write_durably(folder / "model.json.partial", [text])
         replace_durably(folder / "model.json.partial", folder / manifest.FILE_NAME)
     finally:
-        _remove_stale_weights(folder)
+        _remove_stale(folder)
 
 
 def _file_pieces(
@@ -137,8 +132,10 @@ def _saving_alone(folder: Path) -> Iterator[None]:
         raise RunFolderError(f"another process is saving a model to {folder}", "wait for it to end") from None
 
 
-def _remove_stale_weights(folder: Path) -> None:
+def _remove_stale(folder: Path) -> None:
     """Remove weights that ``model.json`` does not name; keep them all if that cannot be told."""
+    with suppress(OSError):
+        (folder / "weights.partial").unlink(missing_ok=True)
     try:
         kept = manifest.load((folder / manifest.FILE_NAME).read_bytes())[1].name
     except FileNotFoundError:
