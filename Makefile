@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 
-RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src -type f 2>/dev/null)
+DATA   ?= ../shared/data
+
+RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
 .PHONY: help setup build demo test lint bench clean
 
@@ -12,27 +14,39 @@ help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
 	@echo "make lint   formatting, types, layers, warnings"
-	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (needs ../shared/data)"
+	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
 
-# One stamp for the environment, one for the compiled core: nothing is done twice.
+# A stamp for the environment, one for the compiled core, one for the tools of developers: nothing is done twice.
 $(VENV)/.environment: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "maturin>=1.9,<2" --group test --group lint
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" "maturin>=1.9,<2"
 	touch $@
 
 $(VENV)/.core: $(VENV)/.environment $(RUST_SOURCES)
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
 	touch $@
 
-setup: $(VENV)/.environment
+$(VENV)/.tools: $(VENV)/.environment
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+setup: $(VENV)/.environment $(VENV)/.tools
 build: $(VENV)/.core
 
-test: build
+demo: build
+	$(BIN)/manymill train examples/data/mail-train.jsonl.zst --ngram-range 1 2 --out runs/demo
+	$(BIN)/manymill evaluate runs/demo examples/data/mail-test.jsonl.zst
+	$(BIN)/manymill predict runs/demo examples/data/mail-test.jsonl.zst --out runs/demo-predictions
+	@echo
+	@echo "model        runs/demo/model"
+	@echo "what was done runs/demo/plan.json, runs/demo/events.jsonl"
+	@echo "predictions  runs/demo-predictions"
+
+test: build $(VENV)/.tools
 	cd rust && cargo test --quiet --release --no-default-features
 	$(BIN)/python -m pytest
 
-lint: build
+lint: build $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,6 +54,13 @@ lint: build
 	cd rust && cargo fmt --check
 	cd rust && cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 	cd rust && cargo clippy --quiet --features python -- -D warnings
+
+bench: build
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benches/startup.py
+	$(BIN)/python benches/hash.py --data $(DATA)
+	$(BIN)/python benches/train.py --data $(DATA)
+	$(BIN)/python benches/train.py --data $(DATA) --memory
 
 clean:
 	rm -rf $(VENV) rust/target runs

@@ -8,10 +8,18 @@ use super::step::{Residuals, Step, move_all, update, update_penalised};
 use super::sums::{dot, sum_of_squares};
 use super::table::Table;
 use super::{LearnError, Settings};
+use crate::kernels::memory::prefetch;
 use crate::rows::Rows;
 
 // Squared gradients above this would soon add up to infinity in float32.
 const GRADIENT_LIMIT: f32 = 1e37;
+
+// Rows between the one whose cells are asked for and the one that is learnt: one row's work hides the wait.
+const AHEAD: usize = 1;
+
+// Cells of a cache line of 64 bytes, and how many cells of a feature are asked for: the processor guesses the rest.
+const CELLS_OF_A_LINE: usize = 16;
+const FETCHED_CELLS: usize = 64;
 
 /// What one call of [`Learner::learn`] saw before learning from each row.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -110,6 +118,9 @@ impl Learner {
             if weight == 0.0 {
                 continue;
             }
+            if i + AHEAD < rows.len() {
+                self.warm(rows.row(i + AHEAD).0);
+            }
             self.look(rows.row(i), &mut room);
             let correct = prediction(&room.margins) == class as usize;
             let loss =
@@ -134,6 +145,16 @@ impl Learner {
             stats.n_correct += u64::from(correct);
         }
         Ok(stats)
+    }
+
+    /// Asks for the cells of a row that comes soon.
+    fn warm(&self, indices: &[u32]) {
+        let width = self.table.width();
+        for &j in indices {
+            for at in (0..width.min(FETCHED_CELLS)).step_by(CELLS_OF_A_LINE) {
+                prefetch(&self.table.cells, j as usize * width + at);
+            }
+        }
     }
 
     /// Computes the margins of one row.

@@ -26,14 +26,16 @@ impl PyRows {
     ) -> PyResult<Self> {
         // Copied first: another thread may write to the caller's arrays while they are checked.
         let indptr: Vec<i64> = indptr.as_array().to_vec();
-        let rows = Rows {
-            indptr: Vec::new(),
-            indices: indices.as_array().to_vec(),
-            values: values.as_array().to_vec(),
-        };
-        py.detach(|| checked(&indptr, rows))
-            .map(Self)
-            .map_err(PyValueError::new_err)
+        let (indices, values) = (indices.as_array().to_vec(), values.as_array().to_vec());
+        py.detach(|| {
+            let ends = indptr.into_iter().map(usize::try_from);
+            let ends = ends
+                .collect::<Result<_, _>>()
+                .map_err(|_| "indptr must not be negative".to_owned())?;
+            Rows::from_parts(ends, indices, values).map_err(Into::into)
+        })
+        .map(Self)
+        .map_err(PyValueError::new_err::<String>)
     }
 
     fn arrays<'py>(&self, py: Python<'py>) -> Arrays<'py> {
@@ -45,6 +47,13 @@ impl PyRows {
         )
     }
 
+    fn take(&self, py: Python<'_>, order: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
+        let order: Vec<u32> = order.as_array().to_vec();
+        py.detach(|| self.0.take(&order))
+            .map(Self)
+            .ok_or_else(|| PyValueError::new_err(format!("a row is not below {}", self.0.len())))
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }
@@ -54,30 +63,6 @@ impl PyRows {
         self.0.indptr.capacity() * size_of::<usize>()
             + self.0.indices.capacity() * size_of::<u32>()
             + self.0.values.capacity() * size_of::<f32>()
-    }
-}
-
-/// The rows with `indptr`, if everything fits together.
-fn checked(indptr: &[i64], mut rows: Rows) -> Result<Rows, String> {
-    if rows.indices.len() != rows.values.len() {
-        return Err(format!(
-            "there are {} indices and {} values",
-            rows.indices.len(),
-            rows.values.len()
-        ));
-    }
-    let ends = (indptr.first(), indptr.last());
-    if ends != (Some(&0), Some(&(rows.indices.len() as i64))) || !indptr.is_sorted() {
-        return Err(format!(
-            "indptr does not ascend from 0 to {}",
-            rows.indices.len()
-        ));
-    }
-    rows.indptr = indptr.iter().map(|&start| start as usize).collect();
-    let unsorted = |&i: &usize| !rows.row(i).0.is_sorted_by(|a, b| a < b);
-    match (0..rows.len()).find(unsorted) {
-        Some(i) => Err(format!("the indices of row {i} do not ascend")),
-        None => Ok(rows),
     }
 }
 

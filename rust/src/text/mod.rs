@@ -1,1 +1,80 @@
-//! Documents to hashed batches.
+//! Documents to hashed batches: what scikit-learn's word analyzer and its murmur3 do, bit for bit.
+//!
+//! ```text
+//! for each document:
+//!     lowered, mask ← lower-case; which bytes belong to word characters   (ASCII: a kernel; else: Unicode tables)
+//!     words         ← runs of word characters, two or more                (\b\w\w+\b)
+//!     for n in least ..= greatest: hash each n words joined by one space
+//! ```
+//!
+//! Lower case and word characters are those of the Python that runs, given as a [`Table`]; the Unicode functions
+//! of Rust's own library belong to another Unicode version and are not used. Text is UTF-8, in which lone
+//! surrogates may stand as three bytes; no byte sequence can do worse than give other hashes.
+
+mod analyze;
+mod batch;
+mod documents;
+mod hasher;
+mod lower;
+mod table;
+mod utf8;
+
+pub use batch::HashedBatch;
+pub use documents::{Chunk, pick};
+pub use hasher::Hasher;
+pub use table::Table;
+
+/// Why a batch could not be hashed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashError {
+    /// Not `1 <= least <= greatest`.
+    NgramRange(usize, usize),
+    /// The document of this number has more bytes than a hash batch can address.
+    TooLong(usize),
+    /// The document of this number is not UTF-8 from this byte on.
+    NotUtf8(usize, usize),
+    /// There is no such document: its number in the batch, its chunk and its row.
+    NoSuchRow(usize, u32, u32),
+    /// Two arrays that belong together differ in length.
+    Lengths(usize, usize),
+    /// The offsets of this document descend or leave the data.
+    Offsets(usize),
+    /// Row pointers that do not ascend from 0 to the number of hashes.
+    Indptr,
+    /// A table of characters that cannot be read.
+    Table(String),
+}
+
+impl std::fmt::Display for HashError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NgramRange(least, greatest) => {
+                write!(
+                    f,
+                    "ngram_range must be 1 <= least <= greatest, got ({least}, {greatest})"
+                )
+            }
+            Self::TooLong(document) => write!(f, "document {document} has more than 2^30 bytes"),
+            Self::NotUtf8(document, byte) => {
+                write!(f, "document {document} is not UTF-8 at its byte {byte}")
+            }
+            Self::NoSuchRow(document, chunk, row) => {
+                write!(
+                    f,
+                    "document {document} is row {row} of chunk {chunk}, which does not exist"
+                )
+            }
+            Self::Lengths(chunks, rows) => {
+                write!(f, "chunk_of has {chunks} items and row_of has {rows}")
+            }
+            Self::Offsets(document) => write!(
+                f,
+                "the offsets of document {document} lie outside of its data"
+            ),
+            Self::Indptr => write!(f, "indptr must ascend from 0 to the number of hashes"),
+            Self::Table(what) => write!(f, "the table of characters cannot be read: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for HashError {}

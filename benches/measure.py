@@ -1,0 +1,95 @@
+"""What a command costs: wall and CPU seconds and peak memory of a child process.
+
+Nothing heavy may be imported here: until a child has loaded its own program it counts as large as its parent,
+so a fat parent would hide how thin the child is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a command took.
+
+    Attributes
+    ----------
+    wall_seconds, cpu_seconds
+        From start to end of the process; CPU is user and system, of it and of its children.
+    peak_bytes
+        Greatest resident memory, shared libraries and mapped files counted.
+    output
+        What the command printed.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    output: str
+
+
+def run(command: list[str]) -> Cost:
+    """The cost of a command; raises ``RuntimeError`` with its last words if it fails."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        output = out.read().decode(errors="replace")
+        if process.returncode != 0:
+            words = err.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{words}")
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak, output)
+
+
+def machine() -> dict[str, Any]:
+    """Where and when the figures were taken, and how busy it was there."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                cpu = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of packages; "absent" for one that is not there."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Keep results, readable in a diff."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,270 @@
+//! JSON lines: one object a line, of which a few fields are wanted.
+//!
+//! ```text
+//! for each field of the object
+//!     text   → appended to the columns   (a later field of the same name replaces it, as in Python's json)
+//!     label  → kept as the piece of the line that denotes it
+//!     weight → ditto
+//!     other  → skipped; must be well-formed, is never built
+//! ```
+//!
+//! Skipping does not recurse, so depth is harmless. Stricter than Python's `json`: `NaN` and lone surrogates in a
+//! wanted field are refused. A label that is a number or a boolean is the literal as it stands in the file.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::columns::{Columns, Fault, Reason, parse_weight, shown};
+use super::lines::for_each_line;
+
+/// The names of the wanted fields.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The field with the text.
+    pub text: String,
+    /// The field with the label, if labels are read.
+    pub label: Option<String>,
+    /// The field with the weight, if weights are read.
+    pub weight: Option<String>,
+}
+
+/// The columns of a block of JSON lines that starts at byte `position` of its file.
+#[must_use]
+pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, wanted: &Wanted) -> Columns {
+    for_each_line(block, position, max_record_bytes, |columns, at, line| {
+        parse_line(columns, at, line, wanted)
+    })
+}
+
+fn parse_line(columns: &mut Columns, at: i64, line: &str, wanted: &Wanted) -> Result<(), Fault> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let fields = Record {
+        wanted,
+        data: &mut columns.data,
+    }
+    .deserialize(&mut reader)
+    .and_then(|fields| reader.end().map(|()| fields))
+    .map_err(|error| fault_of(&error))?;
+    match fields.text {
+        Text::Missing => return Err((Reason::MissingText, format!("no field {:?}", wanted.text))),
+        Text::Null => return Err((Reason::MissingText, format!("{:?} is null", wanted.text))),
+        Text::Other(kind) => {
+            return Err((
+                Reason::WrongType,
+                format!("{:?} is {kind}, not a string", wanted.text),
+            ));
+        }
+        Text::Found => {}
+    }
+    let label = match &wanted.label {
+        Some(name) => Some(label_of(fields.label, name)?),
+        None => None,
+    };
+    // The string "1" is no integer, though a CSV column of the same look is.
+    columns.labels_are_integers &= fields
+        .label
+        .is_none_or(|literal| !literal.get().starts_with('"'));
+    let weight = match &wanted.weight {
+        Some(name) => Some(weight_of(fields.weight, name)?),
+        None => None,
+    };
+    columns.finish_row(at, label.as_deref(), weight);
+    Ok(())
+}
+
+fn fault_of(error: &serde_json::Error) -> Fault {
+    let message = error.to_string();
+    let what = message.split(" at line ").next().unwrap_or(&message);
+    let reason = if error.is_data() {
+        Reason::NotAnObject
+    } else {
+        Reason::BrokenJson
+    };
+    (
+        reason,
+        format!("{what} at byte {} of the line", error.column()),
+    )
+}
+
+fn label_of<'line>(literal: Option<&'line RawValue>, name: &str) -> Result<Cow<'line, str>, Fault> {
+    let literal = literal.map_or("null", RawValue::get);
+    match literal.as_bytes().first() {
+        Some(b'"') => match string_of(literal)? {
+            label if label.is_empty() => Err((Reason::EmptyLabel, format!("{name:?} is empty"))),
+            label => Ok(label),
+        },
+        Some(b'[' | b'{') => Err((Reason::WrongType, format!("{name:?} is {}", shown(literal)))),
+        Some(b'n') | None => Err((Reason::MissingLabel, format!("no field {name:?}, or null"))),
+        Some(b't' | b'f') => Ok(Cow::Borrowed(literal)),
+        Some(_) if literal.parse::<f64>().is_ok_and(f64::is_finite) => Ok(Cow::Borrowed(literal)),
+        Some(_) => Err((
+            Reason::WrongType,
+            format!("{name:?} is {}, out of range", shown(literal)),
+        )),
+    }
+}
+
+fn weight_of(literal: Option<&RawValue>, name: &str) -> Result<f32, Fault> {
+    match literal.map(RawValue::get) {
+        None | Some("null") => Err((Reason::MissingWeight, format!("no field {name:?}, or null"))),
+        Some(literal) if literal.starts_with('"') => parse_weight(&string_of(literal)?),
+        Some(literal) => parse_weight(literal),
+    }
+}
+
+/// The string that a literal with its quotes denotes; most have no escapes and are the literal itself.
+fn string_of(literal: &str) -> Result<Cow<'_, str>, Fault> {
+    let inside = &literal[1..literal.len() - 1];
+    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(inside));
+    }
+    serde_json::from_str::<String>(literal)
+        .map(Cow::Owned)
+        .map_err(|error| fault_of(&error))
+}
+
+/// The wanted fields of one line; the text is in the columns.
+struct Fields<'line> {
+    text: Text,
+    label: Option<&'line RawValue>,
+    weight: Option<&'line RawValue>,
+}
+
+enum Text {
+    Missing,
+    Null,
+    Found,
+    Other(&'static str),
+}
+
+struct Record<'a> {
+    wanted: &'a Wanted,
+    data: &'a mut Vec<u8>,
+}
+
+impl<'line> DeserializeSeed<'line> for Record<'_> {
+    type Value = Fields<'line>;
+    fn deserialize<D: Deserializer<'line>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'line> Visitor<'line> for Record<'_> {
+    type Value = Fields<'line>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'line>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let start = self.data.len();
+        let mut fields = Fields {
+            text: Text::Missing,
+            label: None,
+            weight: None,
+        };
+        while let Some(field) = map.next_key_seed(Key(self.wanted))? {
+            match field {
+                Field::Text => {
+                    self.data.truncate(start);
+                    fields.text = map.next_value_seed(TextValue(self.data))?;
+                }
+                Field::Label => fields.label = Some(map.next_value()?),
+                Field::Weight => fields.weight = Some(map.next_value()?),
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+enum Field {
+    Text,
+    Label,
+    Weight,
+    Other,
+}
+
+struct Key<'a>(&'a Wanted);
+
+impl<'line> DeserializeSeed<'line> for Key<'_> {
+    type Value = Field;
+    fn deserialize<D: Deserializer<'line>>(self, reader: D) -> Result<Field, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Field;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a field name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        let Wanted {
+            text,
+            label,
+            weight,
+        } = self.0;
+        Ok(if name == text {
+            Field::Text
+        } else if label.as_deref() == Some(name) {
+            Field::Label
+        } else if weight.as_deref() == Some(name) {
+            Field::Weight
+        } else {
+            Field::Other
+        })
+    }
+}
+
+/// Appends a string to the columns; tells what it met otherwise.
+struct TextValue<'a>(&'a mut Vec<u8>);
+
+impl<'line> DeserializeSeed<'line> for TextValue<'_> {
+    type Value = Text;
+    fn deserialize<D: Deserializer<'line>>(self, reader: D) -> Result<Text, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'line> Visitor<'line> for TextValue<'_> {
+    type Value = Text;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a string")
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(Text::Found)
+    }
+    fn visit_unit<E>(self) -> Result<Text, E> {
+        Ok(Text::Null)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+        Ok(Text::Other("a boolean"))
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+        Ok(Text::Other("a number"))
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
+        Ok(Text::Other("a number"))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+        Ok(Text::Other("a number"))
+    }
+    fn visit_seq<A: SeqAccess<'line>>(self, mut items: A) -> Result<Text, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text::Other("an array"))
+    }
+    fn visit_map<A: MapAccess<'line>>(self, mut items: A) -> Result<Text, A::Error> {
+        while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text::Other("an object"))
+    }
+}

@@ -1,0 +1,86 @@
+//! One document: its text to words, its words to hashes of n-grams.
+
+use super::Table;
+use super::lower::lower;
+use super::utf8::length;
+use crate::kernels::{Kernels, SLACK};
+
+/// The memory that one document after the other is worked on in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    lowered: Vec<u8>,
+    mask: Vec<u64>,
+    edges: Vec<u32>,
+    n_edges: usize,
+    joined: Vec<u8>,
+    joined_edges: Vec<u32>,
+}
+
+impl Scratch {
+    /// Finds the words of a text of ASCII alone.
+    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
+        (kernels.words)(text, lowercase, &mut self.lowered, &mut self.mask);
+        self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
+    }
+
+    /// Finds the words of any text.
+    pub fn unicode(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool, table: &Table) {
+        lower(text, lowercase, table, &mut self.lowered, &mut self.mask);
+        let found = (kernels.edges)(&self.mask, &mut self.edges);
+        self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
+    }
+
+    /// Appends the hashes of all n-grams of the words found last.
+    pub fn hash(
+        &mut self,
+        kernels: &Kernels,
+        least: usize,
+        greatest: usize,
+        hashes: &mut Vec<u32>,
+    ) {
+        if least == 1 {
+            (kernels.grams)(&self.lowered, &self.edges[..self.n_edges], 1, hashes);
+        }
+        if greatest > 1 {
+            self.join();
+            for n in least.max(2)..=greatest.min(self.n_edges / 2) {
+                (kernels.grams)(&self.joined, &self.joined_edges, n, hashes);
+            }
+        }
+    }
+
+    /// The words with one space between them: an n-gram is then a slice.
+    fn join(&mut self) {
+        self.joined.clear();
+        self.joined_edges.clear();
+        for &[start, end] in self.edges[..self.n_edges].as_chunks::<2>().0 {
+            let (start, end) = (start as usize, end as usize);
+            let at = self.joined.len();
+            // Copies of a fixed length are single instructions; what is too much is cut off again.
+            if end - start <= SLACK {
+                self.joined
+                    .extend_from_slice(&self.lowered[start..start + SLACK]);
+                self.joined.truncate(at + end - start);
+            } else {
+                self.joined.extend_from_slice(&self.lowered[start..end]);
+            }
+            self.joined_edges
+                .extend([at as u32, self.joined.len() as u32]);
+            self.joined.push(b' ');
+        }
+        self.joined.resize(self.joined.len() + SLACK, 0);
+    }
+}
+
+/// Words are of two characters and more; the mask knows only bytes. Returns how many edges are left.
+fn drop_single_characters(lowered: &[u8], edges: &mut [u32]) -> usize {
+    let mut kept = 0;
+    for i in 0..edges.len() / 2 {
+        let (start, end) = (edges[2 * i], edges[2 * i + 1]);
+        edges[kept] = start;
+        edges[kept + 1] = end;
+        let lead = lowered[start as usize];
+        kept += 2 * usize::from(lead < 0x80 || (end - start) as usize != length(lead));
+    }
+    kept
+}

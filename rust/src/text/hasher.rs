@@ -1,0 +1,74 @@
+//! A stream of documents to a hashed batch.
+
+use super::analyze::Scratch;
+use super::{HashError, HashedBatch, Table};
+use crate::kernels::{self, Kernels};
+
+/// Documents are addressed by 32 bits, and lower-casing can lengthen them by half.
+const LONGEST: usize = 1 << 30;
+
+/// The word analyzer with its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hasher {
+    least: usize,
+    greatest: usize,
+    lowercase: bool,
+}
+
+impl Hasher {
+    /// An analyzer of `least` to `greatest` words.
+    ///
+    /// # Errors
+    /// [`HashError::NgramRange`] unless `1 <= least <= greatest`.
+    pub fn new(least: usize, greatest: usize, lowercase: bool) -> Result<Self, HashError> {
+        if least < 1 || greatest < least {
+            return Err(HashError::NgramRange(least, greatest));
+        }
+        Ok(Self {
+            least,
+            greatest,
+            lowercase,
+        })
+    }
+
+    /// The hashed batch of the documents; `table` is asked once, at the first that is not ASCII.
+    ///
+    /// # Errors
+    /// The first error of a document, or that of `table`.
+    pub fn hash<'a, 't>(
+        &self,
+        documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
+        table: impl FnOnce() -> Result<&'t Table, HashError>,
+    ) -> Result<HashedBatch, HashError> {
+        self.hash_with(kernels::best(), documents, table)
+    }
+
+    fn hash_with<'a, 't>(
+        &self,
+        kernels: &Kernels,
+        documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
+        table: impl FnOnce() -> Result<&'t Table, HashError>,
+    ) -> Result<HashedBatch, HashError> {
+        let mut batch = HashedBatch::with_room(documents.len());
+        let mut scratch = Scratch::default();
+        let (mut ask, mut known) = (Some(table), None);
+        for (i, document) in documents.enumerate() {
+            let text = document?;
+            if text.len() > LONGEST {
+                return Err(HashError::TooLong(i));
+            }
+            if text.is_ascii() {
+                scratch.ascii(kernels, text, self.lowercase);
+            } else {
+                if let Some(ask) = ask.take() {
+                    known = Some(ask()?);
+                }
+                if let Some(table) = known {
+                    scratch.unicode(kernels, text, self.lowercase, table);
+                }
+            }
+            batch.push(|hashes| scratch.hash(kernels, self.least, self.greatest, hashes));
+        }
+        Ok(batch)
+    }
+}

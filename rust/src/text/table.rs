@@ -1,0 +1,198 @@
+//! What Python knows of each character: word character or not, lower case, and what the final sigma asks for.
+//!
+//! ```text
+//! file      palette of distinct entries; runs (length, entry) over all code points; expansions
+//! memory    blocks[starts[character >> 8] + (character & 255)]      equal blocks are kept once
+//! entry     bits 0–20 lower case minus character (modulo 2^21), then the flags
+//! ```
+//!
+//! The files are written by `rust/tables/make_tables.py`, one per Unicode version; for a version without a file
+//! the same bytes are made by the running Python.
+
+use super::HashError;
+use std::collections::HashMap;
+
+/// Code points there are.
+const CHARACTERS: usize = 0x11_0000;
+const BLOCK: usize = 256;
+/// Characters that one may become; whoever writes lower case makes room for so many.
+const MOST_EXPANDED: u32 = 8;
+const DELTA: u32 = (1 << 21) - 1;
+const WORD: u32 = 1 << 21;
+const LOWER_IS_WORD: u32 = 1 << 22;
+const CASED: u32 = 1 << 23;
+const IGNORABLE: u32 = 1 << 24;
+const EXPANDS: u32 = 1 << 25;
+
+/// What is known of one character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry(u32);
+
+impl Entry {
+    /// Whether `\w` matches the character.
+    #[inline(always)]
+    pub fn is_word(self) -> bool {
+        self.0 & WORD != 0
+    }
+
+    /// Whether `\w` matches its lower case.
+    #[inline(always)]
+    pub fn lower_is_word(self) -> bool {
+        self.0 & LOWER_IS_WORD != 0
+    }
+
+    /// Whether the character is its own lower case.
+    #[inline(always)]
+    pub fn is_lower(self) -> bool {
+        self.0 & (DELTA | EXPANDS) == 0
+    }
+
+    /// Whether its lower case is more than one character.
+    pub fn expands(self) -> bool {
+        self.0 & EXPANDS != 0
+    }
+
+    /// The lower case of `character`, whose entry this is.
+    #[inline(always)]
+    pub fn lower(self, character: u32) -> u32 {
+        character.wrapping_add(self.0) & DELTA
+    }
+
+    /// Whether the character has case; `None` if the search for one goes on behind it.
+    pub fn cased_unless_ignorable(self) -> Option<bool> {
+        if self.0 & IGNORABLE != 0 {
+            None
+        } else {
+            Some(self.0 & CASED != 0)
+        }
+    }
+}
+
+/// The characters of one Unicode version as Python sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    starts: Vec<u16>,
+    entries: Vec<u32>,
+    expansions: Vec<(u32, Vec<u32>)>,
+}
+
+impl Table {
+    /// The table that comes with this crate for `unicodedata.unidata_version`, if there is one.
+    #[must_use]
+    pub fn file(unidata_version: &str) -> Option<&'static [u8]> {
+        match unidata_version {
+            "14.0.0" => Some(include_bytes!("../../tables/unicode-14.0.0.bin")),
+            "15.0.0" => Some(include_bytes!("../../tables/unicode-15.0.0.bin")),
+            "15.1.0" => Some(include_bytes!("../../tables/unicode-15.1.0.bin")),
+            _ => None,
+        }
+    }
+
+    /// The table in a file's bytes.
+    ///
+    /// # Errors
+    /// [`HashError::Table`] if they are no such file.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HashError> {
+        let mut reader = Reader(bytes);
+        let size = reader.number()?;
+        let palette = (0..size)
+            .map(|_| reader.number())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut all = Vec::with_capacity(CHARACTERS);
+        while all.len() < CHARACTERS {
+            let (length, which) = (reader.number()? as usize, reader.number()? as usize);
+            let entry = *palette.get(which).ok_or_else(|| broken("no such entry"))?;
+            if length == 0 || length > CHARACTERS - all.len() {
+                return Err(broken("a run of wrong length"));
+            }
+            all.resize(all.len() + length, entry);
+        }
+        let expansions = (0..reader.number()?)
+            .map(|_| reader.expansion())
+            .collect::<Result<Vec<_>, _>>()?;
+        if !reader.0.is_empty() {
+            return Err(broken("bytes behind its end"));
+        }
+        let lowers = all
+            .iter()
+            .zip(0..)
+            .map(|(&entry, character)| Entry(entry).lower(character));
+        if lowers
+            .max()
+            .is_some_and(|greatest| greatest as usize >= CHARACTERS)
+        {
+            return Err(broken("a lower case that is no character"));
+        }
+        Ok(Self::compressed(&all, expansions))
+    }
+
+    fn compressed(all: &[u32], expansions: Vec<(u32, Vec<u32>)>) -> Self {
+        let (mut starts, mut entries, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
+        for block in all.chunks_exact(BLOCK) {
+            let number = seen.len() as u16;
+            starts.push(*seen.entry(block).or_insert_with(|| {
+                entries.extend_from_slice(block);
+                number
+            }));
+        }
+        Self {
+            starts,
+            entries,
+            expansions,
+        }
+    }
+
+    /// What is known of a character; of a number that is none, as much as of the unassigned.
+    #[inline(always)]
+    pub fn entry(&self, character: u32) -> Entry {
+        let block = self
+            .starts
+            .get(character as usize / BLOCK)
+            .copied()
+            .unwrap_or(0);
+        Entry(self.entries[block as usize * BLOCK + character as usize % BLOCK])
+    }
+
+    /// The lower case of a character that has several for one; empty if there is none.
+    pub fn expansion(&self, character: u32) -> &[u32] {
+        let found = self.expansions.iter().find(|(from, _)| *from == character);
+        found.map_or(&[], |(_, to)| to.as_slice())
+    }
+}
+
+fn broken(what: &str) -> HashError {
+    HashError::Table(what.to_owned())
+}
+
+/// Numbers of seven bits a byte, the lowest first, the eighth bit saying that there are more.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn number(&mut self) -> Result<u32, HashError> {
+        let mut number = 0;
+        for shift in (0..28).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or_else(|| broken("cut off"))?;
+            self.0 = rest;
+            number |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(broken("a number of more than 28 bits"))
+    }
+
+    fn expansion(&mut self) -> Result<(u32, Vec<u32>), HashError> {
+        let (from, count) = (self.number()?, self.number()?);
+        if count > MOST_EXPANDED {
+            return Err(broken("an expansion too long"));
+        }
+        let to = (0..count)
+            .map(|_| self.number())
+            .collect::<Result<Vec<_>, _>>()?;
+        if to.iter().chain([&from]).all(|c| (*c as usize) < CHARACTERS) {
+            Ok((from, to))
+        } else {
+            Err(broken("an expansion that is no character"))
+        }
+    }
+}

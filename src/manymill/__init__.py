@@ -1,0 +1,36 @@
+"""manymill: labelled text too large for one process, turned into a good linear model, cheaply, on CPUs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manymill.data.dataset import Dataset, scan
+    from manymill.errors import ManymillError
+    from manymill.linear.classifier import TextClassifier
+    from manymill.text.hashing import HashingVectorizer
+
+__version__ = "0.1.0"
+
+__all__ = ["Dataset", "HashingVectorizer", "ManymillError", "TextClassifier", "scan"]
+
+# Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
+# command line trains without it.
+_HOMES = {
+    "Dataset": "manymill.data.dataset",
+    "HashingVectorizer": "manymill.text.hashing",
+    "ManymillError": "manymill.errors",
+    "TextClassifier": "manymill.linear.classifier",
+    "scan": "manymill.data.dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'manymill' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

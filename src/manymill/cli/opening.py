@@ -1,0 +1,63 @@
+"""What `evaluate` and `predict` begin with: a model, and a plan of reading that suits it."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from manymill.data.plan import Plan
+    from manymill.model import LinearModel
+
+
+def open_model(path: Path) -> LinearModel:
+    """The model of a run folder or a model folder."""
+    from manymill.model import load_model, locate_model
+
+    model = load_model(locate_model(path))
+    if model.unicode_version != unicodedata.unidata_version:
+        typer.echo(
+            f"warning the model was trained with Unicode {model.unicode_version}, this Python has"
+            f" {unicodedata.unidata_version}: a few rare letters may be read differently",
+            err=True,
+        )
+    return model
+
+
+def plan_for(
+    model: LinearModel,
+    files: list[str],
+    *,
+    text: str | None,
+    label: str | None,
+    labelled: bool,
+    **reading: Any,
+) -> Plan:
+    """The plan of reading; columns that are not named are those of the training, or guessed."""
+    from manymill.data.dataset import scan
+    from manymill.errors import SchemaError
+
+    trained_text, trained_label = _fact(model, "text_column"), _fact(model, "label_column")
+
+    def plan(text: str | None, label: str | None) -> Plan:
+        return scan(files, text=text, label=label, labelled=labelled, **reading).plan()
+
+    if trained_text is None and trained_label is None:
+        chosen = plan(text, label)
+    else:
+        try:
+            chosen = plan(text or trained_text, label or trained_label)
+        except SchemaError:
+            # These files may have other columns than those trained on; what is guessed is said below.
+            chosen = plan(text, label)
+    for note in [*chosen.notes, *(f"warning {warning}" for warning in chosen.warnings)]:
+        typer.echo(note, err=True)
+    return chosen
+
+
+def _fact(model: LinearModel, name: str) -> str | None:
+    value = model.facts.get(name)
+    return value if isinstance(value, str) and value else None

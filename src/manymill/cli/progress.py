@@ -1,0 +1,118 @@
+"""Progress as people and programs read it: live on a terminal, plain lines elsewhere, JSON on request."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from manymill.events import (
+    ClassesFound,
+    Event,
+    Interrupted,
+    Observer,
+    PassEnded,
+    Planned,
+    Progress,
+    Warned,
+)
+
+# Between two plain lines of progress: a log file of an hour's training stays readable.
+PLAIN_SECONDS = 5.0
+
+
+@contextmanager
+def follow(*, json: bool) -> Iterator[Observer]:
+    """An observer that shows events: on stderr, or with ``json`` on stdout as one record a line."""
+    if json:
+        yield _print_json
+    elif sys.stderr.isatty():
+        yield from _live()
+    else:
+        yield _Plain().show
+
+
+def _print_json(event: Event) -> None:
+    print(json_format.dumps(event.to_json(), ensure_ascii=False), flush=True)
+
+
+def _live() -> Iterator[Observer]:
+    """A bar of the pass, under the lines of what has happened."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("pass {task.fields[number]}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("pass", total=1.0, number=1, figures="")
+
+        def show(event: Event) -> None:
+            if isinstance(event, Progress):
+                bar.update(task, completed=event.share, number=event.pass_number, figures=_figures(event))
+            elif (line := describe(event)) is not None:
+                bar.console.print(line, markup=False)
+
+        yield show
+
+
+class _Plain:
+    """Lines for a log."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            if time.monotonic() - self._last < PLAIN_SECONDS:
+                return
+            self._last = time.monotonic()
+            line: str | None = f"pass {event.pass_number}  {_figures(event)}"
+        else:
+            line = describe(event)
+        if line is not None:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _figures(event: Progress) -> str:
+    return (
+        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  "
+        f"{event.rows_per_second:,.0f} rows/s  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  "
+        f"{event.memory_bytes / 1e6:.0f} MB  "
+        f"{_clock(event.eta_seconds)} left"
+    )
+
+
+def describe(event: Event) -> str | None:
+    """An event as a line, None for those that need none."""
+    if isinstance(event, Planned):
+        about = "" if event.exact else "about "
+        read = f"read    {event.files:,} file{'s' * (event.files != 1)}, {event.source_bytes / 1e6:,.1f} MB"
+        columns = f"text={event.text} label={event.label}"
+        rows = f"{about}{event.n_rows:,} rows; {columns}, {event.classes} classes"
+        return "\n".join([f"{read}, {rows}", *(f"        {note}" for note in event.notes)])
+    if isinstance(event, Warned):
+        return f"warning {event.message}"
+    if isinstance(event, ClassesFound):
+        names = ", ".join(event.names[:5]) + (", ..." if len(event.names) > 5 else "")
+        return f"classes {len(event.names)} new: {names}; {event.n_classes} now"
+    if isinstance(event, PassEnded):
+        held = ""
+        if event.holdout_accuracy is not None:
+            held = f"  held-out {event.holdout_accuracy:.4f} of {event.holdout_rows:,} rows"
+        first = " (before learning each row)" if event.pass_number == 1 else ""
+        kept = "  kept" if event.kept else ""
+        return (
+            f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  "
+            f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{kept}"
+        )
+    if isinstance(event, Interrupted):
+        return "stopping: the state of this moment is kept" if event.kept else "stopping"
+    return None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -1,0 +1,114 @@
+"""What happens in a run: small frozen records. Progress, the event log and debugging all read these.
+
+A record becomes one line of ``events.jsonl``: its fields, ``"event"`` for its name and ``"time"`` for the
+seconds since the run began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; the base of all records."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON-serialisable fields, its name under ``"event"``."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """The plan is made; nothing has been trained yet."""
+
+    files: int
+    source_bytes: int
+    n_rows: int  # an estimate unless `exact`
+    exact: bool
+    text: str
+    label: str
+    classes: int  # those in the sample
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something deserves the user's attention; the run goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassesFound(Event):
+    """Labels were met that neither the plan nor an earlier row had."""
+
+    names: tuple[str, ...]
+    n_classes: int  # all that are known now
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """Where the training is."""
+
+    pass_number: int  # from 1
+    passes: int
+    share: float  # of this pass, 0 to 1
+    n_rows: int  # learnt from in this pass
+    megabytes_per_second: float  # of the source as it lies on disk, over this pass so far
+    rows_per_second: float
+    loss: float  # mean over the rows since the last record, each predicted before it was learnt
+    accuracy: float  # likewise
+    memory_bytes: int  # resident set of this process
+    eta_seconds: float  # until the last pass ends
+
+
+@dataclass(frozen=True, slots=True)
+class PassEnded(Event):
+    """Every row was visited once more."""
+
+    pass_number: int
+    n_rows: int
+    n_bad: int
+    loss: float  # mean over the pass; in the first pass this is the honest loss of progressive validation
+    accuracy: float
+    holdout_rows: int
+    holdout_loss: float | None  # None without held-out rows
+    holdout_accuracy: float | None
+    kept: bool  # whether this state is the best so far, and was kept
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSaved(Event):
+    """A model folder was written."""
+
+    path: str
+    pass_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(Event):
+    """The user or the system asked the run to stop."""
+
+    pass_number: int
+    kept: bool  # whether the state of that moment was kept
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Event):
+    """The training is over."""
+
+    passes: int
+    best_pass: int
+    n_rows: int  # of one pass
+    n_bad: int
+    n_classes: int
+    holdout_accuracy: float | None
+    seconds: float
+    peak_memory_bytes: int
+
+
+Observer = Callable[[Event], None]

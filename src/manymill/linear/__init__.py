@@ -1,0 +1,1 @@
+"""Linear models of text: lessons from a plan, the training loop, and the estimator around them."""

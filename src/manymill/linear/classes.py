@@ -1,0 +1,87 @@
+"""Which class has which number, and how much its rows weigh.
+
+Classes are numbered as they are met: first those of the plan's sample, then, window by window, new ones in
+sorted order. The numbers are private to a training; a finished model has its classes in sorted order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+class ClassIndex:
+    """Names of classes and their numbers, growing as new names are met."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._numbers: dict[str, int] = {}
+        self.add(names)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the order of their numbers."""
+        return tuple(self._numbers)
+
+    def add(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Number those names that have no number yet, in sorted order, and return them."""
+        new = tuple(sorted(set(names) - self._numbers.keys()))
+        for name in new:
+            self._numbers[name] = len(self._numbers)
+        return new
+
+    @classmethod
+    def in_order(cls, names: Iterable[str]) -> ClassIndex:
+        """An index that numbers the names in the order given."""
+        index = cls()
+        index._numbers = {name: number for number, name in enumerate(names)}
+        return index
+
+    def numbers(self, names: Iterable[str]) -> NDArray[np.int32]:
+        """The numbers of names, int32; -1 for a name without a number."""
+        return np.array([self._numbers.get(name, -1) for name in names], np.int32)
+
+    def encode(self, labels: pa.DictionaryArray) -> NDArray[np.int32]:
+        """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
+        return self.numbers(labels.dictionary.to_pylist())[labels.indices.to_numpy(zero_copy_only=False)]
+
+    def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
+        """The numbers of the classes in the order of their names, ``(n_classes,)``."""
+        names = self.names
+        key = (lambda i: int(names[i])) if as_integers else (lambda i: names[i])
+        return np.array(sorted(range(len(names)), key=key), np.intp)
+
+
+class ClassWeights:
+    """The weight of a row by its class: none, given by name, or balanced over the rows met so far."""
+
+    def __init__(self, class_weight: str | Mapping[Any, float] | None) -> None:
+        self._given = (
+            {str(k): float(v) for k, v in class_weight.items()} if isinstance(class_weight, Mapping) else {}
+        )
+        self._balanced = class_weight == "balanced"
+        self._counts = np.zeros(0, np.int64)
+
+    def update(
+        self, codes: NDArray[np.int32], index: ClassIndex, *, count: bool
+    ) -> NDArray[np.float32] | None:
+        """The weights of all classes, ``(n_classes,)``; None if every row weighs 1.
+
+        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an earlier pass.
+        """
+        if self._given:
+            return np.array([self._given.get(name, 1.0) for name in index.names], np.float32)
+        if not self._balanced:
+            return None
+        if count:
+            self._counts = np.bincount(codes, minlength=len(index)) + np.pad(
+                self._counts, (0, len(index) - len(self._counts))
+            )
+        met = np.maximum(self._counts, 1)
+        return (self._counts.sum() / (np.count_nonzero(self._counts) * met)).astype(np.float32)

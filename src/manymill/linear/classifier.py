@@ -1,0 +1,422 @@
+"""TextClassifier: the training loop as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from manymill import _core
+from manymill.data.dataset import Dataset
+from manymill.data.plan import Plan
+from manymill.errors import ModelError, PlanError, SchemaError
+from manymill.linear.classes import ClassIndex
+from manymill.linear.hashing import rows_of
+from manymill.linear.holdout import Measured
+from manymill.linear.labels import Labels, plain_classes
+from manymill.linear.settings import Settings
+from manymill.linear.state import LinearState, Snapshot
+from manymill.linear.training import Trained, available_threads, train
+from manymill.model import (
+    PROBABILISTIC_LOSSES,
+    LinearModel,
+    ModelDescription,
+    choose_classes,
+    load_model,
+    probabilities,
+    save_model,
+)
+from manymill.model.linear import Loss, Norm, Value
+
+
+def _has_probabilities(classifier: TextClassifier) -> bool:
+    if classifier.loss not in PROBABILISTIC_LOSSES:
+        raise AttributeError(f"the loss {classifier.loss!r} gives no probabilities")
+    return True
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear classifier of text: hashed words, AdaGrad, the same model on any number of threads.
+
+    Texts are hashed and learnt in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be
+    larger than memory.
+
+    Parameters
+    ----------
+    ngram_range : tuple of int
+        Least and greatest number of words of a feature.
+    n_features : int
+        Number of hash buckets, 1 to 2^30; the state takes 8 bytes for each of them and each output.
+    lowercase : bool
+        Whether text is lower-cased first.
+    value : {"log", "count", "binary"}
+        A feature's value in a row: 1 + ln(count), count, or 1.
+    norm : {"l2", "l1", None}
+        What each row is divided by.
+    loss : {"log", "hinge", "squared_hinge", "modified_huber", "squared_error"}
+        ``"log"`` is logistic for two classes and softmax for more; the others are one class against the rest.
+    l1, l2 : float
+        Regularisation, strength per row.
+    learning_rate : float
+        AdaGrad's step (Duchi, Hazan and Singer 2011).
+    fit_intercept : bool
+        Whether each output has an intercept.
+    class_weight : None, "balanced" or dict
+        Weights of classes by label; ``"balanced"`` counts over the rows met so far.
+    passes : int
+        Visits of every row at most.
+    patience : int
+        Passes without a better held-out accuracy after which training stops.
+    holdout : float or None
+        Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about
+        20,000 rows, and none below 5,000 rows.
+    random_state : int, RandomState or None
+        Decides the order of rows and which are held out.
+    threads : int or None
+        Threads that hash; all processors if None. The model does not depend on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    coef_ : ndarray of float32, shape (n_outputs, n_features)
+        Weights; one output for two classes.
+    intercept_ : ndarray of float32, shape (n_outputs,)
+        Intercepts.
+    n_iter_ : int
+        Passes made.
+    holdout_score_ : float or None
+        Accuracy of the kept pass on held-out rows; None if none were.
+
+    Examples
+    --------
+    >>> from manymill import TextClassifier
+    >>> texts = ["good fun", "really good", "bad plot", "really bad"] * 5
+    >>> clf = TextClassifier(passes=5).fit(texts, ["pos", "pos", "neg", "neg"] * 5)
+    >>> clf.predict(["good plot, good fun"]).tolist()
+    ['pos']
+    """
+
+    def __init__(
+        self,
+        *,
+        ngram_range: tuple[int, int] = (1, 1),
+        n_features: int = 2**20,
+        lowercase: bool = True,
+        value: Value = "log",
+        norm: Norm | None = "l2",
+        loss: Loss = "log",
+        l1: float = 0.0,
+        l2: float = 1e-6,
+        learning_rate: float = 0.5,
+        fit_intercept: bool = True,
+        class_weight: str | Mapping[Any, float] | None = None,
+        passes: int = 3,
+        patience: int = 2,
+        holdout: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        threads: int | None = None,
+    ) -> None:
+        self.ngram_range = ngram_range
+        self.n_features = n_features
+        self.lowercase = lowercase
+        self.value = value
+        self.norm = norm
+        self.loss = loss
+        self.l1 = l1
+        self.l2 = l2
+        self.learning_rate = learning_rate
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.passes = passes
+        self.patience = patience
+        self.holdout = holdout
+        self.random_state = random_state
+        self.threads = threads
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    # ---- learning
+
+    def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn texts and their labels, forgetting what was learnt before.
+
+        Ctrl-C stops early; the estimator then is fitted with the best that was learnt, and
+        ``KeyboardInterrupt`` goes on.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
+            gives.
+        y : array-like of shape (n_rows,)
+            Labels; left out with a Dataset, which has its own.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of rows, 0 or more.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        PlanError
+            If a parameter is out of range, there is no row, or only one class.
+        SchemaError
+            If texts are no strings.
+        """
+        if isinstance(X, Dataset):
+            if y is not None or sample_weight is not None:
+                raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+            trained = self._train(X.plan(), self._settings(self.class_weight), ())
+            self.classes_ = np.array(trained.state.classes)
+        else:
+            labels = Labels(X, y, sample_weight)
+            settings = self._settings(labels.by_name(self.class_weight))
+            dataset = Dataset.from_memory(X, labels.column(), labels.weights)
+            trained = self._train(dataset.plan(), settings, labels.names)
+            self.classes_ = labels.classes
+        self._state: LinearState | None = trained.state
+        self._model: LinearModel | None = None
+        self.n_iter_ = trained.passes
+        self.holdout_score_ = trained.measured.accuracy
+        if trained.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def _train(self, plan: Plan, settings: Settings, names: Sequence[str]) -> Trained:
+        kept: list[Snapshot] = []
+
+        def keep(state: LinearState, number: int, measured: Measured) -> None:
+            # The state of the last pass is in the learner; only an earlier one has to be copied.
+            kept[:] = [] if number == settings.passes else [state.snapshot()]
+
+        trained = train(plan, settings, keep=keep, threads=self.threads, classes=names)
+        if kept and trained.best_pass < trained.passes:
+            trained.state.restore(kept[0])
+        return trained
+
+    def partial_fit(
+        self, X: Any, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Learn further rows once, in the order given.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,)
+            Texts.
+        y : array-like of shape (n_rows,)
+            Labels.
+        classes : array-like of shape (n_classes,), optional
+            All labels that may come; needed in the first call.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of rows, 0 or more.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        PlanError
+            If the first call has no ``classes``, a label is none of them, or ``class_weight`` is "balanced".
+        ModelError
+            If this model was loaded from a folder, which holds no squared-gradient sums to go on from.
+        """
+        if getattr(self, "_model", None) is not None:
+            raise ModelError(
+                "a model loaded from a folder cannot learn further: its squared-gradient sums are not saved",
+                "pickle the estimator instead, or fit anew",
+            )
+        if self.class_weight == "balanced":
+            raise PlanError(
+                "class_weight='balanced' needs to see more than the rows of one call",
+                "give weights by class, or use fit",
+            )
+        known = getattr(self, "classes_", None)
+        if known is None and classes is None:
+            raise PlanError(
+                "the first call of partial_fit must be given classes", "name all labels that may come"
+            )
+        labels = Labels(X, y, sample_weight, known if known is not None else classes)
+        if known is None:
+            settings = self._settings(labels.by_name(self.class_weight))
+            self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
+            self._model, self.classes_, self.n_iter_, self.holdout_score_ = None, labels.classes, 0, None
+        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+            raise PlanError("classes differ from those of the first call of partial_fit")
+        numbers = self._fitted_state().numbers()[labels.codes]
+        weights = labels.weighted(self.class_weight)
+        start = 0
+        for rows in self._rows(X):
+            part = slice(start, start + len(rows))
+            self._fitted_state().learner.learn(
+                rows, numbers[part], None if weights is None else weights[part]
+            )
+            start += len(rows)
+        self.n_iter_ += 1
+        return self
+
+    def _settings(self, class_weight: str | Mapping[Any, float] | None) -> Settings:
+        """The parameters, checked."""
+        return Settings(
+            ngram_range=(self.ngram_range[0], self.ngram_range[1]),
+            lowercase=self.lowercase,
+            n_features=self.n_features,
+            value=self.value,
+            norm=self.norm,
+            loss=self.loss,
+            l1=self.l1,
+            l2=self.l2,
+            learning_rate=self.learning_rate,
+            fit_intercept=self.fit_intercept,
+            class_weight=class_weight,
+            passes=self.passes,
+            patience=self.patience,
+            holdout=self.holdout,
+            seed=_seed(self.random_state),
+        )
+
+    # ---- predicting
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Scores of the classes, float32.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) for two classes (above 0 is the second class), else (n_rows, n_classes)
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The label of each text, ``(n_rows,)``.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts.
+        """
+        scores = self._scores(X)
+        return self.classes_[choose_classes(scores)]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """The probability of each class, ``(n_rows, n_classes)``.
+
+        There is none but for ``loss`` "log" and "modified_huber".
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts.
+        """
+        return probabilities(self._scores(X), self.loss, len(self.classes_))
+
+    def _scores(self, X: Any) -> NDArray[np.float32]:
+        check_is_fitted(self, "classes_")
+        parts = [self._score(rows) for rows in self._rows(X)]
+        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
+
+    def _score(self, rows: _core.Rows) -> NDArray[np.float32]:
+        if self._model is not None:
+            return _core.score_rows(rows, self._model.weights, self._model.intercept)
+        return self._fitted_state().scores(rows)
+
+    def _rows(self, X: Any) -> Any:
+        analyzer = self._settings(None).analyzer
+        return rows_of(X, analyzer, threads=self.threads or available_threads())
+
+    def _fitted_state(self) -> LinearState:
+        check_is_fitted(self, "classes_")
+        assert self._state is not None, "a model that was not loaded has a learner"
+        return self._state
+
+    @property
+    def coef_(self) -> NDArray[np.float32]:
+        """Weights, ``(n_outputs, n_features)``: a view of a copy."""
+        check_is_fitted(self, "classes_")
+        if self._model is not None:
+            return self._model.weights.T
+        return np.concatenate(list(self._fitted_state().weights())).T
+
+    @property
+    def intercept_(self) -> NDArray[np.float32]:
+        """Intercepts, ``(n_outputs,)``."""
+        check_is_fitted(self, "classes_")
+        return self._model.intercept if self._model is not None else self._fitted_state().intercept()
+
+    # ---- saving
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Save the model as a folder of JSON and safetensors: nothing in it can be executed.
+
+        The old model of that name, if any, stays until the new one is whole. Labels that are neither strings
+        nor integers are saved as strings.
+
+        Raises
+        ------
+        ModelError
+            If the folder cannot be written.
+        """
+        check_is_fitted(self, "classes_")
+        n_features, weights = self.n_features, self.coef_.T
+        slices = (weights[start : start + 65536] for start in range(0, n_features, 65536))
+        description = ModelDescription(
+            classes=plain_classes(self.classes_),
+            loss=self.loss,
+            analyzer=self._settings(None).analyzer,
+            fit_intercept=self.fit_intercept,
+            facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
+        )
+        save_model(folder, description, slices, self.intercept_)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """The classifier of a model folder; its weights stay on disk, memory-mapped.
+
+        Raises
+        ------
+        ModelError
+            If the folder is corrupt or hostile.
+        """
+        model = load_model(folder)
+        analyzer = model.analyzer
+        classifier = cls(
+            ngram_range=analyzer.ngram_range,
+            n_features=analyzer.n_features,
+            lowercase=analyzer.lowercase,
+            value=analyzer.value,
+            norm=analyzer.norm,
+            loss=model.loss,
+            fit_intercept=model.fit_intercept,
+        )
+        classifier._model, classifier._state = model, None
+        classifier.classes_ = np.array(model.classes)
+        classifier.n_iter_ = int(model.facts.get("passes", 0))
+        classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+        return classifier
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))

@@ -1,0 +1,131 @@
+"""What a training would read, need and take, found without training."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manymill import _core
+from manymill.data.dataset import Dataset
+from manymill.data.plan import Plan
+from manymill.data.reading import read
+from manymill.errors import PlanError
+from manymill.linear.classes import ClassIndex
+from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
+from manymill.linear.settings import Settings
+from manymill.linear.slices import whole
+from manymill.linear.training import available_threads
+
+# Classes listed; the others are counted.
+SHOWN_CLASSES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a training would do."""
+
+    plan: Plan
+    settings: Settings
+    threads: int
+    memory: MemoryNeed
+    seconds: float | None  # of all passes; None if nothing could be read to tell
+    refusal: PlanError | None  # why it would not start
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON-serialisable fields."""
+        return {
+            "plan": self.plan.to_json(),
+            "settings": self.settings.to_json(),
+            "threads": self.threads,
+            "memory_bytes": self.memory.total,
+            "model_bytes": self.memory.state,
+            "seconds": self.seconds,
+            "refusal": None if self.refusal is None else str(self.refusal),
+        }
+
+    def to_text(self) -> str:
+        """Everything as lines for people."""
+        plan, need = self.plan, self.memory
+        about = "" if plan.exact else "about "
+        first = plan.files[0]
+        kind = first.format if first.compression is None else f"{first.format}, {first.compression}"
+        lines = [
+            f"read    {_count(len(plan.files), 'file')}, {kind}, {megabytes(plan.source_bytes)} on disk; "
+            f"{about}{plan.n_rows:,} rows, {megabytes(plan.text_bytes)} of text",
+            *(f"        {note}" for note in plan.notes),
+            f"classes {_classes(plan)}",
+            f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
+            f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
+            f"in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
+        ]
+        if self.seconds is not None:
+            lines.append(
+                f"time    about {_duration(self.seconds)} on {_count(self.threads, 'thread')}, "
+                f"{_count(self.settings.passes, 'pass', 'passes')}"
+            )
+        lines += [f"warning {warning}" for warning in plan.warnings]
+        return "\n".join(lines)
+
+
+def forecast(
+    dataset: Dataset, settings: Settings, *, threads: int | None = None, memory: int | None = None
+) -> Forecast:
+    """What a training of the dataset would read, need and take.
+
+    Raises
+    ------
+    SourceError, SchemaError, PlanError
+        If there is nothing to read, or no such column. Too little memory is told in ``refusal``.
+    """
+    threads = threads or available_threads()
+    plan = dataset.plan()
+    refusal = None
+    try:
+        need = check_memory(plan, settings, threads=threads, limit=memory)
+    except PlanError as error:
+        refusal, need = error, memory_need(plan, settings, threads=threads)
+    seconds = None if refusal else _seconds(plan, settings, threads)
+    return Forecast(plan, settings, threads, need, seconds, refusal)
+
+
+def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
+    """The time of a training, from the first block learnt by a learner of its own, which is thrown away."""
+    start = time.perf_counter()
+    batch = next(iter(read(plan)), None)
+    if batch is None or not len(batch):
+        return None
+    index = ClassIndex([*plan.class_counts, *batch.label.dictionary.to_pylist()] if batch.label else [])
+    part = whole(batch, index)
+    hasher = _core.Hasher(ngram_range=settings.ngram_range, lowercase=settings.lowercase)
+    hashed = hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)
+    rows = hashed.to_rows(settings.n_features, value=settings.value, norm=settings.norm)
+    read_and_hashed = time.perf_counter()
+    learner = _core.Learner(settings.n_features, max(2, len(index)), loss=settings.loss, l2=settings.l2)
+    learner.learn(rows, part.classes.astype(np.int32))
+    learnt = time.perf_counter()
+    # Reading and hashing share the threads; the learner has one of its own.
+    blocks = plan.source_bytes / max(1, batch.n_bytes)
+    slowest = max((read_and_hashed - start) / threads, learnt - read_and_hashed)
+    return float(slowest * blocks * settings.passes)
+
+
+def _classes(plan: Plan) -> str:
+    counts = sorted(plan.class_counts.items(), key=lambda item: -item[1])
+    total = max(1, sum(plan.class_counts.values()))
+    shown = ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in counts[:SHOWN_CLASSES])
+    more = f", and {len(counts) - SHOWN_CLASSES} more" if len(counts) > SHOWN_CLASSES else ""
+    where = "" if plan.exact else f" in a sample of {total:,} rows"
+    return f"{len(counts)}{where}: {shown}{more}"
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

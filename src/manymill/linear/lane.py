@@ -1,0 +1,185 @@
+"""The whole of a worker's work: partitions in, lessons out, learnt in order.
+
+In: a plan. Out: lessons, rows of features with their classes, in an order that the plan and the seed decide.
+
+::
+
+    read ─► window ─► held out? ─► slices of about 1 MB ─► hash, on other threads ─► lessons, in order
+
+Slices of a window are hashed ahead of the learner on as many threads as there are; the learner takes them in
+order, so the model never depends on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill import _core
+from manymill.data.batches import Batch
+from manymill.data.ledger import Ledger
+from manymill.data.plan import Plan
+from manymill.data.reading import read
+from manymill.data.shuffling import windows
+from manymill.linear.classes import ClassIndex, ClassWeights
+from manymill.linear.hashing import RowMaker
+from manymill.linear.holdout import HashedRows, Holdout
+from manymill.linear.settings import Settings
+from manymill.linear.slices import Rows, whole
+
+# Rows kept from the first pass for the others if all of them fit: 80 MB of rows are about 30 MB of text in
+# words and
+# pairs of words. A property of the plan, not of the machine: the order of later passes depends on it.
+CACHE_BYTES = 80 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Rows to learn, in order."""
+
+    rows: _core.Rows
+    classes: NDArray[np.int32]  # (n_rows,)
+    weights: NDArray[np.float32] | None  # (n_rows,); None: every row weighs 1
+    n_classes: int  # known when the lesson was made: the learner must have room for them
+    share: float  # of the pass that is over after this lesson, 0 to 1
+
+
+class Lane:
+    """One ordered stream of rows, read and hashed ahead of the learner that takes them.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is read.
+    settings : Settings
+        How text becomes rows, in which order, and which rows are held out.
+    executor : Executor
+        Threads that parse and hash.
+    threads : int
+        How many of them: decides how far ahead they work, never what comes out.
+    classes : sequence of str
+        Classes known to exist, besides those of the plan's sample.
+    ledger : Ledger
+        Told of every batch of the first pass, with its bad rows.
+    on_new_classes : callable
+        Told the names of classes that are met first now.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        *,
+        executor: Executor,
+        threads: int,
+        classes: Sequence[str],
+        ledger: Ledger,
+        on_new_classes: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        self.index = ClassIndex([*classes, *plan.class_counts])
+        self.holdout = Holdout()
+        self._plan, self._settings, self._executor = plan, settings, executor
+        self._look_ahead = 2 * threads
+        self._ledger, self._on_new_classes = ledger, on_new_classes
+        self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
+        self._class_weights = ClassWeights(settings.class_weight)
+        self._share_held_out = settings.holdout_share(plan.n_rows)
+        self._kept: list[Lesson] | None = None
+
+    def lessons(self, pass_number: int) -> Iterator[Lesson]:
+        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first pass only."""
+        if self._kept is not None:
+            return self._again(self._kept, pass_number)
+        if pass_number == 0 and self._settings.passes > 1:
+            return self._keeping(self._fresh(pass_number))
+        return self._fresh(pass_number)
+
+    @property
+    def n_bad(self) -> int:
+        """Bad rows met in the first pass."""
+        return self._ledger.n_rejected
+
+    def _fresh(self, pass_number: int) -> Iterator[Lesson]:
+        settings, plan, first = self._settings, self._plan, pass_number == 0
+        batches: Iterable[Batch] = read(
+            plan,
+            seed=settings.seed,
+            pass_number=pass_number,
+            executor=self._executor,
+            look_ahead=self._look_ahead,
+        )
+        if first:
+            batches = self._noting(batches)
+        done = 0
+        for window in windows(
+            batches, window_bytes=settings.window_bytes, seed=settings.seed, pass_number=pass_number
+        ):
+            start = done / max(1, plan.source_bytes)
+            done += sum(batch.n_bytes for batch in window.batches)
+            stop = done / max(1, plan.source_bytes)
+            if not len(window.chunk_of):
+                continue
+            new = self.index.add(
+                name for b in window.batches if b.label for name in b.label.dictionary.to_pylist()
+            )
+            if new:
+                self._on_new_classes(new)
+            rows = Rows(window, self.index)
+            held = rows.held_out(self._share_held_out, settings.seed)
+            rows.weigh(self._class_weights, self.index, ~held, count=first)
+            if first:
+                for part in rows.slices(held):
+                    self.holdout.add(self._maker.rows(part), part.classes)
+            slices = list(rows.slices(~held))
+            for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
+                share = min(1.0, start + (stop - start) * (i + 1) / len(slices))
+                yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
+
+    def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._ledger.add(batch)
+            yield batch
+
+    def other_rows(self, plan: Plan) -> Iterator[HashedRows]:
+        """The rows of another plan in its own order, with their classes; -1 for one that is not learnt."""
+        batches = read(plan, executor=self._executor, look_ahead=self._look_ahead)
+        for part, hashed in self._maker.ahead(whole(batch, self.index) for batch in batches if len(batch)):
+            yield hashed, part.classes
+
+    def _keeping(self, lessons: Iterator[Lesson]) -> Iterator[Lesson]:
+        """The same lessons, kept for the next passes if all of the pass is small enough.
+
+        The first lesson tells whether it will be: a large source is never kept only to be thrown away.
+        """
+        kept: list[Lesson] = []
+        n_bytes = 0
+        keep = True
+        for lesson in lessons:
+            n_bytes += lesson.rows.nbytes
+            keep = keep and n_bytes / max(lesson.share, 1e-9) <= 2 * CACHE_BYTES and n_bytes <= CACHE_BYTES
+            if keep:
+                kept.append(lesson)
+            else:
+                kept.clear()
+            yield lesson
+        if keep:
+            self._kept = kept
+
+    def _again(self, kept: list[Lesson], pass_number: int) -> Iterator[Lesson]:
+        """The lessons of the first pass in a new order: lessons among each other, rows inside each."""
+        generator = np.random.default_rng([self._settings.seed, pass_number])
+        for i, which in enumerate(generator.permutation(len(kept))):
+            lesson = kept[which]
+            order = generator.permutation(len(lesson.classes)).astype(np.uint32)
+            yield replace(
+                lesson,
+                rows=lesson.rows.take(order),
+                classes=lesson.classes[order],
+                weights=None if lesson.weights is None else lesson.weights[order],
+                n_classes=len(self.index),
+                share=(i + 1) / len(kept),
+            )

@@ -1,0 +1,137 @@
+"""Memory as a contract: what a training will need, known before it starts.
+
+The estimate is an upper bound of the resident set: the interpreter with its libraries, the learner's state,
+one window of text, the rows that are kept between passes, and what the threads have in hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+import psutil
+
+from manymill.data.plan import Plan
+from manymill.errors import PlanError
+from manymill.linear.lane import CACHE_BYTES
+from manymill.linear.settings import Settings
+from manymill.linear.slices import SLICE_BYTES
+
+# Python, NumPy and Arrow with the buffers of their allocators, measured at the end of a training of 10 rows.
+BASE_BYTES = 90 << 20
+
+# Rows of features per byte of text: 8 bytes a feature, about 0.09 distinct words and 0.27 distinct words and
+# pairs a byte.
+ROW_BYTES_PER_BYTE = {1: 0.9, 2: 2.4, 3: 4.2}
+
+# A slice in hand holds its hashes and its rows; a block holds its raw bytes and its columns.
+HASHED_BYTES_PER_BYTE = 1.0
+BLOCK_BYTES_PER_BYTE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes that a training needs at most, by what they are for."""
+
+    base: int
+    state: int
+    window: int
+    kept_rows: int
+    in_hand: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.base + self.state + self.window + self.kept_rows + self.in_hand
+
+
+def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int | None = None) -> MemoryNeed:
+    """The memory that a training of this plan needs.
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        Classes expected; those of the plan's sample if not given.
+    """
+    classes = max(2, n_classes or len(plan.class_counts))
+    outputs = 1 if classes == 2 else classes
+    state = settings.n_features * outputs * 8
+    if settings.l1 or settings.l2:
+        state += settings.n_features * 4
+    words = min(3, settings.ngram_range[1])
+    per_byte = ROW_BYTES_PER_BYTE[words] * max(1, settings.ngram_range[1] / 3)
+    rows = int(plan.text_bytes * per_byte)
+    in_hand = 2 * threads * int(SLICE_BYTES * (per_byte + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE))
+    return MemoryNeed(
+        base=BASE_BYTES,
+        state=state,
+        window=int(1.25 * min(settings.window_bytes, plan.text_bytes)),
+        kept_rows=rows if settings.passes > 1 and rows <= CACHE_BYTES else 0,
+        in_hand=in_hand,
+    )
+
+
+def check_memory(
+    plan: Plan, settings: Settings, *, threads: int, limit: int | None, n_classes: int | None = None
+) -> MemoryNeed:
+    """The memory that a training needs, refused when it is over the limit or over what the machine has.
+
+    Raises
+    ------
+    PlanError
+        With cheaper settings that would do.
+    """
+    need = memory_need(plan, settings, threads=threads, n_classes=n_classes)
+    allowed = limit if limit is not None else psutil.virtual_memory().available
+    if need.total <= allowed:
+        return need
+    whose = "the limit is" if limit is not None else "this machine has available only"
+    raise PlanError(
+        f"this training needs {megabytes(need.total)} of memory ({megabytes(need.state)} for the model, "
+        f"{megabytes(need.window)} to shuffle text); {whose} {megabytes(allowed)}",
+        _cheaper(plan, settings, threads, allowed, n_classes),
+    )
+
+
+def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_classes: int | None) -> str:
+    """The least change of settings that fits."""
+    window = min(settings.window_bytes, 8 << 20)
+    for features in (settings.n_features >> shift for shift in range(20)):
+        for passes in dict.fromkeys((settings.passes, 1)):
+            for window_bytes in dict.fromkeys((settings.window_bytes, window)):
+                if features < 1024:
+                    break
+                cheaper = replace(settings, n_features=features, window_bytes=window_bytes, passes=passes)
+                need = memory_need(plan, cheaper, threads=threads, n_classes=n_classes).total
+                if need > allowed:
+                    continue
+                changes = [f"--n-features {features}"] if features != settings.n_features else []
+                changes += (
+                    [f"--window {window_bytes >> 20}MB"] if window_bytes != settings.window_bytes else []
+                )
+                changes += [f"--passes {passes}"] if passes != settings.passes else []
+                return f"{' '.join(changes)} needs {megabytes(need)}"
+    least = memory_need(
+        plan, replace(settings, n_features=1024, window_bytes=window, passes=1), threads=1
+    ).total
+    return f"give at least {megabytes(least)}"
+
+
+def megabytes(n_bytes: int) -> str:
+    """Bytes as people read them: ``"120 MB"``, ``"1.5 GB"``."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def resident_bytes() -> int:
+    """The resident set of this process now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_memory_bytes() -> int:
+    """The greatest resident set of this process so far; where the system does not say, that of now."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return resident_bytes()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

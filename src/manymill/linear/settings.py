@@ -1,0 +1,119 @@
+"""Everything that decides a linear model besides the data: checked once, written to the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from manymill.errors import PlanError
+from manymill.model import Analyzer
+from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The parameters of a training.
+
+    Parameters
+    ----------
+    ngram_range : tuple of int
+        Least and greatest number of words of a feature.
+    lowercase : bool
+        Whether text is lower-cased first.
+    n_features : int
+        Number of hash buckets, 1 to 2^30.
+    value : {"log", "count", "binary"}
+        A feature's value in a row: 1 + ln(count), count, or 1.
+    norm : {"l2", "l1", None}
+        What each row is divided by.
+    loss : str
+        One of ``LOSSES``.
+    l1, l2 : float
+        Regularisation, strength per row.
+    learning_rate : float
+        AdaGrad's step.
+    fit_intercept : bool
+        Whether each output has an intercept.
+    class_weight : None, "balanced" or mapping from class to float
+        ``"balanced"`` weighs a row by ``n / (n_classes * n_c)``, with counts over the rows met so far.
+    passes : int
+        Visits of every row at most.
+    patience : int
+        Passes without a better held-out accuracy after which training stops.
+    holdout : float or None
+        Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
+        rows, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
+    seed : int
+        Decides the order of rows and which of them are held out.
+    window_bytes : int
+        Text that is shuffled at a time.
+    """
+
+    ngram_range: tuple[int, int] = (1, 1)
+    lowercase: bool = True
+    n_features: int = 2**20
+    value: Value = "log"
+    norm: Norm | None = "l2"
+    loss: Loss = "log"
+    l1: float = 0.0
+    l2: float = 1e-6
+    learning_rate: float = 0.5
+    fit_intercept: bool = True
+    class_weight: str | Mapping[Any, float] | None = None
+    passes: int = 3
+    patience: int = 2
+    holdout: float | None = None
+    seed: int = 0
+    window_bytes: int = 48 << 20
+
+    def __post_init__(self) -> None:
+        least, greatest = self.ngram_range
+        _check(1 <= least <= greatest, "ngram_range", self.ngram_range, "1 <= least <= greatest")
+        _check(1 <= self.n_features <= 2**30, "n_features", self.n_features, "1 to 2^30")
+        _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
+        _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
+        _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
+        _check(0 <= self.l1 < float("inf"), "l1", self.l1, "0 or more")
+        _check(0 <= self.l2 < float("inf"), "l2", self.l2, "0 or more")
+        _check(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "above 0")
+        _check(self.passes >= 1, "passes", self.passes, "1 or more")
+        _check(self.patience >= 1, "patience", self.patience, "1 or more")
+        _check(
+            self.holdout is None or 0 <= self.holdout <= 0.5, "holdout", self.holdout, "a share from 0 to 0.5"
+        )
+        _check(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1")
+        _check(self.window_bytes >= 1, "window_bytes", self.window_bytes, "1 or more bytes")
+        if isinstance(self.class_weight, str):
+            _check(
+                self.class_weight == "balanced", "class_weight", self.class_weight, "'balanced' or weights"
+            )
+        elif self.class_weight is not None:
+            good = all(0 <= w < float("inf") for w in self.class_weight.values())
+            _check(good, "class_weight", dict(self.class_weight), "weights of 0 or more")
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """How a document becomes a row."""
+        return Analyzer(
+            ngram_range=self.ngram_range,
+            lowercase=self.lowercase,
+            value=self.value,
+            norm=self.norm,
+            n_features=self.n_features,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON-serialisable fields."""
+        return asdict(self)
+
+    def holdout_share(self, n_rows: int) -> float:
+        """The share of rows held out when about ``n_rows`` are read."""
+        if self.holdout is not None:
+            return self.holdout
+        return 0.0 if n_rows < 5_000 else min(0.02, 20_000 / n_rows)
+
+
+def _check(good: bool, name: str, value: object, allowed: str) -> None:
+    if not good:
+        raise PlanError(f"{name}={value!r} is not possible", f"give {allowed}")

@@ -1,0 +1,229 @@
+"""The training loop: passes over a plan until enough, the best state kept.
+
+In: a plan, settings. Out: calls of ``keep`` with each state that is the best so far; events.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from manymill import _core
+from manymill.data.ledger import Ledger
+from manymill.data.plan import Plan
+from manymill.errors import PlanError
+from manymill.events import ClassesFound, Ended, Interrupted, Observer
+from manymill.linear.holdout import HashedRows, Measured, measure
+from manymill.linear.lane import Lane, Lesson
+from manymill.linear.memory import peak_memory_bytes
+from manymill.linear.settings import Settings
+from manymill.linear.state import LinearState
+from manymill.linear.tally import Tally
+
+Keep = Callable[[LinearState, int, Measured], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a training ended."""
+
+    passes: int
+    best_pass: int  # from 1: the one whose state was kept last
+    n_rows: int  # learnt from in one pass
+    measured: Measured  # the kept state on held-out rows
+    interrupted: bool
+    state: LinearState  # as the last pass left it
+
+
+def available_threads() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train(
+    plan: Plan,
+    settings: Settings,
+    *,
+    keep: Keep,
+    observe: Observer = lambda event: None,
+    threads: int | None = None,
+    ledger: Ledger | None = None,
+    holdout: Plan | None = None,
+    classes: Sequence[str] = (),
+) -> Trained:
+    """Train a linear model; ``keep`` is called with each state that is the best so far.
+
+    Ctrl-C (``KeyboardInterrupt``) ends the training early and in order: what was learnt until then is kept
+    if it is better than what is kept already.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to read.
+    settings : Settings
+        How to learn.
+    keep : callable
+        Called with the state, the pass (from 1) and its measures on held-out rows. The state is valid during
+        the call.
+    observe : callable
+        Called with every event.
+    threads : int, optional
+        Threads that read and hash; all processors if not given. The model does not depend on it.
+    ledger : Ledger, optional
+        Told of every batch and its bad rows.
+    holdout : Plan, optional
+        Rows to hold out; a share of the plan's own if not given.
+    classes : sequence of str, optional
+        Classes known to exist, besides those of the plan's sample.
+
+    Raises
+    ------
+    PlanError
+        If there is no row to learn from, only one class, or the weights grow without bound.
+    SourceError
+        If a file cannot be read, or has changed.
+    RowError
+        If a row is bad and the plan is strict.
+    """
+    threads = threads or available_threads()
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
+    try:
+        lane = Lane(
+            plan,
+            settings,
+            executor=executor,
+            threads=threads,
+            classes=classes,
+            ledger=ledger or Ledger(strict=plan.dataset.strict),
+            on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
+        )
+        return _Training(plan, settings, lane, keep, observe, holdout).run()
+    finally:
+        # What is still being hashed is of no use to anybody: do not wait for it.
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+class _Training:
+    """One training, from the first pass to the last."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        lane: Lane,
+        keep: Keep,
+        observe: Observer,
+        holdout: Plan | None,
+    ) -> None:
+        self._plan, self._settings, self._lane = plan, settings, lane
+        self._keep, self._observe, self._holdout = keep, observe, holdout
+        self._state: LinearState | None = None
+        self._best: Measured | None = None
+        self._best_pass = 0
+        self._start = time.monotonic()
+
+    def run(self) -> Trained:
+        n_rows, number, interrupted = 0, 0, False
+        for number in range(1, self._settings.passes + 1):
+            tally = Tally(number, self._settings.passes, self._plan.source_bytes)
+            try:
+                self._visit(tally)
+            except KeyboardInterrupt:
+                self._rescue(number)
+                interrupted = True
+            n_rows = max(n_rows, tally.n_rows)
+            if interrupted or number - self._best_pass >= self._settings.patience:
+                break
+        assert self._state is not None
+        assert self._best is not None
+        self._observe(self._ended(number, n_rows))
+        return Trained(number, self._best_pass, n_rows, self._best, interrupted, self._state)
+
+    def _visit(self, tally: Tally) -> None:
+        """Learn every row once, and keep the state if it is the best so far."""
+        for lesson in self._lane.lessons(tally.number - 1):
+            tally.add(self._learn(lesson, tally.number))
+            if (progress := tally.due(lesson.share)) is not None:
+                self._observe(progress)
+        if not tally.n_rows:
+            raise PlanError(
+                "there is no row to learn from",
+                "look at the counts of bad rows, and whether the right columns are read as text and label",
+            )
+        if len(self._lane.index) < 2:
+            raise PlanError(
+                f"all rows have the same label, {self._lane.index.names[0]!r}",
+                "give data of two classes or more",
+            )
+        assert self._state is not None, "a row was learnt"
+        measured = measure(self._held_out(), self._state.learner, self._settings.loss)
+        kept = self._keep_if_best(self._state, tally.number, measured)
+        self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
+
+    def _learn(self, lesson: Lesson, number: int) -> _core.LearnStats:
+        if self._state is None:
+            integers = self._plan.labels_are_integers
+            self._state = LinearState(self._settings, self._lane.index, as_integers=integers)
+        self._state.make_room(lesson.n_classes)
+        try:
+            return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
+        except FloatingPointError as error:
+            rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
+            raise PlanError(
+                f"the weights grew without bound in pass {number}{rest}",
+                f"use a learning rate below {self._settings.learning_rate}, or look at
+                the weights
+              
+               
+                of the
+             
+              
+               
+              
+               
+                rows",
+          
+           
+            ) from
+            error
+
+    def _held_out(self) -> Iterable[HashedRows]:
+        return self._lane.holdout if self._holdout is None else self._lane.other_rows(self._holdout)
+
+    def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
+        if not measured.better_than(self._best):
+            return False
+        self._best, self._best_pass = measured, number
+        self._keep(state, number, measured)
+        return True
+
+    def _rescue(self, number: int) -> None:
+        """Interrupted in mid-pass: keep the state of this moment if nothing better is kept.
+
+        Measured on the held-out rows in memory only, since the user waits.
+        """
+        kept = False
+        if self._state is not None and len(self._lane.index) > 1:
+            measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
+            kept = self._keep_if_best(self._state, number, measured)
+        self._observe(Interrupted(number, kept))
+        if self._best is None:
+            raise KeyboardInterrupt
+
+    def _ended(self, passes: int, n_rows: int) -> Ended:
+        assert self._best is not None
+        return Ended(
+            passes=passes,
+            best_pass=self._best_pass,
+            n_rows=n_rows,
+            n_bad=self._lane.n_bad,
+            n_classes=len(self._lane.index),
+            holdout_accuracy=self._best.accuracy,
+            seconds=time.monotonic() - self._start,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+
+

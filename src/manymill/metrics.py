@@ -1,0 +1,234 @@
+"""What a classifier got right, in memory that does not grow with the rows. Pure.
+
+::
+
+    rows ──count──► Counts          one for each batch
+    Counts + Counts = Counts        exact: integers alone, so neither order nor grouping changes a digit
+    Counts ──summarise──► Metrics
+
+Only pairs of (true, chosen) class that occur take memory, 16 bytes each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Label = str | int
+
+MAX_UNKNOWN_LABELS = 1_000
+
+# A row's log loss is counted in units of 2^-30: integers add up to the same sum in any order.
+_LOSS_UNITS = 2**30
+_NORMAL_QUANTILE_95 = 1.959963984540054
+_INTEGERS = np.dtype(np.int64)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was true and what was chosen, counted.
+
+    Parameters
+    ----------
+    n_classes : int
+        Classes that the model knows.
+    pairs : ndarray of int64
+        ``true * n_classes + chosen``, ascending; an unknown true label is class ``n_classes``.
+    n_of_pair : ndarray of int64
+        Rows of each pair.
+    loss_units, n_loss_rows : int
+        The log loss summed, in units of 2^-30, and the rows that it was summed over.
+    unknown_labels : mapping
+        Labels in the data that the model does not know and their rows; of very many, the first in
+        alphabetical order.
+    """
+
+    n_classes: int
+    pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, _INTEGERS))
+    n_of_pair: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, _INTEGERS))
+    loss_units: int = 0
+    n_loss_rows: int = 0
+    unknown_labels: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        """The counts of both together."""
+        if self.n_classes != other.n_classes:
+            raise ValueError(f"counts of {self.n_classes} and of {other.n_classes} classes do not add up")
+        pairs, place = np.unique(np.concatenate([self.pairs, other.pairs]), return_inverse=True)
+        n_of_pair = np.zeros(len(pairs), _INTEGERS)
+        np.add.at(n_of_pair, place, np.concatenate([self.n_of_pair, other.n_of_pair]))
+        return Counts(
+            self.n_classes,
+            pairs,
+            n_of_pair,
+            self.loss_units + other.loss_units,
+            self.n_loss_rows + other.n_loss_rows,
+            _first_labels(Counter(self.unknown_labels) + Counter(other.unknown_labels)),
+        )
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How one class fared: ``support`` rows are of it, ``n_chosen`` rows were said to be."""
+
+    label: Label
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    n_chosen: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a classifier got right.
+
+    Parameters
+    ----------
+    n_rows, n_correct : int
+        All rows, and those whose chosen class is their label.
+    accuracy : float
+        Their ratio; a row whose label the model does not know counts as wrong.
+    accuracy_interval : tuple of float
+        Wilson's 95 % interval of the accuracy.
+    macro_f1 : float
+        Mean F1 of the model's classes that occur, as a label or as a choice.
+    micro_f1 : float
+        F1 of all rows pooled; equals the accuracy, since each row has one label and one choice.
+    log_loss : float or None
+        Mean of ``-ln`` of the probability given to the label, over rows whose label the model knows.
+    classes : tuple of ClassMetrics
+        One for each class of the model.
+    n_unknown : int
+        Rows with a label that the model does not know.
+    unknown_labels : mapping
+        Such labels and their rows.
+    """
+
+    n_rows: int
+    n_correct: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float
+    micro_f1: float
+    log_loss: float | None
+    classes: tuple[ClassMetrics, ...]
+    n_unknown: int
+    unknown_labels: Mapping[str, int]
+
+
+def count(
+    true: NDArray[np.integer[Any]],
+    chosen: NDArray[np.integer[Any]],
+    n_classes: int,
+    *,
+    probabilities: NDArray[np.floating[Any]] | None = None,
+    unknown_labels: Iterable[str] = (),
+) -> Counts:
+    """The counts of some rows.
+
+    Parameters
+    ----------
+    true : ndarray of int, shape (n_rows,)
+        Position of each row's label among the model's classes, -1 if it is not among them.
+    chosen : ndarray of int, shape (n_rows,)
+        Position of the class chosen.
+    n_classes : int
+    probabilities : ndarray, shape (n_rows, n_classes), optional
+        For the log loss; a probability below 2.2e-16 counts as that much, as in scikit-learn.
+    unknown_labels : iterable of str
+        The labels of the rows whose ``true`` is -1.
+    """
+    true = np.where(true < 0, n_classes, true).astype(_INTEGERS)
+    pairs, n_of_pair = np.unique(true * n_classes + chosen, return_counts=True)
+    loss_units, n_loss_rows = 0, 0
+    if probabilities is not None:
+        known = np.flatnonzero(true < n_classes)
+        given = probabilities[known, true[known]].astype(np.float64)
+        losses = -np.log(np.maximum(given, np.finfo(np.float64).eps))
+        loss_units = int(np.rint(losses * _LOSS_UNITS).astype(_INTEGERS).sum())
+        n_loss_rows = len(known)
+    unknown = _first_labels(Counter(unknown_labels))
+    return Counts(n_classes, pairs, n_of_pair.astype(_INTEGERS), loss_units, n_loss_rows, unknown)
+
+
+def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
+    """The metrics that counts amount to; ratios without rows are 0.
+
+    Parameters
+    ----------
+    counts : Counts
+    classes : sequence of str or int
+        The model's classes.
+    """
+    k = counts.n_classes
+    true, chosen = np.divmod(counts.pairs, k)
+    hit = true == chosen
+    correct = _sums(true[hit], counts.n_of_pair[hit], k)
+    support = _sums(true, counts.n_of_pair, k + 1)
+    n_chosen = _sums(chosen, counts.n_of_pair, k)
+    precision = _ratios(correct, n_chosen)
+    recall = _ratios(correct, support[:k])
+    f1 = _ratios(2 * correct, support[:k] + n_chosen)
+    n_rows, n_correct = int(support.sum()), int(correct.sum())
+    occurs = support[:k] + n_chosen > 0
+    accuracy = n_correct / n_rows if n_rows else 0.0
+    columns = zip(*(a.tolist() for a in (precision, recall, f1, support[:k], n_chosen)), strict=True)
+    return Metrics(
+        n_rows=n_rows,
+        n_correct=n_correct,
+        accuracy=accuracy,
+        accuracy_interval=wilson_interval(n_correct, n_rows),
+        macro_f1=float(f1[occurs].mean()) if occurs.any() else 0.0,
+        micro_f1=accuracy,
+        log_loss=counts.loss_units / _LOSS_UNITS / counts.n_loss_rows if counts.n_loss_rows else None,
+        classes=tuple(ClassMetrics(label, *row) for label, row in zip(classes, columns, strict=True)),
+        n_unknown=int(support[k]),
+        unknown_labels=dict(counts.unknown_labels),
+    )
+
+
+def confusion_matrix(counts: Counts) -> NDArray[np.int64]:
+    """Rows of each true class (down) said to be each class (across), shape ``(n_classes, n_classes)``."""
+    k = counts.n_classes
+    return _sums(counts.pairs, counts.n_of_pair, (k + 1) * k)[: k * k].reshape(k, k)
+
+
+def largest_confusions(counts: Counts, n: int) -> list[tuple[int, int, int]]:
+    """The ``n`` most frequent errors: true class, chosen class, rows; the most frequent first."""
+    true, chosen = np.divmod(counts.pairs, counts.n_classes)
+    errors = np.flatnonzero((true != chosen) & (true < counts.n_classes))
+    order = errors[np.argsort(-counts.n_of_pair[errors], kind="stable")[:n]]
+    return [(int(true[i]), int(chosen[i]), int(counts.n_of_pair[i])) for i in order]
+
+
+def wilson_interval(n_correct: int, n_rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927), sound for small numbers and shares near 0 and 1."""
+    if n_rows == 0:
+        return 0.0, 1.0
+    z2, share = _NORMAL_QUANTILE_95**2, n_correct / n_rows
+    middle = share + z2 / (2 * n_rows)
+    half = _NORMAL_QUANTILE_95 * math.sqrt(share * (1 - share) / n_rows + z2 / (4 * n_rows**2))
+    scale = 1 + z2 / n_rows
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def _sums(places: NDArray[np.int64], numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    sums = np.zeros(length, _INTEGERS)
+    np.add.at(sums, places, numbers)
+    return sums
+
+
+def _ratios(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(parts, wholes, out=np.zeros(len(parts)), where=wholes > 0)
+
+
+def _first_labels(labels: Counter[str]) -> dict[str, int]:
+    # The first of all parts are the first of the whole: a bound that merging does not notice.
+    return {label: labels[label] for label in sorted(labels)[:MAX_UNKNOWN_LABELS]}

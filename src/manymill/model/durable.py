@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all.
+
+A file is written under another name, brought to the disk, and only then renamed: whoever looks at the target
+name sees the old file or the new one. A failed write leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write the pieces to a new file at ``path`` and bring it to the disk.
+
+    On any failure, that of ``pieces`` too, the file is removed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        try:
+            for piece in pieces:
+                _write_all(descriptor, piece)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    """Rename ``source`` to ``target``, in the same folder, and bring the renaming to the disk.
+
+    Raises
+    ------
+    OSError
+        If renaming fails (``source`` is removed then), or the folder cannot be brought to the disk.
+    """
+    try:
+        os.replace(source, target)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(source)
+        raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+    left = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]

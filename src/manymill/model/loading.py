@@ -1,0 +1,129 @@
+"""Loading a model from a folder, with nothing believed.
+
+Sizes and the header are compared with ``model.json`` before anything is allocated, the weights are
+memory-mapped read-only, and no object is ever made from a name in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill.errors import ModelError
+from manymill.model import manifest, safetensors
+from manymill.model.linear import LinearModel, ModelDescription
+
+_PIECE_BYTES = 2**20
+
+
+def locate_model(path: str | os.PathLike[str]) -> Path:
+    """The model folder that ``path`` means: itself, or ``model`` in a run folder."""
+    path = Path(path)
+    inside = path / "model"
+    return inside if not (path / manifest.FILE_NAME).exists() and inside.is_dir() else path
+
+
+def load_model(folder: str | os.PathLike[str], *, verify: bool = True) -> LinearModel:
+    """The model in a folder, its weights memory-mapped.
+
+    Parameters
+    ----------
+    folder : path
+        What :func:`save_model` wrote.
+    verify : bool
+        Whether to read the weights file once to compare its checksum. Without, a damaged weight goes unseen.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, or one that is damaged, hostile, or of a newer version.
+    """
+    folder = Path(folder)
+    text = _read_manifest(folder)
+    while True:
+        try:
+            return _load(folder, text, verify)
+        except FileNotFoundError as error:
+            # A save that ended between the two files took the weights away: start again from its model.json.
+            text, seen = _read_manifest(folder), text
+            if text == seen:
+                raise ModelError(
+                    f"{folder}: the file {Path(error.filename).name} is missing", "copy the whole folder"
+                ) from None
+
+
+def _read_manifest(folder: Path) -> bytes:
+    path = folder / manifest.FILE_NAME
+    if folder.is_file():
+        raise ModelError(
+            f"{folder} is a file, but a model is a folder", "name the folder that holds model.json"
+        )
+    try:
+        with _open_regular(path) as file:
+            # No more than the cap, and no buffer larger than the file.
+            return file.read(min(os.fstat(file.fileno()).st_size, manifest.MAX_BYTES) + 1)
+    except OSError as error:
+        raise ModelError(
+            f"{folder} holds no model: cannot read {manifest.FILE_NAME}: {error.strerror}",
+            "name a folder that `manymill train` or save wrote",
+        ) from error
+
+
+def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
+    try:
+        description, weights_file = manifest.load(text)
+    except ModelError as error:
+        raise ModelError(f"{folder / manifest.FILE_NAME}: {error.what}", error.hint) from error
+    path = folder / weights_file.name
+    try:
+        with _open_regular(path) as file:
+            weights, intercept = _map_weights(file, weights_file, verify)
+    except FileNotFoundError:
+        raise
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.what}", error.hint) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    fields = {name: getattr(description, name) for name in ModelDescription.__dataclass_fields__}
+    checksum = manifest.checksum([text])
+    return LinearModel(**fields, weights=weights, intercept=intercept, checksum=checksum)
+
+
+def _map_weights(
+    file: BinaryIO, weights: manifest.WeightsFile, verify: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    n_features, n_outputs = weights.n_features, weights.n_outputs
+    size, right_size = os.fstat(file.fileno()).st_size, safetensors.file_bytes(n_features, n_outputs)
+    if size != right_size:
+        raise ModelError(f"it has {size} bytes instead of {right_size}", "it was cut off: copy it again")
+    header = safetensors.header(n_features, n_outputs)
+    if file.read(len(header)) != header:
+        raise ModelError("its header does not say what model.json says", "copy the folder again")
+    if verify:
+        file.seek(0)
+        if manifest.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
+            raise ModelError("its bytes do not match their checksum", "it was damaged: copy it again")
+    values = np.memmap(file, dtype="<f4", mode="r", offset=len(header))
+    split = n_features * n_outputs
+    intercept = np.array(values[split:], dtype=np.float32)
+    intercept.flags.writeable = False
+    if not np.isfinite(intercept).all():
+        raise ModelError("its intercept holds NaN or infinity")
+    return np.asarray(values)[:split].reshape(n_features, n_outputs), intercept
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a regular file of this very folder: no link out of it, no pipe that would never answer."""
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")

@@ -1,0 +1,171 @@
+"""The formats of predictions: rows are encoded on many threads and written by one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+
+from manymill.errors import PlanError
+
+# A Parquet file is read well in row groups of about this many values.
+_ROW_GROUP_VALUES = 2**20
+
+
+class Writer(Protocol):
+    """Writes encoded batches to a file, in order."""
+
+    def write(self, encoded: Any) -> None:
+        """Write what the format's ``encode`` gave."""
+
+    def close(self) -> None:
+        """Write what is left; the file itself stays open."""
+
+
+class Format(Protocol):
+    """How predictions are written."""
+
+    name: str
+
+    def encode(self, batch: pa.RecordBatch) -> Any:
+        """The batch as the writer wants it; called on any thread."""
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
+        """A writer to an open file."""
+
+
+class JsonLines:
+    """One JSON object a row; numbers that are not finite are null."""
+
+    name = "jsonl"
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        """The rows as lines."""
+        pieces: list[Any] = []
+        for number, field in enumerate(batch.schema):
+            pieces.append(("{" if number == 0 else ", ") + json.dumps(field.name, ensure_ascii=False) + ": ")
+            pieces.append(_json_values(batch.column(number)))
+        return _join([*pieces, "}\n"])
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
+        """A writer of lines."""
+        return _Bytes(file)
+
+
+class Csv:
+    """Comma-separated values with a header; text is quoted."""
+
+    name = "csv"
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        """The rows as lines."""
+        return _csv(batch, header=False)
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
+        """A writer that begins with the header."""
+        file.write(_csv(pa.RecordBatch.from_pylist([], schema=schema), header=True))
+        return _Bytes(file)
+
+
+class Parquet:
+    """Parquet, in row groups of about a million values."""
+
+    name = "parquet"
+
+    def encode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch itself."""
+        return batch
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
+        """A writer that collects row groups."""
+        return _RowGroups(file, schema)
+
+
+_FORMATS: dict[str, Format] = {"jsonl": JsonLines(), "csv": Csv(), "parquet": Parquet()}
+FORMATS = tuple(_FORMATS)
+
+
+def format_named(name: str) -> Format:
+    """The format of that name.
+
+    Raises
+    ------
+    PlanError
+        If there is none.
+    """
+    if name not in _FORMATS:
+        raise PlanError(f"predictions are not written as {name!r}", f"choose one of {', '.join(FORMATS)}")
+    return _FORMATS[name]
+
+
+class _Bytes:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, encoded: bytes) -> None:
+        self._file.write(encoded)
+
+    def close(self) -> None:
+        pass
+
+
+class _RowGroups:
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        from pyarrow import parquet
+
+        self._writer = parquet.ParquetWriter(file, schema, compression="zstd")
+        self._schema = schema
+        self._group_rows = max(1, _ROW_GROUP_VALUES // len(schema))
+        self._waiting: list[pa.RecordBatch] = []
+        self._n_rows = 0
+
+    def write(self, encoded: pa.RecordBatch) -> None:
+        self._waiting.append(encoded)
+        self._n_rows += len(encoded)
+        if self._n_rows >= self._group_rows:
+            self._write_group()
+
+    def close(self) -> None:
+        if self._n_rows:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        self._writer.write_table(table, row_group_size=self._group_rows)
+        self._waiting, self._n_rows = [], 0
+
+
+def _csv(batch: pa.RecordBatch, *, header: bool) -> bytes:
+    from pyarrow import csv
+
+    sink = pa.BufferOutputStream()
+    csv.write_csv(batch, sink, csv.WriteOptions(include_header=header))
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _json_values(column: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_finite(column), pc.cast(column, pa.large_string()), "null")
+    if pa.types.is_integer(column.type):
+        return pc.cast(column, pa.large_string())
+    # Few distinct texts, whatever the number of rows.
+    texts = column.dictionary_encode()
+    quoted = [json.dumps(text, ensure_ascii=False) for text in texts.dictionary.to_pylist()]
+    return pa.array(quoted, pa.large_string()).take(texts.indices)
+
+
+def _join(pieces: list[Any]) -> bytes:
+    import pyarrow.compute as pc
+
+    pieces = [pa.scalar(piece, pa.large_string()) if isinstance(piece, str) else piece for piece in pieces]
+    lines = pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string()))
+    if len(lines) == 0:
+        return b""
+    _, offsets, data = lines.buffers()
+    ends = memoryview(offsets).cast("q")
+    return memoryview(data)[ends[lines.offset] : ends[lines.offset + len(lines)]].tobytes()

@@ -1,0 +1,289 @@
+"""The run of a prediction: inputs in order, rows in order, work on many threads."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from manymill.data.batches import Batch
+from manymill.data.ledger import Ledger
+from manymill.data.plan import Plan
+from manymill.data.reading import read
+from manymill.errors import ManymillError, RunFolderError
+from manymill.model import LinearModel
+from manymill.predict.columns import Columns
+from manymill.predict.formats import Format, JsonLines, format_named
+from manymill.predict.parts import Part, part_names, writing_alone
+from manymill.scoring import Scorer, map_in_order, workers
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What became of one input.
+
+    Parameters
+    ----------
+    file : str
+        The input.
+    part : str
+        The part file.
+    n_rows : int
+        Rows predicted.
+    bad_counts : dict
+        Records that are no rows, by reason.
+    bad_rows : str or None
+        The ledger of the first of them.
+    skipped : bool
+        Whether the part was finished before.
+    """
+
+    file: str
+    part: str
+    n_rows: int
+    bad_counts: dict[str, int]
+    bad_rows: str | None
+    skipped: bool
+
+
+def predict(
+    model: LinearModel,
+    plan: Plan,
+    out: Path,
+    *,
+    format: str | None = None,
+    columns: Columns | None = None,
+    threads: int,
+    on_part: Callable[[PartResult], None] = lambda result: None,
+) -> list[PartResult]:
+    """Predict every row of a plan, into one part file for each input.
+
+    Parameters
+    ----------
+    model : LinearModel
+    plan : Plan
+        What is read; without labels.
+    out : path
+        The folder of the part files, made if missing.
+    format : {"jsonl", "csv", "parquet"}, optional
+        By default Parquet for Parquet, JSON lines for everything else.
+    columns : Columns, optional
+        Row, label and score if not given.
+    threads : int
+        Threads that read, hash and score; never decides a byte of the parts.
+    on_part : callable
+        Called with each result, in order.
+
+    Returns
+    -------
+    list of PartResult
+        In the order of the inputs.
+
+    Raises
+    ------
+    SourceError, RowError
+        If an input cannot be read, or has a bad row and the plan is strict. Parts finished before stay, and
+        are skipped when the prediction is run again.
+    RunFolderError
+        If a part cannot be written.
+    PlanError
+        If probabilities are wanted and the model's loss gives none, or there is no such format.
+    """
+    columns = columns or Columns()
+    check_columns(model, columns)
+    formats = [format_named(format or _like(file.format)) for file in plan.files]
+    parts = _parts(model, plan, Path(out), formats, columns)
+    finished = [part.finished() for part in parts]
+    results: list[PartResult] = []
+    unfinished = [number for number, record in enumerate(finished) if record is None]
+    with ExitStack() as stack:
+        stack.enter_context(writing_alone(Path(out)))
+        executor = stack.enter_context(workers(threads))
+        stream = _stream(model, plan, unfinished, formats, columns, executor, 2 * threads)
+        stack.enter_context(closing(stream))  # reading ends before its threads do
+        written = (
+            _write_part(parts[number], formats[number], model, columns, plan, group)
+            for number, group in groupby(stream, key=lambda item: item.file)
+        )
+        for part, record in zip(parts, finished, strict=True):
+            result = next(written) if record is None else _skipped(part, record)
+            on_part(result)
+            results.append(result)
+    return results
+
+
+def predict_stream(
+    model: LinearModel,
+    plan: Plan,
+    stream: BinaryIO,
+    *,
+    format: str = "jsonl",
+    columns: Columns | None = None,
+    threads: int,
+) -> Ledger:
+    """Predict every row of a plan into one stream.
+
+    Parameters
+    ----------
+    model, plan, format, columns, threads
+        As for :func:`predict`.
+    stream : binary file
+        Written to as rows are predicted.
+
+    Returns
+    -------
+    Ledger
+        What was read, and the records that are no rows.
+
+    Raises
+    ------
+    OSError
+        If the stream cannot be written; ``BrokenPipeError`` if its reader has gone.
+    SourceError, RowError, PlanError
+        As for :func:`predict`.
+    """
+    columns = columns or Columns(file=len(plan.files) > 1)
+    check_columns(model, columns)
+    chosen = format_named(format)
+    ledger = Ledger(strict=plan.dataset.strict)
+    numbers = range(len(plan.files))
+    formats = [chosen] * len(numbers)
+    with workers(threads) as executor:
+        items = _stream(model, plan, numbers, formats, columns, executor, 2 * threads)
+        writer = chosen.writer(stream, columns.schema(model))
+        with closing(items):
+            for item in items:
+                _take(item, ledger, writer)
+                stream.flush()
+        writer.close()
+        stream.flush()
+    return ledger
+
+
+def check_columns(model: LinearModel, columns: Columns) -> None:
+    """Find out before anything is read whether the model can give the columns."""
+    import numpy as np
+
+    columns.table(model, np.empty(0, np.int64), np.empty((0, model.n_outputs), np.float32), "")
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A batch of a file, or the end of the file, or the error that ended it."""
+
+    file: int
+    batch: Batch | None = None
+    error: ManymillError | None = None
+    encoded: Sequence[Any] = ()
+
+
+def _stream(
+    model: LinearModel,
+    plan: Plan,
+    files: Sequence[int],
+    formats: Sequence[Format],
+    columns: Columns,
+    executor: Executor,
+    look_ahead: int,
+) -> Generator[_Item, None, None]:
+    scorer = Scorer(model)
+
+    def encoded(item: _Item) -> _Item:
+        if item.batch is None:
+            return item
+        batch, path, form = item.batch, plan.files[item.file].path, formats[item.file]
+        pieces = [
+            form.encode(columns.table(model, batch.position[rows], scores, path))
+            for rows, scores in scorer.pieces(batch)
+        ]
+        return _Item(item.file, batch, encoded=pieces)
+
+    items = _read(plan, files, executor, look_ahead)
+    return map_in_order(encoded, items, executor=executor, look_ahead=look_ahead)
+
+
+def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[_Item]:
+    """Batches of the files, and the end of each. An error waits for its turn: what came before is still written."""
+    wanted, waiting = set(files), deque(files)
+    order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
+    try:
+        for batch in read(plan, order=order, executor=executor, look_ahead=look_ahead):
+            while waiting[0] != batch.file:
+                yield _Item(waiting.popleft())
+            yield _Item(batch.file, batch)
+    except ManymillError as error:
+        yield _Item(waiting[0], error=error)
+        return
+    for number in waiting:
+        yield _Item(number)
+
+
+def _take(item: _Item, ledger: Ledger, writer: Any) -> None:
+    if item.error is not None:
+        raise item.error
+    if item.batch is not None:
+        ledger.add(item.batch)
+        for piece in item.encoded:
+            writer.write(piece)
+
+
+def _write_part(
+    part: Part, form: Format, model: LinearModel, columns: Columns, plan: Plan, items: Iterator[_Item]
+) -> PartResult:
+    ledger = Ledger(strict=plan.dataset.strict)
+    try:
+        with part.writing() as file:
+            writer = form.writer(file, columns.schema(model))
+            for item in items:
+                _take(item, ledger, writer)
+            writer.close()
+        part.record(ledger.n_used, dict(ledger.counts), ledger.first)
+    except ManymillError:
+        raise
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {part.path}: {error.strerror or error}",
+            "free some space or choose another folder; finished parts are skipped when you run this again",
+        ) from error
+    return _result(part, ledger.n_used, dict(ledger.counts), skipped=False)
+
+
+def _skipped(part: Part, record: dict[str, Any]) -> PartResult:
+    return _result(part, record["n_rows"], record["bad_counts"], skipped=True)
+
+
+def _result(part: Part, n_rows: int, bad_counts: dict[str, int], *, skipped: bool) -> PartResult:
+    bad_rows = str(part.bad_rows_path) if bad_counts else None
+    return PartResult(part.request["file"]["path"], str(part.path), n_rows, bad_counts, bad_rows, skipped)
+
+
+def _parts(
+    model: LinearModel, plan: Plan, out: Path, formats: Sequence[Format], columns: Columns
+) -> list[Part]:
+    import manymill
+
+    asked = plan.to_json()["dataset"]
+    asked.pop("source", None)
+    names = part_names(plan.files, [form.name for form in formats])
+    shared = {
+        "manymill": manymill.__version__,
+        "model": model.checksum,
+        "columns": asdict(columns),
+        "reading": {**asked, **asdict(plan.columns)},
+    }
+    parts = []
+    for file, name in zip(plan.files, names, strict=True):
+        state = {"path": file.path, "size": file.size, "stamp": file.stamp}
+        # As JSON will give it back.
+        parts.append(Part(out, name, json.loads(json.dumps({**shared, "file": state}))))
+    return parts
+
+
+def _like(input_format: str) -> str:
+    return "parquet" if input_format == "parquet" else JsonLines.name

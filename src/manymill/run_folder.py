@@ -1,0 +1,106 @@
+"""One training, one folder.
+
+::
+
+    runs/stars/
+    ├── plan.json        what was read and how: files, columns, classes of the sample, settings
+    ├── events.jsonl     what happened, one record a line, written as it happens
+    ├── bad_rows.jsonl   rows that could not be used: file, place, reason
+    └── model/           the best state so far; see manymill.model
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from manymill.errors import RunFolderError
+from manymill.events import Event
+
+KNOWN = frozenset({"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", ".lock"})
+
+
+class RunFolder:
+    """A run folder that this process owns until it is closed.
+
+    Parameters
+    ----------
+    path : path
+        Made if it is not there. A folder that holds anything but a run is refused; an earlier run's model
+        stays until the first state of the new run is saved over it.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder cannot be written, holds other things, or another process trains into it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from filelock import FileLock, Timeout
+
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = sorted({entry.name for entry in self.path.iterdir()} - KNOWN)
+            if foreign:
+                raise RunFolderError(
+                    f"{self.path} is no run folder: it holds {foreign[0]!r}",
+                    "name a new or empty folder with --out",
+                )
+            # The system frees the lock of a process that died, so a lock is never stale.
+            self._lock = FileLock(self.path / ".lock")
+            self._lock.acquire(timeout=0)
+            self.bad_rows.unlink(missing_ok=True)
+            self._events: IO[str] = (self.path / "events.jsonl").open("w", encoding="utf-8")
+        except Timeout as error:
+            raise RunFolderError(
+                f"another run is writing to {self.path}",
+                "wait for it, stop it, or name another folder with --out",
+            ) from error
+        except RunFolderError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunFolderError(
+                f"cannot write to {self.path}: {reason}", "name another folder with --out"
+            ) from error
+        self._start = time.monotonic()
+
+    @property
+    def model(self) -> Path:
+        """Where the model folder is."""
+        return self.path / "model"
+
+    @property
+    def bad_rows(self) -> Path:
+        """Where bad rows are listed."""
+        return self.path / "bad_rows.jsonl"
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Write ``plan.json``: the old one or the new one is there at any moment."""
+        temporary = self.path / "plan.json.tmp"
+        temporary.write_text(json.dumps(plan, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, self.path / "plan.json")
+
+    def record(self, event: Event) -> None:
+        """Append an event; it is on its way to disk when this returns."""
+        record = {"time": round(time.monotonic() - self._start, 3), **event.to_json()}
+        self._events.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._events.flush()
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        self._events.close()
+        self._lock.release()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,95 @@
+"""Documents to scores: read, hashed and scored side by side, delivered in the order of the source.
+
+Whatever is done with the scores of a batch is done on the thread that scored it; what comes out is the same
+for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill import _core
+from manymill.data.batches import Batch
+from manymill.model import LinearModel
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+# Scores held at once by a thread, in numbers: thousands of classes must not make a batch large.
+MAX_SCORES = 2**22
+
+
+class Scorer:
+    """A model, ready to score batches on any number of threads at once.
+
+    Parameters
+    ----------
+    model : LinearModel
+    """
+
+    def __init__(self, model: LinearModel) -> None:
+        analyzer = model.analyzer
+        self.model = model
+        self._hasher = _core.Hasher(ngram_range=analyzer.ngram_range, lowercase=analyzer.lowercase)
+
+    def pieces(self, batch: Batch) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """The scores of a batch in order, in pieces of at most ``MAX_SCORES`` numbers.
+
+        Yields
+        ------
+        rows : slice
+            Which rows of the batch.
+        scores : ndarray of float32, shape (n, n_outputs)
+        """
+        step = max(1, MAX_SCORES // self.model.n_outputs)
+        for start in range(0, len(batch), step):
+            stop = min(start + step, len(batch))
+            yield slice(start, stop), self._scores(batch, start, stop)
+
+    def _scores(self, batch: Batch, start: int, stop: int) -> NDArray[np.float32]:
+        analyzer = self.model.analyzer
+        row_of = np.arange(start, stop, dtype=np.uint32)
+        hashed = self._hasher.hash_utf8([(batch.data, batch.offsets)], np.zeros_like(row_of), row_of)
+        rows = hashed.to_rows(analyzer.n_features, value=analyzer.value, norm=analyzer.norm)
+        return _core.score_rows(rows, self.model.weights, self.model.intercept)
+
+
+@contextmanager
+def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that drop what they have not begun when the work is broken off."""
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def map_in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, executor: Executor, look_ahead: int
+) -> Generator[_Result, None, None]:
+    """The results of a function, in the order of the items.
+
+    Parameters
+    ----------
+    function : callable
+        Called on the executor.
+    items : iterable
+        Taken at most ``look_ahead`` ahead of the result that is waited for.
+    executor : Executor
+    look_ahead : int
+        1 or more.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(executor.submit(function, item))
+        if len(waiting) >= look_ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,1 @@
+"""Text to hashes: the drop-in ``HashingVectorizer`` and the Arrow layout that the core reads."""

@@ -1,0 +1,69 @@
+"""What the running Python knows of each character, as the bytes of a table.
+
+The core reads the same bytes from a file where it has one for this Unicode version (``rust/tables``); the
+layout is described in ``rust/src/text/table.rs``. Nothing here is looked up in a database: ``re`` and
+``str.lower`` are asked, since they are what has to be reproduced.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+_WORD, _LOWER_IS_WORD, _CASED, _IGNORABLE, _EXPANDS = (1 << bit for bit in range(21, 26))
+_DELTA = (1 << 21) - 1
+
+
+def character_table() -> bytes:
+    """The table of the running Python; takes about a second.
+
+    Returns
+    -------
+    bytes
+        Palette of distinct entries, runs over all code points, characters whose lower case is several.
+    """
+    characters = [chr(code) for code in range(sys.maxunicode + 1)]
+    entries = list(_entries(characters))
+    palette = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
+    numbers = [len(palette), *palette]
+    for entry, run in groupby(entries):
+        numbers += [sum(1 for _ in run), palette[entry]]
+    expansions = [c for c in characters if len(c.lower()) > 1]
+    numbers.append(len(expansions))
+    for character in expansions:
+        numbers += [ord(character), len(character.lower()), *map(ord, character.lower())]
+    return b"".join(map(_variable_length, numbers))
+
+
+def _entries(characters: list[str]) -> Iterator[int]:
+    """One number a character: the distance to its lower case, and flags."""
+    word = bytearray(len(characters))
+    for match in re.finditer(r"\w+", "".join(characters)):
+        word[match.start() : match.end()] = b"\1" * (match.end() - match.start())
+    # A sigma after a character is final if the character is cased; after "A" and a character also if the
+    # character is ignored.
+    cased = _ends_in_final_sigma(characters)
+    cased_or_ignorable = _ends_in_final_sigma("A" + character for character in characters)
+    for code, character in enumerate(characters):
+        lower = character.lower()
+        single = len(lower) == 1
+        entry = (ord(lower) - code) & _DELTA if single else _EXPANDS
+        entry |= _WORD * word[code] | _LOWER_IS_WORD * (single and word[ord(lower)])
+        entry |= _CASED * cased[code] | _IGNORABLE * (cased_or_ignorable[code] and not cased[code])
+        yield entry
+
+
+def _ends_in_final_sigma(beginnings: Iterable[str]) -> list[bool]:
+    return [(beginning + "Σ").lower().endswith("ς") for beginning in beginnings]
+
+
+def _variable_length(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth bit says that there are more."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

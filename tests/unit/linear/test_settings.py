@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from manymill.errors import PlanError
+from manymill.linear.settings import Settings
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ngram_range": (2, 1)},
+        {"ngram_range": (0, 1)},
+        {"n_features": 0},
+        {"n_features": 2**30 + 1},
+        {"value": "tf"},
+        {"norm": "max"},
+        {"loss": "huber"},
+        {"l1": -1.0},
+        {"l2": float("nan")},
+        {"learning_rate": 0.0},
+        {"passes": 0},
+        {"patience": 0},
+        {"holdout": 0.9},
+        {"seed": -1},
+        {"window_bytes": 0},
+        {"class_weight": "fair"},
+        {"class_weight": {"a": -1.0}},
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_refused_by_name(wrong):
+    with pytest.raises(PlanError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+def test_settings_survive_json():
+    settings = Settings(ngram_range=(1, 2), class_weight={"a": 2.0}, norm=None)
+    fields = json.loads(json.dumps(settings.to_json()))
+    assert Settings(**{**fields, "ngram_range": tuple(fields["ngram_range"])}) == settings
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(4_999, 0.0), (5_000, 0.02), (10**6, 0.02), (10**9, 0.00002)])
+def test_two_percent_are_held_out_but_never_more_than_20_000_rows_nor_too_few(n_rows, share):
+    assert Settings().holdout_share(n_rows) == pytest.approx(share)
+
+
+def test_a_share_that_was_asked_for_is_held_out_whatever_the_number_of_rows():
+    assert Settings(holdout=0.3).holdout_share(10) == 0.3
