@@ -94,14 +94,14 @@ def test_impossible_values_are_a_floating_point_error_at_their_row(value):
 @pytest.mark.parametrize(
     ("indptr", "indices", "values", "message"),
     [
-        ([0, 2], [1, 2], [1], "2 indices and 1 values"),
-        ([0, 1], [1, 2], [1, 1], "indptr does not ascend"),
-        ([1, 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([0, 3, 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([0, -(2**63), 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([], [], [], "indptr does not ascend"),
-        ([0, 0, 2], [1, 1], [1, 1], "row 1 do not ascend"),
-        ([0, 0, 2], [2, 1], [1, 1], "row 1 do not ascend"),
+        ([0, 2], [1, 2], [1], "as many values as indices"),
+        ([0, 1], [1, 2], [1, 1], "indptr must"),
+        ([1, 2], [1, 2], [1, 1], "indptr must"),
+        ([0, 3, 2], [1, 2], [1, 1], "indptr must"),
+        ([0, -(2**63), 2], [1, 2], [1, 1], "indptr must"),
+        ([], [], [], "indptr must"),
+        ([0, 0, 2], [1, 1], [1, 1], "must ascend strictly"),
+        ([0, 0, 2], [2, 1], [1, 1], "must ascend strictly"),
     ],
 )
 def test_arrays_that_make_no_rows_are_refused(indptr, indices, values, message):

@@ -118,7 +118,7 @@ impl Learner {
             if weight == 0.0 {
                 continue;
             }
-            if i + AHEAD < rows.len() {
+            if !self.fetches() && i + AHEAD < rows.len() {
                 self.warm(rows.row(i + AHEAD).0);
             }
             self.look(rows.row(i), &mut room);
