@@ -38,7 +38,8 @@ def train_sklearn(folder: Path, model: Path, options: argparse.Namespace) -> flo
     for _ in range(options.passes):
         for texts, labels in batches(folder / "shuffled.jsonl"):
             classifier.partial_fit(vectorizer.transform(texts), labels, classes=classes)
-    model.write_bytes(pickle.dumps((vectorizer, classifier), protocol=5))
+    with model.open("wb") as out:
+        pickle.dump((vectorizer, classifier), out, protocol=5)
     return time.perf_counter() - start
 
 

@@ -280,3 +280,96 @@ def score_rows(
     ndarray
         Shape ``(n_rows, n_outputs)``.
     """
+
+# ---- read: bytes of a block → documents, labels, bad rows -----------------------------------------------
+
+@final
+class Parsed:
+    """The columns of a block, and the records that are no rows."""
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """The UTF-8 bytes of all texts."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each text starts and ends, shape ``(n_rows + 1,)``."""
+
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        """The label of each row as an index into ``classes``; empty if labels are not read."""
+
+    @property
+    def classes(self) -> list[str]:
+        """The distinct labels, in order of appearance."""
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """The weight of each row; empty if weights are not read."""
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """Byte of the file where each row starts."""
+
+    @property
+    def bad(self) -> list[tuple[int, str, str]]:
+        """Byte, reason and detail of the first 1,000 bad records."""
+
+    @property
+    def bad_counts(self) -> list[tuple[str, int]]:
+        """How many records were bad, by reason."""
+
+    @property
+    def labels_are_integers(self) -> bool:
+        """Whether each label is an integer: a JSON number, or a field of digits."""
+
+def parse_json_lines(
+    block: bytes,
+    position: int,
+    max_record_bytes: int,
+    *,
+    text: str,
+    label: str | None = None,
+    weight: str | None = None,
+) -> Parsed:
+    """The rows of JSON lines; no input is an error.
+
+    ``position`` is the byte of the file where the block starts; a longer record than ``max_record_bytes`` is bad.
+    """
+
+def parse_csv(
+    block: bytes,
+    position: int,
+    max_record_bytes: int,
+    *,
+    delimiter: int,
+    n_columns: int,
+    text: int,
+    label: int | None = None,
+    weight: int | None = None,
+) -> Parsed:
+    """The rows of CSV records without a header; ``ValueError`` if a column is not below ``n_columns``."""
+
+def parse_fasttext(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+    """The rows of lines in fastText's format."""
+
+def parse_reviews(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+    """The rows of Amazon's reviews in pseudo-XML."""
+
+def csv_header(block: bytes, *, delimiter: int) -> list[bytes]:
+    """The fields of the first record."""
+
+@final
+class CsvCutter:
+    """Finds the record ends of a CSV stream that arrives in pieces. It changes: one thread at a time."""
+
+    def __new__(cls, *, delimiter: int) -> CsvCutter: ...
+    def feed(self, piece: bytes, /) -> tuple[int, int] | None:
+        """Just behind the first and the last record end in the next piece; None if there is none."""
+
+    @property
+    def in_quotes(self) -> bool:
+        """Whether the stream stands inside quotes."""
+
+def text_keys(data: NDArray[np.uint8], offsets: NDArray[np.int64], *, seed: int) -> NDArray[np.uint64]:
+    """The XXH3 hash of each document; ``ValueError`` if an offset lies outside."""

@@ -8,6 +8,7 @@
 //! grams   murmur3 over 16 bytes at once, the unused part masked, each step selected and not jumped over
 //! ```
 
+use super::sort::sort;
 use super::{Kernels, SLACK};
 
 /// Plain Rust.
@@ -22,13 +23,19 @@ pub const PORTABLE: Kernels = Kernels {
 const BLOCK: usize = 64;
 
 fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) {
-    lowered.clear();
-    lowered.resize(text.len().next_multiple_of(BLOCK) + SLACK, 0);
+    grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
     mask.clear();
     if lowercase {
         words_as::<true>(text, lowered, mask);
     } else {
         words_as::<false>(text, lowered, mask);
+    }
+}
+
+/// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
+fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
     }
 }
 
@@ -72,9 +79,8 @@ pub fn classify<const LOWER: bool, const N: usize>(block: &[u8; N], lowered: &mu
 /// Positions written per mask word without looking: ordinary text has about 20 edges in 64 bytes.
 const UNASKED: usize = 24;
 
-fn edges(mask: &[u64], edges: &mut Vec<u32>) {
-    edges.clear();
-    edges.resize((mask.len() + 1) * BLOCK + 1, 0);
+fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
+    grow(edges, (mask.len() + 1) * BLOCK);
     let mut count = 0;
     let (mut word_before, mut kept_before) = (0, 0);
     for (i, &word) in mask.iter().enumerate() {
@@ -87,7 +93,7 @@ fn edges(mask: &[u64], edges: &mut Vec<u32>) {
         }
     }
     edges[count] = (mask.len() * BLOCK) as u32;
-    edges.truncate(count + kept_before as usize);
+    count + kept_before as usize
 }
 
 /// Writes `base` plus the place of each set bit; returns how many there are. What is behind them is rubbish.
@@ -186,8 +192,4 @@ fn keys(text: &[u8], at: usize, keep: u128) -> [u32; 4] {
         (masked >> 64) as u32,
         (masked >> 96) as u32,
     ]
-}
-
-fn sort(keys: &mut [u32], _spare: &mut Vec<u32>) {
-    keys.sort_unstable();
 }

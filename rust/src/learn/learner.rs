@@ -1,15 +1,24 @@
 //! The learner itself: state, calls, checks.
 
-use super::margins::{check_rows, margins, score_table};
+use super::fetched::Fetched;
+use super::margins::{check_rows, margins, product, score_table};
 use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
 use super::step::{Step, settle, update};
 use super::table::{Spread, Table, check_state};
 use super::{LearnError, Loss, Settings};
+use crate::kernels::memory::prefetch;
 use crate::rows::Rows;
 
 // Gradients above this square to infinity in float32.
 const GRADIENT_LIMIT: f32 = 1e19;
+
+// Rows between the one whose cells are asked for and the one that is learnt: one row's work hides the wait.
+const AHEAD: usize = 1;
+
+// Cells of a cache line of 64 bytes, and how many cells of a feature are asked for: the processor guesses the rest.
+const CELLS_OF_A_LINE: usize = 16;
+const FETCHED_CELLS: usize = 64;
 
 /// What one call of [`Learner::learn`] saw before learning from each row.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -109,7 +118,10 @@ impl Learner {
             if weight == 0.0 {
                 continue;
             }
-            self.margins_of(rows.row(i), &mut room.margins);
+            if i + AHEAD < rows.len() {
+                self.warm(rows.row(i + AHEAD).0);
+            }
+            self.look(rows.row(i), &mut room);
             let correct = prediction(&room.margins) == class as usize;
             let loss =
                 self.settings
@@ -132,14 +144,36 @@ impl Learner {
         Ok(stats)
     }
 
-    fn margins_of(&self, row: (&[u32], &[f32]), z: &mut [f32]) {
-        margins(
-            row,
-            &self.table.cells,
-            self.table.width(),
-            &self.intercept[..z.len()],
-            z,
-        );
+    /// Asks for the cells of a row that comes soon.
+    fn warm(&self, indices: &[u32]) {
+        let width = self.table.width();
+        for &j in indices {
+            for at in (0..width.min(FETCHED_CELLS)).step_by(CELLS_OF_A_LINE) {
+                prefetch(&self.table.cells, j as usize * width + at);
+            }
+        }
+    }
+
+    /// Computes the margins of one row.
+    fn look(&self, row: (&[u32], &[f32]), room: &mut Room) {
+        let cells = &self.table.cells;
+        if self.fetches() {
+            room.fetched.fetch(cells, row.0);
+            room.margins[0] = product(room.fetched.weights(), row.1) + self.intercept[0];
+        } else {
+            margins(
+                row,
+                cells,
+                self.table.width(),
+                self.intercept(),
+                &mut room.margins,
+            );
+        }
+    }
+
+    /// Whether rows are fetched: one output, no regularisation.
+    fn fetches(&self) -> bool {
+        self.n_outputs() == 1 && self.arrears.is_none()
     }
 
     /// Moves the weights along the residuals of one row.
@@ -152,14 +186,19 @@ impl Learner {
             return;
         }
         let step = self.step_of();
-        update(
-            &mut self.table,
-            self.arrears.as_mut(),
-            step,
-            row,
-            &room.residuals,
-            &mut room.moving,
-        );
+        if self.fetches() {
+            let cells = &mut self.table.cells;
+            room.fetched.update(cells, step, row, room.residuals[0]);
+        } else {
+            update(
+                &mut self.table,
+                self.arrears.as_mut(),
+                step,
+                row,
+                &room.residuals,
+                &mut room.moving,
+            );
+        }
         if self.settings.fit_intercept {
             let (weights, sums) = self.intercept.split_at_mut(room.residuals.len());
             for ((w, sum), &residual) in weights.iter_mut().zip(sums).zip(&room.residuals) {
@@ -351,6 +390,7 @@ struct Room {
     margins: Vec<f32>,
     residuals: Vec<f32>,
     moving: Vec<(usize, f32)>,
+    fetched: Fetched,
 }
 
 impl Room {
@@ -360,6 +400,7 @@ impl Room {
             margins: vec![0.0; n_outputs],
             residuals: vec![0.0; n_outputs],
             moving,
+            fetched: Fetched::default(),
         }
     }
 }

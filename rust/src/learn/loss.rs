@@ -13,6 +13,7 @@
 //! With more than two classes all but log are one against the rest: `s = 1` for the row's class alone.
 
 use super::exp::exp_negative;
+use super::margins::total;
 
 /// The loss that a learner makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +127,7 @@ fn sum(terms: &[f32]) -> f32 {
     for (part, term) in parts.iter_mut().zip(rest) {
         *part += term;
     }
-    let [a, b, c, d, e, f, g, h] = parts;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+    total(parts)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Margins of rows: sums of products in one fixed order.
 //!
 //! ```text
-//! one output:    four running sums, feature i of the row into sum i mod 4;  z = (s0 + s1) + (s2 + s3)
+//! one output:    eight running sums, feature i of the row into sum i mod 8, put together in pairs
 //! more outputs:  z[k] += (x0·w0[k] + x1·w1[k]) + (x2·w2[k] + x3·w3[k])      four features at a time
 //! ```
 //!
@@ -43,18 +43,44 @@ pub(super) fn margins(
 }
 
 fn one_output(indices: &[u32], values: &[f32], table: &[f32], width: usize) -> f32 {
-    let mut sums = [0.0f32; 4];
-    let (fours, rest) = indices.as_chunks::<4>();
-    let (values_of_fours, values_of_rest) = values.as_chunks::<4>();
-    for (four, x) in fours.iter().zip(values_of_fours) {
-        for i in 0..4 {
-            sums[i] += x[i] * table[four[i] as usize * width];
-        }
+    let mut sums = [0.0f32; 8];
+    let (eights, rest) = indices.as_chunks::<8>();
+    let (values_of_eights, values_of_rest) = values.as_chunks::<8>();
+    for (eight, x) in eights.iter().zip(values_of_eights) {
+        add_eight(&mut sums, x, &eight.map(|j| table[j as usize * width]));
     }
     for (sum, (&j, x)) in sums.iter_mut().zip(rest.iter().zip(values_of_rest)) {
         *sum += x * table[j as usize * width];
     }
-    (sums[0] + sums[1]) + (sums[2] + sums[3])
+    total(sums)
+}
+
+/// The sum of products that [`margins`] gives for one output, of weights that were fetched already.
+pub(super) fn product(weights: &[f32], values: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let (eights, rest) = weights.as_chunks::<8>();
+    let (values_of_eights, values_of_rest) = values.as_chunks::<8>();
+    for (w, x) in eights.iter().zip(values_of_eights) {
+        add_eight(&mut sums, x, w);
+    }
+    for (sum, (w, x)) in sums.iter_mut().zip(rest.iter().zip(values_of_rest)) {
+        *sum += x * w;
+    }
+    total(sums)
+}
+
+#[inline(always)]
+fn add_eight(sums: &mut [f32; 8], x: &[f32; 8], w: &[f32; 8]) {
+    for i in 0..8 {
+        sums[i] += x[i] * w[i];
+    }
+}
+
+/// The eight interleaved parts of a sum, put together.
+#[inline(always)]
+pub(super) fn total(parts: [f32; 8]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = parts;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
 #[inline(always)]

@@ -22,6 +22,7 @@
 
 mod error;
 mod exp;
+mod fetched;
 mod learner;
 mod loss;
 mod margins;

@@ -50,9 +50,6 @@ pub(super) fn update(
     if let Some(arrears) = arrears {
         return update_penalised(table, arrears, step, row, residuals);
     }
-    if let &[residual] = residuals {
-        return update_one(&mut table.cells, step, row, residual);
-    }
     moving.clear();
     moving.extend(
         residuals
@@ -67,29 +64,6 @@ pub(super) fn update(
         update_few(table, step, row, moving);
     } else {
         update_all(table, step, row, residuals);
-    }
-}
-
-fn update_one(cells: &mut [f32], step: Step, row: (&[u32], &[f32]), residual: f32) {
-    let (indices, values) = row;
-    let (fours, rest) = indices.as_chunks::<4>();
-    let (values_of_fours, values_of_rest) = values.as_chunks::<4>();
-    for (four, x) in fours.iter().zip(values_of_fours) {
-        let at = four.map(|j| 2 * j as usize);
-        let mut w = at.map(|at| cells[at]);
-        let mut sum = at.map(|at| cells[at + 1]);
-        for i in 0..4 {
-            step.plain(&mut w[i], &mut sum[i], x[i] * residual);
-        }
-        for i in 0..4 {
-            cells[at[i]] = w[i];
-            cells[at[i] + 1] = sum[i];
-        }
-    }
-    for (&j, x) in rest.iter().zip(values_of_rest) {
-        if let [w, sum] = &mut cells[2 * j as usize..][..2] {
-            step.plain(w, sum, x * residual);
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! What one update needs lies together: with one output, 8 bytes of one cache line.
 
 use super::LearnError;
+use crate::kernels::memory::prefer_large_pages;
 use std::ops::Range;
 
 /// Weights and squared-gradient sums of all features.
@@ -43,7 +44,8 @@ impl Table {
         let length = n_outputs
             .checked_mul(2)
             .and_then(|width| n_features.checked_mul(width));
-        let cells = zeros(length, |n| vec![0.0f32; n])?;
+        let mut cells = zeros(length, |n| vec![0.0f32; n])?;
+        prefer_large_pages(&mut cells);
         Ok(Self {
             n_features,
             n_outputs,

@@ -55,10 +55,11 @@ impl Parsed {
 }
 
 #[pyfunction]
-#[pyo3(signature = (block, position, *, text, label=None, weight=None))]
+#[pyo3(signature = (block, position, max_record_bytes, *, text, label=None, weight=None))]
 fn parse_json_lines(
     block: &Bound<'_, PyBytes>,
     position: i64,
+    max_record_bytes: usize,
     text: String,
     label: Option<String>,
     weight: Option<String>,
@@ -70,14 +71,19 @@ fn parse_json_lines(
         label,
         weight,
     };
-    Parsed::new(py, py.detach(|| json::parse(bytes, position, &wanted)))
+    Parsed::new(
+        py,
+        py.detach(|| json::parse(bytes, position, max_record_bytes, &wanted)),
+    )
 }
 
 #[pyfunction]
-#[pyo3(signature = (block, position, *, delimiter, n_columns, text, label=None, weight=None))]
+#[allow(clippy::too_many_arguments)] // each is a keyword in Python
+#[pyo3(signature = (block, position, max_record_bytes, *, delimiter, n_columns, text, label=None, weight=None))]
 fn parse_csv(
     block: &Bound<'_, PyBytes>,
     position: i64,
+    max_record_bytes: usize,
     delimiter: u8,
     n_columns: usize,
     text: usize,
@@ -100,6 +106,7 @@ fn parse_csv(
         label,
         weight,
         n_columns,
+        max_record_bytes,
     };
     Ok(Parsed::new(
         py,
@@ -118,19 +125,35 @@ fn csv_header<'py>(block: &Bound<'py, PyBytes>, delimiter: u8) -> Vec<Bound<'py,
 }
 
 #[pyfunction]
-#[pyo3(signature = (block, position, *, labelled))]
-fn parse_fasttext(block: &Bound<'_, PyBytes>, position: i64, labelled: bool) -> Parsed {
+#[pyo3(signature = (block, position, max_record_bytes, *, labelled))]
+fn parse_fasttext(
+    block: &Bound<'_, PyBytes>,
+    position: i64,
+    max_record_bytes: usize,
+    labelled: bool,
+) -> Parsed {
     let py = block.py();
     let bytes = block.as_bytes();
-    Parsed::new(py, py.detach(|| fasttext::parse(bytes, position, labelled)))
+    Parsed::new(
+        py,
+        py.detach(|| fasttext::parse(bytes, position, max_record_bytes, labelled)),
+    )
 }
 
 #[pyfunction]
-#[pyo3(signature = (block, position, *, labelled))]
-fn parse_reviews(block: &Bound<'_, PyBytes>, position: i64, labelled: bool) -> Parsed {
+#[pyo3(signature = (block, position, max_record_bytes, *, labelled))]
+fn parse_reviews(
+    block: &Bound<'_, PyBytes>,
+    position: i64,
+    max_record_bytes: usize,
+    labelled: bool,
+) -> Parsed {
     let py = block.py();
     let bytes = block.as_bytes();
-    Parsed::new(py, py.detach(|| reviews::parse(bytes, position, labelled)))
+    Parsed::new(
+        py,
+        py.detach(|| reviews::parse(bytes, position, max_record_bytes, labelled)),
+    )
 }
 
 /// Finds the record ends of a CSV stream that arrives in pieces.

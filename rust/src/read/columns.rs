@@ -24,6 +24,8 @@ pub enum Reason {
     BadWeight,
     /// A column is of another type than needed.
     WrongType,
+    /// The record is longer than allowed.
+    TooLong,
     /// The record is not UTF-8.
     InvalidUtf8,
     /// The record has fewer or more fields than the header.
@@ -49,6 +51,7 @@ impl Reason {
             Self::MissingWeight => "missing weight",
             Self::BadWeight => "bad weight",
             Self::WrongType => "wrong type",
+            Self::TooLong => "record too long",
             Self::InvalidUtf8 => "invalid UTF-8",
             Self::RaggedRow => "ragged row",
             Self::UnbalancedQuote => "unbalanced quote",
@@ -71,6 +74,17 @@ pub struct Bad {
 
 /// A reason with what was met: what a parser of one record fails with.
 pub type Fault = (Reason, String);
+
+/// The fault of a record of more than `max_bytes` bytes.
+///
+/// # Errors
+/// If `n_bytes` is more than that.
+pub fn check_length(n_bytes: usize, max_bytes: usize) -> Result<(), Fault> {
+    if n_bytes > max_bytes {
+        return Err((Reason::TooLong, format!("more than {max_bytes} bytes")));
+    }
+    Ok(())
+}
 
 /// The columns of a block.
 #[derive(Debug)]

@@ -11,7 +11,8 @@
 
 use memchr::{memchr, memchr2};
 
-use super::columns::{Columns, Fault, Reason, parse_weight};
+use super::columns::{Columns, Fault, Reason, check_length, parse_weight};
+use super::lines::utf8;
 
 /// Where the wanted columns are.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub weight: Option<usize>,
     /// Number of columns of the header.
     pub n_columns: usize,
+    /// A longer record is a bad one.
+    pub max_record_bytes: usize,
 }
 
 /// Where a record of a stream is up to: what decides whether a line end ends it.
@@ -202,7 +205,10 @@ pub fn parse(block: &[u8], position: i64, delimiter: u8, wanted: Wanted) -> Colu
         if records.fields.len() == 1 && records.fields[0].start == records.fields[0].end {
             continue; // an empty line
         }
-        if let Err(fault) = parse_record(&mut columns, at, &records, &mut scratch, wanted) {
+        let end = records.fields.last().map_or(start, |field| field.end);
+        let result = check_length(end - start, wanted.max_record_bytes)
+            .and_then(|()| parse_record(&mut columns, at, &records, &mut scratch, wanted));
+        if let Err(fault) = result {
             columns.reject(at, fault);
         }
     }
@@ -277,13 +283,4 @@ fn parse_record(
     };
     columns.finish_row(at, label, weight);
     Ok(())
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        (
-            Reason::InvalidUtf8,
-            format!("at byte {} of the field", error.valid_up_to()),
-        )
-    })
 }

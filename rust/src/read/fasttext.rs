@@ -11,14 +11,10 @@ pub const PREFIX: &str = "__label__";
 
 /// The columns of a block of lines that starts at byte `position` of its file.
 #[must_use]
-pub fn parse(block: &[u8], position: i64, labelled: bool) -> Columns {
-    let mut columns = Columns::with_capacity(block.len());
-    for_each_line(block, position, &mut columns, |columns, at, line| {
-        if let Err(fault) = parse_line(columns, at, line, labelled) {
-            columns.reject(at, fault);
-        }
-    });
-    columns
+pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, labelled: bool) -> Columns {
+    for_each_line(block, position, max_record_bytes, |columns, at, line| {
+        parse_line(columns, at, line, labelled)
+    })
 }
 
 fn parse_line(columns: &mut Columns, at: i64, line: &str, labelled: bool) -> Result<(), Fault> {

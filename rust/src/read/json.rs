@@ -33,14 +33,10 @@ pub struct Wanted {
 
 /// The columns of a block of JSON lines that starts at byte `position` of its file.
 #[must_use]
-pub fn parse(block: &[u8], position: i64, wanted: &Wanted) -> Columns {
-    let mut columns = Columns::with_capacity(block.len());
-    for_each_line(block, position, &mut columns, |columns, at, line| {
-        if let Err(fault) = parse_line(columns, at, line, wanted) {
-            columns.reject(at, fault);
-        }
-    });
-    columns
+pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, wanted: &Wanted) -> Columns {
+    for_each_line(block, position, max_record_bytes, |columns, at, line| {
+        parse_line(columns, at, line, wanted)
+    })
 }
 
 fn parse_line(columns: &mut Columns, at: i64, line: &str, wanted: &Wanted) -> Result<(), Fault> {

@@ -1,50 +1,48 @@
 //! Lines of a block: validated once as UTF-8, or one by one if the block is not.
 
-use super::columns::{Columns, Reason};
+use super::columns::{Columns, Fault, Reason, check_length};
 
 /// Call `parse` with each line that is neither blank nor invalid: its position in the file and its text
-/// without the line end. Invalid lines go to `columns`.
+/// without the line end. What it fails with goes to the bad records of the columns that come back.
 pub fn for_each_line(
     block: &[u8],
     position: i64,
-    columns: &mut Columns,
-    mut parse: impl FnMut(&mut Columns, i64, &str),
-) {
-    if let Ok(text) = std::str::from_utf8(block) {
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', block).chain([block.len()]) {
-            let line = text[start..end]
-                .strip_suffix('\r')
-                .unwrap_or(&text[start..end]);
-            if !is_blank(line.as_bytes()) {
-                parse(columns, position + start as i64, line);
-            }
-            start = end + 1;
-            if start > block.len() {
-                break;
-            }
-        }
-        return;
-    }
+    max_record_bytes: usize,
+    mut parse: impl FnMut(&mut Columns, i64, &str) -> Result<(), Fault>,
+) -> Columns {
+    let mut columns = Columns::with_capacity(block.len());
+    let all_valid = std::str::from_utf8(block).ok();
     let mut start = 0;
-    for line in block.split(|&byte| byte == b'\n') {
-        let at = position + start as i64;
-        start += line.len() + 1;
+    for end in memchr::memchr_iter(b'\n', block).chain([block.len()]) {
+        let line = &block[start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match std::str::from_utf8(line) {
-            Ok(line) if is_blank(line.as_bytes()) => {}
-            Ok(line) => parse(columns, at, line),
-            Err(error) => {
-                columns.reject(
-                    at,
-                    (
-                        Reason::InvalidUtf8,
-                        format!("at byte {} of the line", error.valid_up_to()),
-                    ),
-                );
-            }
+        let span = start..start + line.len();
+        let at = position + start as i64;
+        start = (end + 1).min(block.len());
+        if is_blank(line) {
+            continue;
+        }
+        let result = check_length(line.len(), max_record_bytes)
+            .and_then(|()| all_valid.map_or_else(|| utf8(line), |text| Ok(&text[span])))
+            .and_then(|line| parse(&mut columns, at, line));
+        if let Err(fault) = result {
+            columns.reject(at, fault);
         }
     }
+    columns
+}
+
+/// The text of a record.
+///
+/// # Errors
+/// If it is not UTF-8.
+pub fn utf8(record: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(record).map_err(|error| {
+        (
+            Reason::InvalidUtf8,
+            format!("at byte {} of it", error.valid_up_to()),
+        )
+    })
 }
 
 fn is_blank(line: &[u8]) -> bool {

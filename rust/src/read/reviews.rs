@@ -19,19 +19,27 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use super::columns::{Columns, Fault, Reason, shown};
+use super::columns::{Columns, Fault, Reason, check_length, shown};
+use super::lines::utf8;
 
 /// What ends a review.
 pub const END: &[u8] = b"</review>";
 
 /// The columns of a block of reviews that starts at byte `position` of its file.
 #[must_use]
-pub fn parse(block: &[u8], position: i64, labelled: bool) -> Columns {
+pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, labelled: bool) -> Columns {
     let mut columns = Columns::with_capacity(block.len());
     let ends = memmem::find_iter(block, END).map(|end| end + END.len());
     let mut start = 0;
     for end in ends.chain([block.len()]) {
-        parse_reviews(&mut columns, position, block, start..end, labelled);
+        parse_reviews(
+            &mut columns,
+            position,
+            block,
+            start..end,
+            max_record_bytes,
+            labelled,
+        );
         start = end;
     }
     columns
@@ -43,6 +51,7 @@ fn parse_reviews(
     position: i64,
     block: &[u8],
     span: std::ops::Range<usize>,
+    max_record_bytes: usize,
     labelled: bool,
 ) {
     const BEGIN: &[u8] = b"<review>";
@@ -63,7 +72,8 @@ fn parse_reviews(
         let end = begins.get(i + 1).copied().unwrap_or(span.end);
         let at = position + begin as i64;
         let result = if i == last && block[..end].ends_with(END) {
-            parse_review(columns, at, &block[begin..end], labelled)
+            check_length(end - begin, max_record_bytes)
+                .and_then(|()| parse_review(columns, at, &block[begin..end], labelled))
         } else {
             Err((
                 Reason::BrokenReview,
@@ -82,12 +92,7 @@ fn parse_review(
     review: &[u8],
     labelled: bool,
 ) -> Result<(), Fault> {
-    let review = std::str::from_utf8(review).map_err(|error| {
-        (
-            Reason::InvalidUtf8,
-            format!("at byte {} of the review", error.valid_up_to()),
-        )
-    })?;
+    let review = utf8(review)?;
     let text = element(review, "<review_text>", "</review_text>")
         .ok_or_else(|| (Reason::MissingText, "no <review_text>".to_owned()))?;
     let label = if labelled {

@@ -106,12 +106,13 @@ pub fn write_csr<T: Float>(
 
 /// Writes the distinct features and the running sum of the signs at the end of each; returns how many there are.
 fn runs<const SIGNED: bool>(keys: &[u32], indices: &mut [i32], sums: &mut Vec<i64>) -> usize {
-    sums.clear();
-    sums.resize(keys.len(), 0);
+    if sums.len() < keys.len() {
+        sums.resize(keys.len(), 0);
+    }
     let Some((&last, _)) = keys.split_last() else {
         return 0;
     };
-    let indices = &mut indices[..keys.len()];
+    let (indices, sums) = (&mut indices[..keys.len()], &mut sums[..keys.len()]);
     let nexts = keys[1..].iter().copied().chain([!last]);
     let (mut distinct, mut sum) = (0, 0);
     for (&key, next) in keys.iter().zip(nexts) {

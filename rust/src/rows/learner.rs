@@ -63,12 +63,13 @@ pub fn learner_rows(
 
 /// Writes the distinct keys and where the run of each ends; returns how many there are.
 fn runs(keys: &[u32], indices: &mut [u32], ends: &mut Vec<u32>) -> usize {
-    ends.clear();
-    ends.resize(keys.len(), 0);
+    if ends.len() < keys.len() {
+        ends.resize(keys.len(), 0);
+    }
     let Some((&last, _)) = keys.split_last() else {
         return 0;
     };
-    let indices = &mut indices[..keys.len()];
+    let (indices, ends) = (&mut indices[..keys.len()], &mut ends[..keys.len()]);
     let nexts = keys[1..].iter().copied().chain([!last]);
     let mut distinct = 0;
     for ((&key, next), end) in keys.iter().zip(nexts).zip(1..) {

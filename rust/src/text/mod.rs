@@ -15,7 +15,9 @@ mod analyze;
 mod batch;
 mod documents;
 mod hasher;
+mod lower;
 mod table;
+mod utf8;
 
 pub use batch::HashedBatch;
 pub use documents::{Chunk, pick};

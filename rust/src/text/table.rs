@@ -15,6 +15,8 @@ use std::collections::HashMap;
 /// Code points there are.
 const CHARACTERS: usize = 0x11_0000;
 const BLOCK: usize = 256;
+/// Characters that one may become; whoever writes lower case makes room for so many.
+const MOST_EXPANDED: u32 = 8;
 const DELTA: u32 = (1 << 21) - 1;
 const WORD: u32 = 1 << 21;
 const LOWER_IS_WORD: u32 = 1 << 22;
@@ -43,6 +45,11 @@ impl Entry {
     #[inline(always)]
     pub fn is_lower(self) -> bool {
         self.0 & (DELTA | EXPANDS) == 0
+    }
+
+    /// Whether its lower case is more than one character.
+    pub fn expands(self) -> bool {
+        self.0 & EXPANDS != 0
     }
 
     /// The lower case of `character`, whose entry this is.
@@ -146,10 +153,10 @@ impl Table {
         Entry(self.entries[block as usize * BLOCK + character as usize % BLOCK])
     }
 
-    /// The lower case of a character, if that is several ones.
-    pub fn expansion(&self, character: u32) -> Option<&[u32]> {
+    /// The lower case of a character that has several for one; empty if there is none.
+    pub fn expansion(&self, character: u32) -> &[u32] {
         let found = self.expansions.iter().find(|(from, _)| *from == character);
-        found.map(|(_, to)| to.as_slice())
+        found.map_or(&[], |(_, to)| to.as_slice())
     }
 }
 
@@ -176,6 +183,9 @@ impl Reader<'_> {
 
     fn expansion(&mut self) -> Result<(u32, Vec<u32>), HashError> {
         let (from, count) = (self.number()?, self.number()?);
+        if count > MOST_EXPANDED {
+            return Err(broken("an expansion too long"));
+        }
         let to = (0..count)
             .map(|_| self.number())
             .collect::<Result<Vec<_>, _>>()?;

@@ -319,8 +319,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """The probability of each class, ``(n_rows, n_classes)``; only for ``loss`` "log" and
-        "modified_huber".
+        """The probability of each class, ``(n_rows, n_classes)``.
+
+        There is none but for ``loss`` "log" and "modified_huber".
 
         Parameters
         ----------

@@ -202,10 +202,9 @@ class HashingVectorizer(TransformerMixin, BaseEstimator):
             return document
         if document is np.nan:
             raise ValueError("np.nan is an invalid document, expected byte or unicode string.")
-        kind = type(document).__name__
         if self.lowercase:
-            raise AttributeError(f"{kind!r} object has no attribute 'lower'")
-        raise TypeError(f"expected string or bytes-like object, got {kind!r}")
+            document.lower  # noqa: B018  (its AttributeError is the one to raise)
+        raise TypeError(f"expected string or bytes-like object, got {type(document).__name__!r}")
 
     def _check_supported(self) -> str:
         """The name of the dtype; raises if a parameter has a value that is not supported."""

@@ -1,0 +1,178 @@
+"""Text to a matrix: manymill's HashingVectorizer against scikit-learn's, one thread, in one run.
+
+    python benches/hash.py [--quick] [--data FOLDER] [--corpora 20news imdb ...]
+
+Every corpus is hashed whole by both, and the differing bits are counted over train and test. Times are CPU
+seconds of the thread on a sample of the documents of train, the two libraries taking turns; manymill reads an
+Arrow column into fresh arrays, scikit-learn the list of ``str`` that it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.json
+import sklearn
+from sklearn.feature_extraction.text import HashingVectorizer as Original
+
+import manymill._core
+from manymill.text.hashing import HashingVectorizer
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = {
+    "20news": "20news-bydate",
+    "imdb": "imdb",
+    "reddit": "reddit",
+    "debian": "debian-sections",
+    "spamassassin": "spamassassin",
+    "bible": "bible-languages",
+}
+SETTINGS: dict[str, dict[str, Any]] = {"words": {}, "words (1, 2)": {"ngram_range": (1, 2)}}
+BLOCK = 10_000  # documents compared at a time
+TIMED_BYTES = 12_000_000  # text of one timed call: two seconds of scikit-learn's time at most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--corpora", nargs="+", choices=FILES, default=list(FILES))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="compare and time 2 MB of each corpus, once")
+    parser.add_argument("--out", type=Path, default=ROOT / "benches" / "results" / "hash.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repeats = 1
+    print(
+        f"{'corpus':<14}{'setting':<14}{'MB':>7}{'nnz':>12}{'bits off':>9}{'MB/s':>8}{'theirs':>8}{'ratio':>8}"
+    )
+    results = []
+    for corpus in arguments.corpora:
+        column = _column(arguments.data, FILES[corpus], quick=arguments.quick)
+        for name, setting in SETTINGS.items():
+            result = {"corpus": corpus, "setting": name, **_measure(column, setting, arguments)}
+            results.append(result)
+            print(
+                f"{corpus:<14}{name:<14}{result['megabytes']:>7.1f}{result['nnz']:>12,}"
+                f"{result['differing_bits']:>9}{result['megabytes_per_second']:>8.1f}"
+                f"{result['scikit_learn_megabytes_per_second']:>8.1f}{result['ratio']:>7.1f}x",
+                flush=True,
+            )
+    if not arguments.quick:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps({**_conditions(), "results": results}, indent=1) + "\n")
+        print(arguments.out)
+    if any(result["differing_bits"] for result in results):
+        sys.exit("there are differing bits")
+
+
+def _column(folder: Path, name: str, *, quick: bool) -> pa.ChunkedArray:
+    """The texts of a corpus, train and then test."""
+    columns = []
+    for split in ("train", "test"):
+        with pa.input_stream(str(folder / f"{name}-{split}.jsonl.zst"), compression="zstd") as stream:
+            options = pa.json.ReadOptions(block_size=1 << 25)
+            columns.append(pa.json.read_json(stream, read_options=options)["text"])
+    column = pa.chunked_array([chunk for part in columns for chunk in part.chunks])
+    return column.slice(0, _documents(column, 2_000_000)) if quick else column
+
+
+def _documents(column: pa.ChunkedArray, most_bytes: int) -> int:
+    """How many of the first documents have so many bytes."""
+    lengths = np.cumsum(pa.compute.binary_length(column).to_numpy())
+    return max(1, int(np.searchsorted(lengths, most_bytes)))
+
+
+def _measure(
+    column: pa.ChunkedArray, setting: dict[str, Any], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    ours, theirs = HashingVectorizer(**setting), Original(**setting)
+    differing, nnz = 0, 0
+    for start in range(0, len(column), BLOCK):
+        block = column.slice(start, BLOCK)
+        X = ours.transform(block)
+        nnz += X.nnz
+        differing += _differing_bits(X, theirs.transform(block.to_pylist()))
+    # Documents of the whole corpus, evenly: files are sorted by class or source.
+    step = max(1, round(column.nbytes / TIMED_BYTES))
+    sample = pa.chunked_array([column.take(np.arange(0, len(column), step)).combine_chunks()])
+    texts = sample.to_pylist()
+    megabytes = pa.compute.sum(pa.compute.binary_length(sample)).as_py() / 1e6
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(arguments.repeats):
+        times["theirs"].append(_cpu_seconds(lambda: theirs.transform(texts)))
+        # Ours is so short that one call would measure the clock's neighbours.
+        times["ours"] += [_cpu_seconds(lambda: ours.transform(sample)) for _ in range(3)]
+    fast, slow = median(times["ours"]), median(times["theirs"])
+    return {
+        "documents": len(column),
+        "megabytes": round(pa.compute.sum(pa.compute.binary_length(column)).as_py() / 1e6, 3),
+        "nnz": nnz,
+        "differing_bits": differing,
+        "timed_megabytes": round(megabytes, 3),
+        "megabytes_per_second": round(megabytes / fast, 1),
+        "scikit_learn_megabytes_per_second": round(megabytes / slow, 1),
+        "ratio": round(slow / fast, 1),
+        "seconds": times["ours"],
+        "scikit_learn_seconds": times["theirs"],
+    }
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
+def _differing_bits(X: Any, Y: Any) -> int:
+    """Bits in which data, indices and row pointers differ; arrays of other lengths differ in all of theirs."""
+    total = 0
+    for name in ("data", "indices", "indptr"):
+        a, b = getattr(X, name), getattr(Y, name)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            total += 8 * max(a.nbytes, b.nbytes)
+        else:
+            total += int(np.bitwise_count(a.view(np.uint8) ^ b.view(np.uint8)).sum())
+    return total
+
+
+def _conditions() -> dict[str, Any]:
+    return {
+        "command": " ".join(["python", "benches/hash.py", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "platform": platform.platform(),
+        "versions": {
+            "manymill": manymill._core.__version__,
+            "python": platform.python_version(),
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+        },
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""1. From a file of labelled text to a saved model, and back: ``python examples/01_train_and_predict.py``.
+
+The mail of ``examples/data`` is read in a stream, so the same lines work for files larger than memory.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from manymill import TextClassifier, scan
+
+DATA = Path(__file__).parent / "data"
+
+
+def main(model: Path) -> None:
+    """Train, evaluate, save, load, predict."""
+    # Nothing is read yet: this names the files and the columns.
+    train = scan(DATA / "mail-train.jsonl.zst", text="text", label="label")
+    test = scan(DATA / "mail-test.jsonl.zst", text="text", label="label")
+
+    # Words and pairs of words, three visits of every mail.
+    classifier = TextClassifier(ngram_range=(1, 2), passes=3).fit(train)
+    print(f"classes   {', '.join(map(str, classifier.classes_))}")
+    print(f"accuracy  {classifier.score(test):.4f} on {DATA.name}/mail-test.jsonl.zst")
+
+    # A model is a folder of JSON and safetensors: no code in it, safe to load from anyone.
+    classifier.save(model)
+    loaded = TextClassifier.load(model)
+    mails = [
+        "Subject: Re: [ILUG] kernel oops\n\nOn Tuesday he wrote:\n> which kernel? 2.4.18 here, works fine",
+        "Subject: CONGRATULATIONS!!!\n\nYou have been selected. Click here to claim your free money now!",
+    ]
+    for label, mail in zip(loaded.predict(mails), mails, strict=True):
+        print(f"{label:8}  {mail.splitlines()[0]}")
+    print(f"model     {model}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "mail-model"))

@@ -1,0 +1,183 @@
+//! Text of any alphabet to lower case, as `str.lower` gives it, and to one bit a byte: word character or not.
+//!
+//! ```text
+//! 64 or 8 bytes of ASCII    classified together
+//! another character         its entry in the table; copied if it is its own lower case
+//! Σ                         looks around for cased characters
+//! ```
+//!
+//! Lower case comes before the search for words: it moves their edges (İ becomes i and a combining dot) and
+//! changes their length in bytes.
+
+use super::Table;
+use super::utf8::{decode, encode, four};
+use crate::kernels::{SLACK, portable::classify};
+
+/// Lower-cases a text into buffers that are grown as needed and hold rubbish behind what is written.
+pub fn lower(
+    text: &[u8],
+    lowercase: bool,
+    table: &Table,
+    lowered: &mut Vec<u8>,
+    mask: &mut Vec<u64>,
+) {
+    mask.clear();
+    let mut out = Output {
+        lowered,
+        at: 0,
+        mask,
+        open: 0,
+        used: 0,
+    };
+    if lowercase {
+        lower_as::<true>(text, table, &mut out);
+    } else {
+        lower_as::<false>(text, table, &mut out);
+    }
+    out.finish();
+}
+
+/// ASCII bytes looked at together: about a word, and a block.
+const WORD: usize = 8;
+const BLOCK: usize = 64;
+
+fn lower_as<const LOWER: bool>(text: &[u8], table: &Table, out: &mut Output<'_>) {
+    let mut at = 0;
+    while at < text.len() {
+        out.make_room(text.len() - at);
+        if text[at] < 0x80 {
+            at += ascii::<LOWER>(&text[at..], out);
+        } else {
+            at += character::<LOWER>(text, at, table, out);
+        }
+    }
+}
+
+/// Writes ASCII from the start of `rest`, which begins with some; returns how much.
+#[inline(always)]
+fn ascii<const LOWER: bool>(rest: &[u8], out: &mut Output<'_>) -> usize {
+    if let Some(block) = rest.first_chunk::<BLOCK>().filter(|block| block.is_ascii()) {
+        let mut lowered = [0; BLOCK];
+        let word = classify::<LOWER, BLOCK>(block, &mut lowered);
+        out.write(lowered, word, BLOCK);
+        return BLOCK;
+    }
+    let block = rest.first_chunk::<WORD>().copied().unwrap_or_else(|| {
+        let mut padded = [0x80; WORD];
+        padded[..rest.len().min(WORD)].copy_from_slice(&rest[..rest.len().min(WORD)]);
+        padded
+    });
+    let count = (u64::from_le_bytes(block) & 0x8080_8080_8080_8080).trailing_zeros() as usize / 8;
+    let mut lowered = [0; WORD];
+    let word = classify::<LOWER, WORD>(&block, &mut lowered) & ((1 << count) - 1);
+    out.write(lowered, word, count);
+    count
+}
+
+/// Writes the lower case of the character at a byte; returns its length.
+#[inline(always)]
+fn character<const LOWER: bool>(
+    text: &[u8],
+    at: usize,
+    table: &Table,
+    out: &mut Output<'_>,
+) -> usize {
+    let encoded = four(text, at);
+    let (character, count) = decode(encoded);
+    let count = count.min(text.len() - at);
+    let entry = table.entry(character);
+    if !LOWER {
+        out.write_character(encoded, count, entry.is_word());
+    } else if entry.is_lower() {
+        out.write_character(encoded, count, entry.lower_is_word());
+    } else if let Some(expansion) = entry.expands().then(|| table.expansion(character)) {
+        for &part in expansion {
+            let (encoded, count) = encode(part);
+            out.write_character(encoded, count, table.entry(part).is_word());
+        }
+    } else {
+        let ends_a_word = character == CAPITAL_SIGMA && sigma_is_final(text, at, table);
+        let (encoded, count) = encode(if ends_a_word {
+            FINAL_SIGMA
+        } else {
+            entry.lower(character)
+        });
+        out.write_character(encoded, count, entry.lower_is_word());
+    }
+    count
+}
+
+const CAPITAL_SIGMA: u32 = 0x3a3;
+const FINAL_SIGMA: u32 = 0x3c2;
+
+/// Whether the capital sigma at this byte ends a word: a cased character before it and none after it, whatever
+/// case-ignorable ones lie between (Unicode's Final_Sigma; Python reads it so too).
+#[cold]
+fn sigma_is_final(text: &[u8], at: usize, table: &Table) -> bool {
+    let look = |at| {
+        table
+            .entry(decode(four(text, at)).0)
+            .cased_unless_ignorable()
+    };
+    let starts = |from: usize, to: usize| (from..to).filter(|&i| text[i] & 0xc0 != 0x80);
+    starts(0, at).rev().find_map(look) == Some(true)
+        && starts(at + 2, text.len()).find_map(look) != Some(true)
+}
+
+/// What is written so far: bytes, and whole words of 64 bits plus an open one.
+struct Output<'a> {
+    lowered: &'a mut Vec<u8>,
+    at: usize,
+    mask: &'a mut Vec<u64>,
+    open: u64,
+    used: usize,
+}
+
+impl Output<'_> {
+    /// Makes room for one step of the loop, and for about as much as is still to come.
+    #[inline(always)]
+    fn make_room(&mut self, rest: usize) {
+        if self.lowered.len() < self.at + BLOCK + SLACK {
+            self.lowered
+                .resize(self.at + rest + rest / 4 + 2 * BLOCK + SLACK, 0);
+        }
+    }
+
+    /// Writes `count` of the `N` bytes, whose bits are `word` and 0 beyond them.
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, bytes: [u8; N], word: u64, count: usize) {
+        if let Some(room) = self
+            .lowered
+            .get_mut(self.at..)
+            .and_then(<[u8]>::first_chunk_mut)
+        {
+            *room = bytes;
+        }
+        self.at += count;
+        self.open |= word << self.used;
+        self.used += count;
+        if self.used >= 64 {
+            self.mask.push(self.open);
+            self.used -= 64;
+            self.open = if self.used == 0 {
+                0
+            } else {
+                word >> (count - self.used)
+            };
+        }
+    }
+
+    #[inline(always)]
+    fn write_character(&mut self, encoded: [u8; 4], count: usize, word: bool) {
+        self.write(encoded, if word { (1 << count) - 1 } else { 0 }, count);
+    }
+
+    fn finish(self) {
+        if self.used > 0 {
+            self.mask.push(self.open);
+        }
+        if self.lowered.len() < self.at + SLACK {
+            self.lowered.resize(self.at + SLACK, 0);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+"""What reading gives: rows in columns, and the records that are no rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A record that is no row.
+
+    Parameters
+    ----------
+    file : str
+        The file as the plan names it.
+    where : str
+        ``"byte 1234"`` of the uncompressed file, ``"row 17"`` or ``"file name"``.
+    reason : str
+        One of a short list, such as ``"broken JSON"``: what the ledger counts by.
+    detail : str
+        What exactly was met.
+    """
+
+    file: str
+    where: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows of one file, in its order.
+
+    Parameters
+    ----------
+    data, offsets : ndarray
+        The texts in Arrow layout: uint8 of UTF-8, and int64 of shape ``(n_rows + 1,)``.
+    label : pyarrow.DictionaryArray or None
+        Labels as int32 codes into a dictionary of strings; None if labels are not read.
+    weight : ndarray or None
+        float32, shape ``(n_rows,)``.
+    position : ndarray
+        int64, shape ``(n_rows,)``: the byte of the uncompressed file, or the number of the row in the file.
+    file : int
+        Number of the file in the plan.
+    bad : tuple of BadRow
+        The first records that are no rows; all of them are counted in ``bad_counts``.
+    bad_counts : dict
+        Reason to number of records.
+    n_bytes : int
+        Bytes of the source that this batch stands for, compressed as they are there.
+    labels_are_integers : bool
+        Whether each label of the batch is an integer in the source.
+    """
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    label: pa.DictionaryArray | None
+    weight: NDArray[np.float32] | None
+    position: NDArray[np.int64]
+    file: int
+    bad: tuple[BadRow, ...] = ()
+    bad_counts: dict[str, int] = field(default_factory=dict)
+    n_bytes: int = 0
+    labels_are_integers: bool = False
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_bad(self) -> int:
+        """Records that are no rows."""
+        return sum(self.bad_counts.values())
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of UTF-8 of all texts."""
+        return int(self.offsets[-1] - self.offsets[0])
+
+    def texts(self) -> list[str]:
+        """The texts as strings: for people and tests, not for speed."""
+        data = self.data.tobytes()
+        return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+    def labels(self) -> list[str]:
+        """The labels as strings, empty if labels are not read."""
+        return [] if self.label is None else list(self.label.to_pylist())

@@ -1,0 +1,212 @@
+"""Text cut into pieces of whole records, from a stream or from a range of a file.
+
+A piece is about a block long. The memory held is a piece and one unfinished record, and that is no longer
+than the longest record allowed: what goes on beyond is skipped and told.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from manymill import _core
+from manymill.data.batches import BadRow
+from manymill.data.compression import ByteStream, TruncatedError
+from manymill.errors import SourceError
+
+# A line end is not counted as part of a record.
+_LINE_END = 2
+_REVIEW_END = b"</review>"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole records of a file.
+
+    Parameters
+    ----------
+    data : bytes
+    position : int
+        Byte of the uncompressed file where they start.
+    n_bytes : int
+        Bytes of the source they stand for, as stored.
+    bad : tuple of BadRow
+        What was skipped before them.
+    """
+
+    data: bytes
+    position: int
+    n_bytes: int
+    bad: tuple[BadRow, ...] = ()
+
+
+class Cutter(Protocol):
+    """Finds record ends in a stream that arrives in pieces."""
+
+    def feed(self, piece: bytes, /) -> tuple[int, int] | None:
+        """Just behind the first and the last record end in the next piece; None if there is none."""
+
+
+class LineCutter:
+    """A record is a line."""
+
+    def feed(self, piece: bytes, /) -> tuple[int, int] | None:
+        """Where the first and the last line end."""
+        last = piece.rfind(b"\n") + 1
+        return (piece.find(b"\n") + 1, last) if last else None
+
+
+class ReviewCutter:
+    """A record ends with its closing tag, which may be torn between two pieces."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def feed(self, piece: bytes, /) -> tuple[int, int] | None:
+        """Where the first and the last review end."""
+        seen = self._tail + piece
+        before = len(self._tail)
+        first, last = seen.find(_REVIEW_END), seen.rfind(_REVIEW_END)
+        self._tail = seen[-len(_REVIEW_END) + 1 :]
+        if last < 0:
+            return None
+        if last + len(_REVIEW_END) <= before:
+            return None
+        return first + len(_REVIEW_END) - before, last + len(_REVIEW_END) - before
+
+
+def cutter_for(format: str) -> Cutter:
+    """The cutter of a text format."""
+    if format in ("csv", "tsv"):
+        return _core.CsvCutter(delimiter=DELIMITER[format])
+    return ReviewCutter() if format == "reviews" else LineCutter()
+
+
+DELIMITER = {"csv": ord(","), "tsv": ord("\t")}
+
+
+def cut_stream(
+    stream: ByteStream,
+    cutter: Cutter,
+    *,
+    path: str,
+    data_start: int,
+    encoding: str,
+    piece_bytes: int,
+    max_record_bytes: int,
+    strict: bool,
+) -> Iterator[Piece]:
+    """Pieces of whole records of a stream, the first ``data_start`` bytes of which are skipped.
+
+    Raises
+    ------
+    TruncatedError
+        If the stream breaks and the reading is strict; else what came before is kept and the break is told.
+    """
+    held: list[bytes] = []  # what was read and not given out
+    n_held = n_whole = 0  # its bytes, and how many of them are whole records
+    position = data_start  # where it starts
+    skipping = False
+    bad: list[BadRow] = []
+    given = 0
+
+    def piece(n_bytes: int) -> Piece:
+        nonlocal held, n_held, n_whole, position, bad, given
+        data = b"".join(held)
+        stored = stream.stored_bytes()
+        out = Piece(data[:n_bytes], position, stored - given, tuple(bad))
+        held, n_held, n_whole, position = [data[n_bytes:]], n_held - n_bytes, 0, position + n_bytes
+        bad, given = [], stored
+        return out
+
+    try:
+        for data in _after(data_start, _decoded(stream, encoding)):
+            ends = cutter.feed(data)
+            if skipping:
+                if ends is None:
+                    position += len(data)
+                    continue
+                position += ends[0]
+                ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
+            held.append(data)
+            if ends is not None:
+                n_whole = n_held + ends[1]
+            n_held += len(data)
+            if n_whole >= piece_bytes:
+                yield piece(n_whole)
+            if n_held - n_whole > max_record_bytes + _LINE_END:
+                if n_whole:
+                    yield piece(n_whole)
+                bad.append(
+                    BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
+                )
+                position += n_held
+                held, n_held, skipping = [], 0, True
+    except TruncatedError as error:
+        if strict:
+            raise
+        whole = piece(n_whole)
+        tail = f", {n_held} bytes of an unfinished record are lost" if n_held else ""
+        cut = BadRow(path, f"stored byte {stream.stored_bytes()}", "truncated file", error.what + tail)
+        yield Piece(whole.data, whole.position, whole.n_bytes, (*whole.bad, cut))
+        return
+    yield piece(n_held)
+
+
+def _after(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for data in pieces:
+        skipped = min(n_bytes, len(data))
+        n_bytes -= skipped
+        if skipped < len(data):
+            yield data[skipped:]
+
+
+def _decoded(stream: ByteStream, encoding: str) -> Iterator[bytes]:
+    """The stream as UTF-8; bytes that the encoding does not know become the replacement character."""
+    if is_utf8(encoding):
+        while data := stream.read():
+            yield data
+        return
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    while data := stream.read():
+        yield decoder.decode(data).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether an encoding needs no decoding."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+def cut_range(
+    file: BinaryIO, start: int, stop: int, *, path: str, data_start: int, max_record_bytes: int
+) -> Piece:
+    """The lines of a file that start in ``start <= byte < stop``, of which the last may go on beyond."""
+    before = 1 if start > data_start else 0
+    file.seek(start - before)
+    data = file.read(stop - start + before)
+    if len(data) < stop - start + before:
+        raise SourceError(
+            f"{path} ended at byte {start - before + len(data):,} instead of {stop:,}: it shrank while being read",
+            "do not write to a source while it is being read",
+        )
+    first = 0
+    if before:
+        # The byte before tells whether a line starts at `start`.
+        first = data.find(b"\n") + 1
+        if not first or first > stop - start:
+            return Piece(b"", start, stop - start)
+    held = [data[first:]]
+    n_last = len(data) - (data.rfind(b"\n") + 1) if data.rfind(b"\n") >= first else len(data) - first
+    step = 1 << 16
+    while not held[-1].endswith(b"\n") and n_last <= max_record_bytes + _LINE_END:
+        more = file.read(step)
+        if not more:
+            break
+        end = more.find(b"\n") + 1
+        held.append(more[:end] if end else more)
+        n_last += len(held[-1])
+        step = min(2 * step, 1 << 20)
+    return Piece(b"".join(held), start - before + first, stop - start)

@@ -1,0 +1,174 @@
+"""What the user asks to be read. Lazy: nothing is opened before a plan is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from manymill.errors import SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from manymill.data.memory import Memory
+    from manymill.data.plan import Plan
+
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled text, named but not read: made by :func:`scan` and :meth:`from_memory`.
+
+    Parameters
+    ----------
+    source : tuple of str
+        Paths, globs, directories, URLs, or ``-``.
+    text, label, weight : str or None
+        Columns; None if they are to be guessed (text, label) or not read (weight).
+    format : str or None
+        One of `FORMATS`; None if it is to be found out.
+    encoding : str
+        Of text formats.
+    classes : tuple of str or None
+        The classes, if they are known.
+    strict : bool
+        Whether the first bad row is an error.
+    max_record_bytes : int
+        A longer record is a bad row.
+    storage_options : mapping
+        For fsspec.
+    labelled : bool
+        Whether labels are read.
+    """
+
+    source: tuple[str, ...]
+    text: str | None = None
+    label: str | None = None
+    weight: str | None = None
+    format: str | None = None
+    encoding: str = "utf-8"
+    classes: tuple[str, ...] | None = None
+    strict: bool = False
+    max_record_bytes: int = 64 << 20
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    labelled: bool = True
+    memory: Memory | None = field(default=None, repr=False, compare=False)
+
+    def plan(self, *, block_bytes: int = 1 << 20, sample_bytes: int = 8 << 20) -> Plan:
+        """The plan of reading: opens every file, reads heads and footers and a sample of the labels.
+
+        Parameters
+        ----------
+        block_bytes : int
+            Bytes of a block.
+        sample_bytes : int
+            How much is sampled, spread over the source.
+
+        Raises
+        ------
+        SourceError
+            If a file is missing, empty, unreadable, or nothing that can be read.
+        SchemaError
+            If a column is missing.
+        """
+        from manymill.data.planning import make_plan
+
+        return make_plan(self, block_bytes=block_bytes, sample_bytes=sample_bytes)
+
+    @staticmethod
+    def from_memory(texts: Any, labels: Any = None, weights: Any = None) -> Dataset:
+        """Data in memory as a dataset.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            A list, tuple, NumPy array, Arrow array, or pandas or polars series.
+        labels : sequence, optional
+            Strings, integers, booleans or floats.
+        weights : sequence of float, optional
+
+        Raises
+        ------
+        SchemaError
+            If the lengths differ or a type is wrong.
+        """
+        from manymill.data.memory import to_memory
+
+        memory = to_memory(texts, labels, weights)
+        return Dataset(source=("memory",), labelled=labels is not None, memory=memory)
+
+
+def scan(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    weight: str | None = None,
+    format: str | None = None,
+    encoding: str = "utf-8",
+    classes: Sequence[str] | None = None,
+    strict: bool = False,
+    max_record_bytes: int = 64 << 20,
+    storage_options: Mapping[str, Any] | None = None,
+    labelled: bool = True,
+) -> Dataset:
+    """Labelled text as a dataset; nothing is read yet.
+
+    Parameters
+    ----------
+    source : path-like or sequence of path-like
+        Paths, globs (``**`` for any depth), directories, fsspec URLs, or ``-`` for the standard input.
+    text, label, weight : str, optional
+        Columns. Text and label are guessed if they are not named. ``"0"``, ``"1"`` … are the columns of a CSV
+        file that has no header.
+    format : str, optional
+        ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext`` or ``reviews``; found out if not given.
+    encoding : str, optional
+        Of text formats.
+    classes : sequence of str, optional
+        The classes, if they are known.
+    strict : bool, optional
+        Stop at the first bad row, instead of counting it.
+    max_record_bytes : int, optional
+        A longer record is a bad row; bounds the memory that one record can take.
+    storage_options : mapping, optional
+        For fsspec.
+    labelled : bool, optional
+        False where labels are not needed and not read.
+
+    Examples
+    --------
+    >>> from manymill import scan
+    >>> scan("reviews/*.jsonl.zst", text="body", label="stars").source
+    ('reviews/*.jsonl.zst',)
+    """
+    names = [source] if isinstance(source, str | os.PathLike) else list(source)
+    if not names:
+        raise SourceError("the source is an empty list", "name at least one file")
+    if format is not None and format not in FORMATS:
+        raise SchemaError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise SchemaError(
+            f"there is no encoding {encoding!r}", "for example utf-8, latin-1, cp1252"
+        ) from None
+    named = [column for column in (text, label if labelled else None, weight) if column is not None]
+    if len(set(named)) < len(named):
+        raise SchemaError(f"one column is named twice: {', '.join(named)}")
+    if max_record_bytes < 1:
+        raise SchemaError(f"max_record_bytes is {max_record_bytes}", "it has to be 1 or more")
+    return Dataset(
+        source=tuple(os.fspath(name) for name in names),
+        text=text,
+        label=label if labelled else None,
+        weight=weight,
+        format=format,
+        encoding=encoding,
+        classes=None if classes is None else tuple(classes),
+        strict=strict,
+        max_record_bytes=max_record_bytes,
+        storage_options=storage_options,
+        labelled=labelled,
+    )

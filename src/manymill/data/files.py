@@ -1,0 +1,192 @@
+"""Opening files, wherever they are: local paths, fsspec URLs, and the standard input, spooled.
+
+In: a path and how the file was when the plan was made. Out: a binary stream, or an error that names both.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from manymill.data.plan import SourceFile
+from manymill.errors import SourceError
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+_SPECIAL = {
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is for fsspec."""
+    return "://" in name
+
+
+def url_to_fs(url: str, options: Mapping[str, Any] | None) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises
+    ------
+    SourceError
+        If there is no such kind of URL, or its driver is not installed.
+    """
+    import fsspec
+
+    scheme = url.split("://", 1)[0]
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **(options or {}))
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        how = f"pip install 'manymill[{extra}]'" if extra else f"install its fsspec driver: {error}"
+        raise SourceError(f"{url}: the driver of {scheme}:// is not installed", how) from error
+    except ValueError as error:
+        raise SourceError(f"{url}: {error}", "local paths are written without ://") from error
+    return fs, path
+
+
+def describe(path: str, options: Mapping[str, Any] | None) -> tuple[int, str]:
+    """Size in bytes and stamp of a file.
+
+    Raises
+    ------
+    SourceError
+        If it is missing, unreadable, or no regular file.
+    """
+    try:
+        if is_url(path):
+            fs, inner = url_to_fs(path, options)
+            return _describe_remote(fs, inner)
+        if path == "-":
+            return _spooled().size, "spooled"
+        status = os.stat(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for is_kind, kind in _SPECIAL.items():
+        if is_kind(status.st_mode):
+            raise SourceError(f"{path} is {kind}, not a file", "pipe it in and name the source -")
+    return status.st_size, str(status.st_mtime_ns)
+
+
+def _describe_remote(fs: Any, inner: str) -> tuple[int, str]:
+    info = fs.info(inner)
+    if info.get("size") is None:
+        raise SourceError(f"{inner}: the server does not say its size", "download it first")
+    marks = (info.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created"))
+    return int(info["size"]), str(next((mark for mark in marks if mark is not None), ""))
+
+
+def unreadable(path: str, error: OSError) -> SourceError:
+    """The error of a file that cannot be opened."""
+    if isinstance(error, SourceError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return SourceError(f"{path} does not exist", f"the working directory is {os.getcwd()}")
+    if isinstance(error, PermissionError):
+        return SourceError(f"{path} may not be read by this user", "change its permissions")
+    return SourceError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def open_file(file: SourceFile, options: Mapping[str, Any] | None, *, check: bool = True) -> BinaryIO:
+    """The file as a binary stream that can seek.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be opened, or is not as it was when the plan was made.
+    """
+    try:
+        if is_url(file.path):
+            fs, inner = url_to_fs(file.path, options)
+            if check:
+                _check(file, *_describe_remote(fs, inner))
+            remote: BinaryIO = fs.open(inner, "rb")
+            return remote
+        if file.path == "-":
+            return io.BufferedReader(_spooled().open(), 1 << 17)
+        stream = open(file.path, "rb")  # noqa: SIM115 (the caller closes it)
+    except OSError as error:
+        raise unreadable(file.path, error) from error
+    if check:
+        status = os.fstat(stream.fileno())
+        try:
+            _check(file, status.st_size, str(status.st_mtime_ns))
+        except SourceError:
+            stream.close()
+            raise
+    return stream
+
+
+def _check(file: SourceFile, size: int, stamp: str) -> None:
+    if size != file.size:
+        word = "shrank" if size < file.size else "grew"
+        what = f"{file.path} {word} since the plan was made: {size:,} bytes instead of {file.size:,}"
+    elif stamp != file.stamp:
+        what = f"{file.path} was changed since the plan was made"
+    else:
+        return
+    raise SourceError(what, "do not write to a source while it is being read; make the plan anew")
+
+
+class _Spool:
+    """The standard input, copied to a file without a name, so that it can be read more than once."""
+
+    def __init__(self, stdin: BinaryIO) -> None:
+        self.file = tempfile.TemporaryFile(prefix="manymill-")  # noqa: SIM115 (open as long as the process)
+        while piece := stdin.read(1 << 20):
+            try:
+                self.file.write(piece)
+            except OSError as error:
+                where = tempfile.gettempdir()
+                raise SourceError(
+                    f"the standard input does not fit into {where}: {error.strerror}",
+                    "set TMPDIR to a larger disk, or name a file instead of -",
+                ) from error
+        self.file.flush()
+        self.size = self.file.tell()
+
+    def open(self) -> io.RawIOBase:
+        """A stream with a position of its own."""
+        return _Slice(self.file.fileno())
+
+
+class _Slice(io.RawIOBase):
+    """Reads an open file at its own position, beside other readers."""
+
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: os.fstat(self._fileno).st_size}
+        self._at = base[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        piece = os.pread(self._fileno, len(buffer), self._at)
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+_spools: list[_Spool] = []
+
+
+def _spooled() -> _Spool:
+    """The spooled standard input; spooled at the first call."""
+    if not _spools:
+        _spools.append(_Spool(sys.stdin.buffer))
+    return _spools[0]

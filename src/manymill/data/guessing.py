@@ -1,0 +1,100 @@
+"""Which column is the text and which the label, where the user does not say.
+
+In: a few rows of the head. Out: names, and sentences that say what was guessed and how to say it otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from manymill.data.plan import ColumnNames
+from manymill.errors import SchemaError
+
+_TEXTS = (
+    "text", "body", "content", "review", "review_text", "reviewtext", "message", "comment", "document",
+    "sentence", "tweet", "post", "description", "title",
+)  # fmt: skip
+_LABELS = (
+    "label", "labels", "class", "category", "target", "stars", "rating", "sentiment", "y", "overall", "score",
+    "polarity", "topic", "section", "tag", "subreddit",
+)  # fmt: skip
+
+
+def choose_columns(
+    path: str,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    asked: ColumnNames,
+    *,
+    labelled: bool,
+) -> tuple[ColumnNames, tuple[str, ...]]:
+    """The columns to read, and what was guessed.
+
+    Raises
+    ------
+    SchemaError
+        If a named column is missing, or none can be guessed.
+    """
+    for column in (asked.text, asked.label, asked.weight):
+        if column is not None and column not in columns:
+            raise missing_column(path, column, columns)
+    notes = []
+    text, label = asked.text, asked.label
+    taken = {asked.text, asked.label, asked.weight}
+    if text is None:
+        text = _named(columns, _TEXTS, taken) or _longest(columns, rows, taken)
+        if text is None:
+            raise SchemaError(
+                f"{path}: no column looks like text (has: {_list(columns)})", "name it with text="
+            )
+        notes.append(f"The text is the column {text!r}; name another with text=.")
+    if labelled and label is None:
+        label = _named(columns, _LABELS, taken | {text}) or _fewest_values(columns, rows, taken | {text})
+        if label is None:
+            raise SchemaError(
+                f"{path}: no column looks like a label (has: {_list(columns)})", "name it with label="
+            )
+        notes.append(f"The label is the column {label!r}; name another with label=.")
+    return ColumnNames(text, label if labelled else None, asked.weight), tuple(notes)
+
+
+def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaError:
+    """The error of a column that is not there."""
+    close = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    same = [name for name in columns if name.lower() == column.lower()] or close
+    hint = f"did you mean {same[0]!r}?" if same else "names are case-sensitive"
+    return SchemaError(f"column {column!r} not found in {path} (has: {_list(columns)})", hint)
+
+
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+
+
+def _named(columns: Sequence[str], names: Sequence[str], taken: set[str | None]) -> str | None:
+    lower = {column.lower(): column for column in reversed(columns) if column not in taken}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _longest(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], taken: set[str | None]) -> str | None:
+    """The column of strings with the longest values."""
+    best, most = None, 0
+    for column in columns:
+        values = [row.get(column) for row in rows]
+        total = sum(len(value) for value in values if isinstance(value, str))
+        if column not in taken and total > most:
+            best, most = column, total
+    return best
+
+
+def _fewest_values(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], taken: set[str | None]
+) -> str | None:
+    """The column with the fewest distinct values, if they repeat and are more than one."""
+    best, fewest = None, max(2, len(rows) // 2) + 1
+    for column in columns:
+        values = {str(row[column]) for row in rows if isinstance(row.get(column), str | int | float)}
+        if column not in taken and 1 < len(values) < fewest:
+            best, fewest = column, len(values)
+    return best

@@ -1,0 +1,107 @@
+"""The ledger: how many records were read, used and rejected, why, and where the first ones are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict
+
+from manymill.data.batches import BadRow, Batch
+from manymill.errors import RowError
+
+_HINTS = {
+    "broken JSON": "each line has to be one JSON object",
+    "invalid UTF-8": "name the encoding, for example encoding='latin-1'",
+    "missing label": "name the column of the labels with label=",
+    "missing text": "name the column of the texts with text=",
+    "record too long": "raise max_record_bytes",
+    "unbalanced quote": "a field with a quote in it has to be quoted, and its quotes doubled",
+    "ragged row": "fields with the delimiter or line ends in them have to be quoted",
+}
+# Records left out on purpose: they are counted, but do not stop a strict run.
+_EXPECTED = frozenset({"neutral"})
+
+
+class Ledger:
+    """Counts of what was read, and the first bad rows.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A JSON-lines file to which the first bad rows are appended.
+    keep : int
+        How many bad rows are kept and written.
+    strict : bool
+        Whether the first bad row is an error.
+
+    Attributes
+    ----------
+    n_read, n_used, n_rejected : int
+        ``n_read == n_used + n_rejected`` at any time.
+    counts : Counter
+        Reason to number of records.
+    first : list of BadRow
+        The first bad rows.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, keep: int = 1000, strict: bool = False
+    ) -> None:
+        self.path = path
+        self.keep = keep
+        self.strict = strict
+        self.n_used = 0
+        self.counts: Counter[str] = Counter()
+        self.first: list[BadRow] = []
+
+    @property
+    def n_rejected(self) -> int:
+        """Records that are no rows."""
+        return self.counts.total()
+
+    @property
+    def n_read(self) -> int:
+        """Records seen."""
+        return self.n_used + self.n_rejected
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch.
+
+        Raises
+        ------
+        RowError
+            If the ledger is strict and the batch has a bad row.
+        """
+        self.n_used += len(batch)
+        self.counts.update(batch.bad_counts)
+        if not batch.bad:
+            return
+        kept = batch.bad[: self.keep - len(self.first)]
+        self.first.extend(kept)
+        if self.path is not None and kept:
+            with open(self.path, "a", encoding="utf-8") as out:
+                out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in kept)
+        if self.strict:
+            refuse_bad_rows(batch)
+
+    def summary(self) -> str:
+        """One sentence for people, empty if nothing was rejected."""
+        if not self.counts:
+            return ""
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.counts.most_common())
+        return f"{self.n_rejected:,} of {self.n_read:,} records are no rows: {reasons}"
+
+
+def refuse_bad_rows(batch: Batch) -> None:
+    """What a strict run does with bad rows.
+
+    Raises
+    ------
+    RowError
+        At the first bad row that was not left out on purpose.
+    """
+    for row in batch.bad:
+        if row.reason not in _EXPECTED:
+            detail = f" ({row.detail})" if row.detail else ""
+            raise RowError(f"{row.file}, {row.where}: {row.reason}{detail}", _HINTS.get(row.reason, ""))

@@ -1,0 +1,87 @@
+"""Texts, labels and weights that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from manymill.data.columnar import check_types
+from manymill.errors import SchemaError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Columns of equal length."""
+
+    text: pa.Array
+    label: pa.Array | None
+    weight: pa.Array | None
+
+
+def to_memory(texts: Any, labels: Any, weights: Any) -> Memory:
+    """Columns of whatever the user has.
+
+    Raises
+    ------
+    SchemaError
+        If the lengths differ or a type is wrong.
+    """
+    if isinstance(texts, str | bytes):
+        raise SchemaError("texts is one string, not a sequence of strings", "put it into a list")
+    text = _strings(texts)
+    label = None if labels is None else _labels(labels)
+    weight = None if weights is None else _array(weights, "weights", pa.float32())
+    for name, column in (("labels", label), ("weights", weight)):
+        if column is not None and len(column) != len(text):
+            raise SchemaError(f"{len(text)} texts, but {len(column)} {name}")
+    check_types("memory", text.type, label and label.type, weight and weight.type)
+    return Memory(text, label, weight)
+
+
+def _array(values: Any, name: str, type: pa.DataType | None = None) -> pa.Array:
+    """An Arrow array in one piece."""
+    if hasattr(values, "to_arrow"):  # polars
+        values = values.to_arrow()
+    elif hasattr(values, "__arrow_array__") or isinstance(values, np.ndarray):
+        values = np.asarray(values)
+    elif not isinstance(values, pa.Array | pa.ChunkedArray | list | tuple) and isinstance(values, Iterable):
+        values = list(values) if not hasattr(values, "to_numpy") else values.to_numpy()
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise SchemaError(f"{name} is of shape {values.shape}", "give one value a row")
+    try:
+        if isinstance(values, pa.Array | pa.ChunkedArray):
+            array = values if type is None else values.cast(type)
+        else:
+            array = pa.array(values, type=type, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise SchemaError(f"{name} cannot be read as a column: {error}") from error
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array
+
+
+def _strings(texts: Any) -> pa.Array:
+    if isinstance(texts, np.ndarray) and texts.dtype.kind == "U":
+        texts = texts.tolist()
+    try:
+        return _array(texts, "texts", pa.large_string())
+    except SchemaError:
+        values = list(texts)
+        for i, value in enumerate(values):
+            if value is not None and not isinstance(value, str):
+                raise SchemaError(f"texts[{i}] is of type {type(value).__name__}, not a string") from None
+        # A lone surrogate has no UTF-8; its replacement separates words just as well.
+        clean = [value if value is None else value.encode("utf-8", "replace") for value in values]
+        return pa.array(clean, pa.large_binary()).cast(pa.large_string())
+
+
+def _labels(labels: Any) -> pa.Array:
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
+        labels = labels.tolist()
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "O":
+        labels = labels.tolist()
+    return _array(labels, "labels")

@@ -1,0 +1,62 @@
+"""Pieces of text to batches, by the parser of their format."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+
+from manymill import _core
+from manymill.data.batches import BadRow, Batch
+from manymill.data.cutting import DELIMITER, Piece
+from manymill.data.plan import ColumnNames, Plan, SourceFile
+
+
+def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
+    """The rows of a piece of file ``number``."""
+    file = plan.files[number]
+    parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.dataset.max_record_bytes, piece)
+    bad = tuple(BadRow(file.path, f"byte {at}", reason, detail) for at, reason, detail in parsed.bad)
+    counts = Counter(row.reason for row in piece.bad) + Counter(dict(parsed.bad_counts))
+    label = None
+    if plan.dataset.labelled:
+        label = pa.DictionaryArray.from_arrays(pa.array(parsed.codes), pa.array(parsed.classes, pa.string()))
+    return Batch(
+        data=parsed.data,
+        offsets=parsed.offsets,
+        label=label,
+        weight=parsed.weight if plan.columns.weight is not None else None,
+        position=parsed.position,
+        file=number,
+        bad=piece.bad + bad,
+        bad_counts=dict(counts),
+        n_bytes=piece.n_bytes,
+        labels_are_integers=bool(parsed.labels_are_integers and len(parsed.codes)),
+    )
+
+
+def _parse(
+    file: SourceFile, columns: ColumnNames, labelled: bool, max_record_bytes: int, piece: Piece
+) -> _core.Parsed:
+    data, position = piece.data, piece.position
+    if file.format == "jsonl":
+        assert columns.text is not None
+        return _core.parse_json_lines(
+            data, position, max_record_bytes, text=columns.text, label=columns.label, weight=columns.weight
+        )
+    if file.format == "fasttext":
+        return _core.parse_fasttext(data, position, max_record_bytes, labelled=labelled)
+    if file.format == "reviews":
+        return _core.parse_reviews(data, position, max_record_bytes, labelled=labelled)
+    names = file.column_names
+    assert columns.text is not None
+    return _core.parse_csv(
+        data,
+        position,
+        max_record_bytes,
+        delimiter=DELIMITER[file.format],
+        n_columns=len(names),
+        text=names.index(columns.text),
+        label=None if columns.label is None else names.index(columns.label),
+        weight=None if columns.weight is None else names.index(columns.weight),
+    )

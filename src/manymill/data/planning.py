@@ -1,0 +1,282 @@
+"""How a plan is made: names to files, files to blocks, heads to columns, a sample to classes and sizes.
+
+Reads heads, footers and the sample; never a whole source that is larger than that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from manymill import _core
+from manymill.data import names
+from manymill.data.cutting import DELIMITER, is_utf8
+from manymill.data.files import describe, open_file, unreadable
+from manymill.data.formats import bom_length, find_format, read_head, stored_compression
+from manymill.data.guessing import choose_columns, missing_column
+from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
+from manymill.data.sampling import sampled
+from manymill.errors import SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from manymill.data.dataset import Dataset
+
+_HEAD_BYTES = 1 << 18
+_CUTTABLE = ("jsonl", "fasttext")
+
+
+def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
+    """The plan of a dataset; :meth:`Dataset.plan` has the details."""
+    if block_bytes < 1:
+        raise ValueError(f"block_bytes is {block_bytes}, but has to be 1 or more")
+    if dataset.memory is not None:
+        plan = _memory_plan(dataset, block_bytes)
+        return sampled(plan, sample_bytes)
+    paths, trees = names.find_files(dataset.source, dataset.storage_options)
+    if paths and trees:
+        raise SourceError(
+            f"{paths[0]} is a data file, {trees[0]} a folder tree", "read them one after the other"
+        )
+    notes: tuple[str, ...] = ()
+    columns = ColumnNames()
+    blocks: list[Block] = []
+    if trees:
+        files = [_tree(path) for path in trees]
+        notes = (f"The labels are the names of the sub-folders of {trees[0]}.",) if dataset.labelled else ()
+        for number, file in enumerate(files):
+            blocks += _tree_blocks(number, file, block_bytes)
+    else:
+        files, columns, notes, blocks = _data_plan(dataset, paths, block_bytes)
+    plan = Plan(
+        dataset=dataset,
+        files=tuple(files),
+        blocks=tuple(blocks),
+        columns=columns,
+        notes=notes,
+        source_bytes=sum(file.size for file in files),
+    )
+    return sampled(plan, sample_bytes)
+
+
+def _data_plan(
+    dataset: Dataset, paths: list[str], block_bytes: int
+) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block]]:
+    options = dataset.storage_options
+    files: list[SourceFile] = []
+    heads: list[bytes] = []
+    notes: list[str] = []
+    empty: list[str] = []
+    for path in paths:
+        size, stamp = describe(path, options)
+        if not size:
+            empty.append(path)
+            continue
+        file = SourceFile(path, size, stamp, "", stored_compression(path, size, stamp, options))
+        head, stored, whole = read_head(file, options, _HEAD_BYTES)
+        if not head.strip():
+            empty.append(path)
+            continue
+        format = dataset.format or find_format(path, head, dataset.encoding)
+        if files and files[0].format != format:
+            raise SourceError(
+                f"{files[0].path} is {files[0].format}, {path} is {format}",
+                "read files of one format at a time, or name the format with format=",
+            )
+        raw_bytes = size
+        if file.compression:
+            raw_bytes = len(head) if whole else max(len(head), len(head) * size // max(1, stored))
+        files.append(
+            replace(file, format=format, raw_bytes=raw_bytes, **_layout(dataset, file, format, head))
+        )
+        heads.append(head)
+    if not files:
+        what = f"{empty[0]} is empty" if len(empty) == 1 else f"all {len(empty)} files are empty"
+        raise SourceError(what, "there is nothing to read")
+    notes += [f"{path} is empty and was left out." for path in empty]
+    if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
+        notes.append(f"{files[0].path} looks like {files[0].format}; name another format with format=.")
+    if any(file.path == "-" for file in files):
+        notes.append(
+            "The standard input was copied to a temporary file, so that it can be read more than once."
+        )
+    columns, guessed, files = _columns(dataset, files, heads)
+    blocks: list[Block] = []
+    for number, file in enumerate(files):
+        blocks += _blocks(dataset, number, file, block_bytes)
+    return files, columns, tuple(notes) + guessed, blocks
+
+
+def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dict[str, Any]:
+    """Where the records of a file start, and whether it can be cut."""
+    if format == "parquet":
+        if file.compression:
+            raise SourceError(f"{file.path}: a compressed Parquet file cannot be read", "decompress it first")
+        return {"cuttable": True}
+    utf8 = is_utf8(dataset.encoding)
+    start = bom_length(head) if utf8 else 0
+    cuttable = format in _CUTTABLE and file.compression is None and utf8
+    if format not in ("csv", "tsv"):
+        return {"cuttable": cuttable, "data_start": start}
+    text = head[start:] if utf8 else head.decode(dataset.encoding, "ignore").encode()
+    header = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in _fields(text, format)]
+    asked = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
+    if asked and all(column.isdecimal() and column not in header for column in asked):
+        return {"data_start": start, "column_names": tuple(str(i) for i in range(len(header)))}
+    if len(set(header)) < len(header):
+        twice = next(name for name, n in Counter(header).items() if n > 1)
+        raise SchemaError(
+            f"{file.path}: the header has {twice!r} twice",
+            "for a file without a header name the columns by number: text='1', label='0'",
+        )
+    ends = _core.CsvCutter(delimiter=DELIMITER[format]).feed(text)
+    return {"data_start": start + (ends[0] if ends else len(text)), "column_names": tuple(header)}
+
+
+def _fields(record: bytes, format: str) -> list[bytes]:
+    return _core.csv_header(record, delimiter=DELIMITER[format])
+
+
+def _columns(
+    dataset: Dataset, files: list[SourceFile], heads: list[bytes]
+) -> tuple[ColumnNames, tuple[str, ...], list[SourceFile]]:
+    """The columns to read, guessed from the first file and looked for in all."""
+    format = files[0].format
+    asked = ColumnNames(dataset.text, dataset.label, dataset.weight)
+    if format not in ("jsonl", "csv", "tsv", "parquet"):
+        if dataset.text or dataset.label or dataset.weight:
+            raise SchemaError(
+                f"{files[0].path}: {format} has no named columns", "leave text=, label= and weight= away"
+            )
+        return ColumnNames(), (), files
+    columns, rows = _look(dataset, files[0], heads[0])
+    chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+    wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
+    for file, head in zip(files[1:], heads[1:], strict=True):
+        there, _ = _look(dataset, file, head)
+        for name in wanted:
+            if name not in there:
+                raise missing_column(file.path, name, there)
+    return chosen, notes, files
+
+
+def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Names of the columns, and the rows of the head."""
+    if file.format == "parquet":
+        return _look_parquet(dataset, file)
+    text = head if is_utf8(dataset.encoding) else head.decode(dataset.encoding, "ignore").encode()
+    if file.format in ("csv", "tsv"):
+        rows = []
+        rest = text[file.data_start :]
+        for _ in range(200):
+            ends = _core.CsvCutter(delimiter=DELIMITER[file.format]).feed(rest)
+            record = rest[: ends[0]] if ends else rest
+            if not record:
+                break
+            values = [field.decode("utf-8", "replace") for field in _fields(record, file.format)]
+            rows.append(dict(zip(file.column_names, values, strict=False)))
+            rest = rest[len(record) :]
+        return list(file.column_names), list(rows)
+    columns: dict[str, None] = {}
+    found: list[Mapping[str, Any]] = []
+    for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:1000]:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            columns.update(dict.fromkeys(row))
+            found.append(row)
+    if not found:
+        raise SourceError(
+            f"{file.path}: none of its first lines is a JSON object", "name the format with format="
+        )
+    return list(columns), found
+
+
+def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
+    parquet, raw = _open_parquet(dataset, file)
+    with raw:
+        columns = list(parquet.schema_arrow.names)
+        if dataset.text and (dataset.label or not dataset.labelled):
+            return columns, []
+        head = next(parquet.iter_batches(200), None)
+        return columns, [] if head is None else head.to_pylist()
+
+
+def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = open_file(file, dataset.storage_options)
+    try:
+        return pq.ParquetFile(raw), raw
+    except (pa.ArrowException, OSError) as error:
+        raw.close()
+        raise SourceError(
+            f"{file.path} is no Parquet file, or a broken one: {error}", "get it again"
+        ) from error
+
+
+def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -> list[Block]:
+    if file.format == "parquet":
+        parquet, raw = _open_parquet(dataset, file)
+        with raw:
+            groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        return [
+            Block(number, i, i + 1, group.total_byte_size) for i, group in enumerate(groups) if group.num_rows
+        ]
+    if not file.cuttable:
+        return [Block(number, 0, file.size, file.raw_bytes)]
+    starts = range(file.data_start, file.size, block_bytes)
+    return [
+        Block(number, start, min(start + block_bytes, file.size), min(block_bytes, file.size - start))
+        for start in starts
+    ]
+
+
+def _tree(path: str) -> SourceFile:
+    """A folder tree: files directly in it belong to no class and are left out."""
+    try:
+        members = []
+        for member in names.walk(path):
+            name = os.path.relpath(member, path).replace(os.sep, "/")
+            if "/" in name and os.path.isfile(member):
+                members.append((name, os.stat(member).st_size))
+        stamp = str(os.stat(path).st_mtime_ns)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not members:
+        raise SourceError(
+            f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
+        )
+    size = sum(size for _, size in members)
+    return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
+
+
+def _tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
+    blocks = []
+    start = n_bytes = 0
+    for i, (_, size) in enumerate(tree.members):
+        n_bytes += size
+        if n_bytes >= block_bytes or i + 1 == len(tree.members):
+            blocks.append(Block(number, start, i + 1, n_bytes))
+            start, n_bytes = i + 1, 0
+    return blocks
+
+
+def _memory_plan(dataset: Dataset, block_bytes: int) -> Plan:
+    assert dataset.memory is not None
+    n_rows = len(dataset.memory.text)
+    if not n_rows:
+        raise SourceError("there are no texts", "the list is empty")
+    n_bytes = dataset.memory.text.nbytes
+    per_block = max(1, min(n_rows, n_rows * block_bytes // max(1, n_bytes)))
+    file = SourceFile("memory", 0, "", "memory", cuttable=True, raw_bytes=n_bytes)
+    blocks = tuple(
+        Block(0, start, min(start + per_block, n_rows), block_bytes) for start in range(0, n_rows, per_block)
+    )
+    return Plan(dataset=dataset, files=(file,), blocks=blocks, columns=ColumnNames())

@@ -1,0 +1,241 @@
+"""Batches in an order that data, plan and seed decide, and no thread does.
+
+::
+
+    blocks ──order──► read ──► parse ──► batches
+                      └── ahead of the consumer, on the executor ──┘
+
+With a seed, blocks that can be cut come in random order; streams (files that cannot be cut, large row groups)
+are open side by side, and each step takes from one of them, or from the blocks, with a chance in proportion
+to what it has left. So a file per class is mixed as well as one file of all.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manymill.data.batches import Batch
+from manymill.data.ledger import refuse_bad_rows
+from manymill.data.plan import Block, Plan
+from manymill.data.sources import Parse, is_stream, open_block
+
+# Keeps this random stream apart from that of the windows.
+_STREAM = 0
+# Streams read side by side, and the most bytes that their open row groups may hold.
+_OPEN_STREAMS = 16
+_OPEN_BYTES = 64 << 20
+
+
+def read(
+    plan: Plan,
+    *,
+    order: Sequence[int] | None = None,
+    seed: int | None = None,
+    pass_number: int = 0,
+    executor: Executor | None = None,
+    look_ahead: int = 4,
+) -> Iterator[Batch]:
+    """The batches of one pass over the plan; the same sequence whatever the executor.
+
+    Parameters
+    ----------
+    plan : Plan
+    order : sequence of int, optional
+        Numbers of the blocks to read, instead of all of them.
+    seed : int, optional
+        For a random order of blocks; None for the order given.
+    pass_number : int
+        Decides the random order together with the seed.
+    executor : Executor, optional
+        Where reading and parsing run ahead. It must not be the one the consumer itself runs on.
+    look_ahead : int
+        How many batches may be ready before they are asked for.
+
+    Raises
+    ------
+    SourceError
+        If a file vanished, changed or cannot be read on.
+    RowError
+        If the dataset is strict and there is a bad row.
+    """
+    blocks = [plan.blocks[i] for i in (range(len(plan.blocks)) if order is None else order)]
+    submit: Callable[..., Any] = _now if executor is None else executor.submit
+    if seed is None:
+        parses = _in_order(plan, blocks, submit)
+    else:
+        parses = _mixed(plan, blocks, np.random.default_rng((seed, _STREAM, pass_number)), submit)
+    futures: Generator[Any, None, None] = (submit(_parse_all, step) for step in parses)
+    if executor is not None:
+        futures = _ahead(futures, max(1, look_ahead))
+    with closing(futures):
+        for future in futures:
+            for batch in future.result():
+                if plan.dataset.strict:
+                    refuse_bad_rows(batch)
+                yield batch
+
+
+def read_file(
+    plan: Plan, file: int, *, executor: Executor | None = None, look_ahead: int = 4
+) -> Iterator[Batch]:
+    """The batches of one file, in its order; parameters and errors as for :func:`read`."""
+    order = [i for i, block in enumerate(plan.blocks) if block.file == file]
+    return read(plan, order=order, executor=executor, look_ahead=look_ahead)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a future is where there is no executor."""
+
+    value: Any
+
+    def result(self) -> Any:
+        return self.value
+
+
+def _now(function: Callable[..., Any], *arguments: Any) -> _Done:
+    return _Done(function(*arguments))
+
+
+# A step is what one task parses: a whole block, or the next batch of a stream.
+_Step = Block | Parse
+
+
+def _parse_all(step: tuple[Plan, _Step]) -> list[Batch]:
+    plan, what = step
+    if isinstance(what, Block):
+        return [parse() for parse in open_block(plan, what)]
+    return [what()]
+
+
+class _Stream:
+    """An open stream; the batch after the one given is read meanwhile."""
+
+    def __init__(self, plan: Plan, block: Block, submit: Callable[..., Any]) -> None:
+        self._parses = open_block(plan, block)
+        self._submit = submit
+        self._block_bytes = max(1, block.raw_bytes)
+        self._stored = max(1, plan.files[block.file].size)
+        self._n_taken = 0
+        self.cost = min(block.raw_bytes, 1 << 20) if not plan.files[block.file].cuttable else block.raw_bytes
+        self._next = submit(next, self._parses, None)
+
+    def take(self) -> Parse | None:
+        """The next batch to parse, None at the end."""
+        parse: Parse | None = self._next.result()
+        if parse is not None:
+            self._next = self._submit(next, self._parses, None)
+            self._n_taken += 1
+        return parse
+
+    def left(self) -> int:
+        """About how many bytes are left."""
+        return max(1 << 20, self._block_bytes - (self._n_taken << 20))
+
+    def close(self) -> None:
+        """Stop reading and close the file."""
+        if isinstance(self._next, Future) and not self._next.cancel():
+            self._next.exception()  # wait: a generator that runs cannot be closed
+        self._parses.close()
+
+
+def _in_order(plan: Plan, blocks: list[Block], submit: Callable[..., Any]) -> Iterator[tuple[Plan, _Step]]:
+    for block in blocks:
+        if not is_stream(plan, block):
+            yield plan, block
+            continue
+        stream = _Stream(plan, block, submit)
+        try:
+            while (parse := stream.take()) is not None:
+                yield plan, parse
+        finally:
+            stream.close()
+
+
+def _mixed(
+    plan: Plan, blocks: list[Block], rng: np.random.Generator, submit: Callable[..., Any]
+) -> Iterator[tuple[Plan, _Step]]:
+    order = rng.permutation(len(blocks))
+    cut = deque(blocks[i] for i in order if not is_stream(plan, blocks[i]))
+    waiting = deque(blocks[i] for i in order if is_stream(plan, blocks[i]))
+    n_cut = sum(max(1, block.raw_bytes) for block in cut)
+    n_waiting = sum(block.raw_bytes for block in waiting)
+    streams: list[_Stream] = []
+    try:
+        while cut or waiting or streams:
+            while waiting and _may_open(streams, waiting[0]):
+                n_waiting -= waiting[0].raw_bytes
+                streams.append(_Stream(plan, waiting.popleft(), submit))
+            # Streams that wait for their turn count for those that are open.
+            later = n_waiting / max(1, len(streams))
+            left = [stream.left() + later for stream in streams] + ([n_cut] if cut else [])
+            ends = np.cumsum(np.array(left, dtype=np.float64))
+            chosen = min(int(np.searchsorted(ends, rng.random() * ends[-1], side="right")), len(left) - 1)
+            if chosen == len(streams):
+                block = cut.popleft()
+                n_cut -= max(1, block.raw_bytes)
+                yield plan, block
+            elif (parse := streams[chosen].take()) is not None:
+                yield plan, parse
+            else:
+                streams.pop(chosen).close()
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _may_open(streams: list[_Stream], block: Block) -> bool:
+    if not streams:
+        return True
+    return (
+        len(streams) < _OPEN_STREAMS
+        and sum(stream.cost for stream in streams) + block.raw_bytes <= _OPEN_BYTES
+    )
+
+
+def _ahead(items: Generator[Any, None, None], n_ahead: int) -> Generator[Any, None, None]:
+    """The items, made by a thread of its own up to ``n_ahead`` before they are asked for."""
+    ready: queue.Queue[Any] = queue.Queue()
+    room = threading.Semaphore(n_ahead)
+    stop = threading.Event()
+    end = object()
+
+    def make() -> None:
+        try:
+            while not stop.is_set():
+                room.acquire()
+                if stop.is_set():
+                    break
+                item = next(items, end)
+                ready.put((item, None))
+                if item is end:
+                    break
+        except BaseException as error:  # told to the consumer, who raises it
+            ready.put((end, error))
+        finally:
+            items.close()
+
+    thread = threading.Thread(target=make, name="manymill-read", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+            room.release()
+    finally:
+        stop.set()
+        room.release()
+        thread.join()

@@ -1,0 +1,156 @@
+"""Classes and sizes from a sample spread over the source: all of it if it is small."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from manymill.data.batches import Batch
+from manymill.data.plan import Block, Plan
+from manymill.data.sources import is_stream, open_block
+from manymill.errors import SchemaError, SourceError
+
+# A spread sample takes pieces of this size: large enough to hold rows, small enough for many places.
+_PIECE_BYTES = 1 << 18
+# Streams have to be read from their beginning to know their end; up to this size they are.
+_WHOLE_STREAMS_BYTES = 64 << 20
+# A stream larger than this cannot be mixed by the window.
+_WINDOW_BYTES = 64 << 20
+
+
+@dataclass(slots=True)
+class _Sample:
+    n_rows: int = 0
+    n_bad: int = 0
+    text_bytes: int = 0
+    raw_bytes: int = 0
+    integers: bool = True
+    classes: Counter[str] = field(default_factory=Counter)
+    first_bad: Batch | None = None
+
+    def add(self, batch: Batch) -> None:
+        self.n_rows += len(batch)
+        self.n_bad += batch.n_bad
+        self.text_bytes += batch.text_bytes
+        if batch.bad and self.first_bad is None:
+            self.first_bad = batch
+        if batch.label is not None and len(batch):
+            self.integers &= batch.labels_are_integers
+            codes = batch.label.indices.to_numpy()
+            counts = np.bincount(codes, minlength=len(batch.label.dictionary))
+            names = batch.label.dictionary.to_pylist()
+            self.classes.update({name: int(n) for name, n in zip(names, counts, strict=True) if n})
+
+
+def sampled(plan: Plan, sample_bytes: int) -> Plan:
+    """The plan with classes, sizes and warnings filled in.
+
+    Raises
+    ------
+    SourceError
+        If the sample has no row at all.
+    """
+    sample = _Sample()
+    warnings: list[str] = []
+    streams = [block for block in plan.blocks if is_stream(plan, block)]
+    cut = [block for block in plan.blocks if not is_stream(plan, block)]
+    total = sum(max(1, block.raw_bytes) for block in plan.blocks)
+    exact = True
+    for block in _spread(plan, cut, sample_bytes):
+        for parse in open_block(plan, block):
+            sample.add(parse())
+        sample.raw_bytes += max(1, block.raw_bytes)
+    if sample.raw_bytes < sum(max(1, block.raw_bytes) for block in cut):
+        exact = False
+    whole = sum(block.raw_bytes for block in streams) <= _WHOLE_STREAMS_BYTES
+    budget = _WHOLE_STREAMS_BYTES * 2 if whole else sample_bytes // max(1, len(streams))
+    heads: list[tuple[Block, Counter[str], bool]] = []
+    for block in streams:
+        counts, ended = _head(plan, block, sample, budget)
+        exact &= ended
+        heads.append((block, counts, ended))
+    if not sample.n_rows:
+        raise _no_rows(plan, sample)
+    if plan.dataset.labelled:
+        warnings += [text for head in heads if (text := _sorted_warning(plan, *head, sample.classes))]
+    scale = 1.0 if exact else max(1.0, total / max(1, sample.raw_bytes))
+    if sample.n_bad:
+        share = sample.n_bad / (sample.n_rows + sample.n_bad)
+        warnings.append(f"{share:.1%} of the sampled records are no rows: {_example(sample)}.")
+    return replace(
+        plan,
+        warnings=plan.warnings + tuple(warnings),
+        class_counts=dict(sorted(sample.classes.items())),
+        n_rows=round(sample.n_rows * scale),
+        text_bytes=round(sample.text_bytes * scale),
+        exact=exact,
+        labels_are_integers=bool(sample.integers and sample.classes),
+    )
+
+
+def _spread(plan: Plan, blocks: list[Block], sample_bytes: int) -> Iterator[Block]:
+    """All blocks if they are few; else pieces of some of them, evenly spaced."""
+    if sum(block.raw_bytes for block in blocks) <= sample_bytes:
+        yield from blocks
+        return
+    n_pieces = max(1, min(len(blocks), sample_bytes // _PIECE_BYTES))
+    for number in np.linspace(0, len(blocks) - 1, n_pieces).astype(int).tolist():
+        block = blocks[number]
+        if plan.files[block.file].format in ("jsonl", "fasttext"):
+            stop = min(block.stop, block.start + _PIECE_BYTES)
+            block = replace(block, stop=stop, raw_bytes=stop - block.start)
+        yield block
+
+
+def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Counter[str], bool]:
+    """Sample the beginning of a stream: its classes, and whether it ended."""
+    before = Counter(sample.classes)
+    n_bytes = n_stored = 0
+    parses = open_block(plan, block)
+    ended = True
+    for parse in parses:
+        batch = parse()
+        sample.add(batch)
+        n_bytes += batch.text_bytes
+        n_stored += batch.n_bytes
+        if n_bytes >= budget:
+            ended = False
+            parses.close()
+            break
+    share = min(1.0, n_stored / max(1, plan.files[block.file].size))
+    sample.raw_bytes += max(1, block.raw_bytes if ended else round(block.raw_bytes * share))
+    return sample.classes - before, ended
+
+
+def _sorted_warning(
+    plan: Plan, block: Block, counts: Counter[str], ended: bool, classes: Counter[str]
+) -> str:
+    if ended or block.raw_bytes <= _WINDOW_BYTES or counts.total() < 100 or len(counts) > 1:
+        return ""
+    path = plan.files[block.file].path
+    (only,) = counts
+    if len(classes) > 1 and len([b for b in plan.blocks if b.file != block.file]):
+        return ""  # the other streams, read side by side, bring the other classes
+    return (
+        f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted "
+        "by class and cannot be read from the middle, so its rows will not mix. Shuffle it, or store it "
+        "uncompressed or as Parquet."
+    )
+
+
+def _example(sample: _Sample) -> str:
+    if sample.first_bad is None:
+        return ""
+    row = sample.first_bad.bad[0]
+    return f"{row.reason} in {row.file}, {row.where} ({row.detail})"
+
+
+def _no_rows(plan: Plan, sample: _Sample) -> Exception:
+    path = plan.files[0].path
+    if not sample.n_bad:
+        return SourceError(f"{path} has no rows", "there is nothing to read")
+    what = f"none of the first {sample.n_bad:,} records of {path} is a row: {_example(sample)}"
+    return SchemaError(what, "name columns, format or encoding otherwise")

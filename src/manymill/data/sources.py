@@ -1,0 +1,215 @@
+"""A block opened: batches still to be parsed, whatever the format. Here the formats come together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from functools import partial
+
+import pyarrow as pa
+
+from manymill.data.batches import BadRow, Batch
+from manymill.data.columnar import check_types, to_batch
+from manymill.data.compression import open_stream
+from manymill.data.cutting import cut_range, cut_stream, cutter_for, is_utf8
+from manymill.data.files import open_file, unreadable
+from manymill.data.guessing import missing_column
+from manymill.data.parsing import parse_piece
+from manymill.data.plan import Block, Plan
+from manymill.errors import SourceError
+
+Parse = Callable[[], Batch]
+Parses = Generator[Parse, None, None]
+_PIECE_BYTES = 1 << 20
+
+
+def is_stream(plan: Plan, block: Block) -> bool:
+    """Whether a block may be long and is read bit by bit: a file that cannot be cut, or a large row group."""
+    file = plan.files[block.file]
+    return not file.cuttable or (file.format == "parquet" and block.raw_bytes > 4 * _PIECE_BYTES)
+
+
+def open_block(plan: Plan, block: Block) -> Parses:
+    """The batches of a block: each step of the iterator reads, each call of what it gives parses.
+
+    Raises
+    ------
+    SourceError
+        If the file vanished or changed since the plan was made, or is corrupt.
+    """
+    format = plan.files[block.file].format
+    if format == "memory":
+        return _memory(plan, block)
+    if format == "parquet":
+        return _parquet(plan, block)
+    if format == "folder":
+        return _folder(plan, block)
+    return _range(plan, block) if plan.files[block.file].cuttable else _stream(plan, block)
+
+
+def _range(plan: Plan, block: Block) -> Parses:
+    file, dataset = plan.files[block.file], plan.dataset
+    with open_file(file, dataset.storage_options) as raw:
+        piece = cut_range(
+            raw,
+            block.start,
+            block.stop,
+            path=file.path,
+            data_start=file.data_start,
+            max_record_bytes=dataset.max_record_bytes,
+        )
+    yield partial(parse_piece, plan, block.file, piece)
+
+
+def _stream(plan: Plan, block: Block) -> Parses:
+    file, dataset = plan.files[block.file], plan.dataset
+    stream = open_stream(open_file(file, dataset.storage_options), file.path, file.compression)
+    try:
+        pieces = cut_stream(
+            stream,
+            cutter_for(file.format),
+            path=file.path,
+            data_start=file.data_start,
+            encoding=dataset.encoding,
+            piece_bytes=_PIECE_BYTES,
+            max_record_bytes=dataset.max_record_bytes,
+            strict=dataset.strict,
+        )
+        for piece in pieces:
+            yield partial(parse_piece, plan, block.file, piece)
+        if file.compression is None and stream.stored_bytes() != file.size:
+            raise SourceError(
+                f"{file.path} had {stream.stored_bytes():,} bytes instead of {file.size:,}: it changed meanwhile",
+                "do not write to a source while it is being read",
+            )
+    finally:
+        stream.close()
+
+
+def _parquet(plan: Plan, block: Block) -> Parses:
+    import pyarrow.parquet as pq
+
+    file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
+    columns = [name for name in (names.text, names.label, names.weight) if name is not None]
+    raw = open_file(file, dataset.storage_options)
+    try:
+        parquet = pq.ParquetFile(raw)
+        schema = parquet.schema_arrow
+        for name in columns:
+            if name not in schema.names:
+                raise missing_column(file.path, name, schema.names)
+        types = [
+            None if name is None else schema.field(name).type
+            for name in (names.text, names.label, names.weight)
+        ]
+        assert types[0] is not None
+        check_types(file.path, types[0], types[1], types[2])
+        groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        row = sum(group.num_rows for group in groups[: block.start])
+        n_rows = sum(group.num_rows for group in groups[block.start : block.stop])
+        share = file.size * n_rows // max(1, parquet.metadata.num_rows)
+        per_batch = max(1, min(65536, n_rows * _PIECE_BYTES // max(1, block.raw_bytes)))
+        numbers = list(range(block.start, block.stop))
+        given = 0
+        end = row + n_rows
+        for table in parquet.iter_batches(per_batch, row_groups=numbers, columns=columns):
+            done = share * (row + table.num_rows - (end - n_rows)) // max(1, n_rows)
+            yield partial(
+                to_batch,
+                table.column(names.text),
+                None if names.label is None else table.column(names.label),
+                None if names.weight is None else table.column(names.weight),
+                path=file.path,
+                file=block.file,
+                first_row=row,
+                n_bytes=done - given,
+                max_record_bytes=dataset.max_record_bytes,
+            )
+            row, given = row + table.num_rows, done
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(
+            f"{file.path}: row groups {block.start} to {block.stop - 1} cannot be read: {error}",
+            "get the file again",
+        ) from error
+    finally:
+        raw.close()
+
+
+def _memory(plan: Plan, block: Block) -> Parses:
+    memory = plan.dataset.memory
+    if memory is None:
+        raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
+    start, n_rows = block.start, block.stop - block.start
+    yield partial(
+        to_batch,
+        memory.text.slice(start, n_rows),
+        None if memory.label is None else memory.label.slice(start, n_rows),
+        None if memory.weight is None else memory.weight.slice(start, n_rows),
+        path="memory",
+        file=block.file,
+        first_row=start,
+        n_bytes=0,
+        max_record_bytes=plan.dataset.max_record_bytes,
+    )
+
+
+def _folder(plan: Plan, block: Block) -> Parses:
+    """Members ``start`` to ``stop`` of a folder tree: the label is the first folder of each one's path."""
+    file, dataset = plan.files[block.file], plan.dataset
+    texts, labels, bad, rows, n_bytes = [], [], [], [], 0
+    for row in range(block.start, block.stop):
+        name, size = file.members[row]
+        path = os.path.join(file.path, name)
+        if size > dataset.max_record_bytes:
+            bad.append(BadRow(path, f"row {row}", "record too long", f"{size} bytes"))
+            continue
+        try:
+            with open(path, "rb") as member:
+                data = member.read(size + 1)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if len(data) != size:
+            raise SourceError(
+                f"{path} changed since the plan was made: it had {size:,} bytes",
+                "do not write to a source while it is being read; make the plan anew",
+            )
+        n_bytes += size
+        try:
+            texts.append(data.decode("utf-8-sig" if is_utf8(dataset.encoding) else dataset.encoding))
+        except UnicodeDecodeError as error:
+            reason = "invalid UTF-8" if is_utf8(dataset.encoding) else f"invalid {dataset.encoding}"
+            bad.append(BadRow(path, f"row {row}", reason, f"at byte {error.start} of the file"))
+            continue
+        labels.append(name.split("/", 1)[0])
+        rows.append(row)
+    yield partial(_folder_batch, plan, block, texts, labels, bad, rows, n_bytes)
+
+
+def _folder_batch(
+    plan: Plan,
+    block: Block,
+    texts: list[str],
+    labels: list[str],
+    bad: list[BadRow],
+    rows: list[int],
+    n_bytes: int,
+) -> Batch:
+    from collections import Counter
+    from dataclasses import replace
+
+    import numpy as np
+
+    batch = to_batch(
+        pa.array(texts, pa.large_string()),
+        pa.array(labels, pa.string()) if plan.dataset.labelled else None,
+        None,
+        path=plan.files[block.file].path,
+        file=block.file,
+        first_row=0,
+        n_bytes=n_bytes,
+        max_record_bytes=plan.dataset.max_record_bytes,
+    )
+    counts = dict(Counter(row.reason for row in bad))
+    return replace(batch, position=np.array(rows, np.int64), bad=tuple(bad), bad_counts=counts)

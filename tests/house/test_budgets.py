@@ -1,0 +1,43 @@
+"""Files and functions stay small enough to be read at once; ``pytest -rP`` shows the table."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from .repository import ROOT, files
+
+# About 250 lines a file and 50 a function are aimed at; these are the walls.
+FILE_LINES = 400
+FUNCTION_LINES = 80
+SOURCES = [path for path in files(".py") if path.is_relative_to(ROOT / "src")]
+
+
+def functions(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of every function with its name; its docstring does not count, its signature does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                text = node.body[0]
+                lines -= (text.end_lineno or text.lineno) - text.lineno + 1
+            yield lines, f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+
+
+def longest(title: str, rows: list[tuple[int, str]], wall: int) -> list[tuple[int, str]]:
+    """Print the ten longest; gives those beyond the wall."""
+    rows = sorted(rows, reverse=True)
+    print(f"{title}: {len(rows)}, median {rows[len(rows) // 2][0]} lines, wall {wall}")
+    for lines, name in rows[:10]:
+        print(f"{lines:6}  {name}")
+    return [row for row in rows if row[0] > wall]
+
+
+def test_no_file_is_too_long() -> None:
+    rows = [
+        (len(path.read_text(encoding="utf-8").splitlines()), str(path.relative_to(ROOT))) for path in SOURCES
+    ]
+    assert not longest("files", rows, FILE_LINES)
+
+
+def test_no_function_is_too_long() -> None:
+    assert not longest("functions", [row for path in SOURCES for row in functions(path)], FUNCTION_LINES)

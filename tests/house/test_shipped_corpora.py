@@ -1,0 +1,34 @@
+"""The shipped corpora are what their page says."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from .repository import ROOT
+
+FOLDER = ROOT / "examples" / "data"
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+CORPORA = sorted(FOLDER.glob("*.zst"))
+
+
+def test_they_stay_small() -> None:
+    assert sum(path.stat().st_size for path in CORPORA) < 4_000_000
+
+
+@pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.name)
+def test_a_corpus_has_the_bytes_that_the_page_names(path: Path) -> None:
+    assert f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" in PAGE
+
+
+@pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.name)
+def test_a_corpus_has_the_rows_that_the_page_names(path: Path) -> None:
+    with zstandard.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    stated = re.search(rf"`{re.escape(path.name)}` \| ([\d,]+)", PAGE)
+    assert stated is not None
+    assert int(stated.group(1).replace(",", "")) == len(rows)
+    assert all(set(row) == {"label", "text"} for row in rows)

@@ -1,0 +1,187 @@
+"""The estimator: what it takes, what it refuses, and that scikit-learn sees one of its own."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.base import clone
+from sklearn.exceptions import SkipTestWarning
+from sklearn.feature_extraction.text import HashingVectorizer as Original
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+
+from manymill.errors import RowError, UnsupportedError
+from manymill.text.hashing import HashingVectorizer
+
+TEXTS = ["the cat sat", "Ünder the MAT", "", "the the the the"]
+
+
+def bits(X):
+    return X.data.tobytes(), X.indices.tobytes(), X.indptr.tobytes(), X.shape, X.indices.dtype
+
+
+EXPECTED = bits(Original().transform(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, object),
+        pd.Series(TEXTS, dtype=object),
+        pd.Series(TEXTS, dtype="string[python]"),
+        pd.Series(TEXTS, dtype="string[pyarrow]"),
+        pd.Series(TEXTS, dtype=pd.ArrowDtype(pa.string())),
+        pd.Series(TEXTS, dtype="category"),
+        pd.Index(TEXTS),
+        pl.Series(TEXTS),
+        pl.Series(TEXTS, dtype=pl.Categorical),
+        pa.array(TEXTS),
+        pa.array(TEXTS).dictionary_encode(),
+        pa.chunked_array([TEXTS[:1], TEXTS[1:]]),
+        [text.encode() for text in TEXTS],
+        [TEXTS[0].encode(), *TEXTS[1:]],
+    ],
+    ids=lambda X: f"{type(X).__module__}.{type(X).__name__}",
+)
+def test_whatever_holds_the_documents_the_matrix_is_the_same(X):
+    assert bits(HashingVectorizer().transform(X)) == EXPECTED
+
+
+def test_a_generator_is_taken():
+    assert bits(HashingVectorizer().transform(text for text in TEXTS)) == EXPECTED
+
+
+def test_parameters_and_their_defaults_are_those_of_scikit_learn():
+    assert HashingVectorizer().get_params() == Original().get_params()
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"input": "file"},
+        {"strip_accents": "ascii"},
+        {"preprocessor": str.upper},
+        {"tokenizer": str.split},
+        {"stop_words": "english"},
+        {"stop_words": ["the"]},
+        {"token_pattern": r"\w+"},
+        {"token_pattern": None},
+        {"analyzer": "char_wb"},
+        {"analyzer": str.split},
+        {"dtype": np.int64},
+        {"dtype": ">f8"},
+        {"ngram_range": (0, 2)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["fit", "transform", "fit_transform"])
+def test_a_setting_that_is_not_there_is_refused_by_its_name_when_used(kwargs, method):
+    vectorizer = HashingVectorizer(**kwargs)
+    with pytest.raises(UnsupportedError, match=f"HashingVectorizer: {next(iter(kwargs))}=.*Hint"):
+        getattr(vectorizer, method)(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"n_features": 0},
+        {"n_features": 1.5},
+        {"norm": "max"},
+        {"binary": "yes"},
+        {"ngram_range": [1, 2]},
+        {"encoding": 1},
+    ],
+    ids=str,
+)
+def test_a_wrong_parameter_is_the_same_error_as_in_scikit_learn(kwargs):
+    with pytest.raises(ValueError) as theirs:
+        Original(**kwargs).fit(TEXTS)
+    with pytest.raises(type(theirs.value)) as ours:
+        HashingVectorizer(**kwargs).fit(TEXTS)
+    assert str(ours.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize(
+    "X",
+    ["text", [None], [float("nan")], [np.nan], [1], [["a"]], [b"\xff"], [pd.NA]],
+    ids=str,
+)
+def test_documents_that_are_none_raise_what_scikit_learn_raises(X, lowercase):
+    with pytest.raises(Exception) as theirs:
+        Original(lowercase=lowercase).transform(X)
+    with pytest.raises(type(theirs.value)) as ours:
+        HashingVectorizer(lowercase=lowercase).transform(X)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_no_document_at_all_is_an_error():
+    with pytest.raises(ValueError, match="empty sequence"):
+        HashingVectorizer().transform([])
+
+
+def test_a_null_in_an_arrow_column_is_an_error():
+    with pytest.raises(RowError, match="document 1 is null"):
+        HashingVectorizer().transform(pa.array(["a", None]))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "decode_error"), [("latin-1", "strict"), ("utf-8", "replace"), ("ascii", "ignore")]
+)
+def test_bytes_are_decoded_as_told(encoding, decode_error):
+    X, kwargs = (
+        ["größer".encode("latin-1"), b"plain text"],
+        {"encoding": encoding, "decode_error": decode_error},
+    )
+    assert bits(HashingVectorizer(**kwargs).transform(X)) == bits(Original(**kwargs).transform(X))
+
+
+@pytest.mark.parametrize("interface", ["sparray", "spmatrix"])
+def test_the_sparse_interface_is_the_one_configured(interface):
+    if "sparse_interface" not in sklearn.get_config():
+        pytest.skip("this scikit-learn has no such setting")
+    with sklearn.config_context(sparse_interface=interface):
+        X = HashingVectorizer().transform(TEXTS)
+    assert sp.isspmatrix(X) == (interface == "spmatrix")
+
+
+def test_the_matrix_owns_no_more_memory_than_it_shows():
+    X = HashingVectorizer(n_features=4).transform(["many words in few columns " * 50])
+    for array in (X.data, X.indices):
+        assert array.base is None or array.base.nbytes == array.nbytes
+
+
+def test_a_clone_and_a_pickle_work_like_the_estimator():
+    vectorizer = HashingVectorizer(n_features=32, ngram_range=(1, 2))
+    copies = clone(vectorizer), pickle.loads(pickle.dumps(vectorizer))
+    assert {bits(copy.transform(TEXTS)) for copy in copies} == {bits(vectorizer.transform(TEXTS))}
+
+
+def test_fit_changes_nothing():
+    vectorizer = HashingVectorizer()
+    before = dict(vars(vectorizer))
+    assert vectorizer.fit(TEXTS).partial_fit(TEXTS) is vectorizer
+    assert vars(vectorizer) == before
+
+
+def test_a_pipeline_classifies_with_it():
+    pipeline = make_pipeline(HashingVectorizer(), SGDClassifier(random_state=0))
+    assert pipeline.fit(["good film", "bad film"] * 4, [1, 0] * 4).predict(["good"]).tolist() == [1]
+
+
+def test_scikit_learns_checks_find_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkipTestWarning)
+        results = check_estimator(HashingVectorizer(), on_fail=None)
+    assert [result for result in results if result["status"] == "failed"] == []
+    assert HashingVectorizer().__sklearn_tags__().input_tags == Original().__sklearn_tags__().input_tags
