@@ -38,7 +38,7 @@ Holdout = Annotated[
         help="Share of rows to hold out, or a file of such rows; about 2 %.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Decides the order of rows and which are held out.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides the order of rows.")]
 Memory = Annotated[
     str | None,
     typer.Option("--memory", metavar="SIZE", help="Refuse to start if more is needed, such as 2GB."),

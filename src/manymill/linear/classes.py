@@ -49,7 +49,8 @@ class ClassIndex:
 
     def encode(self, labels: pa.DictionaryArray) -> NDArray[np.int32]:
         """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
-        return self.numbers(labels.dictionary.to_pylist())[labels.indices.to_numpy(zero_copy_only=False)]
+        codes: NDArray[np.int32] = labels.indices.to_numpy(zero_copy_only=False)
+        return self.numbers(labels.dictionary.to_pylist())[codes]
 
     def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
         """The numbers of the classes in the order of their names, ``(n_classes,)``."""
@@ -84,4 +85,5 @@ class ClassWeights:
                 self._counts, (0, len(index) - len(self._counts))
             )
         met = np.maximum(self._counts, 1)
-        return (self._counts.sum() / (np.count_nonzero(self._counts) * met)).astype(np.float32)
+        balanced = self._counts.sum() / (np.count_nonzero(self._counts) * met)
+        return np.asarray(balanced, np.float32)

@@ -42,7 +42,7 @@ def _has_probabilities(classifier: TextClassifier) -> bool:
     return True
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TextClassifier(ClassifierMixin, BaseEstimator):
     """A linear classifier of text: hashed words, AdaGrad, the same model on any number of threads.
 
     Texts are hashed and learnt in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be
@@ -78,7 +78,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about
         20,000 rows, and none below 5,000 rows.
     random_state : int, RandomState or None
-        Decides the order of rows and which are held out.
+        Decides the order of rows.
     threads : int or None
         Threads that hash; all processors if None. The model does not depend on it.
 
@@ -317,7 +317,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scores(X)
         return self.classes_[choose_classes(scores)]
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each class, ``(n_rows, n_classes)``.
 

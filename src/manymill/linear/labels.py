@@ -84,7 +84,8 @@ class Labels:
         if not isinstance(class_weight, Mapping):
             return self.weights
         by_class = np.array([class_weight.get(label, 1.0) for label in self.classes.tolist()], np.float32)
-        return by_class[self.codes] * (np.float32(1.0) if self.weights is None else self.weights)
+        by_row: NDArray[np.float32] = by_class[self.codes]
+        return by_row if self.weights is None else by_row * self.weights
 
 
 def _weights(X: Any, sample_weight: ArrayLike) -> NDArray[np.float32]:

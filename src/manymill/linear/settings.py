@@ -45,7 +45,7 @@ class Settings:
         Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
         rows, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
     seed : int
-        Decides the order of rows and which of them are held out.
+        Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
         Text that is shuffled at a time.
     """

@@ -174,21 +174,8 @@ class _Training:
             rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
             raise PlanError(
                 f"the weights grew without bound in pass {number}{rest}",
-                f"use a learning rate below {self._settings.learning_rate}, or look at
-                the weights
-              
-               
-                of the
-             
-              
-               
-              
-               
-                rows",
-          
-           
-            ) from
-            error
+                f"use a learning rate below {self._settings.learning_rate}, or look at the weights of rows",
+            ) from error
 
     def _held_out(self) -> Iterable[HashedRows]:
         return self._lane.holdout if self._holdout is None else self._lane.other_rows(self._holdout)
@@ -225,5 +212,3 @@ class _Training:
             seconds=time.monotonic() - self._start,
             peak_memory_bytes=peak_memory_bytes(),
         )
-
-
