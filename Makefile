@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 
-RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src -type f 2>/dev/null)
+RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f 2>/dev/null)
 
 .PHONY: help setup build demo test lint bench clean
 
