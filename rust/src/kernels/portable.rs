@@ -193,3 +193,83 @@ fn keys(text: &[u8], at: usize, keep: u128) -> [u32; 4] {
         (masked >> 96) as u32,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PORTABLE, SLACK, murmur3};
+    use proptest::prelude::*;
+
+    /// The edges and the lower case, byte after byte.
+    fn naive(text: &[u8]) -> Vec<(usize, String)> {
+        let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let (mut found, mut at) = (Vec::new(), 0);
+        for run in text.chunk_by(|a, b| word(a) == word(b)) {
+            if run.len() > 1 && word(&run[0]) {
+                found.push((at, String::from_utf8_lossy(run).to_lowercase()));
+            }
+            at += run.len();
+        }
+        found
+    }
+
+    fn here(text: &[u8], lowered: &mut Vec<u8>, edges: &mut Vec<u32>) -> Vec<(usize, String)> {
+        let mut mask = vec![u64::MAX; 2];
+        (PORTABLE.words)(text, true, lowered, &mut mask);
+        let count = (PORTABLE.edges)(&mask, edges);
+        let spans = edges[..count]
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[start, end]| start as usize..end as usize);
+        spans
+            .map(|span| {
+                (
+                    span.start,
+                    String::from_utf8_lossy(&lowered[span]).into_owned(),
+                )
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_those_of_the_naive_twin(text in "[ a-cA-C_9.\\n]{0,300}") {
+            let (mut lowered, mut edges) = (vec![b'x'; 5], vec![9; 2]);
+            prop_assert_eq!(here(text.as_bytes(), &mut lowered, &mut edges), naive(text.as_bytes()));
+        }
+
+        #[test]
+        fn bytes_around_a_hash_do_not_matter(key in prop::collection::vec(any::<u8>(), 0..50), noise: u8) {
+            let mut alone = key.clone();
+            alone.resize(key.len() + SLACK, 0);
+            let mut framed = vec![noise; 3];
+            framed.extend(&key);
+            framed.resize(framed.len() + SLACK, noise);
+            prop_assert_eq!(murmur3(&alone, 0, key.len()), murmur3(&framed, 3, 3 + key.len()));
+        }
+    }
+
+    #[test]
+    fn words_that_end_with_a_block_are_whole() {
+        for length in [1, 2, 3, 62, 63, 64, 65, 127, 128, 129, 1000] {
+            for before in [0, 1, 61, 62, 63, 64] {
+                let text = [" ".repeat(before), "W".repeat(length)].concat();
+                let found = here(text.as_bytes(), &mut Vec::new(), &mut Vec::new());
+                assert_eq!(found, naive(text.as_bytes()), "{before} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn hashes_are_the_published_ones() {
+        let vectors: [(&[u8], u32); 4] = [
+            (b"", 0),
+            (b"cat", 1_751_422_759),
+            (b"sat", 703_717_300),
+            (b"Hello, world!", 0xc036_3e43),
+        ];
+        for (key, hash) in vectors {
+            assert_eq!(murmur3(&[key, &[1; SLACK]].concat(), 0, key.len()), hash);
+        }
+    }
+}

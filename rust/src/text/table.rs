@@ -84,6 +84,7 @@ impl Table {
             "14.0.0" => Some(include_bytes!("../../tables/unicode-14.0.0.bin")),
             "15.0.0" => Some(include_bytes!("../../tables/unicode-15.0.0.bin")),
             "15.1.0" => Some(include_bytes!("../../tables/unicode-15.1.0.bin")),
+            "16.0.0" => Some(include_bytes!("../../tables/unicode-16.0.0.bin")),
             _ => None,
         }
     }
@@ -193,6 +194,61 @@ impl Reader<'_> {
             Ok((from, to))
         } else {
             Err(broken("an expansion that is no character"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHARACTERS, Table};
+    use proptest::prelude::*;
+
+    const VERSIONS: [&str; 4] = ["14.0.0", "15.0.0", "15.1.0", "16.0.0"];
+
+    fn table(version: &str) -> Table {
+        Table::file(version)
+            .map(Table::decode)
+            .expect("a file")
+            .expect("a table")
+    }
+
+    #[test]
+    fn every_version_knows_ascii_alike() {
+        for table in VERSIONS.map(table) {
+            for (byte, code) in (0u8..0x80).zip(0..) {
+                let entry = table.entry(code);
+                assert_eq!(
+                    entry.is_word(),
+                    byte.is_ascii_alphanumeric() || byte == b'_'
+                );
+                assert_eq!(entry.lower(code), u32::from(byte.to_ascii_lowercase()));
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_dotted_capital_i_becomes_two() {
+        for table in VERSIONS.map(table) {
+            let several = (0..CHARACTERS as u32).filter(|&code| table.entry(code).expands());
+            assert_eq!(several.collect::<Vec<_>>(), [0x130]);
+            assert_eq!(table.expansion(0x130), [0x69, 0x307]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_version_has_no_file() {
+        assert!(Table::file("13.0.0").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_an_error_or_a_table(at in 0usize..7000, byte: u8, length in 0usize..7200) {
+            let mut bytes = Table::file("14.0.0").expect("a file").to_vec();
+            bytes[at] = byte;
+            bytes.truncate(length);
+            if let Ok(table) = Table::decode(&bytes) {
+                table.entry(u32::MAX);
+            }
         }
     }
 }
