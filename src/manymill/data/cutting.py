@@ -189,7 +189,7 @@ def cut_range(
     data = file.read(stop - start + before)
     if len(data) < stop - start + before:
         raise SourceError(
-            f"{path} ended at byte {start - before + len(data):,} instead of {stop:,}: it shrank while being read",
+            f"{path} shrank while being read: it ended at byte {start - before + len(data):,}, not {stop:,}",
             "do not write to a source while it is being read",
         )
     first = 0
