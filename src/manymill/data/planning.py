@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
@@ -124,7 +126,8 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     text = head[start:] if utf8 else head.decode(dataset.encoding, "ignore").encode()
     header = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in _fields(text, format)]
     asked = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
-    if asked and all(column.isdecimal() and column not in header for column in asked):
+    # The first row of a file without a header may hold such a number itself.
+    if all(column.isdecimal() for column in asked) and not set(asked) <= set(header):
         return {"data_start": start, "column_names": tuple(str(i) for i in range(len(header)))}
     if len(set(header)) < len(header):
         twice = next(name for name, n in Counter(header).items() if n > 1)
@@ -203,12 +206,14 @@ def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[M
         columns = list(parquet.schema_arrow.names)
         if dataset.text and (dataset.label or not dataset.labelled):
             return columns, []
-        head = next(parquet.iter_batches(200), None)
+        try:
+            head = next(parquet.iter_batches(200), None)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
         return columns, [] if head is None else head.to_pylist()
 
 
 def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     raw = open_file(file, dataset.storage_options)

@@ -177,8 +177,8 @@ def _mixed(
                 n_waiting -= waiting[0].raw_bytes
                 credit.insert(len(streams), rng.random())
                 streams.append(_Stream(plan, waiting.popleft(), submit))
-            # Each source earns credit in proportion to what it has left, and the richest pays for its turn; the
-            # streams that wait are counted for those that are open.
+            # Each source earns credit in proportion to what it has left, and the richest pays for its turn.
+            # Streams that wait are counted for those that are open.
             later = n_waiting / max(1, len(streams))
             left = [stream.left() + later for stream in streams] + ([n_cut] if cut else [])
             for i, n_left in enumerate(left):
