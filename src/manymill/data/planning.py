@@ -6,7 +6,6 @@ Reads heads, footers and the sample; never a whole source that is larger than th
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,11 +16,12 @@ import pyarrow as pa
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
-from manymill.data.files import describe, open_file, unreadable
+from manymill.data.files import describe, open_file
 from manymill.data.formats import bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
+from manymill.data.trees import tree_blocks, tree_of
 from manymill.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
     columns = ColumnNames()
     blocks: list[Block] = []
     if trees:
-        files = [_tree(path) for path in trees]
+        files = [tree_of(path) for path in trees]
         notes = (f"The labels are the names of the sub-folders of {trees[0]}.",) if dataset.labelled else ()
         for number, file in enumerate(files):
-            blocks += _tree_blocks(number, file, block_bytes)
+            blocks += tree_blocks(number, file, block_bytes)
     else:
         files, columns, notes, blocks = _data_plan(dataset, paths, block_bytes)
     plan = Plan(
@@ -241,36 +241,6 @@ def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -
         Block(number, start, min(start + block_bytes, file.size), min(block_bytes, file.size - start))
         for start in starts
     ]
-
-
-def _tree(path: str) -> SourceFile:
-    """A folder tree: files directly in it belong to no class and are left out."""
-    try:
-        members = []
-        for member in names.walk(path):
-            name = os.path.relpath(member, path).replace(os.sep, "/")
-            if "/" in name and os.path.isfile(member):
-                members.append((name, os.stat(member).st_size))
-        stamp = str(os.stat(path).st_mtime_ns)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not members:
-        raise SourceError(
-            f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
-        )
-    size = sum(size for _, size in members)
-    return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
-
-
-def _tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
-    blocks = []
-    start = n_bytes = 0
-    for i, (_, size) in enumerate(tree.members):
-        n_bytes += size
-        if n_bytes >= block_bytes or i + 1 == len(tree.members):
-            blocks.append(Block(number, start, i + 1, n_bytes))
-            start, n_bytes = i + 1, 0
-    return blocks
 
 
 def _memory_plan(dataset: Dataset, block_bytes: int) -> Plan:

@@ -197,6 +197,16 @@ def test_parquet_rows_with_nulls_go_to_the_ledger(tmp_path):
     assert plan.labels_are_integers
 
 
+def test_a_large_row_group_is_read_in_bounded_batches(tmp_path):
+    texts = [f"{i} " + "x" * 1000 for i in range(12_000)]
+    table = pa.table({"text": texts, "label": ["a", "b"] * 6000})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
+    batches = list(read(scan(tmp_path / "a.parquet").plan(), seed=1))
+    assert [text for batch in batches for text in batch.texts()] == texts
+    assert max(batch.text_bytes for batch in batches) < 2 << 20
+    assert [int(p) for batch in batches for p in batch.position] == list(range(12_000))
+
+
 def _memories():
     import numpy as np
     import pandas as pd
