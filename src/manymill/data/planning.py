@@ -195,7 +195,8 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
             found.append(row)
     if not found:
         raise SourceError(
-            f"{file.path}: none of its first lines is a JSON object", "name the format with format="
+            f"{file.path}: none of its first lines is a JSON object",
+            "name the format with format=, or the encoding",
         )
     return list(columns), found
 

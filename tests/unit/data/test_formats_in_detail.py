@@ -180,6 +180,11 @@ def test_other_encodings_are_decoded(put, name, encoding):
     assert _rows(_read(put(name, text.encode(encoding)), encoding=encoding)) == [("ü", "café")]
 
 
+def test_a_wrong_encoding_is_named(put):
+    with pytest.raises(SourceError, match=r"a\.txt is not utf-16"):
+        _read(put("a.txt", "__label__a b"), encoding="utf-16", format="fasttext")
+
+
 def test_utf_16_without_a_word_is_refused_with_a_hint(put):
     with pytest.raises(SourceError, match="encoding='utf-16'"):
         scan(put("a.jsonl", '{"text": "a"}'.encode("utf-16"))).plan()
