@@ -284,3 +284,35 @@ fn parse_record(
     columns.finish_row(at, label, weight);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parser_and_cutter_agree_where_a_record_ends(block in "[a\",\n\r]{0,60}") {
+            let block = block.as_bytes();
+            let mut records = Records { block, delimiter: b',', at: 0, fields: Vec::new(), unbalanced: false };
+            let mut cutter = Cutter::new(b',');
+            while let Some(start) = records.next() {
+                let ends = cutter.feed(&block[start..records.at]);
+                let whole = block[..records.at].ends_with(b"\n") && !records.unbalanced;
+                prop_assert_eq!(ends, whole.then_some((records.at - start, records.at - start)));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_a_parser_panic(block: Vec<u8>) {
+            let wanted = Wanted { text: 0, label: Some(1), weight: None, n_columns: 2, max_record_bytes: 9 };
+            let n_rows = [
+                parse(&block, 0, b',', wanted).len(),
+                super::super::reviews::parse(&block, 0, 99, true).len(),
+                super::super::fasttext::parse(&block, 0, 99, true).len(),
+            ];
+            prop_assert!(n_rows.iter().all(|n| *n <= block.len()));
+        }
+    }
+}

@@ -72,6 +72,7 @@ class Compressed:
         self._raw = raw
         self._name = name
         self._compression = compression
+        self._kept: list[Any] = []
         self._pieces = self._zstd() if compression == "zstd" else self._members()
 
     def read(self) -> bytes:
@@ -108,19 +109,27 @@ class Compressed:
                 pending = pending.lstrip(b"\0")
 
     def _zstd(self) -> Iterator[bytes]:
-        # Arrow goes on behind the end of a frame, and tells a cut-off frame.
-        # Kept, because it closes the file when it goes.
-        self._arrow = stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), "zstd")
-        while True:
+        """Arrow goes on behind the end of a frame, but a read that meets a break gives nothing.
+
+        So what stands before a break is read again, in smaller and smaller steps.
+        """
+        n_good = 0
+        for step in (_PIECE_BYTES, 4096, 1):
+            self._raw.seek(0)
+            # Kept, because it closes the file when it goes.
+            stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), "zstd")
+            self._kept.append(stream)
+            for start in range(0, n_good, _PIECE_BYTES):
+                stream.read(min(_PIECE_BYTES, n_good - start))
             try:
-                piece = stream.read(_PIECE_BYTES)
-            except OSError as error:
-                message = str(error)
-                how = "is cut off" if "runcated" in message else f"is corrupt ({message})"
-                raise self._broken(how) from error
-            if not piece:
+                while piece := stream.read(step):
+                    n_good += len(piece)
+                    yield piece
                 return
-            yield piece
+            except OSError as error:
+                broken = error
+        message = str(broken)
+        raise self._broken("is cut off" if "runcated" in message else f"is corrupt ({message})") from broken
 
     def _broken(self, how: str) -> TruncatedError:
         at = self.stored_bytes()

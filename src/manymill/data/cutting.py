@@ -122,7 +122,7 @@ def cut_stream(
         return out
 
     try:
-        for data in _after(data_start, _decoded(stream, encoding)):
+        for data in _after(data_start, _decoded(stream, encoding, path)):
             ends = cutter.feed(data)
             if skipping:
                 if ends is None:
@@ -163,16 +163,19 @@ def _after(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield data[skipped:]
 
 
-def _decoded(stream: ByteStream, encoding: str) -> Iterator[bytes]:
+def _decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
     """The stream as UTF-8; bytes that the encoding does not know become the replacement character."""
     if is_utf8(encoding):
         while data := stream.read():
             yield data
         return
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    while data := stream.read():
-        yield decoder.decode(data).encode()
-    yield decoder.decode(b"", final=True).encode()
+    try:
+        while data := stream.read():
+            yield decoder.decode(data).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as error:
+        raise SourceError(f"{path} is not {encoding}: {error}", "name another encoding=") from error
 
 
 def is_utf8(encoding: str) -> bool:
@@ -189,7 +192,7 @@ def cut_range(
     data = file.read(stop - start + before)
     if len(data) < stop - start + before:
         raise SourceError(
-            f"{path} ended at byte {start - before + len(data):,} instead of {stop:,}: it shrank while being read",
+            f"{path} shrank while being read: it ended at byte {start - before + len(data):,}, not {stop:,}",
             "do not write to a source while it is being read",
         )
     first = 0

@@ -6,20 +6,22 @@ Reads heads, footers and the sample; never a whole source that is larger than th
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
-from manymill.data.files import describe, open_file, unreadable
+from manymill.data.files import describe, open_file
 from manymill.data.formats import bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
+from manymill.data.trees import tree_blocks, tree_of
 from manymill.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
     columns = ColumnNames()
     blocks: list[Block] = []
     if trees:
-        files = [_tree(path) for path in trees]
+        files = [tree_of(path) for path in trees]
         notes = (f"The labels are the names of the sub-folders of {trees[0]}.",) if dataset.labelled else ()
         for number, file in enumerate(files):
-            blocks += _tree_blocks(number, file, block_bytes)
+            blocks += tree_blocks(number, file, block_bytes)
     else:
         files, columns, notes, blocks = _data_plan(dataset, paths, block_bytes)
     plan = Plan(
@@ -124,7 +126,8 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     text = head[start:] if utf8 else head.decode(dataset.encoding, "ignore").encode()
     header = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in _fields(text, format)]
     asked = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
-    if asked and all(column.isdecimal() and column not in header for column in asked):
+    # The first row of a file without a header may hold such a number itself.
+    if all(column.isdecimal() for column in asked) and not set(asked) <= set(header):
         return {"data_start": start, "column_names": tuple(str(i) for i in range(len(header)))}
     if len(set(header)) < len(header):
         twice = next(name for name, n in Counter(header).items() if n > 1)
@@ -192,7 +195,8 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
             found.append(row)
     if not found:
         raise SourceError(
-            f"{file.path}: none of its first lines is a JSON object", "name the format with format="
+            f"{file.path}: none of its first lines is a JSON object",
+            "name the format with format=, or the encoding",
         )
     return list(columns), found
 
@@ -203,12 +207,14 @@ def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[M
         columns = list(parquet.schema_arrow.names)
         if dataset.text and (dataset.label or not dataset.labelled):
             return columns, []
-        head = next(parquet.iter_batches(200), None)
+        try:
+            head = next(parquet.iter_batches(200), None)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
         return columns, [] if head is None else head.to_pylist()
 
 
 def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     raw = open_file(file, dataset.storage_options)
@@ -236,36 +242,6 @@ def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -
         Block(number, start, min(start + block_bytes, file.size), min(block_bytes, file.size - start))
         for start in starts
     ]
-
-
-def _tree(path: str) -> SourceFile:
-    """A folder tree: files directly in it belong to no class and are left out."""
-    try:
-        members = []
-        for member in names.walk(path):
-            name = os.path.relpath(member, path).replace(os.sep, "/")
-            if "/" in name and os.path.isfile(member):
-                members.append((name, os.stat(member).st_size))
-        stamp = str(os.stat(path).st_mtime_ns)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not members:
-        raise SourceError(
-            f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
-        )
-    size = sum(size for _, size in members)
-    return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
-
-
-def _tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
-    blocks = []
-    start = n_bytes = 0
-    for i, (_, size) in enumerate(tree.members):
-        n_bytes += size
-        if n_bytes >= block_bytes or i + 1 == len(tree.members):
-            blocks.append(Block(number, start, i + 1, n_bytes))
-            start, n_bytes = i + 1, 0
-    return blocks
 
 
 def _memory_plan(dataset: Dataset, block_bytes: int) -> Plan:

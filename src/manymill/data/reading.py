@@ -6,8 +6,8 @@
                       └── ahead of the consumer, on the executor ──┘
 
 With a seed, blocks that can be cut come in random order; streams (files that cannot be cut, large row groups)
-are open side by side, and each step takes from one of them, or from the blocks, with a chance in proportion
-to what it has left. So a file per class is mixed as well as one file of all.
+are open side by side, and the steps are shared out among them and the blocks in proportion to what each has
+left. So a file per class is mixed as well as one file of all.
 """
 
 from __future__ import annotations
@@ -170,16 +170,21 @@ def _mixed(
     n_cut = sum(max(1, block.raw_bytes) for block in cut)
     n_waiting = sum(block.raw_bytes for block in waiting)
     streams: list[_Stream] = []
+    credit = [rng.random()]  # of each open stream, and last of the blocks
     try:
         while cut or waiting or streams:
             while waiting and _may_open(streams, waiting[0]):
                 n_waiting -= waiting[0].raw_bytes
+                credit.insert(len(streams), rng.random())
                 streams.append(_Stream(plan, waiting.popleft(), submit))
-            # Streams that wait for their turn count for those that are open.
+            # Each source earns credit in proportion to what it has left, and the richest pays for its turn.
+            # Streams that wait are counted for those that are open.
             later = n_waiting / max(1, len(streams))
             left = [stream.left() + later for stream in streams] + ([n_cut] if cut else [])
-            ends = np.cumsum(np.array(left, dtype=np.float64))
-            chosen = min(int(np.searchsorted(ends, rng.random() * ends[-1], side="right")), len(left) - 1)
+            for i, n_left in enumerate(left):
+                credit[i] += n_left / sum(left)
+            chosen = credit.index(max(credit[: len(left)]))
+            credit[chosen] -= 1
             if chosen == len(streams):
                 block = cut.popleft()
                 n_cut -= max(1, block.raw_bytes)
@@ -188,6 +193,7 @@ def _mixed(
                 yield plan, parse
             else:
                 streams.pop(chosen).close()
+                credit.pop(chosen)
     finally:
         for stream in streams:
             stream.close()

@@ -79,7 +79,7 @@ def _stream(plan: Plan, block: Block) -> Parses:
             yield partial(parse_piece, plan, block.file, piece)
         if file.compression is None and stream.stored_bytes() != file.size:
             raise SourceError(
-                f"{file.path} had {stream.stored_bytes():,} bytes instead of {file.size:,}: it changed meanwhile",
+                f"{file.path} changed while being read: {stream.stored_bytes():,} bytes, not {file.size:,}",
                 "do not write to a source while it is being read",
             )
     finally:
