@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pyarrow.json import read_json
+
 from manymill import TextClassifier, scan
 
 DATA = Path(__file__).parent / "data"
@@ -18,12 +20,14 @@ def main(model: Path) -> None:
     """Train, evaluate, save, load, predict."""
     # Nothing is read yet: this names the files and the columns.
     train = scan(DATA / "mail-train.jsonl.zst", text="text", label="label")
-    test = scan(DATA / "mail-test.jsonl.zst", text="text", label="label")
+
+    # What fits into memory may be lists, NumPy arrays, pandas or polars columns, or, as here, Arrow columns.
+    test = read_json(DATA / "mail-test.jsonl.zst")
 
     # Words and pairs of words, three visits of every mail.
     classifier = TextClassifier(ngram_range=(1, 2), passes=3).fit(train)
     print(f"classes   {', '.join(map(str, classifier.classes_))}")
-    print(f"accuracy  {classifier.score(test):.4f} on {DATA.name}/mail-test.jsonl.zst")
+    print(f"accuracy  {classifier.score(test['text'], test['label']):.4f} on {len(test):,} other mails")
 
     # A model is a folder of JSON and safetensors: no code in it, safe to load from anyone.
     classifier.save(model)
