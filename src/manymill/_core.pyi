@@ -153,8 +153,8 @@ class LearnStats:
 class Learner:
     """A linear model that learns rows one after the other: AdaGrad with implicit L2 and L1.
 
-    One sum of squared gradients a feature sets the rate of all its outputs. A sum for each output, the textbook's
-    way, takes twice the memory and is less accurate the more classes there are (see ``rust/src/learn``). The state
+    One sum of squared gradients a feature sets the rate of all its outputs: a sum for each output takes twice
+    the memory and is less accurate, the more so the more classes there are (see ``rust/src/learn``). The state
     takes ``4 * n_features * (n_outputs + 1)`` bytes, and ``4 * n_features`` more with ``l1`` or ``l2``.
 
     The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
@@ -272,7 +272,7 @@ class Learner:
         """
 
     def intercept_state(self) -> NDArray[np.float32]:
-        """Intercepts, then their squared-gradient sum, shape ``(n_outputs + 1,)``."""
+        """Intercepts and their squared-gradient sums, shape ``(2, n_outputs)``."""
 
     def set_intercept_state(self, state: NDArray[np.float32], n_rows_seen: int) -> None:
         """Overwrite what :meth:`intercept_state` gives, and the count of rows."""

@@ -151,8 +151,8 @@ def test_parts_of_the_state_that_do_not_exist_are_refused():
     for start, stop in ((0, 31), (5, 4), (31, 31)):
         with pytest.raises(ValueError, match="not within 0 to 30"):
             learner.weights(start, stop)
-    with pytest.raises(ValueError, match=r"has 6 numbers, not 4"):
-        learner.set_intercept_state(np.zeros(6, np.float32), 0)
+    with pytest.raises(ValueError, match=r"not \(2, 3\)"):
+        learner.set_intercept_state(np.zeros((2, 2), np.float32), 0)
 
 
 def test_weights_that_do_not_fit_the_intercept_are_refused():

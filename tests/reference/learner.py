@@ -47,7 +47,7 @@ class SlowLearner:
         self.loss, self.l1, self.l2, self.eta = loss, F(l1), F(l2), F(learning_rate)
         self.fit_intercept = fit_intercept
         self.w, self.g = np.zeros((n_features, n_outputs), F), np.zeros(n_features, F)
-        self.b, self.b_g = np.zeros(n_outputs, F), F(0)
+        self.b, self.b_g = np.zeros((2, n_outputs), F)
         self.rows, self.last = 0, np.zeros(n_features, int)
 
     def scores(self, X):
@@ -65,7 +65,7 @@ class SlowLearner:
             for j in np.flatnonzero(x):
                 self.step(j, x[j], residuals)
             if self.fit_intercept:
-                self.b_g += (residuals * residuals).sum()
+                self.b_g += residuals * residuals
                 self.b -= self.eta / (np.sqrt(self.b_g) + F(1e-6)) * residuals
         return weight * loss
 

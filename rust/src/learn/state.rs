@@ -45,8 +45,11 @@ impl Learner {
         };
         let k = n_outputs(n_classes);
         self.table = self.table.widened(k, spread)?;
-        let mut intercept = vec![0.0; k + 1];
-        spread.block(&self.intercept, &mut intercept);
+        let mut intercept = vec![0.0; 2 * k];
+        let (weights, sums) = intercept.split_at_mut(k);
+        let (old_weights, old_sums) = self.intercept.split_at(self.intercept.len() / 2);
+        spread.weights(old_weights, weights);
+        spread.sums(old_sums, sums);
         self.intercept = intercept;
         self.n_classes = n_classes;
         Ok(())
@@ -94,7 +97,7 @@ impl Learner {
         &self.intercept[..self.n_outputs()]
     }
 
-    /// The intercepts, then their squared-gradient sum.
+    /// The intercepts, then their squared-gradient sums.
     #[must_use]
     pub fn intercept_state(&self) -> &[f32] {
         &self.intercept

@@ -89,9 +89,8 @@ pub(super) fn update(
     }
 }
 
-/// Updates one block, a feature's or the intercepts'.
 #[inline(always)]
-pub(super) fn move_all(block: &mut [f32], step: Step, x: f32, residuals: &Residuals<'_>) {
+fn move_all(block: &mut [f32], step: Step, x: f32, residuals: &Residuals<'_>) {
     if let Some((sum, weights)) = block.split_last_mut() {
         *sum += x * x * residuals.squares;
         let length = step.rate(*sum) * x;

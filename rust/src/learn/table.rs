@@ -168,22 +168,35 @@ pub(super) enum Spread {
 
 impl Spread {
     /// Writes the `old` block into the `new`, which is all zeros.
-    pub(super) fn block(self, old: &[f32], new: &mut [f32]) {
-        let (Some((&old_sum, old)), Some((sum, new))) = (old.split_last(), new.split_last_mut())
-        else {
-            return;
-        };
+    fn block(self, old: &[f32], new: &mut [f32]) {
+        if let (Some((&old_sum, old)), Some((sum, new))) = (old.split_last(), new.split_last_mut())
+        {
+            self.weights(old, new);
+            // Each of a pair would have had the gradients of the one, up to the sign.
+            *sum = if matches!(self, Self::Append) {
+                old_sum
+            } else {
+                2.0 * old_sum
+            };
+        }
+    }
+
+    /// Writes the `old` weights into the beginning of the `new`.
+    pub(super) fn weights(self, old: &[f32], new: &mut [f32]) {
         match self {
-            Self::Append => {
-                new[..old.len()].copy_from_slice(old);
-                *sum = old_sum;
-            }
+            Self::Append => new[..old.len()].copy_from_slice(old),
             Self::Split { factor } => {
                 new[0] = -old[0] * factor;
                 new[1] = old[0] * factor;
-                // Each of the pair would have had the gradients of the one, up to the sign.
-                *sum = 2.0 * old_sum;
             }
+        }
+    }
+
+    /// Writes the `old` sums of single outputs into the beginning of the `new`.
+    pub(super) fn sums(self, old: &[f32], new: &mut [f32]) {
+        match self {
+            Self::Append => new[..old.len()].copy_from_slice(old),
+            Self::Split { .. } => new[..2].fill(old[0]),
         }
     }
 }

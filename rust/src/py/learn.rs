@@ -232,20 +232,30 @@ impl PyLearner {
             .map_err(turned)
     }
 
-    fn intercept_state<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        Ok(PyArray1::from_slice(
+    fn intercept_state<'py>(slf: &Bound<'py, Self>) -> Matrix<'py> {
+        let guard = shared(slf)?;
+        matrix(
             slf.py(),
-            shared(slf)?.0.intercept_state(),
-        ))
+            guard.0.intercept_state().to_vec(),
+            guard.0.n_outputs(),
+        )
     }
 
     fn set_intercept_state(
         slf: &Bound<'_, Self>,
-        state: PyReadonlyArray1<'_, f32>,
+        state: PyReadonlyArray2<'_, f32>,
         n_rows_seen: u64,
     ) -> PyResult<()> {
-        let state = state.as_array().to_vec();
-        alone(slf)?
+        let mut guard = alone(slf)?;
+        let k = guard.0.n_outputs();
+        if state.shape() != [2, k] {
+            return Err(PyValueError::new_err(format!(
+                "the intercept state is of shape {:?}, not (2, {k})",
+                state.shape()
+            )));
+        }
+        let state: Vec<f32> = state.as_array().iter().copied().collect();
+        guard
             .0
             .set_intercept_state(&state, n_rows_seen)
             .map_err(turned)
