@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,9 +64,14 @@ def predict(
     threads = threads or available_threads()
     columns = Columns(scores, probabilities, file=streaming and len(plan.files) > 1)
     if streaming:
-        ledger = predict_stream(
-            model, plan, sys.stdout.buffer, format=to or "jsonl", columns=columns, threads=threads
-        )
+        try:
+            ledger = predict_stream(
+                model, plan, sys.stdout.buffer, format=to or "jsonl", columns=columns, threads=threads
+            )
+        except BrokenPipeError:
+            # The reader has gone (`| head`): nothing is left to say, nor for Python's flush at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
         if ledger.counts:
             typer.echo(f"warning {ledger.summary()}", err=True)
         return

@@ -46,6 +46,8 @@ def classes(result: Metrics) -> str:
     if len(rows) > MAX_TABLE_CLASSES:
         occurring = [row for row in rows if row.support]
         rows = sorted(occurring, key=lambda row: (row.f1, -row.support))[:MAX_TABLE_CLASSES]
+        if not rows:
+            return ""
         title = f"The {len(rows)} classes of lowest F1, of {len(occurring):,} with rows:\n"
     header = ["class", "precision", "recall", "F1", "rows", "chosen"]
     return title + _table([header, *map(_class_cells, rows)])

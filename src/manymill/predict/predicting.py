@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
-from manymill.data.reading import read
 from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
 from manymill.predict.columns import Columns
 from manymill.predict.formats import Format, JsonLines, format_named
 from manymill.predict.parts import Part, part_names, writing_alone
-from manymill.scoring import Scorer, map_in_order, workers
+from manymill.predict.streaming import Item, stream_items, take
+from manymill.scoring import workers
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def predict(
     with ExitStack() as stack:
         stack.enter_context(writing_alone(Path(out)))
         executor = stack.enter_context(workers(threads))
-        stream = _stream(model, plan, unfinished, formats, columns, executor, 2 * threads)
+        stream = stream_items(model, plan, unfinished, formats, columns, executor, 2 * threads)
         stack.enter_context(closing(stream))  # reading ends before its threads do
         written = (
             _write_part(parts[number], formats[number], model, columns, plan, group)
@@ -155,11 +152,11 @@ def predict_stream(
     numbers = range(len(plan.files))
     formats = [chosen] * len(numbers)
     with workers(threads) as executor:
-        items = _stream(model, plan, numbers, formats, columns, executor, 2 * threads)
+        items = stream_items(model, plan, numbers, formats, columns, executor, 2 * threads)
         writer = chosen.writer(stream, columns.schema(model))
         with closing(items):
             for item in items:
-                _take(item, ledger, writer)
+                take(item, ledger, writer)
                 stream.flush()
         writer.close()
         stream.flush()
@@ -173,75 +170,15 @@ def check_columns(model: LinearModel, columns: Columns) -> None:
     columns.table(model, np.empty(0, np.int64), np.empty((0, model.n_outputs), np.float32), "")
 
 
-@dataclass(frozen=True)
-class _Item:
-    """A batch of a file, or the end of the file, or the error that ended it."""
-
-    file: int
-    batch: Batch | None = None
-    error: ManymillError | None = None
-    encoded: Sequence[Any] = ()
-
-
-def _stream(
-    model: LinearModel,
-    plan: Plan,
-    files: Sequence[int],
-    formats: Sequence[Format],
-    columns: Columns,
-    executor: Executor,
-    look_ahead: int,
-) -> Generator[_Item, None, None]:
-    scorer = Scorer(model)
-
-    def encoded(item: _Item) -> _Item:
-        if item.batch is None:
-            return item
-        batch, path, form = item.batch, plan.files[item.file].path, formats[item.file]
-        pieces = [
-            form.encode(columns.table(model, batch.position[rows], scores, path))
-            for rows, scores in scorer.pieces(batch)
-        ]
-        return _Item(item.file, batch, encoded=pieces)
-
-    items = _read(plan, files, executor, look_ahead)
-    return map_in_order(encoded, items, executor=executor, look_ahead=look_ahead)
-
-
-def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[_Item]:
-    """Batches of the files, and the end of each; an error waits for its turn, behind what came before."""
-    wanted, waiting = set(files), deque(files)
-    order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
-    try:
-        for batch in read(plan, order=order, executor=executor, look_ahead=look_ahead):
-            while waiting[0] != batch.file:
-                yield _Item(waiting.popleft())
-            yield _Item(batch.file, batch)
-    except ManymillError as error:
-        yield _Item(waiting[0], error=error)
-        return
-    for number in waiting:
-        yield _Item(number)
-
-
-def _take(item: _Item, ledger: Ledger, writer: Any) -> None:
-    if item.error is not None:
-        raise item.error
-    if item.batch is not None:
-        ledger.add(item.batch)
-        for piece in item.encoded:
-            writer.write(piece)
-
-
 def _write_part(
-    part: Part, form: Format, model: LinearModel, columns: Columns, plan: Plan, items: Iterator[_Item]
+    part: Part, form: Format, model: LinearModel, columns: Columns, plan: Plan, items: Iterator[Item]
 ) -> PartResult:
     ledger = Ledger(strict=plan.dataset.strict)
     try:
         with part.writing() as file:
             writer = form.writer(file, columns.schema(model))
             for item in items:
-                _take(item, ledger, writer)
+                take(item, ledger, writer)
             writer.close()
         part.record(ledger.n_used, dict(ledger.counts), ledger.first)
     except ManymillError:

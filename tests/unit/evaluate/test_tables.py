@@ -35,6 +35,11 @@ def test_many_classes_without_an_error_have_no_list_of_confusions():
     assert tables.confusions(summarise(counts, list(range(50))), counts, 5) == ""
 
 
+def test_many_classes_of_which_none_has_rows_have_no_table():
+    counts = count(np.array([-1]), np.array([3]), 50)
+    assert tables.classes(summarise(counts, list(range(50)))) == ""
+
+
 def test_labels_stay_on_their_line():
     assert tables.shorten("a\nb\x1b[31m") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m"
     assert len(tables.shorten("x" * 100)) == 24
