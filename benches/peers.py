@@ -95,7 +95,7 @@ def evaluate_vw(folder: Path, model: Path) -> float:
 
 
 def train_fasttext(folder: Path, model: Path, options: argparse.Namespace) -> float:
-    """Dimension 10 as in fastText's published runs; rate 1.0, best of 0.25, 0.5 and 1.0 on a tenth of train."""
+    """Dimension 10 as in fastText's published runs; rate 1.0, best of 0.25, 0.5, 1.0 on a tenth of train."""
     import fasttext
 
     start = time.perf_counter()
