@@ -153,6 +153,10 @@ class LearnStats:
 class Learner:
     """A linear model that learns rows one after the other: AdaGrad with implicit L2 and L1.
 
+    One sum of squared gradients a feature sets the rate of all its outputs. A sum for each output, the textbook's
+    way, takes twice the memory and is less accurate the more classes there are (see ``rust/src/learn``). The state
+    takes ``4 * n_features * (n_outputs + 1)`` bytes, and ``4 * n_features`` more with ``l1`` or ``l2``.
+
     The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
     else does.
 
@@ -168,7 +172,7 @@ class Learner:
         Strength per row, 0 or more. A feature pays for the rows that it was absent from when it comes back, or
         when :meth:`settle` is called.
     learning_rate
-        AdaGrad's eta, above 0 and at most 1e18.
+        AdaGrad's eta, above 0 and at most 1e9.
     fit_intercept
         Whether outputs have an intercept (never regularised).
 
@@ -241,7 +245,7 @@ class Learner:
         """A copy of the weights of features ``start`` to ``stop``, shape ``(stop - start, n_outputs)``."""
 
     def accumulators(self, start: int, stop: int) -> NDArray[np.float32]:
-        """A copy of the squared-gradient sums, laid out as the weights."""
+        """A copy of the squared-gradient sums of features ``start`` to ``stop``, shape ``(stop - start,)``."""
 
     def intercept(self) -> NDArray[np.float32]:
         """A copy of the intercepts, shape ``(n_outputs,)``."""
@@ -252,13 +256,23 @@ class Learner:
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
     ) -> None:
-        """Overwrite the state of the features from ``start`` on; both of shape ``(n, n_outputs)``.
+        """Overwrite the state of the features from ``start`` on.
 
-        ``ValueError`` if a number is not finite or an accumulator negative; nothing is changed then.
+        Parameters
+        ----------
+        weights
+            Shape ``(n, n_outputs)``.
+        accumulators
+            Shape ``(n,)``.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, a number is not finite, or an accumulator is negative; nothing is changed then.
         """
 
     def intercept_state(self) -> NDArray[np.float32]:
-        """Intercepts and their squared-gradient sums, shape ``(2, n_outputs)``."""
+        """Intercepts, then their squared-gradient sum, shape ``(n_outputs + 1,)``."""
 
     def set_intercept_state(self, state: NDArray[np.float32], n_rows_seen: int) -> None:
         """Overwrite what :meth:`intercept_state` gives, and the count of rows."""

@@ -74,7 +74,7 @@ def test_a_feature_that_the_learner_has_not_is_named_with_its_row():
 @pytest.mark.parametrize("loss", ["log", "hinge", "squared_hinge", "modified_huber", "squared_error"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_a_huge_learning_rate_diverges_loudly_or_stays_finite(loss, n_classes):
-    learner = Learner(30, n_classes, loss=loss, learning_rate=1e18)
+    learner = Learner(30, n_classes, loss=loss, learning_rate=1e9)
     with contextlib.suppress(FloatingPointError):
         for _ in range(50):
             learner.learn(ROWS, Y % n_classes)
@@ -94,14 +94,14 @@ def test_impossible_values_are_a_floating_point_error_at_their_row(value):
 @pytest.mark.parametrize(
     ("indptr", "indices", "values", "message"),
     [
-        ([0, 2], [1, 2], [1], "2 indices and 1 values"),
-        ([0, 1], [1, 2], [1, 1], "indptr does not ascend"),
-        ([1, 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([0, 3, 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([0, -(2**63), 2], [1, 2], [1, 1], "indptr does not ascend"),
-        ([], [], [], "indptr does not ascend"),
-        ([0, 0, 2], [1, 1], [1, 1], "row 1 do not ascend"),
-        ([0, 0, 2], [2, 1], [1, 1], "row 1 do not ascend"),
+        ([0, 2], [1, 2], [1], "as many values as indices"),
+        ([0, 1], [1, 2], [1, 1], "indptr must"),
+        ([1, 2], [1, 2], [1, 1], "indptr must"),
+        ([0, 3, 2], [1, 2], [1, 1], "indptr must"),
+        ([0, -(2**63), 2], [1, 2], [1, 1], "indptr must"),
+        ([], [], [], "indptr must"),
+        ([0, 0, 2], [1, 1], [1, 1], "must ascend strictly"),
+        ([0, 0, 2], [2, 1], [1, 1], "must ascend strictly"),
     ],
 )
 def test_arrays_that_make_no_rows_are_refused(indptr, indices, values, message):
@@ -131,7 +131,7 @@ def test_strided_arrays_mean_what_their_numbers_say():
 @pytest.mark.parametrize(
     ("start", "shape", "value", "message"),
     [
-        (0, (5, 2), 0, r"not both \(n, 3\)"),
+        (0, (5, 2), 0, r"not \(5, 3\)"),
         (26, (5, 3), 0, "5 features from 26 on"),
         (2**63, (5, 3), 0, "5 features from"),
         (0, (5, 3), np.nan, "a weight is not finite"),
@@ -142,7 +142,7 @@ def test_a_state_that_does_not_fit_is_refused(start, shape, value, message):
     learner = Learner(30, 3)
     array = np.full(shape, value, np.float32)
     with pytest.raises(ValueError, match=message):
-        learner.set_state(start, array, array)
+        learner.set_state(start, array, array[:, 0])
     assert not learner.weights(0, 30).any()
 
 
@@ -151,8 +151,8 @@ def test_parts_of_the_state_that_do_not_exist_are_refused():
     for start, stop in ((0, 31), (5, 4), (31, 31)):
         with pytest.raises(ValueError, match="not within 0 to 30"):
             learner.weights(start, stop)
-    with pytest.raises(ValueError, match=r"not \(2, 3\)"):
-        learner.set_intercept_state(np.zeros((2, 2), np.float32), 0)
+    with pytest.raises(ValueError, match=r"has 6 numbers, not 4"):
+        learner.set_intercept_state(np.zeros(6, np.float32), 0)
 
 
 def test_weights_that_do_not_fit_the_intercept_are_refused():

@@ -22,7 +22,7 @@ def both(loss, n_classes, l1=0.0, l2=0.0, **more):
 def assert_alike(fast, slow):
     np.testing.assert_allclose(fast.weights(0, N_FEATURES), slow.w, rtol=2e-5, atol=2e-6)
     np.testing.assert_allclose(fast.accumulators(0, N_FEATURES), slow.g, rtol=2e-5, atol=2e-6)
-    np.testing.assert_allclose(fast.intercept_state(), [slow.b, slow.b_g], rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(fast.intercept_state(), [*slow.b, slow.b_g], rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(("loss", "n_classes", "penalty"), list(product(LOSSES, (2, 3, 17), PENALTIES)))

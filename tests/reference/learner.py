@@ -46,8 +46,8 @@ class SlowLearner:
         n_outputs = 1 if n_classes == 2 else n_classes
         self.loss, self.l1, self.l2, self.eta = loss, F(l1), F(l2), F(learning_rate)
         self.fit_intercept = fit_intercept
-        self.w, self.g = np.zeros((2, n_features, n_outputs), F)
-        self.b, self.b_g = np.zeros((2, n_outputs), F)
+        self.w, self.g = np.zeros((n_features, n_outputs), F), np.zeros(n_features, F)
+        self.b, self.b_g = np.zeros(n_outputs, F), F(0)
         self.rows, self.last = 0, np.zeros(n_features, int)
 
     def scores(self, X):
@@ -63,23 +63,23 @@ class SlowLearner:
         self.rows += 1
         if residuals.any():
             for j in np.flatnonzero(x):
-                self.step(j, x[j] * residuals)
+                self.step(j, x[j], residuals)
             if self.fit_intercept:
-                self.b_g += residuals * residuals
+                self.b_g += (residuals * residuals).sum()
                 self.b -= self.eta / (np.sqrt(self.b_g) + F(1e-6)) * residuals
         return weight * loss
 
-    def step(self, j, gradients):
+    def step(self, j, x, residuals):
+        self.g[j] += x * x * (residuals * residuals).sum()
+        alpha = self.eta / (np.sqrt(self.g[j]) + F(1e-6))
         owed = F(self.rows - self.last[j])
         self.last[j] = self.rows
-        for k, gradient in enumerate(gradients):
-            self.g[j, k] += gradient * gradient
-            alpha = self.eta / (np.sqrt(self.g[j, k]) + F(1e-6))
-            moved = self.w[j, k] - alpha * gradient
+        for k, r in enumerate(residuals):
+            moved = self.w[j, k] - alpha * x * r
             left = max(abs(moved) - alpha * self.l1 * owed, F(0))
             self.w[j, k] = np.copysign(left, moved) / (1 + alpha * self.l2 * owed)
 
     def settle(self):
         for j in np.flatnonzero(self.w.any(axis=1)):
-            self.step(j, np.zeros(self.w.shape[1], F))
+            self.step(j, F(0), self.b)
         self.last[:] = self.rows

@@ -1,17 +1,18 @@
-//! The learner itself: state, calls, checks.
+//! The learner itself: rows in, state changed.
 
 use super::fetched::Fetched;
-use super::margins::{check_rows, margins, product, score_table};
+use super::margins::{check_rows, margins, score_table};
 use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
-use super::step::{Step, settle, update};
-use super::table::{Spread, Table, check_state};
-use super::{LearnError, Loss, Settings};
+use super::step::{Residuals, Step, move_all, update, update_penalised};
+use super::sums::{dot, sum_of_squares};
+use super::table::Table;
+use super::{LearnError, Settings};
 use crate::kernels::memory::prefetch;
 use crate::rows::Rows;
 
-// Gradients above this square to infinity in float32.
-const GRADIENT_LIMIT: f32 = 1e19;
+// Squared gradients above this would soon add up to infinity in float32.
+const GRADIENT_LIMIT: f32 = 1e37;
 
 // Rows between the one whose cells are asked for and the one that is learnt: one row's work hides the wait.
 const AHEAD: usize = 1;
@@ -36,13 +37,13 @@ pub struct LearnStats {
 /// A linear model that learns one row after the other.
 #[derive(Debug)]
 pub struct Learner {
-    settings: Settings,
-    n_classes: usize,
-    n_rows_seen: u64,
-    table: Table,
-    /// Intercepts, then their squared-gradient sums: laid out as a feature's block.
-    intercept: Vec<f32>,
-    arrears: Option<Arrears>,
+    pub(super) settings: Settings,
+    pub(super) n_classes: usize,
+    pub(super) n_rows_seen: u64,
+    pub(super) table: Table,
+    /// A block like a feature's: the intercepts belong to a feature that every row has with the value 1.
+    pub(super) intercept: Vec<f32>,
+    pub(super) arrears: Option<Arrears>,
 }
 
 impl Learner {
@@ -110,7 +111,6 @@ impl Learner {
     ) -> Result<LearnStats, LearnError> {
         check_rows(rows, self.n_features())?;
         self.check_targets(rows.len(), classes, weights)?;
-        let limit = GRADIENT_LIMIT / largest(&rows.values).max(1.0);
         let mut stats = LearnStats::default();
         let mut room = Room::new(self.n_outputs());
         for (i, &class) in classes.iter().enumerate() {
@@ -118,7 +118,7 @@ impl Learner {
             if weight == 0.0 {
                 continue;
             }
-            if i + AHEAD < rows.len() {
+            if !self.fetches() && i + AHEAD < rows.len() {
                 self.warm(rows.row(i + AHEAD).0);
             }
             self.look(rows.row(i), &mut room);
@@ -130,12 +130,15 @@ impl Learner {
             for residual in &mut room.residuals {
                 *residual *= weight;
             }
+            let reach = largest(rows.row(i).1);
+            let squares = sum_of_squares(&room.residuals);
             // Not `>=`: NaN must fail as well.
-            let tame = largest(&room.margins) < f32::INFINITY && largest(&room.residuals) < limit;
-            if !tame {
+            let tame =
+                largest(&room.margins) < f32::INFINITY && squares * reach * reach < GRADIENT_LIMIT;
+            if !(tame && squares < GRADIENT_LIMIT) {
                 return Err(LearnError::Diverged { row: i });
             }
-            self.step(rows.row(i), &mut room);
+            self.step(rows.row(i), &mut room, squares);
             stats.n_rows += 1;
             stats.weight_sum += f64::from(weight);
             stats.loss_sum += f64::from(weight) * loss;
@@ -159,7 +162,7 @@ impl Learner {
         let cells = &self.table.cells;
         if self.fetches() {
             room.fetched.fetch(cells, row.0);
-            room.margins[0] = product(room.fetched.weights(), row.1) + self.intercept[0];
+            room.margins[0] = dot(room.fetched.weights(), row.1) + self.intercept[0];
         } else {
             margins(
                 row,
@@ -176,8 +179,8 @@ impl Learner {
         self.n_outputs() == 1 && self.arrears.is_none()
     }
 
-    /// Moves the weights along the residuals of one row.
-    fn step(&mut self, row: (&[u32], &[f32]), room: &mut Room) {
+    /// Moves the weights against the residuals of one row, whose squares add up to `squares`.
+    fn step(&mut self, row: (&[u32], &[f32]), room: &mut Room, squares: f32) {
         self.n_rows_seen += 1;
         if let Some(arrears) = &mut self.arrears {
             arrears.advance();
@@ -185,29 +188,25 @@ impl Learner {
         if room.residuals.iter().all(|&r| r == 0.0) {
             return;
         }
-        let step = self.step_of();
-        if self.fetches() {
-            let cells = &mut self.table.cells;
-            room.fetched.update(cells, step, row, room.residuals[0]);
+        let (step, fetches) = (self.step_of(), self.fetches());
+        let residuals = Residuals {
+            all: &room.residuals,
+            squares,
+        };
+        if let Some(arrears) = &mut self.arrears {
+            update_penalised(&mut self.table, arrears, step, row, &residuals);
+        } else if fetches {
+            room.fetched
+                .update(&mut self.table.cells, step, row, &residuals);
         } else {
-            update(
-                &mut self.table,
-                self.arrears.as_mut(),
-                step,
-                row,
-                &room.residuals,
-                &mut room.moving,
-            );
+            update(&mut self.table, step, row, &residuals, &mut room.moving);
         }
         if self.settings.fit_intercept {
-            let (weights, sums) = self.intercept.split_at_mut(room.residuals.len());
-            for ((w, sum), &residual) in weights.iter_mut().zip(sums).zip(&room.residuals) {
-                step.plain(w, sum, residual);
-            }
+            move_all(&mut self.intercept, step, 1.0, &residuals);
         }
     }
 
-    fn step_of(&self) -> Step {
+    pub(super) fn step_of(&self) -> Step {
         let Settings {
             l1,
             l2,
@@ -265,123 +264,6 @@ impl Learner {
             self.table.width(),
             self.intercept(),
         )
-    }
-
-    /// Makes every feature pay the regularisation that it still owes for rows it was absent from.
-    ///
-    /// Without regularisation nothing happens. After it, weights, sums and intercept state are the whole state.
-    ///
-    /// # Errors
-    /// If memory is lacking.
-    pub fn settle(&mut self) -> Result<(), LearnError> {
-        let step = self.step_of();
-        if let Some(arrears) = &mut self.arrears {
-            let fresh = Arrears::new(self.table.n_features)?;
-            settle(&mut self.table, arrears, step);
-            *arrears = fresh;
-        }
-        Ok(())
-    }
-
-    /// Makes room for further classes, which start unlearnt.
-    ///
-    /// # Errors
-    /// If there are more classes already, or the larger state does not fit in memory beside the old one.
-    pub fn grow(&mut self, n_classes: usize) -> Result<(), LearnError> {
-        if n_classes < self.n_classes {
-            return LearnError::invalid(format!(
-                "there are {} classes already, more than {n_classes}",
-                self.n_classes
-            ));
-        }
-        if n_classes == self.n_classes {
-            return Ok(());
-        }
-        check_shape(self.table.n_features, n_classes)?;
-        let spread = match (self.n_classes, self.settings.loss) {
-            (2, Loss::Log) => Spread::Split { factor: 0.5 },
-            (2, _) => Spread::Split { factor: 1.0 },
-            _ => Spread::Append,
-        };
-        let k = n_outputs(n_classes);
-        self.table = self.table.widened(k, spread)?;
-        let mut intercept = vec![0.0; 2 * k];
-        let (weights, sums) = intercept.split_at_mut(k);
-        let (old_weights, old_sums) = self.intercept.split_at(self.intercept.len() / 2);
-        spread.weights(old_weights, weights);
-        spread.sums(old_sums, sums);
-        self.intercept = intercept;
-        self.n_classes = n_classes;
-        Ok(())
-    }
-
-    /// A copy of the weights of features `start` to `stop`, one row of `n_outputs` a feature.
-    ///
-    /// # Errors
-    /// If there are no such features, or memory is lacking.
-    pub fn weights(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
-        self.table.copy(start..stop, false)
-    }
-
-    /// A copy of the squared-gradient sums, laid out as the weights.
-    ///
-    /// # Errors
-    /// If there are no such features, or memory is lacking.
-    pub fn accumulators(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
-        self.table.copy(start..stop, true)
-    }
-
-    /// Overwrites the features from `start` on; they owe no regularisation afterwards.
-    ///
-    /// # Errors
-    /// If the arrays do not fit or hold impossible numbers; nothing is changed then.
-    pub fn set_state(
-        &mut self,
-        start: usize,
-        weights: &[f32],
-        sums: &[f32],
-    ) -> Result<(), LearnError> {
-        self.table.overwrite(start, weights, sums)?;
-        if let Some(arrears) = &mut self.arrears {
-            for j in start..start + weights.len() / self.table.n_outputs {
-                arrears.collect(j);
-            }
-        }
-        Ok(())
-    }
-
-    /// The intercepts.
-    #[must_use]
-    pub fn intercept(&self) -> &[f32] {
-        &self.intercept[..self.n_outputs()]
-    }
-
-    /// The intercepts, then their squared-gradient sums.
-    #[must_use]
-    pub fn intercept_state(&self) -> &[f32] {
-        &self.intercept
-    }
-
-    /// Overwrites what [`Self::intercept_state`] gives, and the count of rows.
-    ///
-    /// # Errors
-    /// If the length differs or a number is impossible; nothing is changed then.
-    pub fn set_intercept_state(
-        &mut self,
-        state: &[f32],
-        n_rows_seen: u64,
-    ) -> Result<(), LearnError> {
-        if state.len() != self.intercept.len() {
-            return LearnError::invalid(format!(
-                "the intercept state is not of shape (2, {})",
-                self.n_outputs()
-            ));
-        }
-        let (weights, sums) = state.split_at(self.n_outputs());
-        check_state(weights, sums)?;
-        self.intercept.copy_from_slice(state);
-        self.n_rows_seen = n_rows_seen;
-        Ok(())
     }
 }
 

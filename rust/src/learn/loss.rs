@@ -13,7 +13,7 @@
 //! With more than two classes all but log are one against the rest: `s = 1` for the row's class alone.
 
 use super::exp::exp_negative;
-use super::margins::total;
+use super::sums::sum;
 
 /// The loss that a learner makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,21 +113,6 @@ fn softmax(class: usize, margins: &[f32], residuals: &mut [f32]) -> f64 {
     let loss = libm::logf(total) - (margins[class] - greatest);
     residuals[class] -= 1.0;
     f64::from(loss)
-}
-
-/// The sum in eight interleaved parts: one fixed order, and it vectorises.
-fn sum(terms: &[f32]) -> f32 {
-    let mut parts = [0.0f32; 8];
-    let (chunks, rest) = terms.as_chunks::<8>();
-    for chunk in chunks {
-        for (part, term) in parts.iter_mut().zip(chunk) {
-            *part += term;
-        }
-    }
-    for (part, term) in parts.iter_mut().zip(rest) {
-        *part += term;
-    }
-    total(parts)
 }
 
 #[cfg(test)]

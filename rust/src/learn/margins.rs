@@ -9,6 +9,7 @@
 //! are the weights): the learner's interleaved state and a saved model's matrix give the same bytes.
 
 use super::LearnError;
+use super::sums::{add_products, total};
 use crate::rows::Rows;
 
 /// Writes the margins of one row: `z[k] = intercept[k] + Σ_j x[j] · table[j · width + k]`.
@@ -47,40 +48,12 @@ fn one_output(indices: &[u32], values: &[f32], table: &[f32], width: usize) -> f
     let (eights, rest) = indices.as_chunks::<8>();
     let (values_of_eights, values_of_rest) = values.as_chunks::<8>();
     for (eight, x) in eights.iter().zip(values_of_eights) {
-        add_eight(&mut sums, x, &eight.map(|j| table[j as usize * width]));
+        add_products(&mut sums, x, &eight.map(|j| table[j as usize * width]));
     }
     for (sum, (&j, x)) in sums.iter_mut().zip(rest.iter().zip(values_of_rest)) {
         *sum += x * table[j as usize * width];
     }
     total(sums)
-}
-
-/// The sum of products that [`margins`] gives for one output, of weights that were fetched already.
-pub(super) fn product(weights: &[f32], values: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (eights, rest) = weights.as_chunks::<8>();
-    let (values_of_eights, values_of_rest) = values.as_chunks::<8>();
-    for (w, x) in eights.iter().zip(values_of_eights) {
-        add_eight(&mut sums, x, w);
-    }
-    for (sum, (w, x)) in sums.iter_mut().zip(rest.iter().zip(values_of_rest)) {
-        *sum += x * w;
-    }
-    total(sums)
-}
-
-#[inline(always)]
-fn add_eight(sums: &mut [f32; 8], x: &[f32; 8], w: &[f32; 8]) {
-    for i in 0..8 {
-        sums[i] += x[i] * w[i];
-    }
-}
-
-/// The eight interleaved parts of a sum, put together.
-#[inline(always)]
-pub(super) fn total(parts: [f32; 8]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = parts;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
 #[inline(always)]

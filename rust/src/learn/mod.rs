@@ -28,7 +28,9 @@ mod loss;
 mod margins;
 mod regularise;
 mod settings;
+mod state;
 mod step;
+mod sums;
 mod table;
 
 pub use error::LearnError;

@@ -4,9 +4,8 @@ use super::{LearnError, Loss};
 
 /// Greatest number of features.
 const MAX_FEATURES: usize = 1 << 30;
-// A weight moves by at most the learning rate per row (g² <= G): below this it cannot overflow in any number
-// of rows that a machine can learn.
-const MAX_LEARNING_RATE: f32 = 1e18;
+// With the limit on gradients, below this no weight overflows in any number of rows that a machine can learn.
+const MAX_LEARNING_RATE: f32 = 1e9;
 
 /// The parameters of a learner.
 #[derive(Debug, Clone, Copy, PartialEq)]

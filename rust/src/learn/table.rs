@@ -1,7 +1,7 @@
-//! The state of the features: weights and squared-gradient sums, side by side.
+//! The state of the features: weights, and one sum of squared gradients a feature.
 //!
 //! ```text
-//! cells = [ w[0,0] … w[0,K−1]  G[0,0] … G[0,K−1]   w[1,0] … ]      one block of 2·K numbers a feature
+//! cells = [ w[0,0] … w[0,K−1] G[0]   w[1,0] … w[1,K−1] G[1]   … ]      one block of K + 1 numbers a feature
 //! ```
 //!
 //! What one update needs lies together: with one output, 8 bytes of one cache line.
@@ -22,7 +22,7 @@ pub(super) struct Table {
 ///
 /// # Errors
 /// If there is not so much memory.
-pub(super) fn zeros<T: Copy + Default>(
+pub(super) fn zeros<T>(
     length: Option<usize>,
     make: fn(usize) -> Vec<T>,
 ) -> Result<Vec<T>, LearnError> {
@@ -42,7 +42,7 @@ impl Table {
     /// If the table does not fit in memory.
     pub(super) fn new(n_features: usize, n_outputs: usize) -> Result<Self, LearnError> {
         let length = n_outputs
-            .checked_mul(2)
+            .checked_add(1)
             .and_then(|width| n_features.checked_mul(width));
         let mut cells = zeros(length, |n| vec![0.0f32; n])?;
         prefer_large_pages(&mut cells);
@@ -55,33 +55,34 @@ impl Table {
 
     /// Numbers a feature.
     pub(super) fn width(&self) -> usize {
-        2 * self.n_outputs
+        self.n_outputs + 1
     }
 
-    /// The table of `n_outputs` outputs that `spread` makes of this one: it gets a feature's old and new weights,
-    /// then its old and new sums.
+    /// The table of `n_outputs` outputs that `spread` makes of this one.
     ///
     /// # Errors
     /// If the new table does not fit in memory beside the old one.
     pub(super) fn widened(&self, n_outputs: usize, spread: Spread) -> Result<Self, LearnError> {
         let mut wide = Self::new(self.n_features, n_outputs)?;
         let blocks = self.cells.chunks_exact(self.width());
-        for (old, new) in blocks.zip(wide.cells.chunks_exact_mut(2 * n_outputs)) {
+        for (old, new) in blocks.zip(wide.cells.chunks_exact_mut(n_outputs + 1)) {
             // Untouched features stay untouched memory.
             if old.iter().any(|&cell| cell != 0.0) {
-                let (weights, sums) = new.split_at_mut(n_outputs);
-                spread.weights(&old[..self.n_outputs], weights);
-                spread.sums(&old[self.n_outputs..], sums);
+                spread.block(old, new);
             }
         }
         Ok(wide)
     }
 
-    /// A copy of one half of the blocks of the features `start` to `stop`: weights, or sums.
+    /// A copy of the cells at `part` of the blocks of the features `start` to `stop`.
     ///
     /// # Errors
     /// If there are no such features, or the copy does not fit in memory.
-    pub(super) fn copy(&self, features: Range<usize>, sums: bool) -> Result<Vec<f32>, LearnError> {
+    pub(super) fn copy(
+        &self,
+        features: Range<usize>,
+        part: Range<usize>,
+    ) -> Result<Vec<f32>, LearnError> {
         let Range { start, end } = features;
         if start > end || end > self.n_features {
             return LearnError::invalid(format!(
@@ -89,14 +90,14 @@ impl Table {
                 self.n_features
             ));
         }
-        let k = self.n_outputs;
+        let length = (end - start) * part.len();
+        let bytes = Some(length * size_of::<f32>());
         let mut copy = Vec::new();
-        let bytes = (end - start) * k * size_of::<f32>();
-        copy.try_reserve_exact((end - start) * k)
-            .map_err(|_| LearnError::Memory { bytes: Some(bytes) })?;
-        let from = if sums { k } else { 0 };
-        for block in self.cells[start * 2 * k..end * 2 * k].chunks_exact(2 * k) {
-            copy.extend_from_slice(&block[from..from + k]);
+        copy.try_reserve_exact(length)
+            .map_err(|_| LearnError::Memory { bytes })?;
+        let width = self.width();
+        for block in self.cells[start * width..end * width].chunks_exact(width) {
+            copy.extend_from_slice(&block[part.clone()]);
         }
         Ok(copy)
     }
@@ -111,11 +112,11 @@ impl Table {
         weights: &[f32],
         sums: &[f32],
     ) -> Result<(), LearnError> {
-        let k = self.n_outputs;
-        let count = weights.len() / k;
-        if weights.len() != sums.len() || weights.len() != count * k {
+        let (k, count) = (self.n_outputs, sums.len());
+        if Some(weights.len()) != count.checked_mul(k) {
             return LearnError::invalid(format!(
-                "weights and accumulators are not both of shape (n, {k})"
+                "there are {} weights and {count} accumulators, not {k} weights for each accumulator",
+                weights.len()
             ));
         }
         if start
@@ -128,15 +129,13 @@ impl Table {
             ));
         }
         check_state(weights, sums)?;
-        let blocks = self.cells[start * 2 * k..].chunks_exact_mut(2 * k);
-        for ((block, w), g) in blocks
-            .zip(weights.chunks_exact(k))
-            .zip(sums.chunks_exact(k))
-        {
+        let width = self.width();
+        let blocks = self.cells[start * width..].chunks_exact_mut(width);
+        for ((block, w), &sum) in blocks.zip(weights.chunks_exact(k)).zip(sums) {
             // Zeros over zeros: a state with few features set costs the memory of those.
-            if block.iter().chain(w).chain(g).any(|&cell| cell != 0.0) {
+            if sum != 0.0 || block.iter().chain(w).any(|&cell| cell != 0.0) {
                 block[..k].copy_from_slice(w);
-                block[k..].copy_from_slice(g);
+                block[k] = sum;
             }
         }
         Ok(())
@@ -149,7 +148,7 @@ pub(super) fn check_state(weights: &[f32], sums: &[f32]) -> Result<(), LearnErro
     if !weights.iter().all(|w| w.is_finite()) {
         return LearnError::invalid("a weight is not finite".into());
     }
-    if !sums.iter().all(|&g| g >= 0.0 && g.is_finite()) {
+    if !sums.iter().all(|&sum| sum >= 0.0 && sum.is_finite()) {
         return LearnError::invalid("an accumulator is negative or not finite".into());
     }
     Ok(())
@@ -168,22 +167,23 @@ pub(super) enum Spread {
 }
 
 impl Spread {
-    /// Writes `old` weights into the beginning of `new`.
-    pub(super) fn weights(self, old: &[f32], new: &mut [f32]) {
+    /// Writes the `old` block into the `new`, which is all zeros.
+    pub(super) fn block(self, old: &[f32], new: &mut [f32]) {
+        let (Some((&old_sum, old)), Some((sum, new))) = (old.split_last(), new.split_last_mut())
+        else {
+            return;
+        };
         match self {
-            Self::Append => new[..old.len()].copy_from_slice(old),
+            Self::Append => {
+                new[..old.len()].copy_from_slice(old);
+                *sum = old_sum;
+            }
             Self::Split { factor } => {
                 new[0] = -old[0] * factor;
                 new[1] = old[0] * factor;
+                // Each of the pair would have had the gradients of the one, up to the sign.
+                *sum = 2.0 * old_sum;
             }
-        }
-    }
-
-    /// Writes `old` squared-gradient sums into the beginning of `new`: gradients differ in sign alone.
-    pub(super) fn sums(self, old: &[f32], new: &mut [f32]) {
-        match self {
-            Self::Append => new[..old.len()].copy_from_slice(old),
-            Self::Split { .. } => new[..2].fill(old[0]),
         }
     }
 }

@@ -192,14 +192,18 @@ impl PyLearner {
         matrix(slf.py(), weights, learner.n_outputs())
     }
 
-    fn accumulators<'py>(slf: &Bound<'py, Self>, start: usize, stop: usize) -> Matrix<'py> {
+    fn accumulators<'py>(
+        slf: &Bound<'py, Self>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let guard = shared(slf)?;
         let learner = &guard.0;
         let sums = slf
             .py()
             .detach(|| learner.accumulators(start, stop))
             .map_err(turned)?;
-        matrix(slf.py(), sums, learner.n_outputs())
+        Ok(PyArray1::from_vec(slf.py(), sums))
     }
 
     fn intercept<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<f32>>> {
@@ -210,49 +214,38 @@ impl PyLearner {
         slf: &Bound<'_, Self>,
         start: usize,
         weights: PyReadonlyArray2<'_, f32>,
-        accumulators: PyReadonlyArray2<'_, f32>,
+        accumulators: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<()> {
         let mut guard = alone(slf)?;
         let learner = &mut guard.0;
-        let k = learner.n_outputs();
-        if weights.shape() != accumulators.shape() || weights.shape()[1] != k {
+        let (k, n) = (learner.n_outputs(), accumulators.len());
+        if weights.shape() != [n, k] {
             return Err(PyValueError::new_err(format!(
-                "weights are of shape {:?} and accumulators of {:?}, not both (n, {k})",
-                weights.shape(),
-                accumulators.shape()
+                "weights are of shape {:?}, not ({n}, {k}): as many rows as accumulators",
+                weights.shape()
             )));
         }
         let weights: Vec<f32> = weights.as_array().iter().copied().collect();
-        let sums: Vec<f32> = accumulators.as_array().iter().copied().collect();
+        let sums = accumulators.as_array().to_vec();
         slf.py()
             .detach(|| learner.set_state(start, &weights, &sums))
             .map_err(turned)
     }
 
-    fn intercept_state<'py>(slf: &Bound<'py, Self>) -> Matrix<'py> {
-        let guard = shared(slf)?;
-        matrix(
+    fn intercept_state<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        Ok(PyArray1::from_slice(
             slf.py(),
-            guard.0.intercept_state().to_vec(),
-            guard.0.n_outputs(),
-        )
+            shared(slf)?.0.intercept_state(),
+        ))
     }
 
     fn set_intercept_state(
         slf: &Bound<'_, Self>,
-        state: PyReadonlyArray2<'_, f32>,
+        state: PyReadonlyArray1<'_, f32>,
         n_rows_seen: u64,
     ) -> PyResult<()> {
-        let mut guard = alone(slf)?;
-        let k = guard.0.n_outputs();
-        if state.shape() != [2, k] {
-            return Err(PyValueError::new_err(format!(
-                "the intercept state is of shape {:?}, not (2, {k})",
-                state.shape()
-            )));
-        }
-        let state: Vec<f32> = state.as_array().iter().copied().collect();
-        guard
+        let state = state.as_array().to_vec();
+        alone(slf)?
             .0
             .set_intercept_state(&state, n_rows_seen)
             .map_err(turned)

@@ -2,7 +2,7 @@
 
 use super::rows::PyRows;
 use crate::rows::{self, CsrOptions, Float, Norm, Value};
-use crate::text::{self, Chunk, HashError, Table, pick};
+use crate::text::{self, Chunk, Form, HashError, Table, pick};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -52,10 +52,11 @@ impl Hasher {
             .map(Text::new)
             .collect::<PyResult<Vec<_>>>()?;
         py.detach(|| {
-            Ok(HashedBatch(
-                self.0
-                    .hash(texts.iter().map(|text| Ok(text.bytes())), table)?,
-            ))
+            Ok(HashedBatch(self.0.hash(
+                Form::Str,
+                texts.iter().map(|text| Ok(text.bytes())),
+                table,
+            )?))
         })
     }
 
@@ -75,9 +76,11 @@ impl Hasher {
         let columns = columns.collect::<PyResult<Vec<_>>>()?;
         let (chunk_of, row_of) = (slice(&chunk_of)?, slice(&row_of)?);
         py.detach(|| {
-            Ok(HashedBatch(
-                self.0.hash(pick(&columns, chunk_of, row_of)?, table)?,
-            ))
+            Ok(HashedBatch(self.0.hash(
+                Form::Utf8,
+                pick(&columns, chunk_of, row_of)?,
+                table,
+            )?))
         })
     }
 }

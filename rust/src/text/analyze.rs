@@ -23,11 +23,18 @@ impl Scratch {
         self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
     }
 
-    /// Finds the words of any text.
-    pub fn unicode(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool, table: &Table) {
-        lower(text, lowercase, table, &mut self.lowered, &mut self.mask);
+    /// Finds the words of any text; says whether that was UTF-8.
+    pub fn unicode(
+        &mut self,
+        kernels: &Kernels,
+        text: &[u8],
+        lowercase: bool,
+        table: &Table,
+    ) -> bool {
+        let valid = lower(text, lowercase, table, &mut self.lowered, &mut self.mask);
         let found = (kernels.edges)(&self.mask, &mut self.edges);
         self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
+        valid
     }
 
     /// Appends the hashes of all n-grams of the words found last.

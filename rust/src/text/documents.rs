@@ -27,7 +27,7 @@ impl<'a> Chunk<'a> {
 /// Document `i` is row `row_of[i]` of `chunks[chunk_of[i]]`.
 ///
 /// # Errors
-/// Each document that does not exist, lies outside its data or is not UTF-8 is an error; so are two lists of
+/// Each document that does not exist or lies outside its data is an error; so are two lists of
 /// different length.
 pub fn pick<'a>(
     chunks: &[Chunk<'a>],
@@ -45,12 +45,8 @@ pub fn pick<'a>(
             let found = chunks
                 .get(chunk as usize)
                 .and_then(|column| column.row(row));
-            let bytes = found
+            found
                 .ok_or(HashError::NoSuchRow(i, chunk, row))?
-                .ok_or(HashError::Offsets(i))?;
-            match str::from_utf8(bytes) {
-                Ok(_) => Ok(bytes),
-                Err(error) => Err(HashError::NotUtf8(i, error.valid_up_to())),
-            }
+                .ok_or(HashError::Offsets(i))
         }))
 }

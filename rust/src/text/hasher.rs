@@ -7,6 +7,15 @@ use crate::kernels::{self, Kernels};
 /// Documents are addressed by 32 bits, and lower-casing can lengthen them by half.
 const LONGEST: usize = 1 << 30;
 
+/// What the bytes of documents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// UTF-8, which has to be checked.
+    Utf8,
+    /// A `str` of Python: UTF-8 in which lone surrogates may stand.
+    Str,
+}
+
 /// The word analyzer with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hasher {
@@ -37,15 +46,17 @@ impl Hasher {
     /// The first error of a document, or that of `table`.
     pub fn hash<'a, 't>(
         &self,
+        form: Form,
         documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
         table: impl FnOnce() -> Result<&'t Table, HashError>,
     ) -> Result<HashedBatch, HashError> {
-        self.hash_with(kernels::best(), documents, table)
+        self.hash_with(kernels::best(), form, documents, table)
     }
 
     fn hash_with<'a, 't>(
         &self,
         kernels: &Kernels,
+        form: Form,
         documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
         table: impl FnOnce() -> Result<&'t Table, HashError>,
     ) -> Result<HashedBatch, HashError> {
@@ -63,8 +74,14 @@ impl Hasher {
                 if let Some(ask) = ask.take() {
                     known = Some(ask()?);
                 }
-                if let Some(table) = known {
-                    scratch.unicode(kernels, text, self.lowercase, table);
+                let valid =
+                    known.is_none_or(|table| scratch.unicode(kernels, text, self.lowercase, table));
+                if form == Form::Utf8 && !valid {
+                    let error = str::from_utf8(text).err();
+                    return Err(HashError::NotUtf8(
+                        i,
+                        error.map_or(0, |error| error.valid_up_to()),
+                    ));
                 }
             }
             batch.push(|hashes| scratch.hash(kernels, self.least, self.greatest, hashes));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 64 or 8 bytes of ASCII    classified together
-//! another character         its entry in the table; copied if it is its own lower case
+//! any other character       its entry in the table; copied if it is its own lower case
 //! Σ                         looks around for cased characters
 //! ```
 //!
@@ -10,17 +10,18 @@
 //! changes their length in bytes.
 
 use super::Table;
-use super::utf8::{decode, encode, four};
+use super::utf8::{Decoded, decode, encode, four};
 use crate::kernels::{SLACK, portable::classify};
 
-/// Lower-cases a text into buffers that are grown as needed and hold rubbish behind what is written.
+/// Lower-cases a text into buffers that are grown as needed and hold rubbish behind what is written; says
+/// whether it was UTF-8.
 pub fn lower(
     text: &[u8],
     lowercase: bool,
     table: &Table,
     lowered: &mut Vec<u8>,
     mask: &mut Vec<u64>,
-) {
+) -> bool {
     mask.clear();
     let mut out = Output {
         lowered,
@@ -29,69 +30,71 @@ pub fn lower(
         open: 0,
         used: 0,
     };
-    if lowercase {
-        lower_as::<true>(text, table, &mut out);
+    let valid = if lowercase {
+        lower_as::<true>(text, table, &mut out)
     } else {
-        lower_as::<false>(text, table, &mut out);
-    }
+        lower_as::<false>(text, table, &mut out)
+    };
     out.finish();
+    valid
 }
 
 /// ASCII bytes looked at together: about a word, and a block.
 const WORD: usize = 8;
 const BLOCK: usize = 64;
 
-fn lower_as<const LOWER: bool>(text: &[u8], table: &Table, out: &mut Output<'_>) {
-    let mut at = 0;
+fn lower_as<const LOWER: bool>(text: &[u8], table: &Table, out: &mut Output<'_>) -> bool {
+    let (mut at, mut valid) = (0, true);
     while at < text.len() {
         out.make_room(text.len() - at);
-        if text[at] < 0x80 {
-            at += ascii::<LOWER>(&text[at..], out);
-        } else {
-            at += character::<LOWER>(text, at, table, out);
+        if let Some(block) = text[at..]
+            .first_chunk::<WORD>()
+            .filter(|block| block.is_ascii())
+        {
+            if let Some(block) = text[at..]
+                .first_chunk::<BLOCK>()
+                .filter(|block| block.is_ascii())
+            {
+                at += ascii::<LOWER, BLOCK>(block, out);
+            } else {
+                at += ascii::<LOWER, WORD>(block, out);
+            }
+            continue;
         }
+        let decoded = character::<LOWER>(text, at, table, out);
+        valid &= decoded.valid;
+        at += decoded.count;
     }
+    valid
 }
 
-/// Writes ASCII from the start of `rest`, which begins with some; returns how much.
 #[inline(always)]
-fn ascii<const LOWER: bool>(rest: &[u8], out: &mut Output<'_>) -> usize {
-    if let Some(block) = rest.first_chunk::<BLOCK>().filter(|block| block.is_ascii()) {
-        let mut lowered = [0; BLOCK];
-        let word = classify::<LOWER, BLOCK>(block, &mut lowered);
-        out.write(lowered, word, BLOCK);
-        return BLOCK;
-    }
-    let block = rest.first_chunk::<WORD>().copied().unwrap_or_else(|| {
-        let mut padded = [0x80; WORD];
-        padded[..rest.len().min(WORD)].copy_from_slice(&rest[..rest.len().min(WORD)]);
-        padded
-    });
-    let count = (u64::from_le_bytes(block) & 0x8080_8080_8080_8080).trailing_zeros() as usize / 8;
-    let mut lowered = [0; WORD];
-    let word = classify::<LOWER, WORD>(&block, &mut lowered) & ((1 << count) - 1);
-    out.write(lowered, word, count);
-    count
+fn ascii<const LOWER: bool, const N: usize>(block: &[u8; N], out: &mut Output<'_>) -> usize {
+    let mut lowered = [0; N];
+    let word = classify::<LOWER, N>(block, &mut lowered);
+    out.write(lowered, word, N);
+    N
 }
 
-/// Writes the lower case of the character at a byte; returns its length.
+/// Writes the lower case of the character at a byte.
 #[inline(always)]
 fn character<const LOWER: bool>(
     text: &[u8],
     at: usize,
     table: &Table,
     out: &mut Output<'_>,
-) -> usize {
+) -> Decoded {
     let encoded = four(text, at);
-    let (character, count) = decode(encoded);
-    let count = count.min(text.len() - at);
+    let decoded @ Decoded {
+        character, count, ..
+    } = decode(encoded);
     let entry = table.entry(character);
     if !LOWER {
         out.write_character(encoded, count, entry.is_word());
     } else if entry.is_lower() {
         out.write_character(encoded, count, entry.lower_is_word());
-    } else if let Some(expansion) = entry.expands().then(|| table.expansion(character)) {
-        for &part in expansion {
+    } else if entry.expands() {
+        for &part in table.expansion(character) {
             let (encoded, count) = encode(part);
             out.write_character(encoded, count, table.entry(part).is_word());
         }
@@ -104,7 +107,7 @@ fn character<const LOWER: bool>(
         });
         out.write_character(encoded, count, entry.lower_is_word());
     }
-    count
+    decoded
 }
 
 const CAPITAL_SIGMA: u32 = 0x3a3;
@@ -116,7 +119,7 @@ const FINAL_SIGMA: u32 = 0x3c2;
 fn sigma_is_final(text: &[u8], at: usize, table: &Table) -> bool {
     let look = |at| {
         table
-            .entry(decode(four(text, at)).0)
+            .entry(decode(four(text, at)).character)
             .cased_unless_ignorable()
     };
     let starts = |from: usize, to: usize| (from..to).filter(|&i| text[i] & 0xc0 != 0x80);

@@ -21,7 +21,7 @@ mod utf8;
 
 pub use batch::HashedBatch;
 pub use documents::{Chunk, pick};
-pub use hasher::Hasher;
+pub use hasher::{Form, Hasher};
 pub use table::Table;
 
 /// Why a batch could not be hashed.

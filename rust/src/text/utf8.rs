@@ -22,20 +22,54 @@ pub fn four(text: &[u8], at: usize) -> [u8; 4] {
     })
 }
 
-/// The first character of four bytes, and how many are its own.
+/// A character read from four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    /// The code point.
+    pub character: u32,
+    /// How many bytes it takes.
+    pub count: usize,
+    /// Whether those are its UTF-8: not cut off, no longer than need be, no surrogate.
+    pub valid: bool,
+}
+
+/// The first character of four bytes; of broken bytes, something. Without a branch, since the next letter of a
+/// text is as likely to take one byte as two.
 #[inline(always)]
-pub fn decode([a, b, c, d]: [u8; 4]) -> (u32, usize) {
-    let tail = |byte: u8| u32::from(byte & 0x3f);
-    match length(a) {
-        1 => (u32::from(a), 1),
-        2 => (u32::from(a & 0x1f) << 6 | tail(b), 2),
-        3 => (u32::from(a & 0xf) << 12 | tail(b) << 6 | tail(c), 3),
-        _ => (
-            u32::from(a & 7) << 18 | tail(b) << 12 | tail(c) << 6 | tail(d),
-            4,
-        ),
+pub fn decode(bytes: [u8; 4]) -> Decoded {
+    let [count, lead, least] = SHAPE[(bytes[0] >> 3) as usize];
+    let joined = u32::from_be_bytes(bytes);
+    let tails = (joined >> 16 & 0x3f) << 12 | (joined >> 8 & 0x3f) << 6 | joined & 0x3f;
+    let character = (lead & u32::from(bytes[0])) << 18 | tails;
+    let character = character >> (24 - 6 * count);
+    // 10 must stand at the head of the tails that are there, and only of those is asked.
+    let heads = (joined ^ 0x0080_8080) & 0x00c0_c0c0 & !(0x00ff_ffff_u32 >> (8 * count - 8));
+    let surrogate = character.wrapping_sub(0xd800) < 0x800;
+    let valid = (heads == 0) & (character >= least) & (character < 0x11_0000) & !surrogate;
+    Decoded {
+        character,
+        count: count as usize,
+        valid,
     }
 }
+
+/// By the five highest bits of the first byte: bytes of the character, its bits in the first, the least character
+/// that needs so many.
+const SHAPE: [[u32; 3]; 32] = {
+    let mut shape = [[1, 0x7f, 0]; 32];
+    let mut i = 16;
+    while i < 32 {
+        shape[i] = match i {
+            16..24 => [1, 0xff, u32::MAX], // a tail without a head
+            24..28 => [2, 0x1f, 0x80],
+            28..30 => [3, 0xf, 0x800],
+            30 => [4, 7, 0x1_0000],
+            _ => [4, 7, u32::MAX],
+        };
+        i += 1;
+    }
+    shape
+};
 
 /// A character's bytes, and how many they are.
 pub fn encode(character: u32) -> ([u8; 4], usize) {
@@ -54,16 +88,27 @@ pub fn encode(character: u32) -> ([u8; 4], usize) {
 #[cfg(test)]
 mod tests {
     use super::{decode, encode, four, length};
+    use proptest::prelude::*;
 
     #[test]
     fn every_character_and_surrogate_survives() {
         for character in 0..0x11_0000 {
             let (bytes, count) = encode(character);
-            assert_eq!(decode(bytes), (character, count));
+            let decoded = decode(bytes);
+            assert_eq!((decoded.character, decoded.count), (character, count));
+            assert_eq!(decoded.valid, char::from_u32(character).is_some());
             assert_eq!(length(bytes[0]), count);
             if let Some(standard) = char::from_u32(character) {
                 assert_eq!(&bytes[..count], standard.to_string().as_bytes());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_valid_is_what_the_standard_library_takes(bytes: [u8; 4]) {
+            let decoded = decode(bytes);
+            prop_assert_eq!(decoded.valid, str::from_utf8(&bytes[..decoded.count]).is_ok());
         }
     }
 

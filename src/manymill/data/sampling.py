@@ -10,6 +10,7 @@ import numpy as np
 
 from manymill.data.batches import Batch
 from manymill.data.plan import Block, Plan
+from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
 from manymill.errors import SchemaError, SourceError
 
@@ -17,8 +18,6 @@ from manymill.errors import SchemaError, SourceError
 _PIECE_BYTES = 1 << 18
 # Streams have to be read from their beginning to know their end; up to this size they are.
 _WHOLE_STREAMS_BYTES = 64 << 20
-# A stream larger than this cannot be mixed by the window.
-_WINDOW_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -128,7 +127,7 @@ def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Count
 def _sorted_warning(
     plan: Plan, block: Block, counts: Counter[str], ended: bool, classes: Counter[str]
 ) -> str:
-    if ended or block.raw_bytes <= _WINDOW_BYTES or counts.total() < 100 or len(counts) > 1:
+    if ended or block.raw_bytes <= WINDOW_BYTES or counts.total() < 100 or len(counts) > 1:
         return ""
     path = plan.files[block.file].path
     (only,) = counts

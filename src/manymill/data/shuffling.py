@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 from manymill.data.batches import Batch
 
+# Text that is mixed at a time unless told otherwise: a sorted file of this size is shuffled whole, and training
+# stays below 200 MB.
+WINDOW_BYTES = 48 << 20
+
 # Keeps the random streams of windows, of blocks and of whatever comes apart from each other.
 _STREAM = 1
 

@@ -153,4 +153,5 @@ class _Labels:
     codes: NDArray[np.integer[Any]]
 
     def __getitem__(self, row: int) -> str:
-        return self.names[self.codes[row]]
+        name: str = self.names[self.codes[row]]
+        return name

@@ -24,7 +24,7 @@ from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.data.shuffling import windows
+from manymill.data.shuffling import Window, windows
 from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
@@ -114,30 +114,36 @@ class Lane:
         )
         if first:
             batches = self._noting(batches)
-        done = 0
-        for window in windows(
+        n_bytes = 0
+        shuffled = windows(
             batches, window_bytes=settings.window_bytes, seed=settings.seed, pass_number=pass_number
-        ):
-            start = done / max(1, plan.source_bytes)
-            done += sum(batch.n_bytes for batch in window.batches)
-            stop = done / max(1, plan.source_bytes)
-            if not len(window.chunk_of):
-                continue
-            new = self.index.add(
-                name for b in window.batches if b.label for name in b.label.dictionary.to_pylist()
-            )
-            if new:
-                self._on_new_classes(new)
-            rows = Rows(window, self.index)
-            held = rows.held_out(self._share_held_out)
-            rows.weigh(self._class_weights, self.index, ~held, count=first)
-            if first:
-                for part in rows.slices(held):
-                    self.holdout.add(self._maker.rows(part), part.classes)
-            slices = list(rows.slices(~held))
-            for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
-                share = min(1.0, start + (stop - start) * (i + 1) / len(slices))
-                yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
+        )
+        while (window := next(shuffled, None)) is not None:
+            start = n_bytes / max(1, plan.source_bytes)
+            n_bytes += sum(batch.n_bytes for batch in window.batches)
+            stop = min(1.0, n_bytes / max(1, plan.source_bytes))
+            yield from self._taught(window, first=first, span=(start, stop))
+            # The text of this window goes before that of the next one is read.
+            del window
+
+    def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
+        """The lessons of a window; ``span`` is its share of the pass."""
+        new = self.index.add(
+            name for b in window.batches if b.label for name in b.label.dictionary.to_pylist()
+        )
+        if new:
+            self._on_new_classes(new)
+        rows = Rows(window, self.index)
+        held = rows.held_out(self._share_held_out)
+        rows.weigh(self._class_weights, self.index, ~held, count=first)
+        if first:
+            for part in rows.slices(held):
+                self.holdout.add(self._maker.rows(part), part.classes)
+        slices = list(rows.slices(~held))
+        start, stop = span
+        for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
+            share = start + (stop - start) * (i + 1) / len(slices)
+            yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
 
     def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:

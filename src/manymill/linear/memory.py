@@ -6,7 +6,6 @@ one window of text, the rows that are kept between passes, and what the threads 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 
 import psutil
@@ -128,10 +127,11 @@ def resident_bytes() -> int:
 
 
 def peak_memory_bytes() -> int:
-    """The greatest resident set of this process so far; where the system does not say, that of now."""
+    """The greatest resident set of this program so far; where the system does not say, that of now."""
     try:
-        import resource
-    except ImportError:  # not on Windows
+        # Not getrusage: on Linux its figure starts from the memory of the process that started this one.
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
+        return int(kilobytes) * 1024
+    except (OSError, StopIteration):
         return resident_bytes()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from manymill.data.shuffling import WINDOW_BYTES
 from manymill.errors import PlanError
 from manymill.model import Analyzer
 from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
@@ -65,7 +66,7 @@ class Settings:
     patience: int = 2
     holdout: float | None = None
     seed: int = 0
-    window_bytes: int = 48 << 20
+    window_bytes: int = WINDOW_BYTES
 
     def __post_init__(self) -> None:
         least, greatest = self.ngram_range

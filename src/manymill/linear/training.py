@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manymill import _core
 from manymill.data.ledger import Ledger
@@ -89,6 +89,8 @@ def train(
         If a row is bad and the plan is strict.
     """
     threads = threads or available_threads()
+    if holdout is not None:
+        settings = replace(settings, holdout=0.0)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
     try:
         lane = Lane(

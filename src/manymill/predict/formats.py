@@ -133,7 +133,7 @@ class _RowGroups:
 
     def _write_group(self) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
-        self._writer.write_table(table, row_group_size=self._group_rows)
+        self._writer.write_table(table, row_group_size=len(table))
         self._waiting, self._n_rows = [], 0
 
 

@@ -209,7 +209,7 @@ def _stream(
 
 
 def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[_Item]:
-    """Batches of the files, and the end of each. An error waits for its turn: what came before is still written."""
+    """Batches of the files, and the end of each; an error waits for its turn, behind what came before."""
     wanted, waiting = set(files), deque(files)
     order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
     try:

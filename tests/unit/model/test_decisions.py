@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,6 +14,7 @@ scores = st.sampled_from([1, 3, 7]).flatmap(
 
 
 @given(scores, st.sampled_from(["log", "modified_huber"]))
+@settings(deadline=None)
 def test_probabilities_sum_to_one_and_agree_with_the_choice(scores, loss):
     n_classes = max(2, scores.shape[1])
     given = probabilities(scores, loss, n_classes)

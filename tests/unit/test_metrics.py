@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill import metrics
@@ -18,6 +18,7 @@ def count_rows(pairs, seed=0):
 
 
 @given(rows, rows, rows)
+@settings(deadline=None)
 def test_merged_parts_give_the_metrics_of_all(a, b, c):
     parts = [count_rows(part, seed) for seed, part in enumerate((a, b, c))]
     whole = summarise(parts[0] + parts[1] + parts[2], CLASSES)
@@ -31,6 +32,7 @@ def test_merged_parts_give_the_metrics_of_all(a, b, c):
 
 
 @given(rows.filter(bool))
+@settings(deadline=None)
 def test_classification_metrics_equal_those_of_scikit_learn(pairs):
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -43,6 +45,7 @@ def test_classification_metrics_equal_those_of_scikit_learn(pairs):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+@settings(deadline=None)
 def test_means_and_confusion_matrix_equal_those_of_scikit_learn(pairs):
     from sklearn.metrics import confusion_matrix as reference
     from sklearn.metrics import f1_score, log_loss

@@ -1,0 +1,125 @@
+//! What a learner knows, read and written from outside: copies, growth, settling.
+
+use super::regularise::Arrears;
+use super::settings::{check_shape, n_outputs};
+use super::step::settle;
+use super::table::{Spread, check_state};
+use super::{LearnError, Learner, Loss};
+
+impl Learner {
+    /// Makes every feature pay the regularisation that it still owes for rows it was absent from.
+    ///
+    /// Without regularisation nothing happens. After it, weights, sums and intercept state are the whole state.
+    ///
+    /// # Errors
+    /// If memory is lacking.
+    pub fn settle(&mut self) -> Result<(), LearnError> {
+        let step = self.step_of();
+        if let Some(arrears) = &mut self.arrears {
+            let fresh = Arrears::new(self.table.n_features)?;
+            settle(&mut self.table, arrears, step);
+            *arrears = fresh;
+        }
+        Ok(())
+    }
+
+    /// Makes room for further classes, which start unlearnt.
+    ///
+    /// # Errors
+    /// If there are more classes already, or the larger state does not fit in memory beside the old one.
+    pub fn grow(&mut self, n_classes: usize) -> Result<(), LearnError> {
+        if n_classes < self.n_classes {
+            return LearnError::invalid(format!(
+                "there are {} classes already, more than {n_classes}",
+                self.n_classes
+            ));
+        }
+        if n_classes == self.n_classes {
+            return Ok(());
+        }
+        check_shape(self.table.n_features, n_classes)?;
+        let spread = match (self.n_classes, self.settings.loss) {
+            (2, Loss::Log) => Spread::Split { factor: 0.5 },
+            (2, _) => Spread::Split { factor: 1.0 },
+            _ => Spread::Append,
+        };
+        let k = n_outputs(n_classes);
+        self.table = self.table.widened(k, spread)?;
+        let mut intercept = vec![0.0; k + 1];
+        spread.block(&self.intercept, &mut intercept);
+        self.intercept = intercept;
+        self.n_classes = n_classes;
+        Ok(())
+    }
+
+    /// A copy of the weights of features `start` to `stop`, one row of `n_outputs` a feature.
+    ///
+    /// # Errors
+    /// If there are no such features, or memory is lacking.
+    pub fn weights(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
+        self.table.copy(start..stop, 0..self.n_outputs())
+    }
+
+    /// A copy of the squared-gradient sums, one a feature.
+    ///
+    /// # Errors
+    /// If there are no such features, or memory is lacking.
+    pub fn accumulators(&self, start: usize, stop: usize) -> Result<Vec<f32>, LearnError> {
+        let k = self.n_outputs();
+        self.table.copy(start..stop, k..k + 1)
+    }
+
+    /// Overwrites the features from `start` on; they owe no regularisation afterwards.
+    ///
+    /// # Errors
+    /// If the arrays do not fit or hold impossible numbers; nothing is changed then.
+    pub fn set_state(
+        &mut self,
+        start: usize,
+        weights: &[f32],
+        sums: &[f32],
+    ) -> Result<(), LearnError> {
+        self.table.overwrite(start, weights, sums)?;
+        if let Some(arrears) = &mut self.arrears {
+            for j in start..start + sums.len() {
+                arrears.collect(j);
+            }
+        }
+        Ok(())
+    }
+
+    /// The intercepts.
+    #[must_use]
+    pub fn intercept(&self) -> &[f32] {
+        &self.intercept[..self.n_outputs()]
+    }
+
+    /// The intercepts, then their squared-gradient sum.
+    #[must_use]
+    pub fn intercept_state(&self) -> &[f32] {
+        &self.intercept
+    }
+
+    /// Overwrites what [`Self::intercept_state`] gives, and the count of rows.
+    ///
+    /// # Errors
+    /// If the length differs or a number is impossible; nothing is changed then.
+    pub fn set_intercept_state(
+        &mut self,
+        state: &[f32],
+        n_rows_seen: u64,
+    ) -> Result<(), LearnError> {
+        if state.len() != self.intercept.len() {
+            return LearnError::invalid(format!(
+                "the intercept state has {} numbers, not {}",
+                state.len(),
+                self.intercept.len()
+            ));
+        }
+        let (weights, sums) = state.split_at(self.n_outputs());
+        check_state(weights, sums)?;
+        self.intercept.copy_from_slice(state);
+        self.n_rows_seen = n_rows_seen;
+        Ok(())
+    }
+}
