@@ -40,6 +40,12 @@ class Dataset:
         For fsspec.
     labelled : bool
         Whether labels are read.
+
+    Examples
+    --------
+    >>> from manymill import Dataset
+    >>> Dataset.from_memory(["good fun", "bad plot"], ["pos", "neg"]).plan().n_rows
+    2
     """
 
     source: tuple[str, ...]
