@@ -55,9 +55,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats = 1
-    print(
-        f"{'corpus':<14}{'setting':<14}{'MB':>7}{'nnz':>12}{'bits off':>9}{'MB/s':>8}{'theirs':>8}{'ratio':>8}"
-    )
+    heads = f"{'MB':>7}{'nnz':>12}{'bits off':>9}{'MB/s':>8}{'theirs':>8}{'ratio':>8}"
+    print(f"{'corpus':<14}{'setting':<14}{heads}")
     results = []
     for corpus in arguments.corpora:
         column = _column(arguments.data, FILES[corpus], quick=arguments.quick)
@@ -138,7 +137,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def _differing_bits(X: Any, Y: Any) -> int:
-    """Bits in which data, indices and row pointers differ; arrays of other lengths differ in all of theirs."""
+    """Bits in which data, indices and row pointers differ; of arrays of other lengths, all."""
     total = 0
     for name in ("data", "indices", "indptr"):
         a, b = getattr(X, name), getattr(Y, name)
