@@ -6,11 +6,7 @@ for any number of threads.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +14,6 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.model import LinearModel
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 # Scores held at once by a thread, in numbers: thousands of classes must not make a batch large.
 MAX_SCORES = 2**22
@@ -59,37 +52,3 @@ class Scorer:
         hashed = self._hasher.hash_utf8([(batch.data, batch.offsets)], np.zeros_like(row_of), row_of)
         rows = hashed.to_rows(analyzer.n_features, value=analyzer.value, norm=analyzer.norm)
         return _core.score_rows(rows, self.model.weights, self.model.intercept)
-
-
-@contextmanager
-def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that drop what they have not begun when the work is broken off."""
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def map_in_order(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], *, executor: Executor, look_ahead: int
-) -> Generator[_Result, None, None]:
-    """The results of a function, in the order of the items.
-
-    Parameters
-    ----------
-    function : callable
-        Called on the executor.
-    items : iterable
-        Taken at most ``look_ahead`` ahead of the result that is waited for.
-    executor : Executor
-    look_ahead : int
-        1 or more.
-    """
-    waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(executor.submit(function, item))
-        if len(waiting) >= look_ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

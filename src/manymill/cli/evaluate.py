@@ -21,8 +21,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model on labelled files: accuracy, F1, a table of classes, confusions."""
     from manymill.cli.opening import open_model, plan_for
+    from manymill.engine.local import available_threads
     from manymill.evaluate import evaluate as evaluate_plan
-    from manymill.linear.training import available_threads
 
     model = open_model(run)
     plan = plan_for(

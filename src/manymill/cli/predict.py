@@ -42,7 +42,7 @@ def predict(
 ) -> None:
     """Predict the labels of files. Run again after an interruption: finished parts are skipped."""
     from manymill.cli.opening import open_model, plan_for
-    from manymill.linear.training import available_threads
+    from manymill.engine.local import available_threads
     from manymill.predict import Columns, predict_stream
     from manymill.predict import predict as predict_parts
 

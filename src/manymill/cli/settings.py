@@ -23,7 +23,9 @@ Loss = Annotated[
 ]
 L1 = Annotated[float, typer.Option("--l1", help="L1 regularisation, per row.")]
 L2 = Annotated[float, typer.Option("--l2", help="L2 regularisation, per row.")]
-LearningRate = Annotated[float, typer.Option("--learning-rate", help="AdaGrad's step.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--learning-rate", help="AdaGrad's step; by loss and classes if not given.")
+]
 Intercept = Annotated[bool, typer.Option("--intercept/--no-intercept", help="Learn an intercept.")]
 ClassWeight = Annotated[
     str | None, typer.Option("--class-weight", help="balanced, or weights by label: spam=2,ham=1.")

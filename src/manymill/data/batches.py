@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+from manymill.data.labels import Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Batch:
     ----------
     data, offsets : ndarray
         The texts in Arrow layout: uint8 of UTF-8, and int64 of shape ``(n_rows + 1,)``.
-    label : pyarrow.DictionaryArray or None
-        Labels as int32 codes into a dictionary of strings; None if labels are not read.
+    label : Labels or None
+        None if labels are not read.
     weight : ndarray or None
         float32, shape ``(n_rows,)``.
     position : ndarray
@@ -59,7 +60,7 @@ class Batch:
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
-    label: pa.DictionaryArray | None
+    label: Labels | None
     weight: NDArray[np.float32] | None
     position: NDArray[np.int64]
     file: int
@@ -88,4 +89,4 @@ class Batch:
 
     def labels(self) -> list[str]:
         """The labels as strings, empty if labels are not read."""
-        return [] if self.label is None else list(self.label.to_pylist())
+        return [] if self.label is None else self.label.to_list()

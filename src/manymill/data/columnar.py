@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manymill.data.batches import BadRow, Batch
+from manymill.data.labels import Labels
 from manymill.errors import SchemaError
 
 _KEPT_BAD_ROWS = 1000
@@ -92,7 +93,7 @@ def to_batch(
     return Batch(
         data=data,
         offsets=offsets,
-        label=label,
+        label=None if label is None else Labels(tuple(label.dictionary.to_pylist()), _codes(label)),
         weight=None if weight is None else weight.to_numpy(zero_copy_only=False),
         position=position[rows],
         file=file,
@@ -101,6 +102,11 @@ def to_batch(
         n_bytes=n_bytes,
         labels_are_integers=integers,
     )
+
+
+def _codes(label: pa.DictionaryArray) -> NDArray[np.int32]:
+    codes: NDArray[np.int32] = label.indices.to_numpy(zero_copy_only=False)
+    return codes.astype(np.int32, copy=False)
 
 
 def _mask(array: pa.Array) -> NDArray[np.bool_]:

@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Protocol
 
-import pyarrow as pa
-
 from manymill.errors import SourceError
 
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
@@ -113,6 +111,8 @@ class Compressed:
 
         So what stands before a break is read again, in smaller and smaller steps.
         """
+        import pyarrow as pa
+
         n_good = 0
         for step in (_PIECE_BYTES, 4096, 1):
             self._raw.seek(0)

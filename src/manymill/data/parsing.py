@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pyarrow as pa
-
 from manymill import _core
 from manymill.data.batches import BadRow, Batch
 from manymill.data.cutting import DELIMITER, Piece
+from manymill.data.labels import Labels
 from manymill.data.plan import ColumnNames, Plan, SourceFile
 
 
@@ -18,9 +17,7 @@ def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
     parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.dataset.max_record_bytes, piece)
     bad = tuple(BadRow(file.path, f"byte {at}", reason, detail) for at, reason, detail in parsed.bad)
     counts = Counter(row.reason for row in piece.bad) + Counter(dict(parsed.bad_counts))
-    label = None
-    if plan.dataset.labelled:
-        label = pa.DictionaryArray.from_arrays(pa.array(parsed.codes), pa.array(parsed.classes, pa.string()))
+    label = Labels(tuple(parsed.classes), parsed.codes) if plan.dataset.labelled else None
     return Batch(
         data=parsed.data,
         offsets=parsed.offsets,

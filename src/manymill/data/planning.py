@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
@@ -202,6 +200,8 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
 
 
 def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
+    import pyarrow as pa
+
     parquet, raw = _open_parquet(dataset, file)
     with raw:
         columns = list(parquet.schema_arrow.names)
@@ -215,6 +215,7 @@ def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[M
 
 
 def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     raw = open_file(file, dataset.storage_options)

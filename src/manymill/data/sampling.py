@@ -40,10 +40,7 @@ class _Sample:
             self.first_bad = batch
         if batch.label is not None and len(batch):
             self.integers &= batch.labels_are_integers
-            codes = batch.label.indices.to_numpy()
-            counts = np.bincount(codes, minlength=len(batch.label.dictionary))
-            names = batch.label.dictionary.to_pylist()
-            self.classes.update({name: int(n) for name, n in zip(names, counts, strict=True) if n})
+            self.classes.update(batch.label.counts())
 
 
 def sampled(plan: Plan, sample_bytes: int) -> Plan:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator
 from functools import partial
 
-import pyarrow as pa
+import numpy as np
 
 from manymill.data.batches import BadRow, Batch
-from manymill.data.columnar import check_types, to_batch
 from manymill.data.compression import open_stream
 from manymill.data.cutting import cut_range, cut_stream, cutter_for, is_utf8
 from manymill.data.files import open_file, unreadable
 from manymill.data.guessing import missing_column
+from manymill.data.labels import Labels
 from manymill.data.parsing import parse_piece
 from manymill.data.plan import Block, Plan
 from manymill.errors import SourceError
@@ -87,7 +88,10 @@ def _stream(plan: Plan, block: Block) -> Parses:
 
 
 def _parquet(plan: Plan, block: Block) -> Parses:
+    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from manymill.data.columnar import check_types, to_batch
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
     columns = [name for name in (names.text, names.label, names.weight) if name is not None]
@@ -141,6 +145,8 @@ def _memory(plan: Plan, block: Block) -> Parses:
     memory = plan.dataset.memory
     if memory is None:
         raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
+    from manymill.data.columnar import to_batch
+
     start, n_rows = block.start, block.stop - block.start
     yield partial(
         to_batch,
@@ -196,20 +202,15 @@ def _folder_batch(
     rows: list[int],
     n_bytes: int,
 ) -> Batch:
-    from collections import Counter
-    from dataclasses import replace
-
-    import numpy as np
-
-    batch = to_batch(
-        pa.array(texts, pa.large_string()),
-        pa.array(labels, pa.string()) if plan.dataset.labelled else None,
-        None,
-        path=plan.files[block.file].path,
+    encoded = [text.encode() for text in texts]
+    return Batch(
+        data=np.frombuffer(b"".join(encoded), np.uint8),
+        offsets=np.cumsum([0, *map(len, encoded)], dtype=np.int64),
+        label=Labels.of(labels) if plan.dataset.labelled else None,
+        weight=None,
+        position=np.array(rows, np.int64),
         file=block.file,
-        first_row=0,
+        bad=tuple(bad),
+        bad_counts=dict(Counter(row.reason for row in bad)),
         n_bytes=n_bytes,
-        max_record_bytes=plan.dataset.max_record_bytes,
     )
-    counts = dict(Counter(row.reason for row in bad))
-    return replace(batch, position=np.array(rows, np.int64), bad=tuple(bad), bad_counts=counts)

@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manymill import metrics
 from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
+from manymill.engine.local import workers
+from manymill.engine.ordered import map_in_order
 from manymill.errors import PlanError, SchemaError
 from manymill.evaluate import tables
 from manymill.metrics import Counts, Metrics
 from manymill.model import PROBABILISTIC_LOSSES, LinearModel, choose_classes, probabilities
-from manymill.scoring import Scorer, map_in_order, workers
+from manymill.scoring import Scorer
 
 # Confusions listed where the whole matrix would be too wide to read.
 _LISTED_CONFUSIONS = 30
@@ -125,33 +126,17 @@ class _Counter:
 
     def __call__(self, batch: Batch) -> Counts:
         model, n_classes = self._model, len(self._model.classes)
-        true, labels = self._true(batch)
+        assert batch.label is not None  # the plan is labelled
+        names, codes = batch.label.names, batch.label.codes
+        known = np.array([self._position.get(name, -1) for name in names] or [-1], dtype=np.int64)
+        true = known[codes]
         counts = Counts(n_classes)
         for rows, scores in self._scorer.pieces(batch):
             given = None
             if model.loss in PROBABILISTIC_LOSSES:
                 given = probabilities(scores, model.loss, n_classes)
-            unknown = [labels[row] for row in rows.start + np.flatnonzero(true[rows] < 0)]
+            unknown = [names[codes[row]] for row in rows.start + np.flatnonzero(true[rows] < 0)]
             counts += metrics.count(
                 true[rows], choose_classes(scores), n_classes, probabilities=given, unknown_labels=unknown
             )
         return counts
-
-    def _true(self, batch: Batch) -> tuple[NDArray[np.int64], _Labels]:
-        assert batch.label is not None  # the plan is labelled
-        names = batch.label.dictionary.to_pylist()
-        known = np.array([self._position.get(name, -1) for name in names] or [-1], dtype=np.int64)
-        codes = batch.label.indices.to_numpy(zero_copy_only=False)
-        return known[codes], _Labels(names, codes)
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """The label of each row, looked up when asked for."""
-
-    names: list[str]
-    codes: NDArray[np.integer[Any]]
-
-    def __getitem__(self, row: int) -> str:
-        name: str = self.names[self.codes[row]]
-        return name

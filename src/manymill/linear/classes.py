@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+from manymill.data.labels import Labels
 
 
 class ClassIndex:
@@ -47,10 +48,9 @@ class ClassIndex:
         """The numbers of names, int32; -1 for a name without a number."""
         return np.array([self._numbers.get(name, -1) for name in names], np.int32)
 
-    def encode(self, labels: pa.DictionaryArray) -> NDArray[np.int32]:
+    def encode(self, labels: Labels) -> NDArray[np.int32]:
         """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
-        codes: NDArray[np.int32] = labels.indices.to_numpy(zero_copy_only=False)
-        return self.numbers(labels.dictionary.to_pylist())[codes]
+        return self.numbers(labels.names)[labels.codes]
 
     def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
         """The numbers of the classes in the order of their names, ``(n_classes,)``."""
@@ -74,7 +74,8 @@ class ClassWeights:
     ) -> NDArray[np.float32] | None:
         """The weights of all classes, ``(n_classes,)``; None if every row weighs 1.
 
-        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an earlier pass.
+        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an
+        earlier pass.
         """
         if self._given:
             return np.array([self._given.get(name, 1.0) for name in index.names], np.float32)

@@ -13,20 +13,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
+from manymill.engine.local import available_threads
 from manymill.errors import ModelError, PlanError, SchemaError
 from manymill.linear.classes import ClassIndex
 from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels, plain_classes
+from manymill.linear.loaded import LoadedState
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
-from manymill.linear.training import Trained, available_threads, train
+from manymill.linear.training import Trained, train
 from manymill.model import (
     PROBABILISTIC_LOSSES,
-    LinearModel,
     ModelDescription,
     choose_classes,
     load_model,
@@ -34,6 +34,12 @@ from manymill.model import (
     save_model,
 )
 from manymill.model.linear import Loss, Norm, Value
+
+# Parameters that go into the settings as they are.
+_SETTINGS = (
+    "lowercase", "n_features", "value", "norm", "loss", "l1", "l2", "learning_rate", "fit_intercept", "passes",
+    "patience", "holdout",
+)  # fmt: skip
 
 
 def _has_probabilities(classifier: TextClassifier) -> bool:
@@ -64,8 +70,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ``"log"`` is logistic for two classes and softmax for more; the others are one class against the rest.
     l1, l2 : float
         Regularisation, strength per row.
-    learning_rate : float
-        AdaGrad's step (Duchi, Hazan and Singer 2011).
+    learning_rate : float or None
+        AdaGrad's step (Duchi, Hazan and Singer 2011); None chooses it by the loss and the number of classes.
     fit_intercept : bool
         Whether each output has an intercept.
     class_weight : None, "balanced" or dict
@@ -114,8 +120,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         norm: Norm | None = "l2",
         loss: Loss = "log",
         l1: float = 0.0,
-        l2: float = 1e-6,
-        learning_rate: float = 0.5,
+        l2: float = 0.0,
+        learning_rate: float | None = None,
         fit_intercept: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
         passes: int = 3,
@@ -188,8 +194,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             dataset = Dataset.from_memory(X, labels.column(), labels.weights)
             trained = self._train(dataset.plan(), settings, labels.names)
             self.classes_ = labels.classes
-        self._state: LinearState | None = trained.state
-        self._model: LinearModel | None = None
+        self._state: LinearState | LoadedState = trained.state
         self.n_iter_ = trained.passes
         self.holdout_score_ = trained.measured.accuracy
         if trained.interrupted:
@@ -235,7 +240,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If this model was loaded from a folder, which holds no squared-gradient sums to go on from.
         """
-        if getattr(self, "_model", None) is not None:
+        if isinstance(getattr(self, "_state", None), LoadedState):
             raise ModelError(
                 "a model loaded from a folder cannot learn further: its squared-gradient sums are not saved",
                 "pickle the estimator instead, or fit anew",
@@ -254,39 +259,27 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if known is None:
             settings = self._settings(labels.by_name(self.class_weight))
             self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
-            self._model, self.classes_, self.n_iter_, self.holdout_score_ = None, labels.classes, 0, None
+            self.classes_, self.n_iter_, self.holdout_score_ = labels.classes, 0, None
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
             raise PlanError("classes differ from those of the first call of partial_fit")
-        numbers = self._fitted_state().numbers()[labels.codes]
+        state = self._state
+        assert isinstance(state, LinearState)
+        numbers = state.numbers()[labels.codes]
         weights = labels.weighted(self.class_weight)
         start = 0
         for rows in self._rows(X):
             part = slice(start, start + len(rows))
-            self._fitted_state().learner.learn(
-                rows, numbers[part], None if weights is None else weights[part]
-            )
+            state.learner.learn(rows, numbers[part], None if weights is None else weights[part])
             start += len(rows)
         self.n_iter_ += 1
         return self
 
     def _settings(self, class_weight: str | Mapping[Any, float] | None) -> Settings:
         """The parameters, checked."""
+        own = {name: getattr(self, name) for name in _SETTINGS}
+        least, greatest = self.ngram_range
         return Settings(
-            ngram_range=(self.ngram_range[0], self.ngram_range[1]),
-            lowercase=self.lowercase,
-            n_features=self.n_features,
-            value=self.value,
-            norm=self.norm,
-            loss=self.loss,
-            l1=self.l1,
-            l2=self.l2,
-            learning_rate=self.learning_rate,
-            fit_intercept=self.fit_intercept,
-            class_weight=class_weight,
-            passes=self.passes,
-            patience=self.patience,
-            holdout=self.holdout,
-            seed=_seed(self.random_state),
+            **own, ngram_range=(least, greatest), class_weight=class_weight, seed=_seed(self.random_state)
         )
 
     # ---- predicting
@@ -332,37 +325,26 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "classes_")
-        parts = [self._score(rows) for rows in self._rows(X)]
+        parts = [self._state.scores(rows) for rows in self._rows(X)]
         n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
-
-    def _score(self, rows: _core.Rows) -> NDArray[np.float32]:
-        if self._model is not None:
-            return _core.score_rows(rows, self._model.weights, self._model.intercept)
-        return self._fitted_state().scores(rows)
 
     def _rows(self, X: Any) -> Any:
         analyzer = self._settings(None).analyzer
         return rows_of(X, analyzer, threads=self.threads or available_threads())
 
-    def _fitted_state(self) -> LinearState:
-        check_is_fitted(self, "classes_")
-        assert self._state is not None, "a model that was not loaded has a learner"
-        return self._state
-
     @property
     def coef_(self) -> NDArray[np.float32]:
-        """Weights, ``(n_outputs, n_features)``: a view of a copy."""
+        """Weights, ``(n_outputs, n_features)``."""
         check_is_fitted(self, "classes_")
-        if self._model is not None:
-            return self._model.weights.T
-        return np.concatenate(list(self._fitted_state().weights())).T
+        slices = list(self._state.weights())
+        return (slices[0] if len(slices) == 1 else np.concatenate(slices)).T
 
     @property
     def intercept_(self) -> NDArray[np.float32]:
         """Intercepts, ``(n_outputs,)``."""
         check_is_fitted(self, "classes_")
-        return self._model.intercept if self._model is not None else self._fitted_state().intercept()
+        return self._state.intercept()
 
     # ---- saving
 
@@ -378,8 +360,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             If the folder cannot be written.
         """
         check_is_fitted(self, "classes_")
-        n_features, weights = self.n_features, self.coef_.T
-        slices = (weights[start : start + 65536] for start in range(0, n_features, 65536))
         description = ModelDescription(
             classes=plain_classes(self.classes_),
             loss=self.loss,
@@ -387,7 +367,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             fit_intercept=self.fit_intercept,
             facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
         )
-        save_model(folder, description, slices, self.intercept_)
+        save_model(folder, description, self._state.weights(), self.intercept_)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -409,7 +389,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             loss=model.loss,
             fit_intercept=model.fit_intercept,
         )
-        classifier._model, classifier._state = model, None
+        classifier._state = LoadedState(model)
         classifier.classes_ = np.array(model.classes)
         classifier.n_iter_ = int(model.facts.get("passes", 0))
         classifier.holdout_score_ = model.facts.get("holdout_accuracy")

@@ -12,12 +12,12 @@ from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
 from manymill.data.reading import read
+from manymill.engine.local import available_threads
 from manymill.errors import PlanError
 from manymill.linear.classes import ClassIndex
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
 from manymill.linear.settings import Settings
 from manymill.linear.slices import whole
-from manymill.linear.training import available_threads
 
 # Classes listed; the others are counted.
 SHOWN_CLASSES = 12
@@ -97,7 +97,7 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
     batch = next(iter(read(plan)), None)
     if batch is None or not len(batch):
         return None
-    index = ClassIndex([*plan.class_counts, *batch.label.dictionary.to_pylist()] if batch.label else [])
+    index = ClassIndex([*plan.class_counts, *(batch.label.names if batch.label else ())])
     part = whole(batch, index)
     hasher = _core.Hasher(ngram_range=settings.ngram_range, lowercase=settings.lowercase)
     hashed = hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.reading import read
+from manymill.engine.local import workers
+from manymill.engine.ordered import map_in_order
 from manymill.linear.slices import Slice, whole
 from manymill.model import Analyzer
 
@@ -39,15 +40,10 @@ class RowMaker:
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
-        waiting: deque[tuple[Slice, Future[_core.Rows]]] = deque()
-        rest = iter(slices)
-        while True:
-            while len(waiting) < self._look_ahead and (part := next(rest, None)) is not None:
-                waiting.append((part, self._executor.submit(self.rows, part)))
-            if not waiting:
-                return
-            part, future = waiting.popleft()
-            yield part, future.result()
+        return map_in_order(self._paired, slices, executor=self._executor, look_ahead=self._look_ahead)
+
+    def _paired(self, part: Slice) -> tuple[Slice, _core.Rows]:
+        return part, self.rows(part)
 
 
 def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]:
@@ -68,7 +64,7 @@ def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]
         If texts are no strings.
     """
     dataset = X if isinstance(X, Dataset) else Dataset.from_memory(X)
-    with ThreadPoolExecutor(threads, thread_name_prefix="manymill") as executor:
+    with workers(threads) as executor:
         batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
         maker = RowMaker(analyzer, executor, 2 * threads)
         for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):

@@ -128,9 +128,7 @@ class Lane:
 
     def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
         """The lessons of a window; ``span`` is its share of the pass."""
-        new = self.index.add(
-            name for b in window.batches if b.label for name in b.label.dictionary.to_pylist()
-        )
+        new = self.index.add(name for batch in window.batches if batch.label for name in batch.label.names)
         if new:
             self._on_new_classes(new)
         rows = Rows(window, self.index)

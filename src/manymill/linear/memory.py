@@ -54,7 +54,8 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     """
     classes = max(2, n_classes or len(plan.class_counts))
     outputs = 1 if classes == 2 else classes
-    state = settings.n_features * outputs * 8
+    # Weights of each output, and one sum of squared gradients.
+    state = 4 * settings.n_features * (outputs + 1)
     if settings.l1 or settings.l2:
         state += settings.n_features * 4
     words = min(3, settings.ngram_range[1])

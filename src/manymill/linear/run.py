@@ -10,12 +10,13 @@ from typing import Any
 from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.engine.local import available_threads
 from manymill.events import Event, ModelSaved, Observer, Planned, Warned
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import check_memory
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
-from manymill.linear.training import Trained, available_threads, train
+from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
 from manymill.run_folder import RunFolder
 

@@ -41,13 +41,14 @@ class LinearState:
 
     def __init__(self, settings: Settings, index: ClassIndex, *, as_integers: bool) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
+        n_classes = max(2, len(index))
         self.learner = _core.Learner(
             settings.n_features,
-            max(2, len(index)),
+            n_classes,
             loss=settings.loss,
             l1=settings.l1,
             l2=settings.l2,
-            learning_rate=settings.learning_rate,
+            learning_rate=settings.rate(n_classes),
             fit_intercept=settings.fit_intercept,
         )
 
@@ -115,6 +116,7 @@ class LinearState:
 
     def __getstate__(self) -> dict[str, Any]:
         learner = self.learner
+        learner.settle()
         return {
             "settings": self._settings,
             "names": self._index.names,

@@ -5,15 +5,14 @@ In: a plan, settings. Out: calls of ``keep`` with each state that is the best so
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import ClassesFound, Ended, Interrupted, Observer
 from manymill.linear.holdout import HashedRows, Measured, measure
@@ -36,11 +35,6 @@ class Trained:
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
     state: LinearState  # as the last pass left it
-
-
-def available_threads() -> int:
-    """The number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train(
@@ -91,8 +85,7 @@ def train(
     threads = threads or available_threads()
     if holdout is not None:
         settings = replace(settings, holdout=0.0)
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
-    try:
+    with workers(threads) as executor:
         lane = Lane(
             plan,
             settings,
@@ -103,9 +96,6 @@ def train(
             on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
         )
         return _Training(plan, settings, lane, keep, observe, holdout).run()
-    finally:
-        # What is still being hashed is of no use to anybody: do not wait for it.
-        executor.shutdown(wait=False, cancel_futures=True)
 
 
 class _Training:
@@ -161,6 +151,7 @@ class _Training:
                 "give data of two classes or more",
             )
         assert self._state is not None, "a row was learnt"
+        self._state.learner.settle()
         measured = measure(self._held_out(), self._state.learner, self._settings.loss)
         kept = self._keep_if_best(self._state, tally.number, measured)
         self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
@@ -176,7 +167,7 @@ class _Training:
             rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
             raise PlanError(
                 f"the weights grew without bound in pass {number}{rest}",
-                f"use a learning rate below {self._settings.learning_rate}, or look at the weights of rows",
+                "use a lower learning rate, or look at the weights of the rows",
             ) from error
 
     def _held_out(self) -> Iterable[HashedRows]:
@@ -196,6 +187,7 @@ class _Training:
         """
         kept = False
         if self._state is not None and len(self._lane.index) > 1:
+            self._state.learner.settle()
             measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
             kept = self._keep_if_best(self._state, number, measured)
         self._observe(Interrupted(number, kept))

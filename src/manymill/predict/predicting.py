@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.engine.local import workers
 from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
 from manymill.predict.columns import Columns
 from manymill.predict.formats import Format, JsonLines, format_named
 from manymill.predict.parts import Part, part_names, writing_alone
 from manymill.predict.streaming import Item, stream_items, take
-from manymill.scoring import workers
 
 
 @dataclass(frozen=True)

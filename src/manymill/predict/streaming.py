@@ -12,11 +12,12 @@ from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
+from manymill.engine.ordered import map_in_order
 from manymill.errors import ManymillError
 from manymill.model import LinearModel
 from manymill.predict.columns import Columns
 from manymill.predict.formats import Format, Writer
-from manymill.scoring import Scorer, map_in_order
+from manymill.scoring import Scorer
 
 
 @dataclass(frozen=True)

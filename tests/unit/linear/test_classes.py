@@ -1,7 +1,7 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 
+from manymill.data.labels import Labels
 from manymill.linear.classes import ClassIndex, ClassWeights
 
 
@@ -14,7 +14,7 @@ def test_classes_are_numbered_as_they_are_met_new_ones_sorted():
 
 def test_labels_become_numbers_and_unknown_ones_minus_one():
     index = ClassIndex.in_order(["b", "a"])
-    labels = pa.array(["a", "x", "b", "a"]).dictionary_encode()
+    labels = Labels.of(["a", "x", "b", "a"])
     assert index.encode(labels).tolist() == [1, -1, 0, 1]
 
 

@@ -1,0 +1,1 @@
+"""Where work happens: threads of this process."""

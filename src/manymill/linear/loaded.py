@@ -1,0 +1,36 @@
+"""A model read from a folder, with the face of a state that was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill import _core
+from manymill.model import LinearModel
+
+
+class LoadedState:
+    """Weights that lie in a memory-mapped file: they can be used, and not changed.
+
+    Parameters
+    ----------
+    model : LinearModel
+        What :func:`manymill.model.load_model` gives.
+    """
+
+    def __init__(self, model: LinearModel) -> None:
+        self._model = model
+
+    def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
+        """Decision values, ``(n_rows, n_outputs)``."""
+        return _core.score_rows(rows, self._model.weights, self._model.intercept)
+
+    def weights(self) -> Iterator[NDArray[np.float32]]:
+        """The weights as one slice, ``(n_features, n_outputs)``."""
+        yield self._model.weights
+
+    def intercept(self) -> NDArray[np.float32]:
+        """The intercepts, ``(n_outputs,)``."""
+        return self._model.intercept
