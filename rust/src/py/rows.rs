@@ -60,9 +60,9 @@ impl PyRows {
 
     #[getter]
     fn nbytes(&self) -> usize {
-        self.0.indptr.capacity() * size_of::<usize>()
-            + self.0.indices.capacity() * size_of::<u32>()
-            + self.0.values.capacity() * size_of::<f32>()
+        size_of_val(&self.0.indptr[..])
+            + size_of_val(&self.0.indices[..])
+            + size_of_val(&self.0.values[..])
     }
 }
 

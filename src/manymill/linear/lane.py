@@ -29,12 +29,8 @@ from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.settings import Settings
+from manymill.linear.sizes import CACHE_BYTES, kept_row_bytes
 from manymill.linear.slices import Rows, whole
-
-# Rows kept from the first pass for the others if all of them fit: 80 MB of rows are about 30 MB of text in
-# words and
-# pairs of words. A property of the plan, not of the machine: the order of later passes depends on it.
-CACHE_BYTES = 80 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ class Lane:
         """The lessons of a pass, numbered from 0. Small data is read and hashed in the first pass only."""
         if self._kept is not None:
             return self._again(self._kept, pass_number)
-        if pass_number == 0 and self._settings.passes > 1:
+        if pass_number == 0 and kept_row_bytes(self._plan, self._settings):
             return self._keeping(self._fresh(pass_number))
         return self._fresh(pass_number)
 
@@ -155,22 +151,17 @@ class Lane:
             yield hashed, part.classes
 
     def _keeping(self, lessons: Iterator[Lesson]) -> Iterator[Lesson]:
-        """The same lessons, kept for the next passes if all of the pass is small enough.
-
-        The first lesson tells whether it will be: a large source is never kept only to be thrown away.
-        """
+        """The same lessons, kept for the next passes; all of them are dropped if the plan's estimate was too low."""
         kept: list[Lesson] = []
         n_bytes = 0
-        keep = True
         for lesson in lessons:
             n_bytes += lesson.rows.nbytes
-            keep = keep and n_bytes / max(lesson.share, 1e-9) <= 2 * CACHE_BYTES and n_bytes <= CACHE_BYTES
-            if keep:
+            if n_bytes <= CACHE_BYTES:
                 kept.append(lesson)
             else:
                 kept.clear()
             yield lesson
-        if keep:
+        if n_bytes <= CACHE_BYTES:
             self._kept = kept
 
     def _again(self, kept: list[Lesson], pass_number: int) -> Iterator[Lesson]:

@@ -12,16 +12,12 @@ import psutil
 
 from manymill.data.plan import Plan
 from manymill.errors import PlanError
-from manymill.linear.lane import CACHE_BYTES
 from manymill.linear.settings import Settings
+from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte
 from manymill.linear.slices import SLICE_BYTES
 
 # Python, NumPy and Arrow with the buffers of their allocators, measured at the end of a training of 10 rows.
 BASE_BYTES = 90 << 20
-
-# Rows of features per byte of text: 8 bytes a feature, about 0.09 distinct words and 0.27 distinct words and
-# pairs a byte.
-ROW_BYTES_PER_BYTE = {1: 0.9, 2: 2.4, 3: 4.2}
 
 # A slice in hand holds its hashes and its rows; a block holds its raw bytes and its columns.
 HASHED_BYTES_PER_BYTE = 1.0
@@ -58,16 +54,13 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     state = 4 * settings.n_features * (outputs + 1)
     if settings.l1 or settings.l2:
         state += settings.n_features * 4
-    words = min(3, settings.ngram_range[1])
-    per_byte = ROW_BYTES_PER_BYTE[words] * max(1, settings.ngram_range[1] / 3)
-    rows = int(plan.text_bytes * per_byte)
-    in_hand = 2 * threads * int(SLICE_BYTES * (per_byte + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE))
+    per_byte = row_bytes_per_byte(settings) + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE
     return MemoryNeed(
         base=BASE_BYTES,
         state=state,
         window=int(1.25 * min(settings.window_bytes, plan.text_bytes)),
-        kept_rows=rows if settings.passes > 1 and rows <= CACHE_BYTES else 0,
-        in_hand=in_hand,
+        kept_rows=kept_row_bytes(plan, settings),
+        in_hand=2 * threads * int(SLICE_BYTES * per_byte),
     )
 
 
