@@ -1,7 +1,7 @@
 """The command line: one file a command, no logic. Heavy imports are inside the commands.
 
-stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by
-Ctrl-C.
+stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C, 141 the
+reader of stdout went away.
 """
 
 from __future__ import annotations
@@ -9,47 +9,41 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from manymill.cli.evaluate import evaluate
 from manymill.cli.plan import plan
 from manymill.cli.predict import predict
 from manymill.cli.train import train
 
-app = typer.Typer(
-    name="manymill",
-    help="Turn labelled text too large for one process into a good linear model, cheaply, on CPUs.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command()(train)
-app.command()(evaluate)
-app.command()(predict)
-app.command()(plan)
 
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
         from manymill import __version__
 
-        print(f"manymill {__version__}")
-        raise typer.Exit
+        click.echo(f"manymill {__version__}")
+        context.exit()
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-) -> None:
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def app(debug: bool) -> None:
+    """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
     if debug:
         os.environ["MANYMILL_DEBUG"] = "1"
+
+
+for _command in (train, evaluate, predict, plan):
+    app.add_command(_command)
 
 
 def _stop(number: int, frame: object) -> None:
@@ -63,19 +57,21 @@ def main() -> None:
     # A cluster's or a system's request to end is met like Ctrl-C: what was learnt is kept.
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except ManymillError as error:
         if os.environ.get("MANYMILL_DEBUG"):
             raise
-        print(f"error: {error.what}", file=sys.stderr)
+        click.echo(f"error: {error.what}", err=True)
         if error.hint:
-            print(f"hint:  {error.hint}", file=sys.stderr)
+            click.echo(f"hint:  {error.hint}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of stdout has gone (`| head`): nothing is left to say. Python's own flush at exit must
-        # not complain.
+        # The reader of stdout has gone (`| head`): nothing is left to say, nor for Python's flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from manymill.data.plan import Plan
@@ -19,7 +19,7 @@ def open_model(path: Path) -> LinearModel:
 
     model = load_model(locate_model(path))
     if model.unicode_version != unicodedata.unidata_version:
-        typer.echo(
+        click.echo(
             f"warning the model was trained with Unicode {model.unicode_version}, this Python has"
             f" {unicodedata.unidata_version}: a few rare letters may be read differently",
             err=True,
@@ -54,7 +54,7 @@ def plan_for(
             # These files may have other columns than those trained on; what is guessed is said below.
             chosen = plan(text, label)
     for note in [*chosen.notes, *(f"warning {warning}" for warning in chosen.warnings)]:
-        typer.echo(note, err=True)
+        click.echo(note, err=True)
     return chosen
 
 

@@ -3,68 +3,64 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
-Files = Annotated[
-    list[str],
-    typer.Argument(metavar="FILES...", help="Files, globs, folders, URLs, or - for standard input."),
-]
-Text = Annotated[
-    str | None, typer.Option("--text", metavar="COLUMN", help="Column of the text; guessed if not given.")
-]
-Label = Annotated[
-    str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label; guessed if not given.")
-]
-Weight = Annotated[
-    str | None, typer.Option("--weight", metavar="COLUMN", help="Column of the rows' weights.")
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: ``2GB``, ``512 MiB``, ``1500000``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
+        if not match or (match[3] and not match[2]):
+            self.fail(f"{value!r} is no size: write 2GB, 512MiB, or a number of bytes", param, ctx)
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
+
+
+def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, shown in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+run = click.argument("run", type=click.Path(path_type=Path))
+files = click.argument("files", nargs=-1, required=True)
+text = click.option("--text", metavar="COLUMN", help="Column of the text; guessed if not given.")
+label = click.option("--label", metavar="COLUMN", help="Column of the label; guessed if not given.")
+threads = click.option("--threads", type=click.IntRange(1), help="Threads; all processors if not given.")
+json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
+
+# How files are read, whatever is done with them.
+reading = combined(
+    click.option(
         "--format",
-        help="jsonl, csv, tsv, parquet, fasttext, folders or reviews; told from the name if not given.",
+        help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; told from the file if not given.",
     ),
-]
-Encoding = Annotated[str, typer.Option("--encoding", help="Encoding of text files.")]
-Classes = Annotated[
-    str | None,
-    typer.Option("--classes", metavar="A,B,C", help="Labels to learn; other rows are left out as bad."),
-]
-MaxRecord = Annotated[
-    str, typer.Option("--max-record", metavar="SIZE", help="Longer records are left out as bad.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads; all processors if not given.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON records to stdout.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model folder.")]
-
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-
-
-def parse_bytes(text: str) -> int:
-    """A number of bytes: ``2GB``, ``512 MiB``, ``1500000``.
-
-    Raises
-    ------
-    typer.BadParameter
-        If it is none.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
-    if not match:
-        raise typer.BadParameter(f"{text!r} is no size: write 2GB, 512MiB, or a number of bytes")
-    return int(float(match[1]) * _UNITS[match[2] or ""])
+    click.option("--encoding", default="utf-8", show_default=True, help="Encoding of text files."),
+    click.option("--strict", is_flag=True, help="Stop at the first bad row."),
+    click.option(
+        "--max-record",
+        "max_record_bytes",
+        type=Size(),
+        default="64MiB",
+        show_default=True,
+        help="Longer records are left out as bad.",
+    ),
+)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import click
+
 from manymill.cli import options
 from manymill.cli.request import Request, takes_request
 
 
+@click.command()
 @takes_request
-def plan(request: Request, json: options.Json = False) -> None:
-    """Show what would be read, the classes, memory and time; nothing is trained."""
-    import json as json_format
-    import sys
+@options.json
+def plan(request: Request, json: bool) -> None:
+    """Show what a training on FILES would read and need; nothing is trained."""
+    from json import dumps
 
     from manymill.linear.forecast import forecast
 
     result = forecast(request.dataset, request.settings, threads=request.threads, memory=request.memory)
-    text = json_format.dumps(result.to_json(), indent=1, ensure_ascii=False) if json else result.to_text()
-    sys.stdout.write(text + "\n")
+    click.echo(dumps(result.to_json(), indent=1, ensure_ascii=False) if json else result.to_text())
     if result.refusal is not None:
         raise result.refusal

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
-from manymill.cli import options, settings
+import click
+
+from manymill.cli import options
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
@@ -25,39 +27,143 @@ class Request:
     memory: int | None
 
 
+class ClassWeights(click.ParamType[Any]):
+    """``balanced``, or weights such as ``spam=2,ham=1``."""
+
+    name = "weights"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``"balanced"``, or weights by label."""
+        if value == "balanced" or isinstance(value, dict):
+            return value
+        try:
+            return {
+                label.strip(): float(weight) for label, weight in (p.rsplit("=", 1) for p in value.split(","))
+            }
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither 'balanced' nor weights by label such as spam=2,ham=1", param, ctx
+            )
+
+
+class Holdout(click.ParamType[Any]):
+    """A share, or the name of a file."""
+
+    name = "share or file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The share, or the name."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+_asked = options.combined(
+    options.files,
+    options.text,
+    options.label,
+    click.option("--weight", metavar="COLUMN", help="Column of the rows' weights."),
+    options.reading,
+    click.option("--classes", metavar="A,B,C", help="Labels to learn; rows of others are left out as bad."),
+    click.option(
+        "--ngram-range",
+        type=int,
+        nargs=2,
+        metavar="LEAST GREATEST",
+        default=(1, 1),
+        show_default=True,
+        help="Words of a feature: 1 2 is words and pairs of words.",
+    ),
+    click.option(
+        "--n-features", type=int, help="Hash buckets, up to 2^30; by the number of classes if not given."
+    ),
+    click.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not."),
+    click.option(
+        "--value",
+        type=click.Choice(["log", "count", "binary"]),
+        default="log",
+        show_default=True,
+        help="A feature's value: 1 + ln(count), count, or 1.",
+    ),
+    click.option(
+        "--norm",
+        type=click.Choice(["l2", "l1", "none"]),
+        default="l2",
+        show_default=True,
+        help="What a row is divided by.",
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]),
+        default="log",
+        show_default=True,
+        help="What is made small; log and modified_huber give probabilities.",
+    ),
+    click.option("--l1", type=float, default=0.0, show_default=True, help="L1 regularisation, per row."),
+    click.option("--l2", type=float, default=0.0, show_default=True, help="L2 regularisation, per row."),
+    click.option("--learning-rate", type=float, help="AdaGrad's step; by loss and classes if not given."),
+    click.option("--intercept/--no-intercept", default=True, help="Learn an intercept, or not."),
+    click.option(
+        "--class-weight", type=ClassWeights(), metavar="WEIGHTS", help="balanced, or weights: spam=2,ham=1."
+    ),
+    click.option("--passes", type=int, default=3, show_default=True, help="Visits of every row at most."),
+    click.option(
+        "--patience",
+        type=int,
+        default=2,
+        show_default=True,
+        help="Passes without gain before training stops.",
+    ),
+    click.option(
+        "--holdout",
+        type=Holdout(),
+        metavar="SHARE|FILE",
+        help="Share of rows to hold out, or a file of such rows; about 2 % if not given.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of rows."),
+    click.option(
+        "--window",
+        "window_bytes",
+        type=options.Size(),
+        default="48MiB",
+        show_default=True,
+        help="Text that is shuffled at a time.",
+    ),
+    click.option("--memory", type=options.Size(), help="Refuse to start if more is needed, such as 2GB."),
+    options.threads,
+)
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter, a :class:`Request`, is given by the options of a training."""
+
+    @wraps(command)
+    def with_request(**values: Any) -> None:
+        own = {name: values.pop(name) for name in set(values) - _NAMES}
+        command(_request(**values), **own)
+
+    return _asked(with_request)
+
+
 def _request(
-    files: options.Files,
-    text: options.Text = None,
-    label: options.Label = None,
-    weight: options.Weight = None,
-    format: options.Format = None,
-    encoding: options.Encoding = "utf-8",
-    classes: options.Classes = None,
-    strict: options.Strict = False,
-    max_record: options.MaxRecord = "64MiB",
-    ngram_range: settings.NgramRange = (1, 1),
-    n_features: settings.NFeatures = 2**20,
-    lowercase: settings.Lowercase = True,
-    value: settings.Value = "log",
-    norm: settings.Norm = "l2",
-    loss: settings.Loss = "log",
-    l1: settings.L1 = 0.0,
-    l2: settings.L2 = 0.0,
-    learning_rate: settings.LearningRate = None,
-    intercept: settings.Intercept = True,
-    class_weight: settings.ClassWeight = None,
-    passes: settings.Passes = 3,
-    patience: settings.Patience = 2,
-    holdout: settings.Holdout = None,
-    seed: settings.Seed = 0,
-    window: settings.Window = "48MiB",
-    memory: settings.Memory = None,
-    threads: options.Threads = None,
+    files: tuple[str, ...],
+    text: str | None,
+    label: str | None,
+    weight: str | None,
+    format: str | None,
+    encoding: str,
+    strict: bool,
+    max_record_bytes: int,
+    classes: str | None,
+    holdout: float | str | None,
+    intercept: bool,
+    threads: int | None,
+    memory: int | None,
+    **values: Any,
 ) -> Request:
     from manymill.data.dataset import scan
     from manymill.linear.settings import Settings
-
-    share, holdout_file = settings.parse_holdout(holdout)
 
     def dataset(source: list[str]) -> Dataset:
         return scan(
@@ -69,50 +175,24 @@ def _request(
             encoding=encoding,
             classes=None if classes is None else classes.split(","),
             strict=strict,
-            max_record_bytes=options.parse_bytes(max_record),
+            max_record_bytes=max_record_bytes,
         )
 
+    values["norm"] = None if values["norm"] == "none" else values["norm"]
+    share = None if isinstance(holdout, str) else holdout
     return Request(
-        dataset=dataset(files),
-        settings=Settings(
-            ngram_range=ngram_range,
-            n_features=n_features,
-            lowercase=lowercase,
-            value=value,  # type: ignore[arg-type]  # Settings checks it
-            norm=None if norm == "none" else norm,  # type: ignore[arg-type]
-            loss=loss,  # type: ignore[arg-type]
-            l1=l1,
-            l2=l2,
-            learning_rate=learning_rate,
-            fit_intercept=intercept,
-            class_weight=settings.parse_class_weight(class_weight),
-            passes=passes,
-            patience=patience,
-            holdout=share,
-            seed=seed,
-            window_bytes=options.parse_bytes(window),
-        ),
-        holdout=None if holdout_file is None else dataset([holdout_file]),
+        dataset=dataset(list(files)),
+        settings=Settings(**values, fit_intercept=intercept, holdout=share),
+        holdout=dataset([holdout]) if isinstance(holdout, str) else None,
         threads=threads,
-        memory=None if memory is None else options.parse_bytes(memory),
+        memory=memory,
     )
 
 
-def takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first parameter, a :class:`Request`, is given by the options of a training.
+def _names() -> frozenset[str]:
+    """The parameters that :func:`_asked` adds to a command."""
+    probe = click.command()(_asked(lambda **values: None))
+    return frozenset(parameter.name for parameter in probe.params if parameter.name)
 
-    The command line sees one function: the options of a request, then the command's own.
-    """
-    asked = inspect.signature(_request, eval_str=False).parameters
-    own = dict(list(inspect.signature(command).parameters.items())[1:])
 
-    def with_options(**values: Any) -> None:
-        command(_request(**{name: values.pop(name) for name in asked}), **values)
-
-    hints = get_type_hints(_request, include_extras=True) | get_type_hints(command, include_extras=True)
-    merged = [*asked.values(), *own.values()]
-    parameters = [p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in merged]
-    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
-    return with_options
+_NAMES = _names()

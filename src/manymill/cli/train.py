@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from manymill.cli import options
 from manymill.cli.request import Request, takes_request
 
 
+@click.command()
 @takes_request
-def train(
-    request: Request,
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder.")] = Path("runs/latest"),
-    json: options.Json = False,
-) -> None:
-    """Train a model on files of labelled text."""
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/latest"),
+    show_default=True,
+    metavar="RUN",
+    help="The run folder.",
+)
+@options.json
+def train(request: Request, out: Path, json: bool) -> None:
+    """Train a model on FILES of labelled text."""
     from manymill.cli.progress import follow
     from manymill.linear.run import train_run
 
@@ -34,6 +39,6 @@ def train(
     if not json:
         from manymill.cli.summary import summary
 
-        typer.echo(summary(run), err=True)
+        click.echo(summary(run), err=True)
     if run.trained.interrupted:
-        raise typer.Exit(130)
+        raise KeyboardInterrupt

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +21,7 @@ from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels, plain_classes
 from manymill.linear.loaded import LoadedState
+from manymill.linear.parameters import settings_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
@@ -34,12 +34,6 @@ from manymill.model import (
     save_model,
 )
 from manymill.model.linear import Loss, Norm, Value
-
-# Parameters that go into the settings as they are.
-_SETTINGS = (
-    "lowercase", "n_features", "value", "norm", "loss", "l1", "l2", "learning_rate", "fit_intercept", "passes",
-    "patience", "holdout",
-)  # fmt: skip
 
 
 def _has_probabilities(classifier: TextClassifier) -> bool:
@@ -58,8 +52,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ----------
     ngram_range : tuple of int
         Least and greatest number of words of a feature.
-    n_features : int
-        Number of hash buckets, 1 to 2^30; the state takes 8 bytes for each of them and each output.
+    n_features : int or None
+        Number of hash buckets, 1 to 2^30; the state takes 4 bytes for each of them and each output, and 4 more for
+        each of them. None: 2^22, or as many as keep the state of all classes below 256 MB.
     lowercase : bool
         Whether text is lower-cased first.
     value : {"log", "count", "binary"}
@@ -114,7 +109,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self,
         *,
         ngram_range: tuple[int, int] = (1, 1),
-        n_features: int = 2**20,
+        n_features: int | None = None,
         lowercase: bool = True,
         value: Value = "log",
         norm: Norm | None = "l2",
@@ -186,11 +181,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, Dataset):
             if y is not None or sample_weight is not None:
                 raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
-            trained = self._train(X.plan(), self._settings(self.class_weight), ())
+            trained = self._train(X.plan(), settings_of(self, self.class_weight), ())
             self.classes_ = np.array(trained.state.classes)
         else:
             labels = Labels(X, y, sample_weight)
-            settings = self._settings(labels.by_name(self.class_weight))
+            settings = settings_of(self, labels.by_name(self.class_weight))
             dataset = Dataset.from_memory(X, labels.column(), labels.weights)
             trained = self._train(dataset.plan(), settings, labels.names)
             self.classes_ = labels.classes
@@ -257,7 +252,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )
         labels = Labels(X, y, sample_weight, known if known is not None else classes)
         if known is None:
-            settings = self._settings(labels.by_name(self.class_weight))
+            settings = settings_of(self, labels.by_name(self.class_weight)).for_classes(len(labels.names))
             self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
             self.classes_, self.n_iter_, self.holdout_score_ = labels.classes, 0, None
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
@@ -273,14 +268,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             start += len(rows)
         self.n_iter_ += 1
         return self
-
-    def _settings(self, class_weight: str | Mapping[Any, float] | None) -> Settings:
-        """The parameters, checked."""
-        own = {name: getattr(self, name) for name in _SETTINGS}
-        least, greatest = self.ngram_range
-        return Settings(
-            **own, ngram_range=(least, greatest), class_weight=class_weight, seed=_seed(self.random_state)
-        )
 
     # ---- predicting
 
@@ -330,8 +317,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        analyzer = self._settings(None).analyzer
-        return rows_of(X, analyzer, threads=self.threads or available_threads())
+        return rows_of(X, self._state.analyzer, threads=self.threads or available_threads())
 
     @property
     def coef_(self) -> NDArray[np.float32]:
@@ -363,7 +349,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         description = ModelDescription(
             classes=plain_classes(self.classes_),
             loss=self.loss,
-            analyzer=self._settings(None).analyzer,
+            analyzer=self._state.analyzer,
             fit_intercept=self.fit_intercept,
             facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
         )
@@ -394,9 +380,3 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         classifier.n_iter_ = int(model.facts.get("passes", 0))
         classifier.holdout_score_ = model.facts.get("holdout_accuracy")
         return classifier
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31))

@@ -18,6 +18,7 @@ from manymill.linear.classes import ClassIndex
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
 from manymill.linear.settings import Settings
 from manymill.linear.slices import whole
+from manymill.linear.state import LinearState
 
 # Classes listed; the others are counted.
 SHOWN_CLASSES = 12
@@ -82,6 +83,7 @@ def forecast(
     """
     threads = threads or available_threads()
     plan = dataset.plan()
+    settings = settings.for_classes(len(plan.class_counts))
     refusal = None
     try:
         need = check_memory(plan, settings, threads=threads, limit=memory)
@@ -101,9 +103,9 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
     part = whole(batch, index)
     hasher = _core.Hasher(ngram_range=settings.ngram_range, lowercase=settings.lowercase)
     hashed = hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)
-    rows = hashed.to_rows(settings.n_features, value=settings.value, norm=settings.norm)
+    rows = hashed.to_rows(settings.analyzer.n_features, value=settings.value, norm=settings.norm)
     read_and_hashed = time.perf_counter()
-    learner = _core.Learner(settings.n_features, max(2, len(index)), loss=settings.loss, l2=settings.l2)
+    learner = LinearState(settings, index, as_integers=False).learner
     learner.learn(rows, part.classes.astype(np.int32))
     learnt = time.perf_counter()
     # Reading and hashing share the threads; the learner has one of its own.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.model import LinearModel
+from manymill.model import Analyzer, LinearModel
 
 
 class LoadedState:
@@ -22,6 +22,11 @@ class LoadedState:
 
     def __init__(self, model: LinearModel) -> None:
         self._model = model
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """How documents become rows."""
+        return self._model.analyzer
 
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
         """Decision values, ``(n_rows, n_outputs)``."""

@@ -16,12 +16,19 @@ from manymill.linear.settings import Settings
 from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte
 from manymill.linear.slices import SLICE_BYTES
 
-# Python, NumPy and Arrow with the buffers of their allocators, measured at the end of a training of 10 rows.
-BASE_BYTES = 90 << 20
+# Python, NumPy and this library, measured at the end of a training of 20 rows (43 MB), and what Arrow adds where it
+# reads (Parquet, zstd) or the allocators hold back.
+BASE_BYTES = 80 << 20
+
+# Beside its text: offset, position, class, key, place in the shuffled order.
+BYTES_PER_ROW = 80
 
 # A slice in hand holds its hashes and its rows; a block holds its raw bytes and its columns.
 HASHED_BYTES_PER_BYTE = 1.0
 BLOCK_BYTES_PER_BYTE = 3.0
+
+# A window is full when it holds enough: the last block may be over.
+BLOCK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +56,18 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         Classes expected; those of the plan's sample if not given.
     """
     classes = max(2, n_classes or len(plan.class_counts))
+    n_features = settings.for_classes(classes).analyzer.n_features
     outputs = 1 if classes == 2 else classes
     # Weights of each output, and one sum of squared gradients.
-    state = 4 * settings.n_features * (outputs + 1)
+    state = 4 * n_features * (outputs + 1)
     if settings.l1 or settings.l2:
-        state += settings.n_features * 4
+        state += 4 * n_features
     per_byte = row_bytes_per_byte(settings) + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE
+    share = min(1.0, settings.window_bytes / max(1, plan.text_bytes))
     return MemoryNeed(
         base=BASE_BYTES,
         state=state,
-        window=int(1.25 * min(settings.window_bytes, plan.text_bytes)),
+        window=int(share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES,
         kept_rows=kept_row_bytes(plan, settings),
         in_hand=2 * threads * int(SLICE_BYTES * per_byte),
     )
@@ -89,7 +98,8 @@ def check_memory(
 def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_classes: int | None) -> str:
     """The least change of settings that fits."""
     window = min(settings.window_bytes, 8 << 20)
-    for features in (settings.n_features >> shift for shift in range(20)):
+    asked = settings.for_classes(n_classes or len(plan.class_counts)).analyzer.n_features
+    for features in (asked >> shift for shift in range(20)):
         for passes in dict.fromkeys((settings.passes, 1)):
             for window_bytes in dict.fromkeys((settings.window_bytes, window)):
                 if features < 1024:
@@ -98,7 +108,7 @@ def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_class
                 need = memory_need(plan, cheaper, threads=threads, n_classes=n_classes).total
                 if need > allowed:
                     continue
-                changes = [f"--n-features {features}"] if features != settings.n_features else []
+                changes = [f"--n-features {features}"] if features != asked else []
                 changes += (
                     [f"--window {window_bytes >> 20}MB"] if window_bytes != settings.window_bytes else []
                 )

@@ -70,6 +70,7 @@ def train_run(
     """
     threads = threads or available_threads()
     plan = source if isinstance(source, Plan) else source.plan()
+    settings = settings.for_classes(len(plan.class_counts))
     held_out = None if holdout is None else holdout.plan()
     need = check_memory(plan, settings, threads=threads, limit=memory)
     with RunFolder(out) as folder:

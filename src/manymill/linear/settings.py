@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from manymill.data.shuffling import WINDOW_BYTES
@@ -22,8 +22,8 @@ class Settings:
         Least and greatest number of words of a feature.
     lowercase : bool
         Whether text is lower-cased first.
-    n_features : int
-        Number of hash buckets, 1 to 2^30.
+    n_features : int or None
+        Number of hash buckets, 1 to 2^30. None: see :meth:`for_classes`.
     value : {"log", "count", "binary"}
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
@@ -53,7 +53,7 @@ class Settings:
 
     ngram_range: tuple[int, int] = (1, 1)
     lowercase: bool = True
-    n_features: int = 2**20
+    n_features: int | None = None
     value: Value = "log"
     norm: Norm | None = "l2"
     loss: Loss = "log"
@@ -71,7 +71,8 @@ class Settings:
     def __post_init__(self) -> None:
         least, greatest = self.ngram_range
         _check(1 <= least <= greatest, "ngram_range", self.ngram_range, "1 <= least <= greatest")
-        _check(1 <= self.n_features <= 2**30, "n_features", self.n_features, "1 to 2^30")
+        buckets = self.n_features
+        _check(buckets is None or 1 <= buckets <= 2**30, "n_features", buckets, "1 to 2^30")
         _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
         _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
@@ -96,7 +97,8 @@ class Settings:
 
     @property
     def analyzer(self) -> Analyzer:
-        """How a document becomes a row."""
+        """How a document becomes a row; the number of features must be known."""
+        assert self.n_features is not None, "for_classes says how many"
         return Analyzer(
             ngram_range=self.ngram_range,
             lowercase=self.lowercase,
@@ -104,6 +106,18 @@ class Settings:
             norm=self.norm,
             n_features=self.n_features,
         )
+
+    def for_classes(self, n_classes: int) -> Settings:
+        """The same settings with a number of features, if none was given, that suits so many classes.
+
+        2^22, where pairs of words hardly collide any more, or as many as keep the state below 256 MB; never fewer
+        than 2^16.
+        """
+        if self.n_features is not None:
+            return self
+        outputs = 1 if n_classes <= 2 else n_classes
+        bits = next((b for b in range(22, 16, -1) if 4 * 2**b * (outputs + 1) <= 256 << 20), 16)
+        return replace(self, n_features=2**bits)
 
     def rate(self, n_classes: int) -> float:
         """AdaGrad's step for so many classes: the one given, or one that does well on held-out parts of four corpora.

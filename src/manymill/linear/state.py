@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.linear.classes import ClassIndex
 from manymill.linear.settings import Settings
+from manymill.model import Analyzer
 
 # Bytes of weights copied out at a time: the whole of a large state is never held twice.
 SLICE_BYTES = 8 << 20
@@ -43,7 +44,7 @@ class LinearState:
         self._settings, self._index, self._as_integers = settings, index, as_integers
         n_classes = max(2, len(index))
         self.learner = _core.Learner(
-            settings.n_features,
+            settings.analyzer.n_features,
             n_classes,
             loss=settings.loss,
             l1=settings.l1,
@@ -51,6 +52,11 @@ class LinearState:
             learning_rate=settings.rate(n_classes),
             fit_intercept=settings.fit_intercept,
         )
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """How documents become the rows that it learns."""
+        return self._settings.analyzer
 
     def make_room(self, n_classes: int) -> None:
         """Have outputs for so many classes at least."""

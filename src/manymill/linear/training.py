@@ -83,6 +83,7 @@ def train(
         If a row is bad and the plan is strict.
     """
     threads = threads or available_threads()
+    settings = settings.for_classes(len({*classes, *plan.class_counts}))
     if holdout is not None:
         settings = replace(settings, holdout=0.0)
     with workers(threads) as executor:
