@@ -42,6 +42,23 @@ def to_memory(texts: Any, labels: Any, weights: Any) -> Memory:
     return Memory(text, label, weight)
 
 
+def complete_texts(texts: Any) -> pa.Array:
+    """Texts as one Arrow column with a text in every row, so that row and label, row and prediction stay together.
+
+    Raises
+    ------
+    SchemaError
+        If there is none, one is missing, or one is no string.
+    """
+    column = to_memory(texts, None, None).text
+    if not len(column):
+        raise SchemaError("there are no texts")
+    if column.null_count:
+        row = column.is_null().index(True).as_py()
+        raise SchemaError(f"texts[{row}] is missing", "leave such rows out, or give an empty string")
+    return column
+
+
 def _array(values: Any, name: str, type: pa.DataType | None = None) -> pa.Array:
     """An Arrow array in one piece."""
     if hasattr(values, "to_arrow"):  # polars
@@ -65,6 +82,13 @@ def _array(values: Any, name: str, type: pa.DataType | None = None) -> pa.Array:
 
 
 def _strings(texts: Any) -> pa.Array:
+    # Tables too have a shape, and to go through one gives the names of its columns.
+    if len(shape := getattr(texts, "shape", (0,))) != 1:
+        raise SchemaError(f"texts is of shape {tuple(shape)}", "give one text a row, such as one column")
+    if not hasattr(texts, "__iter__"):
+        raise SchemaError(f"texts is of type {type(texts).__name__}, not a sequence of strings")
+    if isinstance(texts, np.ndarray) and not len(texts):
+        texts = []
     if isinstance(texts, np.ndarray) and texts.dtype.kind == "U":
         texts = texts.tolist()
     try:

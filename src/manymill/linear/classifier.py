@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from manymill.data.dataset import Dataset
+from manymill.data.memory import complete_texts
 from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
 from manymill.errors import ModelError, PlanError, SchemaError
@@ -176,7 +177,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         PlanError
             If a parameter is out of range, there is no row, or only one class.
         SchemaError
-            If texts are no strings.
+            If a text is missing or no string.
         """
         if isinstance(X, Dataset):
             if y is not None or sample_weight is not None:
@@ -184,9 +185,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             trained = self._train(X.plan(), settings_of(self, self.class_weight), ())
             self.classes_ = np.array(trained.state.classes)
         else:
-            labels = Labels(X, y, sample_weight)
+            texts = complete_texts(X)
+            labels = Labels(texts, y, sample_weight)
             settings = settings_of(self, labels.by_name(self.class_weight))
-            dataset = Dataset.from_memory(X, labels.column(), labels.weights)
+            dataset = Dataset.from_memory(texts, labels.column(), labels.weights)
             trained = self._train(dataset.plan(), settings, labels.names)
             self.classes_ = labels.classes
         self._state: LinearState | LoadedState = trained.state
@@ -232,6 +234,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ------
         PlanError
             If the first call has no ``classes``, a label is none of them, or ``class_weight`` is "balanced".
+        SchemaError
+            If a text is missing or no string.
         ModelError
             If this model was loaded from a folder, which holds no squared-gradient sums to go on from.
         """
@@ -250,7 +254,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise PlanError(
                 "the first call of partial_fit must be given classes", "name all labels that may come"
             )
-        labels = Labels(X, y, sample_weight, known if known is not None else classes)
+        texts = complete_texts(X)
+        labels = Labels(texts, y, sample_weight, known if known is not None else classes)
         if known is None:
             settings = settings_of(self, labels.by_name(self.class_weight)).for_classes(len(labels.names))
             self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
@@ -262,7 +267,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         numbers = state.numbers()[labels.codes]
         weights = labels.weighted(self.class_weight)
         start = 0
-        for rows in self._rows(X):
+        for rows in self._rows(texts):
             part = slice(start, start + len(rows))
             state.learner.learn(rows, numbers[part], None if weights is None else weights[part])
             start += len(rows)

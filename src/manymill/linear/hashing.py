@@ -8,6 +8,7 @@ from typing import Any
 
 from manymill import _core
 from manymill.data.dataset import Dataset
+from manymill.data.memory import complete_texts
 from manymill.data.reading import read
 from manymill.engine.local import workers
 from manymill.engine.ordered import map_in_order
@@ -61,9 +62,9 @@ def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]
     Raises
     ------
     SchemaError
-        If texts are no strings.
+        If there is no text, one is missing, or one is no string.
     """
-    dataset = X if isinstance(X, Dataset) else Dataset.from_memory(X)
+    dataset = X if isinstance(X, Dataset) else Dataset.from_memory(complete_texts(X))
     with workers(threads) as executor:
         batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
         maker = RowMaker(analyzer, executor, 2 * threads)

@@ -12,6 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.errors import PlanError, SchemaError
 
+# Classes listed in a message.
+SHOWN_CLASSES = 12
+
 
 class Labels:
     """Labels and weights of rows, checked.
@@ -59,9 +62,9 @@ class Labels:
         self.codes = np.minimum(np.searchsorted(self.classes, labels), len(self.classes) - 1)
         unknown = self.classes[self.codes] != labels
         if unknown.any():
-            raise PlanError(
-                f"the label {labels[unknown][0]!r} is none of the classes {self.classes.tolist()}"
-            )
+            known = ", ".join(map(repr, self.classes[:SHOWN_CLASSES].tolist()))
+            more = ", ..." if len(self.classes) > SHOWN_CLASSES else ""
+            raise PlanError(f"the label {labels[unknown].tolist()[0]!r} is none of the classes {known}{more}")
         width = len(str(len(self.classes) - 1))
         self.names = [f"{number:0{width}}" for number in range(len(self.classes))]
         self.weights = None if sample_weight is None else _weights(X, sample_weight)
