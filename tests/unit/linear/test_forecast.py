@@ -1,0 +1,64 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from manymill import Dataset, scan
+from manymill.linear.forecast import forecast
+from manymill.linear.settings import Settings
+
+DATASET = Dataset.from_memory(["good film", "bad film"] * 500, ["pos", "neg"] * 500)
+FIXED = Settings(n_features=2**12)
+
+
+@pytest.fixture
+def film_file(tmp_path):
+    path = tmp_path / "films.csv"
+    path.write_text("text,label\n" + "good film,pos\nbad film,neg\n" * 500)
+    return scan(path)
+
+
+def test_nothing_is_learnt_but_everything_is_told(film_file):
+    found = forecast(film_file, FIXED, threads=2)
+    assert found.refusal is None
+    assert found.plan.class_counts == {"pos": 500, "neg": 500}
+    assert 0 < found.seconds < 60
+    assert [line.split()[0] for line in found.to_text().splitlines()] == ["read", "classes", "memory", "time"]
+
+
+def test_the_number_of_features_is_settled_by_the_classes():
+    assert forecast(DATASET, Settings(), threads=1).settings.n_features == 2**22
+
+
+def test_more_passes_take_longer(film_file):
+    one, many = (forecast(film_file, replace(FIXED, passes=n), threads=1).seconds for n in (1, 10_000))
+    assert many > one
+
+
+def test_too_little_memory_is_told_not_raised():
+    found = forecast(DATASET, FIXED, threads=1, memory=1 << 20)
+    assert "the limit is 1 MB" in str(found.refusal)
+    assert found.seconds is None
+    assert "time" not in found.to_text()
+
+
+def test_the_record_is_json_with_the_need_and_the_refusal():
+    record = json.loads(json.dumps(forecast(DATASET, FIXED, threads=1, memory=1 << 20).to_json()))
+    assert record["model_bytes"] == 2 * 4 * 2**12
+    assert record["memory_bytes"] > record["model_bytes"]
+    assert record["settings"]["n_features"] == 2**12
+    assert "needs" in record["refusal"]
+
+
+def test_of_many_classes_the_most_frequent_are_shown():
+    labels = [f"c{i % 40}" for i in range(400)] + ["frequent"] * 600
+    text = forecast(Dataset.from_memory(["some text"] * 1000, labels), FIXED, threads=1).to_text()
+    assert "41: frequent 60 %" in text
+    assert "and 29 more" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")], ids=str
+)
+def test_the_time_is_shown_as_people_read_it(seconds, text):
+    assert f"about {text} on" in replace(forecast(DATASET, FIXED, threads=1), seconds=seconds).to_text()

@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import pytest
+
+from manymill import Dataset
+from manymill.errors import PlanError
+from manymill.linear.memory import (
+    check_memory,
+    megabytes,
+    memory_need,
+    peak_memory_bytes,
+    resident_bytes,
+)
+from manymill.linear.settings import Settings
+from manymill.linear.sizes import CACHE_BYTES, kept_row_bytes, row_bytes_per_byte
+
+SMALL = replace(
+    Dataset.from_memory(["a b", "c"] * 50, ["x", "y"] * 50).plan(),
+    text_bytes=10**6,
+    n_rows=100,
+    class_counts={"x": 1, "y": 1},
+)
+LARGE = replace(SMALL, text_bytes=10**11, n_rows=10**8)
+FIXED = Settings(n_features=2**20)
+
+
+def need(plan=SMALL, settings=FIXED, threads=2, **more):
+    return memory_need(plan, settings, threads=threads, **more)
+
+
+def test_the_model_takes_four_bytes_a_weight_and_one_sum_a_feature():
+    assert need().state == 4 * 2**20 * 2
+    assert need(n_classes=5).state == 4 * 2**20 * 6
+
+
+@pytest.mark.parametrize("strength", [{"l1": 1e-6}, {"l2": 1e-6}], ids=str)
+def test_regularisation_remembers_when_each_feature_was_last_touched(strength):
+    assert need(settings=replace(FIXED, **strength)).state - need().state == 4 * 2**20
+
+
+def test_no_more_text_is_held_than_a_window():
+    assert need(LARGE).window == pytest.approx(FIXED.window_bytes, rel=0.15)
+    assert need(SMALL).window < 4 << 20
+
+
+def test_need_does_not_grow_with_the_source():
+    assert need(LARGE) == need(replace(LARGE, text_bytes=10**13, n_rows=10**10))
+
+
+def test_many_short_rows_take_more_than_few_long_ones():
+    assert need(replace(LARGE, n_rows=5 * 10**9)).window > need(LARGE).window
+
+
+def test_rows_are_kept_between_passes_if_they_are_few():
+    assert need(SMALL).kept_rows == kept_row_bytes(SMALL, FIXED) > 0
+    assert need(LARGE).kept_rows == 0
+    assert need(SMALL, replace(FIXED, passes=1)).kept_rows == 0
+
+
+def test_the_bytes_of_all_parts_are_the_total():
+    parts = need(LARGE)
+    assert parts.total == parts.base + parts.state + parts.window + parts.kept_rows + parts.in_hand
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_each_thread_has_a_bounded_amount_in_hand(threads):
+    assert need(threads=threads).in_hand == threads * need(threads=1).in_hand
+
+
+def test_longer_n_grams_make_larger_rows():
+    sizes = [row_bytes_per_byte(Settings(ngram_range=(1, longest))) for longest in range(1, 7)]
+    assert sizes == sorted(set(sizes))
+    assert kept_row_bytes(replace(SMALL, text_bytes=CACHE_BYTES), Settings(ngram_range=(1, 2))) == 0
+
+
+@pytest.mark.parametrize("limit", [130 << 20, 150 << 20, 250 << 20, 2 << 30])
+def test_the_cheaper_settings_of_a_refusal_fit(limit):
+    asked = Settings(n_features=2**28, passes=3)
+    with pytest.raises(PlanError, match="the limit is") as refusal:
+        check_memory(LARGE, asked, threads=2, limit=limit)
+    words = refusal.value.hint.split()
+    options = dict(zip(words[::2], words[1::2], strict=False))
+    cheaper = replace(
+        asked,
+        n_features=int(options.get("--n-features", 2**28)),
+        passes=int(options.get("--passes", 3)),
+        window_bytes=int(options["--window"][:-2]) << 20 if "--window" in options else asked.window_bytes,
+    )
+    assert check_memory(LARGE, cheaper, threads=2, limit=limit).total <= limit
+
+
+def test_a_limit_below_everything_says_what_is_the_least():
+    with pytest.raises(PlanError, match=r"give at least 1?[0-9]{2} MB"):
+        check_memory(LARGE, FIXED, threads=2, limit=1 << 20)
+
+
+def test_without_a_limit_the_machine_is_asked(monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 100 << 20}))
+    with pytest.raises(PlanError, match="this machine has available only 105 MB"):
+        check_memory(LARGE, FIXED, threads=1, limit=None)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"), [(119_600_000, "120 MB"), (1_540_000_000, "1.5 GB"), (0, "0 MB")]
+)
+def test_bytes_are_shown_as_people_read_them(n_bytes, text):
+    assert megabytes(n_bytes) == text
+
+
+def test_this_process_holds_less_now_than_at_its_peak():
+    assert 10 << 20 < resident_bytes() <= peak_memory_bytes() + (16 << 20)

@@ -1,0 +1,68 @@
+from types import SimpleNamespace
+
+import pytest
+
+from manymill.linear.holdout import Measured
+from manymill.linear.tally import PROGRESS_SECONDS, Tally
+
+NOTHING = Measured(0, None, None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that tests move."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr("manymill.linear.tally.time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def stats(n_rows, n_correct, loss_sum, weight_sum=None):
+    return SimpleNamespace(
+        n_rows=n_rows, n_correct=n_correct, loss_sum=loss_sum, weight_sum=weight_sum or float(n_rows)
+    )
+
+
+def test_the_loss_of_a_pass_is_the_mean_by_weight_and_the_accuracy_by_rows(clock):
+    tally = Tally(1, 3, 1000)
+    tally.add(stats(10, 4, 30.0, weight_sum=20.0))
+    tally.add(stats(30, 26, 10.0, weight_sum=20.0))
+    clock.seconds += 7
+    ended = tally.ended(2, Measured(5, 0.5, 0.8), kept=True)
+    assert (ended.n_rows, ended.n_bad, ended.loss, ended.accuracy, ended.seconds) == (40, 2, 1.0, 0.75, 7)
+    assert (ended.holdout_rows, ended.holdout_loss, ended.holdout_accuracy, ended.kept) == (5, 0.5, 0.8, True)
+
+
+def test_progress_is_due_only_after_a_while(clock):
+    tally = Tally(1, 1, 1000)
+    tally.add(stats(1, 1, 0.0))
+    assert tally.due(0.1) is None
+    clock.seconds += PROGRESS_SECONDS
+    assert tally.due(0.2) is not None
+    assert tally.due(0.3) is None
+
+
+def test_progress_shows_the_loss_since_the_last_record(clock):
+    tally = Tally(1, 1, 1000)
+    for loss, n_correct in ((20.0, 2), (5.0, 9)):
+        tally.add(stats(10, n_correct, loss))
+        clock.seconds += PROGRESS_SECONDS
+        progress = tally.due(0.5)
+    assert (progress.loss, progress.accuracy, progress.n_rows) == (0.5, 0.9, 20)
+
+
+def test_speed_and_time_left_follow_from_the_share_that_is_over(clock):
+    tally = Tally(2, 3, 40_000_000)
+    tally.add(stats(100, 50, 1.0))
+    clock.seconds += 10
+    progress = tally.due(0.25)
+    assert progress.megabytes_per_second == pytest.approx(1.0)
+    assert progress.rows_per_second == pytest.approx(10)
+    # 30 s of this pass, and one more of 40 s.
+    assert progress.eta_seconds == pytest.approx(70)
+
+
+def test_a_pass_without_rows_or_weights_divides_by_nothing(clock):
+    assert Tally(1, 1, 0).ended(0, NOTHING, kept=False).loss == 0
+    tally = Tally(1, 1, 0)
+    clock.seconds += 1
+    assert tally.due(0.0).accuracy == 0
