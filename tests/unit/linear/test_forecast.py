@@ -23,7 +23,8 @@ def test_nothing_is_learnt_but_everything_is_told(film_file):
     assert found.refusal is None
     assert found.plan.class_counts == {"pos": 500, "neg": 500}
     assert 0 < found.seconds < 60
-    assert [line.split()[0] for line in found.to_text().splitlines()] == ["read", "classes", "memory", "time"]
+    first_words = {line.split()[0] for line in found.to_text().splitlines()}
+    assert {"read", "classes", "memory", "time"} <= first_words
 
 
 def test_the_number_of_features_is_settled_by_the_classes():
