@@ -227,7 +227,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = (arguments.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        corpora = list(scaling.CORPORA) if arguments.memory else arguments.corpora
+        corpora = sorted({case.corpus for case in scaling.CASES}) if arguments.memory else arguments.corpora
         for name in corpora:
             prepare = [sys.executable, str(HERE / "corpora.py"), "--data", str(arguments.data)]
             run([*prepare, "--work", str(work), name])

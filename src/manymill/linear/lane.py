@@ -128,7 +128,7 @@ class Lane:
         if new:
             self._on_new_classes(new)
         rows = Rows(window, self.index)
-        held = rows.held_out(self._share_held_out)
+        held = rows.held_out(self._share_held_out, self._executor)
         rows.weigh(self._class_weights, self.index, ~held, count=first)
         if first:
             for part in rows.slices(held):
