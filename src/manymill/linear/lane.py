@@ -83,7 +83,7 @@ class Lane:
         self._ledger, self._on_new_classes = ledger, on_new_classes
         self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
         self._class_weights = ClassWeights(settings.class_weight)
-        self._share_held_out = settings.holdout_share(plan.n_rows)
+        self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
         self._kept: list[Lesson] | None = None
 
     def lessons(self, pass_number: int) -> Iterator[Lesson]:
