@@ -192,8 +192,9 @@ class _Training:
     def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
         if not measured.better_than(self._best):
             return False
-        self._best, self._best_pass = measured, number
+        # In this order: a stop while the state is being saved must find it not yet kept.
         self._keep(state, number, measured)
+        self._best, self._best_pass = measured, number
         return True
 
     def _rescue(self, number: int) -> None:
