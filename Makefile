@@ -23,7 +23,7 @@ $(VENV)/.environment: pyproject.toml
 	touch $@
 
 $(VENV)/.core: $(VENV)/.environment $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	PIP_QUIET=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
 	touch $@
 
 $(VENV)/.tools: $(VENV)/.environment

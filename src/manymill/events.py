@@ -61,6 +61,7 @@ class Progress(Event):
     rows_per_second: float
     loss: float  # mean over the rows since the last record, each predicted before it was learnt
     accuracy: float  # likewise
+    holdout_accuracy: float | None  # when it was last measured, in this pass or the one before
     memory_bytes: int  # resident set of this process
     eta_seconds: float  # until the last pass ends
 

@@ -183,3 +183,19 @@ def test_the_run_folder_tells_what_was_done(tmp_path, write, languages):
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["Planned", Ended.__name__]
     assert sum(event["event"] == "PassEnded" for event in events) == 2
+
+
+def test_a_stop_while_the_model_is_being_saved_saves_it_all_the_same(tmp_path, write, languages):
+    from manymill.linear.training import train
+
+    kept = []
+
+    def keep(state, number, measured):
+        kept.append(number)
+        if len(kept) == 1:
+            raise KeyboardInterrupt
+
+    plan = scan(write("some.jsonl", languages[:2000])).plan()
+    trained = train(plan, SETTINGS, keep=keep)
+    assert trained.interrupted
+    assert kept == [1, 1]

@@ -77,9 +77,10 @@ class _Plain:
 
 
 def _figures(event: Progress) -> str:
+    held = "" if event.holdout_accuracy is None else f"held-out {event.holdout_accuracy:.3f}  "
     return (
         f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  "
-        f"{event.rows_per_second:,.0f} rows/s  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  "
+        f"{event.rows_per_second:,.0f} rows/s  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {held}"
         f"{event.memory_bytes / 1e6:.0f} MB  "
         f"{_clock(event.eta_seconds)} left"
     )

@@ -33,7 +33,8 @@ def check_types(where: str, text: pa.DataType, label: pa.DataType | None, weight
     """
     if not is_text(text):
         raise SchemaError(
-            f"{where}: the text column is of type {text}, not a string", "name another with text="
+            f"{where}: the text column is of type {text}, not a string",
+            "name another with --text (text= in Python)",
         )
     if label is not None and not (is_text(label) or _is_scalar(label)):
         raise SchemaError(

@@ -49,14 +49,14 @@ def choose_columns(
             raise SchemaError(
                 f"{path}: no column looks like text (has: {_list(columns)})", "name it with text="
             )
-        notes.append(f"The text is the column {text!r}; name another with text=.")
+        notes.append(f"The text is the column {text!r}; name another with --text (text= in Python).")
     if labelled and label is None:
         label = _named(columns, _LABELS, taken | {text}) or _fewest_values(columns, rows, taken | {text})
         if label is None:
             raise SchemaError(
                 f"{path}: no column looks like a label (has: {_list(columns)})", "name it with label="
             )
-        notes.append(f"The label is the column {label!r}; name another with label=.")
+        notes.append(f"The label is the column {label!r}; name another with --label (label= in Python).")
     return ColumnNames(text, label if labelled else None, asked.weight), tuple(notes)
 
 

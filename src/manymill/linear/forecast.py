@@ -60,7 +60,7 @@ class Forecast:
             f"classes {_classes(plan)}",
             f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
             f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
-            f"in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
+            f"held out {megabytes(need.held_out)}, in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
         ]
         if self.seconds is not None:
             lines.append(

@@ -83,7 +83,7 @@ class Lane:
         self._ledger, self._on_new_classes = ledger, on_new_classes
         self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
         self._class_weights = ClassWeights(settings.class_weight)
-        self._share_held_out = settings.holdout_share(plan.n_rows)
+        self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
         self._kept: list[Lesson] | None = None
 
     def lessons(self, pass_number: int) -> Iterator[Lesson]:
@@ -128,7 +128,7 @@ class Lane:
         if new:
             self._on_new_classes(new)
         rows = Rows(window, self.index)
-        held = rows.held_out(self._share_held_out)
+        held = rows.held_out(self._share_held_out, self._executor)
         rows.weigh(self._class_weights, self.index, ~held, count=first)
         if first:
             for part in rows.slices(held):

@@ -39,12 +39,13 @@ class MemoryNeed:
     state: int
     window: int
     kept_rows: int
+    held_out: int
     in_hand: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.base + self.state + self.window + self.kept_rows + self.in_hand
+        return self.base + self.state + self.window + self.kept_rows + self.held_out + self.in_hand
 
 
 def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int | None = None) -> MemoryNeed:
@@ -63,12 +64,14 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     if settings.l1 or settings.l2:
         state += 4 * n_features
     per_byte = row_bytes_per_byte(settings) + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE
+    held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     share = min(1.0, settings.window_bytes / max(1, plan.text_bytes))
     return MemoryNeed(
         base=BASE_BYTES,
         state=state,
         window=int(share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES,
         kept_rows=kept_row_bytes(plan, settings),
+        held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
         in_hand=2 * threads * int(SLICE_BYTES * per_byte),
     )
 

@@ -135,11 +135,16 @@ class Settings:
         """The settings as JSON-serialisable fields."""
         return asdict(self)
 
-    def holdout_share(self, n_rows: int) -> float:
-        """The share of rows held out when about ``n_rows`` are read."""
+    def holdout_share(self, n_rows: int, text_bytes: int) -> float:
+        """The share of rows held out when about ``n_rows`` with ``text_bytes`` of text are read.
+
+        Held-out rows stay in memory: by default they are few enough, and short enough together.
+        """
         if self.holdout is not None:
             return self.holdout
-        return 0.0 if n_rows < 5_000 else min(0.02, 20_000 / n_rows)
+        if n_rows < 5_000:
+            return 0.0
+        return min(0.02, 20_000 / n_rows, (16 << 20) / max(1, text_bytes))
 
 
 def _check(good: bool, name: str, value: object, allowed: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +58,11 @@ class Rows:
             own = np.float32(1.0) if self._weights is None else self._weights
             self._weights = by_class[self.classes] * own
 
-    def held_out(self, share: float) -> NDArray[np.bool_]:
+    def held_out(self, share: float, executor: Executor) -> NDArray[np.bool_]:
         """Which rows are held out, ``(n_rows,)``, by a hash of the text: equal texts go together."""
         if not share:
             return np.zeros(len(self.classes), np.bool_)
-        keys = np.concatenate([row_keys(batch) for batch in self._batches])[self._order]
+        keys = np.concatenate(list(executor.map(row_keys, self._batches)))[self._order]
         return keys < np.uint64(min(share * 2.0**64, 2.0**64 - 2048))
 
     def slices(self, chosen: NDArray[np.bool_]) -> Iterator[Slice]:

@@ -40,11 +40,13 @@ class Tally:
     def _now(self) -> tuple[int, int, float, float]:
         return self.n_rows, self._n_correct, self._loss, self._weight
 
-    def due(self, share: float) -> Progress | None:
-        """A record of progress if the last one is old enough; ``share`` of the pass is over."""
+    def is_due(self) -> bool:
+        """Whether the last record of progress is old enough for another."""
+        return time.monotonic() - self._shown >= PROGRESS_SECONDS
+
+    def progress(self, share: float, holdout_accuracy: float | None) -> Progress:
+        """A record of progress; ``share`` of the pass is over."""
         now = time.monotonic()
-        if now - self._shown < PROGRESS_SECONDS:
-            return None
         seconds = now - self._start
         rows, correct, loss, weight = (a - b for a, b in zip(self._now(), self._recent, strict=True))
         self._recent, self._shown = self._now(), now
@@ -57,6 +59,7 @@ class Tally:
             rows_per_second=self.n_rows / seconds,
             loss=loss / weight if weight else 0.0,
             accuracy=correct / rows if rows else 0.0,
+            holdout_accuracy=holdout_accuracy,
             memory_bytes=resident_bytes(),
             eta_seconds=seconds / max(share, 1e-9) * (self._passes - self.number + 1) - seconds,
         )

@@ -22,6 +22,9 @@ from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
 
+# Between two measurements on held-out rows in mid-pass.
+GLANCE_SECONDS = 3.0
+
 Keep = Callable[[LinearState, int, Measured], None]
 
 
@@ -117,6 +120,8 @@ class _Training:
         self._best: Measured | None = None
         self._best_pass = 0
         self._start = time.monotonic()
+        self._next_glance = self._start + GLANCE_SECONDS
+        self._glanced: float | None = None
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, 0, False
@@ -139,8 +144,8 @@ class _Training:
         """Learn every row once, and keep the state if it is the best so far."""
         for lesson in self._lane.lessons(tally.number - 1):
             tally.add(self._learn(lesson, tally.number))
-            if (progress := tally.due(lesson.share)) is not None:
-                self._observe(progress)
+            if tally.is_due():
+                self._observe(tally.progress(lesson.share, self._glance()))
         if not tally.n_rows:
             raise PlanError(
                 "there is no row to learn from",
@@ -156,6 +161,16 @@ class _Training:
         measured = measure(self._held_out(), self._state.learner, self._settings.loss)
         kept = self._keep_if_best(self._state, tally.number, measured)
         self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
+
+    def _glance(self) -> float | None:
+        """The accuracy on the rows held out so far, measured now and then: it may take a twentieth of the time."""
+        start = time.monotonic()
+        if start >= self._next_glance and self._state is not None:
+            measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
+            end = time.monotonic()
+            self._next_glance = end + max(GLANCE_SECONDS, 20 * (end - start))
+            self._glanced = measured.accuracy
+        return self._glanced
 
     def _learn(self, lesson: Lesson, number: int) -> _core.LearnStats:
         if self._state is None:
@@ -177,8 +192,9 @@ class _Training:
     def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
         if not measured.better_than(self._best):
             return False
-        self._best, self._best_pass = measured, number
+        # In this order: a stop while the state is being saved must find it not yet kept.
         self._keep(state, number, measured)
+        self._best, self._best_pass = measured, number
         return True
 
     def _rescue(self, number: int) -> None:

@@ -42,8 +42,12 @@ def test_settings_survive_json():
 
 @pytest.mark.parametrize(("n_rows", "share"), [(4_999, 0.0), (5_000, 0.02), (10**6, 0.02), (10**9, 0.00002)])
 def test_two_percent_are_held_out_but_never_more_than_20_000_rows_nor_too_few(n_rows, share):
-    assert Settings().holdout_share(n_rows) == pytest.approx(share)
+    assert Settings().holdout_share(n_rows, 0) == pytest.approx(share)
+
+
+def test_long_rows_are_held_out_up_to_16_megabytes_together():
+    assert Settings().holdout_share(10**6, 10**11) * 10**11 == pytest.approx(16 << 20)
 
 
 def test_a_share_that_was_asked_for_is_held_out_whatever_the_number_of_rows():
-    assert Settings(holdout=0.3).holdout_share(10) == 0.3
+    assert Settings(holdout=0.3).holdout_share(10, 10**12) == 0.3
