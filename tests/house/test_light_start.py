@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,20 @@ def test_the_import_alone_needs_not_even_numpy_or_arrow() -> None:
 
 def test_scan_and_errors_do_not_bring_scikit_learn() -> None:
     assert not {"sklearn", "scipy"} & modules_after("from manymill import ManymillError, scan")
+
+
+def test_text_files_are_trained_on_without_arrow_and_scikit_learn(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a b", "label": "x"}\n{"text": "c", "label": "y"}\n' * 9)
+    script = f"""
+import os
+from manymill.cli import main
+os.chdir({str(tmp_path)!r})
+sys.argv = ["manymill", "train", "rows.jsonl", "--out", "run", "--n-features", "64", "--json"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+"""
+    found = modules_after(script)
+    assert "numpy" in found
+    assert not (HEAVY | {"pyarrow", "pydantic"}) & found

@@ -65,14 +65,14 @@ _asked = options.combined(
     options.label,
     click.option("--weight", metavar="COLUMN", help="Column of the rows' weights."),
     options.reading,
-    click.option("--classes", metavar="A,B,C", help="Labels to learn; rows of others are left out as bad."),
+    click.option("--classes", metavar="A,B,C", help="Labels that may come, besides those in the sample."),
     click.option(
         "--ngram-range",
         type=int,
         nargs=2,
         metavar="LEAST GREATEST",
         default=(1, 1),
-        show_default=True,
+        show_default="1 1",
         help="Words of a feature: 1 2 is words and pairs of words.",
     ),
     click.option(

@@ -31,7 +31,7 @@ class Dataset:
     encoding : str
         Of text formats.
     classes : tuple of str or None
-        The classes, if they are known.
+        Classes known to exist, besides those in the plan's sample.
     strict : bool
         Whether the first bad row is an error.
     max_record_bytes : int
@@ -133,7 +133,7 @@ def scan(
     encoding : str, optional
         Of text formats.
     classes : sequence of str, optional
-        The classes, if they are known.
+        Classes known to exist, besides those in the plan's sample.
     strict : bool, optional
         Stop at the first bad row, instead of counting it.
     max_record_bytes : int, optional

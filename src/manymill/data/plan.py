@@ -96,7 +96,7 @@ class Plan:
     warnings : tuple of str
         What may go wrong.
     class_counts : dict
-        Rows of each class in the sample.
+        Rows of each class in the sample; 0 for a class that was named and is not in it.
     n_rows, text_bytes : int
         Estimates from the sample, exact if `exact`.
     source_bytes : int

@@ -84,7 +84,7 @@ def sampled(plan: Plan, sample_bytes: int) -> Plan:
     return replace(
         plan,
         warnings=plan.warnings + tuple(warnings),
-        class_counts=dict(sorted(sample.classes.items())),
+        class_counts=dict(sorted({**dict.fromkeys(plan.dataset.classes or (), 0), **sample.classes}.items())),
         n_rows=round(sample.n_rows * scale),
         text_bytes=round(sample.text_bytes * scale),
         exact=exact,

@@ -6,6 +6,7 @@ sorted order. The numbers are private to a training; a finished model has its cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,6 +52,11 @@ class ClassIndex:
     def encode(self, labels: Labels) -> NDArray[np.int32]:
         """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
         return self.numbers(labels.names)[labels.codes]
+
+    @property
+    def are_integers(self) -> bool:
+        """Whether each name is an integer as it is written."""
+        return all(re.fullmatch(r"0|-?[1-9][0-9]*", name) for name in self._numbers)
 
     def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
         """The numbers of the classes in the order of their names, ``(n_classes,)``."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from manymill import _core
 from manymill.data.dataset import Dataset
-from manymill.data.memory import complete_texts
 from manymill.data.reading import read
 from manymill.engine.local import workers
 from manymill.engine.ordered import map_in_order
@@ -64,9 +63,13 @@ def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]
     SchemaError
         If there is no text, one is missing, or one is no string.
     """
-    dataset = X if isinstance(X, Dataset) else Dataset.from_memory(complete_texts(X))
+    if not isinstance(X, Dataset):
+        # Here, since files are trained on without Arrow.
+        from manymill.data.memory import complete_texts
+
+        X = Dataset.from_memory(complete_texts(X))
     with workers(threads) as executor:
-        batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
+        batches = read(X.plan(), executor=executor, look_ahead=2 * threads)
         maker = RowMaker(analyzer, executor, 2 * threads)
         for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):
             yield rows

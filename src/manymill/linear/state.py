@@ -37,7 +37,7 @@ class LinearState:
         The classes in the order in which they were met, which is the order of the learner's outputs. It may
         grow; call :meth:`make_room` then.
     as_integers : bool
-        Whether classes are sorted and given as integers.
+        Whether classes are sorted and given as integers, if all of them are.
     """
 
     def __init__(self, settings: Settings, index: ClassIndex, *, as_integers: bool) -> None:
@@ -71,14 +71,18 @@ class LinearState:
     @property
     def classes(self) -> tuple[str, ...] | tuple[int, ...]:
         """The classes, sorted."""
-        return tuple(map(int, self.names)) if self._as_integers else self.names
+        return tuple(map(int, self.names)) if self._sorted_as_integers() else self.names
 
     def numbers(self) -> NDArray[np.int32]:
         """The learner's number of each class, in the order of the sorted classes, ``(n_classes,)``."""
         return self._order().astype(np.int32)
 
     def _order(self) -> NDArray[np.intp]:
-        return self._index.sorted_order(as_integers=self._as_integers)
+        return self._index.sorted_order(as_integers=self._sorted_as_integers())
+
+    def _sorted_as_integers(self) -> bool:
+        # A class met late may be the first that is no integer.
+        return self._as_integers and self._index.are_integers
 
     def _arranged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs, ``(..., n_outputs)``, in the order of the classes; for two classes the sign is turned."""

@@ -89,3 +89,8 @@ def test_a_pickle_scores_and_learns_on_like_the_original(settings, names):
     assert copy.classes == original.classes
     assert copy.learner.n_rows_seen == original.learner.n_rows_seen == 400
     assert (copy.scores(ROWS) == original.scores(ROWS)).all()
+
+
+def test_integers_are_text_as_soon_as_one_class_is_none():
+    assert state(["10", "9", "unknown"], as_integers=True).classes == ("10", "9", "unknown")
+    assert state(["10", "9", "-0"], as_integers=True).classes == ("-0", "10", "9")

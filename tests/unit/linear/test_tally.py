@@ -35,10 +35,11 @@ def test_the_loss_of_a_pass_is_the_mean_by_weight_and_the_accuracy_by_rows(clock
 def test_progress_is_due_only_after_a_while(clock):
     tally = Tally(1, 1, 1000)
     tally.add(stats(1, 1, 0.0))
-    assert tally.due(0.1) is None
+    assert not tally.is_due()
     clock.seconds += PROGRESS_SECONDS
-    assert tally.due(0.2) is not None
-    assert tally.due(0.3) is None
+    assert tally.is_due()
+    assert tally.progress(0.2, 0.75).holdout_accuracy == 0.75
+    assert not tally.is_due()
 
 
 def test_progress_shows_the_loss_since_the_last_record(clock):
@@ -46,7 +47,7 @@ def test_progress_shows_the_loss_since_the_last_record(clock):
     for loss, n_correct in ((20.0, 2), (5.0, 9)):
         tally.add(stats(10, n_correct, loss))
         clock.seconds += PROGRESS_SECONDS
-        progress = tally.due(0.5)
+        progress = tally.progress(0.5, None)
     assert (progress.loss, progress.accuracy, progress.n_rows) == (0.5, 0.9, 20)
 
 
@@ -54,7 +55,7 @@ def test_speed_and_time_left_follow_from_the_share_that_is_over(clock):
     tally = Tally(2, 3, 40_000_000)
     tally.add(stats(100, 50, 1.0))
     clock.seconds += 10
-    progress = tally.due(0.25)
+    progress = tally.progress(0.25, None)
     assert progress.megabytes_per_second == pytest.approx(1.0)
     assert progress.rows_per_second == pytest.approx(10)
     # 30 s of this pass, and one more of 40 s.
@@ -65,4 +66,4 @@ def test_a_pass_without_rows_or_weights_divides_by_nothing(clock):
     assert Tally(1, 1, 0).ended(0, NOTHING, kept=False).loss == 0
     tally = Tally(1, 1, 0)
     clock.seconds += 1
-    assert tally.due(0.0).accuracy == 0
+    assert tally.progress(0.0, None).accuracy == 0

@@ -1,0 +1,84 @@
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from manymill.cli.progress import PLAIN_SECONDS, describe, follow
+from manymill.events import ClassesFound, Ended, Interrupted, ModelSaved, PassEnded, Progress, Warned
+
+PROGRESS = Progress(2, 3, 0.25, 1000, 12.4, 45_678.0, 0.1234, 0.9, None, 120_000_000, 3725.0)
+PASS = PassEnded(1, 5000, 3, 0.5, 0.8, 100, 0.4, 0.9, True, 2.0)
+
+
+@pytest.fixture
+def shown(capsys):
+    """What an observer prints of events: stdout, stderr."""
+
+    def show(*events, json=False):
+        with follow(json=json) as observe:
+            for event in events:
+                observe(event)
+        return capsys.readouterr()
+
+    return show
+
+
+def test_records_go_to_stdout_one_a_line(shown):
+    output, messages = shown(PROGRESS, PASS, json=True)
+    assert [json.loads(line)["event"] for line in output.splitlines()] == ["Progress", "PassEnded"]
+    assert messages == ""
+
+
+def test_a_log_has_a_line_of_progress_now_and_then_only(shown, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("manymill.cli.progress.time.monotonic", lambda: now[0])
+    with follow(json=False) as observe:
+        for now[0] in (1.0, PLAIN_SECONDS, PLAIN_SECONDS + 1):
+            observe(PROGRESS)
+    output, messages = shown()
+    assert output == ""
+    assert (
+        messages
+        == "pass 2   25 %  12 MB/s  45,678 rows/s  loss 0.123  accuracy 0.900  120 MB  1:02:05 left\n"
+    )
+
+
+def test_the_accuracy_on_held_out_rows_is_shown_once_it_is_known(shown, monkeypatch):
+    monkeypatch.setattr("manymill.cli.progress.PLAIN_SECONDS", 0.0)
+    assert "held-out 0.875" in shown(replace(PROGRESS, holdout_accuracy=0.875)).err
+
+
+def test_on_a_terminal_lines_stand_above_a_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with follow(json=False) as observe:
+        for event in (PROGRESS, Warned("[bold]careful"), PASS):
+            observe(event)
+    assert "[bold]careful" in terminal.getvalue()
+    assert "pass 1" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Warned("careful"), "warning careful"),
+        (ClassesFound(tuple("abcdef"), 9), "classes 6 new: a, b, c, d, e, ...; 9 now"),
+        (Interrupted(2, True), "stopping: the state of this moment is kept"),
+        (Interrupted(2, False), "stopping"),
+        (ModelSaved("run/model", 1), None),
+        (Ended(1, 1, 1, 0, 2, None, 1.0, 1), None),
+        (
+            PASS,
+            "pass 1  5,000 rows  loss 0.5000  accuracy 0.8000 (before learning each row)  "
+            "held-out 0.9000 of 100 rows  2.0 s  kept",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_event_is_a_line_or_none(event, line):
+    assert describe(event) == line

@@ -1,0 +1,182 @@
+"""The commands `train` and `plan` as a shell sees them: output, messages, exit codes."""
+
+import json
+import sys
+
+import click
+import pytest
+
+from manymill.cli import main
+from manymill.cli.options import Size
+from manymill.cli.request import ClassWeights, Holdout
+
+FAST = ["--n-features", "4096", "--passes", "2"]
+
+
+@pytest.fixture
+def films(tmp_path):
+    path = tmp_path / "films.jsonl"
+    lines = [
+        {"body": f"film {i} {('good', 'bad')[i % 2]}", "stars": ("pos", "neg")[i % 2]} for i in range(400)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def manymill(monkeypatch, capfd, tmp_path):
+    """The command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
+        monkeypatch.setattr("signal.signal", lambda *args: None)
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (exit.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+def test_train_tells_people_on_stderr_what_was_read_guessed_learnt_and_saved(manymill, films):
+    code, output, messages = manymill("train", films, "--out", "run", "--holdout", "0.2", *FAST)
+    assert (code, output) == (0, "")
+    starts = [line.split()[0] for line in messages.splitlines()]
+    assert (starts[0], starts[-3:]) == ("read", ["done", "saved", "next"])
+    assert "text=body label=stars" in messages
+    assert "held-out accuracy 1.0000" in messages
+
+
+def test_train_writes_json_records_to_stdout_and_nothing_else(manymill, films, tmp_path):
+    code, output, messages = manymill("train", films, "--out", "run", "--json", *FAST)
+    records = [json.loads(line) for line in output.splitlines()]
+    assert (code, messages) == (0, "")
+    assert [record["event"] for record in records if record["event"] != "Progress"] == [
+        "Planned", "ModelSaved", "PassEnded", "ModelSaved", "PassEnded", "Ended",
+    ]  # fmt: skip
+    stored = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert [{**record, "time": None} for record in records] == [{**record, "time": None} for record in stored]
+
+
+def test_train_tells_of_bad_rows_where_they_are_listed(manymill, films, tmp_path):
+    films.write_text(films.read_text() + "no JSON\n")
+    _, _, messages = manymill("train", films, "--out", "run", *FAST)
+    assert "broken JSON" in messages
+    listed = [json.loads(line) for line in (tmp_path / "run" / "bad_rows.jsonl").read_text().splitlines()]
+    assert [row["reason"] for row in listed] == ["broken JSON"]
+
+
+def test_plan_tells_what_a_training_needs_and_makes_nothing(manymill, films, tmp_path):
+    code, output, messages = manymill("plan", films, *FAST)
+    assert (code, messages) == (0, "")
+    assert "1 file, jsonl" in output
+    assert "400 rows" in output
+    assert "classes 2: " in output
+    assert "neg 50 %" in output
+    assert "memory  " in output
+    assert list(tmp_path.iterdir()) == [films]
+
+
+def test_plan_as_json_is_one_record(manymill, films):
+    _, output, _ = manymill("plan", films, "--json", "--seed", "7", *FAST)
+    record = json.loads(output)
+    assert record["plan"]["class_counts"] == {"pos": 200, "neg": 200}
+    assert (record["settings"]["seed"], record["settings"]["passes"]) == (7, 2)
+    assert record["refusal"] is None
+
+
+def test_classes_that_are_named_are_planned_for_and_in_the_model(manymill, films, tmp_path):
+    _, output, _ = manymill("plan", films, "--json", "--classes", "pos,none", *FAST)
+    assert json.loads(output)["plan"]["class_counts"] == {"neg": 200, "none": 0, "pos": 200}
+    manymill("train", films, "--out", "run", "--classes", "pos,none", *FAST)
+    model = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert model["classes"] == ["neg", "none", "pos"]
+
+
+def test_plan_fails_where_a_training_would_not_start_and_says_what_would_do(manymill, films):
+    code, output, messages = manymill("plan", films, "--memory", "200MB", "--n-features", 2**28)
+    assert code == 1
+    assert "memory  2." in output
+    assert "the limit is 200 MB" in messages
+    assert "hint:  --n-features " in messages
+
+
+def test_plan_and_train_take_the_same_options(manymill):
+    def options(command):
+        lines = manymill(command, "--help")[1].splitlines()
+        return {line.split()[0] for line in lines if line.startswith("  --")}
+
+    assert options("train") - options("plan") == {"--out"}
+    assert options("plan") <= options("train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "FILES"),
+        (["FILMS", "--loss", "huber"], 2, "huber"),
+        (["FILMS", "--memory", "much"], 2, "no size"),
+        (["FILMS", "--class-weight", "heavy"], 2, "weights by label"),
+        (["FILMS", "--threads", "0"], 2, "threads"),
+        (["FILMS", "--no-such-option"], 2, "no-such-option"),
+        (["FILMS", "--passes", "0"], 1, "passes=0"),
+        (["FILMS", "--label", "genre"], 1, "genre"),
+        (["missing.jsonl"], 1, "missing.jsonl"),
+    ],
+    ids=str,
+)
+def test_failures_have_their_exit_code_and_a_message_without_a_traceback(
+    manymill, films, arguments, code, message
+):
+    found, output, messages = manymill("train", *[films if a == "FILMS" else a for a in arguments])
+    assert (found, output) == (code, "")
+    assert message in messages
+    assert "Traceback" not in messages
+
+
+def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeypatch):
+    from manymill.linear.lane import Lane
+
+    lessons = Lane.lessons
+
+    def broken(self, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        return lessons(self, number)
+
+    monkeypatch.setattr(Lane, "lessons", broken)
+    code, _, messages = manymill("train", films, "--out", "run", *FAST)
+    assert code == 130
+    assert messages.splitlines()[-1] == "stopped"
+    assert (tmp_path / "run" / "model" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [
+        ("2GB", 2 * 10**9),
+        ("512 MiB", 512 << 20),
+        ("1500", 1500),
+        ("1.5k", 1500),
+        ("10b", 10),
+        ("3T", 3 * 10**12),
+    ],
+)
+def test_a_size_is_read_with_its_unit(text, n_bytes):
+    assert Size().convert(text, None, None) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "2 iB", "2GBs", "nan"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(click.BadParameter, match="no size"):
+        Size().convert(text, None, None)
+
+
+def test_weights_by_label_may_have_an_equals_sign_in_the_label():
+    assert ClassWeights().convert("a=b=2, c=0.5", None, None) == {"a=b": 2.0, "c": 0.5}
+    assert ClassWeights().convert("balanced", None, None) == "balanced"
+
+
+def test_held_out_rows_are_a_share_or_a_file():
+    assert Holdout().convert("0.1", None, None) == 0.1
+    assert Holdout().convert("valid.jsonl", None, None) == "valid.jsonl"
