@@ -7,6 +7,8 @@ one window of text, the rows that are kept between passes, and what the threads 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil
 
 import psutil
 
@@ -16,15 +18,19 @@ from manymill.linear.settings import Settings
 from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte
 from manymill.linear.slices import SLICE_BYTES
 
-# Python, NumPy and this library, measured at the end of a training of 20 rows (43 MB), and what Arrow adds where it
-# reads (Parquet, zstd) or the allocators hold back.
-BASE_BYTES = 80 << 20
+# Python, NumPy and this library: 43 MB at the end of a training of 20 rows. Arrow, where it reads: its code, its pool,
+# the column chunks or frames it holds.
+BASE_BYTES = 60 << 20
+ARROW_BYTES = 64 << 20
+
+# What the allocators hold back of memory that comes and goes, measured on ten trainings: up to a fifth.
+HELD_BACK = 1.2
 
 # Beside its text: offset, position, class, key, place in the shuffled order.
 BYTES_PER_ROW = 80
 
-# A slice in hand holds its hashes and its rows; a block holds its raw bytes and its columns.
-HASHED_BYTES_PER_BYTE = 1.0
+# A slice in hand holds its rows and, for each length of n-gram, its hashes; a block its raw bytes and its columns.
+HASHED_BYTES_PER_BYTE = 0.8
 BLOCK_BYTES_PER_BYTE = 3.0
 
 # A window is full when it holds enough: the last block may be over.
@@ -63,16 +69,19 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     state = 4 * n_features * (outputs + 1)
     if settings.l1 or settings.l2:
         state += 4 * n_features
-    per_byte = row_bytes_per_byte(settings) + HASHED_BYTES_PER_BYTE + BLOCK_BYTES_PER_BYTE
+    least, greatest = settings.ngram_range
+    hashed = HASHED_BYTES_PER_BYTE * (greatest - least + 1)
+    per_byte = row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
+    by_arrow = any(file.format in ("parquet", "memory") or file.compression == "zstd" for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     share = min(1.0, settings.window_bytes / max(1, plan.text_bytes))
     return MemoryNeed(
-        base=BASE_BYTES,
+        base=BASE_BYTES + (ARROW_BYTES if by_arrow else 0),
         state=state,
-        window=int(share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES,
+        window=int(HELD_BACK * share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES,
         kept_rows=kept_row_bytes(plan, settings),
         held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
-        in_hand=2 * threads * int(SLICE_BYTES * per_byte),
+        in_hand=2 * threads * int(HELD_BACK * SLICE_BYTES * per_byte),
     )
 
 
@@ -99,33 +108,35 @@ def check_memory(
 
 
 def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_classes: int | None) -> str:
-    """The least change of settings that fits."""
-    window = min(settings.window_bytes, 8 << 20)
+    """The least change of settings that fits: fewer threads, a smaller window, one pass, then fewer features."""
     asked = settings.for_classes(n_classes or len(plan.class_counts)).analyzer.n_features
-    for features in (asked >> shift for shift in range(20)):
-        for passes in dict.fromkeys((settings.passes, 1)):
-            for window_bytes in dict.fromkeys((settings.window_bytes, window)):
-                if features < 1024:
-                    break
-                cheaper = replace(settings, n_features=features, window_bytes=window_bytes, passes=passes)
-                need = memory_need(plan, cheaper, threads=threads, n_classes=n_classes).total
-                if need > allowed:
-                    continue
-                changes = [f"--n-features {features}"] if features != asked else []
-                changes += (
-                    [f"--window {window_bytes >> 20}MB"] if window_bytes != settings.window_bytes else []
-                )
-                changes += [f"--passes {passes}"] if passes != settings.passes else []
-                return f"{' '.join(changes)} needs {megabytes(need)}"
-    least = memory_need(
-        plan, replace(settings, n_features=1024, window_bytes=window, passes=1), threads=1
-    ).total
-    return f"give at least {megabytes(least)}"
+    small_window = min(settings.window_bytes, 8_000_000)
+    features = [asked >> shift for shift in range(30) if asked >> shift >= min(asked, 1024)]
+    told = ""
+    for choice in product(
+        features,
+        dict.fromkeys((settings.passes, 1)),
+        dict.fromkeys((settings.window_bytes, small_window)),
+        dict.fromkeys((threads, 1)),
+    ):
+        n_features, passes, window_bytes, n_threads = choice
+        cheaper = replace(settings, n_features=n_features, passes=passes, window_bytes=window_bytes)
+        need = memory_need(plan, cheaper, threads=n_threads, n_classes=n_classes).total
+        changes = {
+            f"--n-features {n_features}": n_features != asked,
+            f"--passes {passes}": passes != settings.passes,
+            f"--window {window_bytes // 10**6}MB": window_bytes != settings.window_bytes,
+            f"--threads {n_threads}": n_threads != threads,
+        }
+        told = f"{' '.join(change for change, made in changes.items() if made)} needs {megabytes(need)}"
+        if need <= allowed:
+            return told
+    return f"{told}; give at least that"
 
 
 def megabytes(n_bytes: int) -> str:
     """Bytes as people read them: ``"120 MB"``, ``"1.5 GB"``."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{ceil(n_bytes / 1e6)} MB"
 
 
 def resident_bytes() -> int:

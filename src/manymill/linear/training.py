@@ -198,15 +198,14 @@ class _Training:
         return True
 
     def _rescue(self, number: int) -> None:
-        """Interrupted in mid-pass: keep the state of this moment if nothing better is kept.
+        """Interrupted in mid-pass: keep the state of this moment if none is kept yet.
 
-        Measured on the held-out rows in memory only, since the user waits.
+        The user waits: nothing is measured, and a state that is kept already stays.
         """
         kept = False
-        if self._state is not None and len(self._lane.index) > 1:
+        if self._best is None and self._state is not None and len(self._lane.index) > 1:
             self._state.learner.settle()
-            measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
-            kept = self._keep_if_best(self._state, number, measured)
+            kept = self._keep_if_best(self._state, number, Measured(0, None, None))
         self._observe(Interrupted(number, kept))
         if self._best is None:
             raise KeyboardInterrupt
