@@ -38,7 +38,7 @@ def test_more_passes_take_longer(film_file):
 
 def test_too_little_memory_is_told_not_raised():
     found = forecast(DATASET, FIXED, threads=1, memory=1 << 20)
-    assert "the limit is 1 MB" in str(found.refusal)
+    assert "the limit is 2 MB" in str(found.refusal)
     assert found.seconds is None
     assert "time" not in found.to_text()
 

@@ -39,7 +39,7 @@ def test_regularisation_remembers_when_each_feature_was_last_touched(strength):
 
 
 def test_no_more_text_is_held_than_a_window():
-    assert need(LARGE).window == pytest.approx(FIXED.window_bytes, rel=0.15)
+    assert FIXED.window_bytes < need(LARGE).window < 1.5 * FIXED.window_bytes
     assert need(SMALL).window < 4 << 20
 
 
@@ -79,7 +79,7 @@ def test_longer_n_grams_make_larger_rows():
     assert kept_row_bytes(replace(SMALL, text_bytes=CACHE_BYTES), Settings(ngram_range=(1, 2))) == 0
 
 
-@pytest.mark.parametrize("limit", [130 << 20, 150 << 20, 250 << 20, 2 << 30])
+@pytest.mark.parametrize("limit", [180 << 20, 250 << 20, 2 << 30])
 def test_the_cheaper_settings_of_a_refusal_fit(limit):
     asked = Settings(n_features=2**28, passes=3)
     with pytest.raises(PlanError, match="the limit is") as refusal:
@@ -90,13 +90,14 @@ def test_the_cheaper_settings_of_a_refusal_fit(limit):
         asked,
         n_features=int(options.get("--n-features", 2**28)),
         passes=int(options.get("--passes", 3)),
-        window_bytes=int(options["--window"][:-2]) << 20 if "--window" in options else asked.window_bytes,
+        window_bytes=int(options["--window"][:-2]) * 10**6 if "--window" in options else asked.window_bytes,
     )
-    assert check_memory(LARGE, cheaper, threads=2, limit=limit).total <= limit
+    threads = int(options.get("--threads", 2))
+    assert check_memory(LARGE, cheaper, threads=threads, limit=limit).total <= limit
 
 
 def test_a_limit_below_everything_says_what_is_the_least():
-    with pytest.raises(PlanError, match=r"give at least 1?[0-9]{2} MB"):
+    with pytest.raises(PlanError, match=r"needs [0-9]{2,3} MB; give at least that"):
         check_memory(LARGE, FIXED, threads=2, limit=1 << 20)
 
 
