@@ -297,7 +297,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts.
+            Texts. Bad rows of a Dataset are left out, so there may be fewer labels than records.
         """
         scores = self._scores(X)
         return self.classes_[choose_classes(scores)]
