@@ -7,7 +7,6 @@ reader of stdout went away.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import click
@@ -46,16 +45,13 @@ for _command in (train, evaluate, predict, plan):
     app.add_command(_command)
 
 
-def _stop(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command line and exit."""
+    from manymill.engine import stopping
     from manymill.errors import ManymillError
 
     # A cluster's or a system's request to end is met like Ctrl-C: what was learnt is kept.
-    signal.signal(signal.SIGTERM, _stop)
+    stopping.listen()
     try:
         sys.exit(app(standalone_mode=False))
     except click.ClickException as error:

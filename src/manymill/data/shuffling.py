@@ -39,19 +39,6 @@ class Window:
     def __len__(self) -> int:
         return len(self.chunk_of)
 
-    def slices(self, n_bytes: int = 1 << 20) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
-        """Consecutive rows of about ``n_bytes`` of text: pairs of ``chunk_of`` and ``row_of``, none empty."""
-        lengths = np.concatenate([np.diff(batch.offsets) for batch in self.batches])
-        first = np.cumsum([0] + [len(batch) for batch in self.batches])
-        # One byte is added to each row: a slice of empty texts has an end, too.
-        ends = np.cumsum(lengths[first[self.chunk_of] + self.row_of] + 1)
-        start = 0
-        while start < len(ends):
-            done = ends[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, done + n_bytes, side="right")))
-            yield self.chunk_of[start:stop], self.row_of[start:stop]
-            start = stop
-
 
 def windows(batches: Iterable[Batch], *, window_bytes: int, seed: int, pass_number: int) -> Iterator[Window]:
     """Windows of at least ``window_bytes`` of text, the last one smaller.

@@ -166,7 +166,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_rows,)
             Labels; left out with a Dataset, which has its own.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights of rows, 0 or more.
+            Weights of rows, 0 or more; a row of weight 0 is left out.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             texts = complete_texts(X)
             labels = Labels(texts, y, sample_weight)
             settings = settings_of(self, labels.by_name(self.class_weight))
-            dataset = Dataset.from_memory(texts, labels.column(), labels.weights)
+            dataset = Dataset.from_memory(*labels.counting(texts))
             trained = self._train(dataset.plan(), settings, labels.names)
             self.classes_ = labels.classes
         self._state: LinearState | LoadedState = trained.state
@@ -297,7 +297,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts.
+            Texts. Bad rows of a Dataset are left out, so there may be fewer labels than records.
         """
         scores = self._scores(X)
         return self.classes_[choose_classes(scores)]

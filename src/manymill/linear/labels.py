@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -69,9 +70,21 @@ class Labels:
         self.names = [f"{number:0{width}}" for number in range(len(self.classes))]
         self.weights = None if sample_weight is None else _weights(X, sample_weight)
 
-    def column(self) -> list[str]:
-        """The name of each row's class."""
-        return np.array(self.names, object)[self.codes].tolist()  # type: ignore[no-any-return]
+    def counting(self, texts: pa.Array) -> tuple[pa.Array, list[str], NDArray[np.float32] | None]:
+        """Texts, names of classes and weights of the rows that count: those of weight 0 are left out.
+
+        Raises
+        ------
+        SchemaError
+            If no row counts.
+        """
+        names, weights = np.array(self.names, object)[self.codes], self.weights
+        if weights is None or weights.all():
+            return texts, names.tolist(), weights
+        counts = weights > 0
+        if not counts.any():
+            raise SchemaError("sample_weight is zero for every row")
+        return texts.filter(pa.array(counts)), names[counts].tolist(), weights[counts]
 
     def by_name(self, class_weight: str | Mapping[Any, float] | None) -> str | Mapping[str, float] | None:
         """Weights given by label as weights by name."""

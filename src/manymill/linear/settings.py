@@ -44,7 +44,7 @@ class Settings:
         Passes without a better held-out accuracy after which training stops.
     holdout : float or None
         Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
-        rows, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
+        rows or 16 MB of text, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
     seed : int
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.engine import stopping
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import ClassesFound, Ended, Interrupted, Observer
@@ -143,6 +144,7 @@ class _Training:
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""
         for lesson in self._lane.lessons(tally.number - 1):
+            stopping.check()
             tally.add(self._learn(lesson, tally.number))
             if tally.is_due():
                 self._observe(tally.progress(lesson.share, self._glance()))

@@ -257,13 +257,23 @@ def test_held_out_rows_choose_the_pass_that_is_kept():
     assert EXPECTED.n_iter_ == 3
 
 
-def test_a_row_of_weight_zero_teaches_nothing():
-    # Only the order of the rows that count must be the same, so the others stand at the end.
-    weights = np.r_[np.ones(100), np.zeros(20)]
-    classifier, without = small(), small()
-    classifier.partial_fit(TEXTS, LABELS, list(WORDS), weights)
-    without.partial_fit(TEXTS[:100], LABELS[:100], list(WORDS))
+@pytest.mark.parametrize("parameters", [{}, {"class_weight": "balanced"}, {"holdout": 0.2}], ids=str)
+def test_a_row_of_weight_zero_is_a_row_left_out(parameters):
+    weights = np.arange(120) % 4
+    some = [i for i in range(120) if i % 4]
+    classifier = small(**parameters).fit(TEXTS, LABELS, weights)
+    without = small(**parameters).fit([TEXTS[i] for i in some], [LABELS[i] for i in some], weights[some])
     assert scores(classifier) == scores(without)
+
+
+def test_partial_fit_learns_nothing_from_rows_of_weight_zero():
+    classifier = small().partial_fit(TEXTS, LABELS, list(WORDS), np.r_[np.ones(100), np.zeros(20)])
+    assert scores(classifier) == scores(small().partial_fit(TEXTS[:100], LABELS[:100], list(WORDS)))
+
+
+def test_weights_that_are_all_zero_are_refused():
+    with pytest.raises(SchemaError, match="zero for every row"):
+        small().fit(TEXTS, LABELS, np.zeros(120))
 
 
 def test_rows_of_weight_zero_do_not_teach_wrong_labels():

@@ -2,7 +2,8 @@
 
 Of an estimator whose input is text, ``check_estimator`` runs a single check and skips the rest, since those make
 up numbers for input. So those that need no input are called here by name, and the others have a test of their
-own with texts: here and beside this file.
+own with texts: here and beside this file. ``tests/contract/test_estimator_checks.py`` runs them all on numbers
+spelled as words.
 """
 
 import pickle
