@@ -15,6 +15,7 @@ mod analyze;
 mod batch;
 mod documents;
 mod hasher;
+mod in_place;
 mod lower;
 mod table;
 mod utf8;
