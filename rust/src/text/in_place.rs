@@ -80,7 +80,7 @@ fn characters<const LOWER: bool>(
             } else {
                 entry.is_word()
             };
-            let bits = u128::from(is_word) * ((1 << found.count) - 1) << place;
+            let bits = (u128::from(is_word) * ((1 << found.count) - 1)) << place;
             *word |= bits as u64;
             carry |= (bits >> 64) as u64;
         }
@@ -105,7 +105,7 @@ fn beyond_ascii(block: &[u8; BLOCK]) -> (u64, u64) {
     for (i, eight) in block.as_chunks::<8>().0.iter().enumerate() {
         let eight = u64::from_le_bytes(*eight);
         others |= gathered(eight & HIGH) << (8 * i);
-        leads |= gathered(eight & eight << 1 & HIGH) << (8 * i);
+        leads |= gathered(eight & (eight << 1) & HIGH) << (8 * i);
     }
     (others, leads)
 }
