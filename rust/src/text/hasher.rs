@@ -1,9 +1,9 @@
 //! A stream of documents to a hashed batch.
 
 use super::analyze::Scratch;
-use super::{HashError, HashedBatch, Table};
+use super::{HashError, HashedBatch, Sink, Table};
+use crate::kernels;
 use crate::kernels::memory::prefetch;
-use crate::kernels::{self, Kernels};
 
 /// Documents are addressed by 32 bits, and lower-casing can lengthen them by half.
 const LONGEST: usize = 1 << 30;
@@ -51,17 +51,24 @@ impl Hasher {
         documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
         table: impl FnOnce() -> Result<&'t Table, HashError>,
     ) -> Result<HashedBatch, HashError> {
-        self.hash_with(kernels::best(), form, documents, table)
+        let mut batch = HashedBatch::with_room(documents.len());
+        self.hash_into(&mut batch, form, documents, table)?;
+        Ok(batch)
     }
 
-    fn hash_with<'a, 't>(
+    /// Gives the hashes of one document after the other to `sink`; `table` is asked once, at the first that is not
+    /// ASCII.
+    ///
+    /// # Errors
+    /// The first error of a document, or that of `table`; the sink has the documents before it.
+    pub fn hash_into<'a, 't>(
         &self,
-        kernels: &Kernels,
+        sink: &mut impl Sink,
         form: Form,
-        mut documents: impl ExactSizeIterator<Item = Result<&'a [u8], HashError>>,
+        mut documents: impl Iterator<Item = Result<&'a [u8], HashError>>,
         table: impl FnOnce() -> Result<&'t Table, HashError>,
-    ) -> Result<HashedBatch, HashError> {
-        let mut batch = HashedBatch::with_room(documents.len());
+    ) -> Result<(), HashError> {
+        let kernels = kernels::best();
         let mut scratch = Scratch::default();
         let (mut ask, mut known) = (Some(table), None);
         let (mut i, mut next) = (0, documents.next());
@@ -90,10 +97,11 @@ impl Hasher {
                     ));
                 }
             }
-            batch.push(|hashes| scratch.hash(kernels, self.least, self.greatest, hashes));
+            scratch.hash(kernels, self.least, self.greatest, sink.hashes());
+            sink.end_document();
             i += 1;
         }
-        Ok(batch)
+        Ok(())
     }
 }
 

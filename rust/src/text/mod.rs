@@ -25,6 +25,14 @@ pub use documents::{Chunk, pick};
 pub use hasher::{Form, Hasher};
 pub use table::Table;
 
+/// What takes the hashes of one document after the other.
+pub trait Sink {
+    /// Where the hashes of the current document are appended.
+    fn hashes(&mut self) -> &mut Vec<u32>;
+    /// The current document has all its hashes.
+    fn end_document(&mut self);
+}
+
 /// Why a batch could not be hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashError {
