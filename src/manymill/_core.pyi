@@ -61,6 +61,26 @@ class Hasher:
             If an offset or a picked row lies outside, or a document is not UTF-8.
         """
 
+    def rows_utf8(
+        self,
+        chunks: Sequence[_Documents],
+        chunk_of: NDArray[np.uint32],
+        row_of: NDArray[np.uint32],
+        n_features: int,
+        *,
+        value: Literal["count", "log", "binary"],
+        norm: Literal["l1", "l2"] | None,
+    ) -> Rows:
+        """The rows that ``hash_utf8(chunks, chunk_of, row_of).to_rows(…)`` gives, bit for bit, in less memory.
+
+        The hashes of a document become its row while they are in the processor's cache.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
+        """
+
 @final
 class HashedBatch:
     """Documents as the raw 32-bit murmur3 hashes (seed 0) of their tokens, in order of appearance.

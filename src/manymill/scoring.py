@@ -49,6 +49,12 @@ class Scorer:
     def _scores(self, batch: Batch, start: int, stop: int) -> NDArray[np.float32]:
         analyzer = self.model.analyzer
         row_of = np.arange(start, stop, dtype=np.uint32)
-        hashed = self._hasher.hash_utf8([(batch.data, batch.offsets)], np.zeros_like(row_of), row_of)
-        rows = hashed.to_rows(analyzer.n_features, value=analyzer.value, norm=analyzer.norm)
+        rows = self._hasher.rows_utf8(
+            [(batch.data, batch.offsets)],
+            np.zeros_like(row_of),
+            row_of,
+            analyzer.n_features,
+            value=analyzer.value,
+            norm=analyzer.norm,
+        )
         return _core.score_rows(rows, self.model.weights, self.model.intercept)

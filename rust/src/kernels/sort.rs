@@ -33,8 +33,8 @@ pub fn sort(keys: &mut [u32], spare: &mut Vec<u32>) {
 fn scatter(keys: &mut [u32], spare: &mut Vec<u32>, shift: u32, buckets: usize) {
     spare.clear();
     spare.extend_from_slice(keys);
-    let mut ends = [0u32; 1 << MOST_BUCKET_BITS];
-    let ends = &mut ends[..buckets];
+    spare.resize(keys.len() + buckets, 0);
+    let (spare, ends) = spare.split_at_mut(keys.len());
     for &key in &*spare {
         ends[(key >> shift) as usize] += 1;
     }

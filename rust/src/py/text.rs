@@ -1,7 +1,7 @@
 //! `Hasher`, `HashedBatch` and `Rows` for Python.
 
 use super::rows::PyRows;
-use crate::rows::{self, CsrOptions, Float, Norm, Value};
+use crate::rows::{self, CsrOptions, Float, Norm, RowOptions, RowWriter, Value};
 use crate::text::{self, Chunk, Form, HashError, Table, pick};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -63,17 +63,11 @@ impl Hasher {
     fn hash_utf8(
         &self,
         py: Python<'_>,
-        chunks: Vec<(PyReadonlyArray1<'_, u8>, PyReadonlyArray1<'_, i64>)>,
+        chunks: Vec<ArrowColumn<'_>>,
         chunk_of: PyReadonlyArray1<'_, u32>,
         row_of: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<HashedBatch> {
-        let columns = chunks.iter().map(|(data, offsets)| {
-            Ok(Chunk {
-                data: slice(data)?,
-                offsets: slice(offsets)?,
-            })
-        });
-        let columns = columns.collect::<PyResult<Vec<_>>>()?;
+        let columns = columns(&chunks)?;
         let (chunk_of, row_of) = (slice(&chunk_of)?, slice(&row_of)?);
         py.detach(|| {
             Ok(HashedBatch(self.0.hash(
@@ -83,6 +77,43 @@ impl Hasher {
             )?))
         })
     }
+
+    #[pyo3(signature = (chunks, chunk_of, row_of, n_features, *, value, norm))]
+    #[allow(clippy::too_many_arguments)] // each has a name in Python
+    fn rows_utf8(
+        &self,
+        py: Python<'_>,
+        chunks: Vec<ArrowColumn<'_>>,
+        chunk_of: PyReadonlyArray1<'_, u32>,
+        row_of: PyReadonlyArray1<'_, u32>,
+        n_features: u32,
+        value: &str,
+        norm: Option<&str>,
+    ) -> PyResult<PyRows> {
+        let options = row_options(n_features, value, norm)?;
+        let columns = columns(&chunks)?;
+        let (chunk_of, row_of) = (slice(&chunk_of)?, slice(&row_of)?);
+        py.detach(|| {
+            let documents = pick(&columns, chunk_of, row_of)?;
+            let mut writer = RowWriter::new(options, documents.len());
+            self.0
+                .hash_into(&mut writer, Form::Utf8, documents, table)?;
+            Ok(PyRows(writer.finish()))
+        })
+    }
+}
+
+/// The bytes and the offsets of a column of text.
+type ArrowColumn<'py> = (PyReadonlyArray1<'py, u8>, PyReadonlyArray1<'py, i64>);
+
+fn columns<'a>(chunks: &'a [ArrowColumn<'_>]) -> PyResult<Vec<Chunk<'a>>> {
+    let columns = chunks.iter().map(|(data, offsets)| {
+        Ok(Chunk {
+            data: slice(data)?,
+            offsets: slice(offsets)?,
+        })
+    });
+    columns.collect()
 }
 
 /// The elements of an array, which must lie side by side.
@@ -215,8 +246,16 @@ impl HashedBatch {
         value: &str,
         norm: Option<&str>,
     ) -> PyResult<PyRows> {
-        let (n_features, norm) = (features(n_features)?, norm_of(norm)?);
-        let value = match value {
+        let options = row_options(n_features, value, norm)?;
+        Ok(PyRows(py.detach(|| rows::learner_rows(&self.0, options))))
+    }
+}
+
+fn row_options(n_features: u32, value: &str, norm: Option<&str>) -> PyResult<RowOptions> {
+    Ok(RowOptions {
+        n_features: features(n_features)?,
+        norm: norm_of(norm)?,
+        value: match value {
             "count" => Value::Count,
             "log" => Value::Log,
             "binary" => Value::Binary,
@@ -225,11 +264,8 @@ impl HashedBatch {
                     "value must be 'count', 'log' or 'binary', got {value:?}"
                 )));
             }
-        };
-        Ok(PyRows(py.detach(|| {
-            rows::learner_rows(&self.0, n_features, value, norm)
-        })))
-    }
+        },
+    })
 }
 
 fn features(n_features: u32) -> PyResult<u32> {

@@ -6,7 +6,7 @@
 use super::fold::Fold;
 use super::{Norm, Rows};
 use crate::kernels;
-use crate::text::HashedBatch;
+use crate::text::{HashedBatch, Sink};
 use std::sync::LazyLock;
 
 /// The value of a feature that occurs `count` times.
@@ -20,45 +20,109 @@ pub enum Value {
     Binary,
 }
 
-/// The rows of a batch under `1 ..= 2^31` features.
+/// How a document becomes a row.
+#[derive(Debug, Clone, Copy)]
+pub struct RowOptions {
+    /// Features there are, 1 to 2^31.
+    pub n_features: u32,
+    /// The value of a feature.
+    pub value: Value,
+    /// What a row is divided by.
+    pub norm: Option<Norm>,
+}
+
+/// The rows of a batch.
 #[must_use]
-pub fn learner_rows(
-    batch: &HashedBatch,
-    n_features: u32,
-    value: Value,
-    norm: Option<Norm>,
-) -> Rows {
-    let kernels = kernels::best();
-    let fold = Fold::new(n_features);
-    let (mut keys, mut spare, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rows = Rows {
-        indptr: Vec::with_capacity(batch.len() + 1),
-        ..Rows::default()
-    };
-    rows.indptr.push(0);
+pub fn learner_rows(batch: &HashedBatch, options: RowOptions) -> Rows {
+    let mut writer = RowWriter::new(options, batch.len());
     for hashes in batch.documents() {
-        fold.features(hashes, &mut keys);
-        (kernels.sort)(&mut keys, &mut spare);
+        writer.write(hashes);
+    }
+    writer.finish()
+}
+
+/// Makes rows of one document's hashes after the other's, in memory that stays in the processor's cache.
+#[derive(Debug)]
+pub struct RowWriter {
+    options: RowOptions,
+    fold: Fold,
+    hashes: Vec<u32>,
+    keys: Vec<u32>,
+    spare: Vec<u32>,
+    ends: Vec<u32>,
+    rows: Rows,
+}
+
+impl RowWriter {
+    /// A writer without rows, with room for `n_rows` of them.
+    #[must_use]
+    pub fn new(options: RowOptions, n_rows: usize) -> Self {
+        let mut indptr = Vec::with_capacity(n_rows + 1);
+        indptr.push(0);
+        Self {
+            options,
+            fold: Fold::new(options.n_features),
+            hashes: Vec::new(),
+            keys: Vec::new(),
+            spare: Vec::new(),
+            ends: Vec::new(),
+            rows: Rows {
+                indptr,
+                ..Rows::default()
+            },
+        }
+    }
+
+    fn write(&mut self, hashes: &[u32]) {
+        let Self {
+            options,
+            keys,
+            ends,
+            rows,
+            ..
+        } = self;
+        self.fold.features(hashes, keys);
+        (kernels::best().sort)(keys, &mut self.spare);
         let written = rows.indices.len();
         rows.indices.resize(written + keys.len(), 0);
-        let distinct = runs(&keys, &mut rows.indices[written..], &mut ends);
+        let distinct = runs(keys, &mut rows.indices[written..], ends);
         rows.indices.truncate(written + distinct);
-        let starts = [0].iter().chain(&ends);
+        let starts = [0].iter().chain(&*ends);
         let counts = ends[..distinct]
             .iter()
             .zip(starts)
             .map(|(end, start)| end - start);
-        match value {
+        match options.value {
             Value::Count => rows.values.extend(counts.map(|count| count as f32)),
             Value::Log => rows.values.extend(counts.map(damped)),
             Value::Binary => rows.values.extend(counts.map(|_| 1.0)),
         }
-        if let Some(norm) = norm {
+        if let Some(norm) = options.norm {
             divide(&mut rows.values[written..], norm);
         }
         rows.indptr.push(rows.indices.len());
     }
-    rows
+
+    /// The rows, in no more memory than they need.
+    #[must_use]
+    pub fn finish(mut self) -> Rows {
+        self.rows.indices.shrink_to_fit();
+        self.rows.values.shrink_to_fit();
+        self.rows
+    }
+}
+
+impl Sink for RowWriter {
+    fn hashes(&mut self) -> &mut Vec<u32> {
+        &mut self.hashes
+    }
+
+    fn end_document(&mut self) {
+        let mut hashes = std::mem::take(&mut self.hashes);
+        self.write(&hashes);
+        hashes.clear();
+        self.hashes = hashes;
+    }
 }
 
 /// Writes the distinct keys and where the run of each ends; returns how many there are.

@@ -14,7 +14,7 @@ mod fold;
 mod learner;
 
 pub use csr::{CsrOptions, Float, write_csr};
-pub use learner::{Value, learner_rows};
+pub use learner::{RowOptions, RowWriter, Value, learner_rows};
 
 /// What a row is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

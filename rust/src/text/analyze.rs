@@ -1,6 +1,7 @@
 //! One document: its text to words, its words to hashes of n-grams.
 
 use super::Table;
+use super::in_place::lower_in_place;
 use super::lower::lower;
 use super::utf8::length;
 use crate::kernels::{Kernels, SLACK};
@@ -31,7 +32,9 @@ impl Scratch {
         lowercase: bool,
         table: &Table,
     ) -> bool {
-        let valid = lower(text, lowercase, table, &mut self.lowered, &mut self.mask);
+        let (lowered, mask) = (&mut self.lowered, &mut self.mask);
+        let valid = lower_in_place(kernels, text, lowercase, table, lowered, mask)
+            || lower(text, lowercase, table, lowered, mask);
         let found = (kernels.edges)(&self.mask, &mut self.edges);
         self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
         valid

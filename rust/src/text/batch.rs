@@ -1,6 +1,6 @@
 //! Documents as the raw hashes of their tokens.
 
-use super::HashError;
+use super::{HashError, Sink};
 
 /// The raw 32-bit hashes of the tokens of some documents, document after document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,6 @@ impl HashedBatch {
             hashes: Vec::new(),
             indptr,
         }
-    }
-
-    /// Appends one document, whose hashes `write` pushes.
-    pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u32>)) {
-        write(&mut self.hashes);
-        self.indptr.push(self.hashes.len());
     }
 
     /// A batch of given hashes, cut into documents by `indptr`.
@@ -68,5 +62,15 @@ impl HashedBatch {
         self.indptr
             .windows(2)
             .map(|ends| &self.hashes[ends[0]..ends[1]])
+    }
+}
+
+impl Sink for HashedBatch {
+    fn hashes(&mut self) -> &mut Vec<u32> {
+        &mut self.hashes
+    }
+
+    fn end_document(&mut self) {
+        self.indptr.push(self.hashes.len());
     }
 }

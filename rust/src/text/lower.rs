@@ -99,9 +99,8 @@ fn character<const LOWER: bool>(
             out.write_character(encoded, count, table.entry(part).is_word());
         }
     } else {
-        let ends_a_word = character == CAPITAL_SIGMA && sigma_is_final(text, at, table);
-        let (encoded, count) = encode(if ends_a_word {
-            FINAL_SIGMA
+        let (encoded, count) = encode(if character == CAPITAL_SIGMA {
+            lower_of_sigma(text, at, table)
         } else {
             entry.lower(character)
         });
@@ -110,21 +109,25 @@ fn character<const LOWER: bool>(
     decoded
 }
 
-const CAPITAL_SIGMA: u32 = 0x3a3;
+/// Σ, the one letter whose lower case depends on its neighbours.
+pub const CAPITAL_SIGMA: u32 = 0x3a3;
+const SIGMA: u32 = 0x3c3;
 const FINAL_SIGMA: u32 = 0x3c2;
 
-/// Whether the capital sigma at this byte ends a word: a cased character before it and none after it, whatever
-/// case-ignorable ones lie between (Unicode's Final_Sigma; Python reads it so too).
+/// The lower case of the capital sigma at this byte: the final one if it ends a word, which is a cased character
+/// before it and none after it, whatever case-ignorable ones lie between (Unicode's Final_Sigma; Python reads it
+/// so too).
 #[cold]
-fn sigma_is_final(text: &[u8], at: usize, table: &Table) -> bool {
+pub fn lower_of_sigma(text: &[u8], at: usize, table: &Table) -> u32 {
     let look = |at| {
         table
             .entry(decode(four(text, at)).character)
             .cased_unless_ignorable()
     };
     let starts = |from: usize, to: usize| (from..to).filter(|&i| text[i] & 0xc0 != 0x80);
-    starts(0, at).rev().find_map(look) == Some(true)
-        && starts(at + 2, text.len()).find_map(look) != Some(true)
+    let ends_a_word = starts(0, at).rev().find_map(look) == Some(true)
+        && starts(at + 2, text.len()).find_map(look) != Some(true);
+    if ends_a_word { FINAL_SIGMA } else { SIGMA }
 }
 
 /// What is written so far: bytes, and whole words of 64 bits plus an open one.

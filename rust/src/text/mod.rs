@@ -15,6 +15,7 @@ mod analyze;
 mod batch;
 mod documents;
 mod hasher;
+mod in_place;
 mod lower;
 mod table;
 mod utf8;
@@ -23,6 +24,14 @@ pub use batch::HashedBatch;
 pub use documents::{Chunk, pick};
 pub use hasher::{Form, Hasher};
 pub use table::Table;
+
+/// What takes the hashes of one document after the other.
+pub trait Sink {
+    /// Where the hashes of the current document are appended.
+    fn hashes(&mut self) -> &mut Vec<u32>;
+    /// The current document has all its hashes.
+    fn end_document(&mut self);
+}
 
 /// Why a batch could not be hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]

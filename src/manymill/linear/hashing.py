@@ -34,9 +34,15 @@ class RowMaker:
 
     def rows(self, part: Slice) -> _core.Rows:
         """The rows of a slice."""
-        hashed = self._hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)
         analyzer = self._analyzer
-        return hashed.to_rows(analyzer.n_features, value=analyzer.value, norm=analyzer.norm)
+        return self._hasher.rows_utf8(
+            part.documents,
+            part.chunk_of,
+            part.row_of,
+            analyzer.n_features,
+            value=analyzer.value,
+            norm=analyzer.norm,
+        )
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""

@@ -165,3 +165,23 @@ def test_rows_that_do_not_fit_together_are_an_error(indptr, indices, n_values):
     arrays = np.array(indptr, np.int64), np.array(indices, np.uint32), np.zeros(n_values, np.float32)
     with pytest.raises(ValueError, match=r"indptr|indices"):
         Rows.from_arrays(*arrays)
+
+
+@pytest.mark.parametrize("value", ["count", "log", "binary"])
+@pytest.mark.parametrize("norm", ["l1", "l2", None])
+def test_rows_made_at_once_are_those_made_by_way_of_a_hashed_batch(value, norm):
+    chunks = [arrow("one two one", "", "ΟΔΟΣ über " * 90), arrow("three " * 300 + "four")]
+    chunk_of, row_of = np.array([1, 0, 0, 0], np.uint32), np.array([0, 2, 1, 0], np.uint32)
+    hasher = Hasher(ngram_range=(1, 2))
+    at_once = hasher.rows_utf8(chunks, chunk_of, row_of, 1000, value=value, norm=norm)
+    two_steps = hasher.hash_utf8(chunks, chunk_of, row_of).to_rows(1000, value=value, norm=norm)
+    for ours, theirs in zip(at_once.arrays(), two_steps.arrays(), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_rows_made_at_once_refuse_what_the_two_steps_refuse():
+    broken = (np.frombuffer(b"a\xff", np.uint8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="document 0 is not UTF-8"):
+        Hasher().rows_utf8([broken], *picked(0), 1000, value="log", norm=None)
+    with pytest.raises(ValueError, match="n_features"):
+        Hasher().rows_utf8([arrow("text")], *picked(0), 0, value="log", norm=None)
