@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
-from manymill.data.files import describe, open_file
+from manymill.data.files import describe
 from manymill.data.formats import bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
+from manymill.data.parquet import head_rows, open_parquet
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
@@ -202,35 +203,20 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
 def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
     import pyarrow as pa
 
-    parquet, raw = _open_parquet(dataset, file)
+    parquet, raw = open_parquet(file, dataset.storage_options)
     with raw:
         columns = list(parquet.schema_arrow.names)
         if dataset.text and (dataset.label or not dataset.labelled):
             return columns, []
         try:
-            head = next(parquet.iter_batches(200), None)
+            return columns, head_rows(parquet)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
-        return columns, [] if head is None else head.to_pylist()
-
-
-def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    raw = open_file(file, dataset.storage_options)
-    try:
-        return pq.ParquetFile(raw), raw
-    except (pa.ArrowException, OSError) as error:
-        raw.close()
-        raise SourceError(
-            f"{file.path} is no Parquet file, or a broken one: {error}", "get it again"
-        ) from error
 
 
 def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -> list[Block]:
     if file.format == "parquet":
-        parquet, raw = _open_parquet(dataset, file)
+        parquet, raw = open_parquet(file, dataset.storage_options)
         with raw:
             groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
         return [

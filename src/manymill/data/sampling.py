@@ -20,6 +20,12 @@ _PIECE_BYTES = 1 << 18
 _WHOLE_STREAMS_BYTES = 64 << 20
 # Of many large streams, the heads of so many are sampled: each costs about 1 MB.
 _HEADS = 64
+# How the rows of a stream that is sorted by class can be mixed.
+_MIX = {
+    "parquet": "Shuffle it, or write smaller row groups.",
+    "compressed": "Shuffle it, or store it uncompressed.",
+    "whole": "Shuffle it, or store it as JSON lines or Parquet.",
+}
 
 
 @dataclass(slots=True)
@@ -135,10 +141,13 @@ def _sorted_warning(
     (only,) = counts
     if len(classes) > 1 and len([b for b in plan.blocks if b.file != block.file]):
         return ""  # the other streams, read side by side, bring the other classes
+    file = plan.files[block.file]
+    how = _MIX["parquet" if file.format == "parquet" else "whole"]
+    if file.compression and file.format in ("jsonl", "fasttext"):
+        how = _MIX["compressed"]
     return (
         f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted "
-        "by class and cannot be read from the middle, so its rows will not mix. Shuffle it, or store it "
-        "uncompressed or as Parquet."
+        f"by class and cannot be read from the middle, so its rows will not mix. {how}"
     )
 
 
