@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from manymill.data.memory import Memory
     from manymill.data.plan import Plan
 
-FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews")
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def scan(
         Columns. Text and label are guessed if they are not named. ``"0"``, ``"1"`` … are the columns of a CSV
         file that has no header.
     format : str, optional
-        ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext`` or ``reviews``; found out if not given.
+        ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext``, ``reviews`` or ``folder`` (one
+        sub-folder per class); found out if not given.
     encoding : str, optional
         Of text formats.
     classes : sequence of str, optional

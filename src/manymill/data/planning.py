@@ -6,6 +6,7 @@ Reads heads, footers and the sample; never a whole source that is larger than th
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +38,13 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
         return sampled(plan, sample_bytes)
-    paths, trees = names.find_files(dataset.source, dataset.storage_options)
+    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
+    if paths and dataset.format == "folder":
+        raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
+    if trees and dataset.format not in (None, "folder"):
+        raise SourceError(
+            f"the directory {trees[0]} has no data files of the format {dataset.format}", "name the files"
+        )
     if paths and trees:
         raise SourceError(
             f"{paths[0]} is a data file, {trees[0]} a folder tree", "read them one after the other"
@@ -81,7 +88,7 @@ def _data_plan(
         if not head.strip():
             empty.append(path)
             continue
-        format = dataset.format or find_format(path, head, dataset.encoding)
+        format = dataset.format or _find_format(dataset, path, head)
         if files and files[0].format != format:
             raise SourceError(
                 f"{files[0].path} is {files[0].format}, {path} is {format}",
@@ -109,6 +116,24 @@ def _data_plan(
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
     return files, columns, tuple(notes) + guessed, blocks
+
+
+def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
+    """The format of a file; plain text that was found in a folder is none, whatever its first line has in it."""
+    folder = os.path.dirname(path)
+    text = path not in dataset.source and names.extensions(path)[0] in (".txt", "") and os.path.isdir(folder)
+    try:
+        format = find_format(path, head, dataset.encoding)
+    except SourceError:
+        if not text:
+            raise
+        format = ""
+    if text and format in ("", "csv"):
+        raise SourceError(
+            f"{folder} holds plain text files, but no folders of classes: the class of {path} is not known",
+            "put the files of each class into a folder of its own, or name the format with format=",
+        )
+    return format
 
 
 def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dict[str, Any]:
