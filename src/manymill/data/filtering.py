@@ -14,7 +14,7 @@ from manymill.data.batches import BadRow, Batch
 from manymill.data.labels import Labels
 from manymill.data.plan import Plan
 
-REASON = "other class"
+OTHER_CLASS = "other class"
 # More bad rows than any ledger shows are not described.
 _KEPT_BAD_ROWS = 1000
 
@@ -55,7 +55,7 @@ def keep_classes(plan: Plan, batch: Batch, classes: frozenset[str]) -> Batch:
         weight=None if batch.weight is None else batch.weight[kept],
         position=batch.position[kept],
         bad=batch.bad + tuple(_bad_row(plan, batch, row) for row in others[:_KEPT_BAD_ROWS].tolist()),
-        bad_counts={**batch.bad_counts, REASON: len(others)},
+        bad_counts={**batch.bad_counts, OTHER_CLASS: len(others)},
     )
 
 
@@ -64,4 +64,4 @@ def _bad_row(plan: Plan, batch: Batch, row: int) -> BadRow:
     file, position = plan.files[batch.file], int(batch.position[row])
     path = os.path.join(file.path, file.members[position][0]) if file.format == "folder" else file.path
     unit = "row" if file.format in ("folder", "parquet", "memory") else "byte"
-    return BadRow(path, f"{unit} {position}", REASON, batch.label.names[batch.label.codes[row]])
+    return BadRow(path, f"{unit} {position}", OTHER_CLASS, batch.label.names[batch.label.codes[row]])

@@ -18,6 +18,7 @@ from manymill.data.cutting import DELIMITER, is_utf8
 from manymill.data.files import describe
 from manymill.data.formats import bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
+from manymill.data.headers import header_doubt, refuse_other_delimiter
 from manymill.data.parquet import head_rows, open_parquet
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
@@ -180,14 +181,22 @@ def _columns(
             )
         return ColumnNames(), (), files
     columns, rows = _look(dataset, files[0], heads[0])
-    chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+    doubt: tuple[str, ...] = ()
+    if format in ("csv", "tsv"):
+        if dataset.labelled:
+            refuse_other_delimiter(files[0].path, columns)
+        doubt = header_doubt(files[0].path, columns, rows, asked)
+    try:
+        chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+    except SchemaError as error:
+        raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
     wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
         there, _ = _look(dataset, file, head)
         for name in wanted:
             if name not in there:
                 raise missing_column(file.path, name, there)
-    return chosen, notes, files
+    return chosen, notes + doubt, files
 
 
 def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from manymill.data.batches import Batch
+from manymill.data.filtering import OTHER_CLASS
 from manymill.data.plan import Block, Plan
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
@@ -163,4 +164,9 @@ def _no_rows(plan: Plan, sample: _Sample) -> Exception:
     if not sample.n_bad:
         return SourceError(f"{path} has no rows", "there is nothing to read")
     what = f"none of the first {sample.n_bad:,} records of {path} is a row: {_example(sample)}"
-    return SchemaError(what, "name columns, format or encoding otherwise")
+    others_only = sample.first_bad is not None and {row.reason for row in sample.first_bad.bad} == {
+        OTHER_CLASS
+    }
+    return SchemaError(
+        what, f"name {'other classes' if others_only else 'columns, format or encoding otherwise'}"
+    )

@@ -89,3 +89,13 @@ def test_classes_have_to_be_a_list_of_labels(classes):
 def test_without_labels_nothing_is_filtered(tmp_path):
     (batch,) = read(scan(_jsonl(tmp_path), classes=["pos"], labelled=False).plan())
     assert len(batch) == len(ROWS)
+
+
+def test_classes_that_no_row_has_are_told(tmp_path):
+    with pytest.raises(SchemaError, match=r"other class.*name other classes"):
+        scan(_jsonl(tmp_path), classes=["positive"]).plan()
+
+
+def test_a_text_in_memory_may_be_of_any_length():
+    data = Dataset.from_memory(["x " * (33 << 20), "y"], ["a", "b"])
+    assert [batch.n_bad for batch in read(data.plan())] == [0, 0]
