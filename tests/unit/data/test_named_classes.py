@@ -99,3 +99,14 @@ def test_classes_that_no_row_has_are_told(tmp_path):
 def test_a_text_in_memory_may_be_of_any_length():
     data = Dataset.from_memory(["x " * (33 << 20), "y"], ["a", "b"])
     assert [batch.n_bad for batch in read(data.plan())] == [0, 0]
+
+
+def test_every_block_of_data_in_memory_is_filtered_by_itself():
+    from dataclasses import replace
+
+    labels = [("pos", "neg", "unsup")[number * 7 % 3] for number in range(100)]
+    data = Dataset.from_memory([f"text {number}" for number in range(100)], labels)
+    plan = replace(data, classes=("pos", "unsup")).plan(block_bytes=60)
+    rows = [row for batch in read(plan) for row in zip(batch.texts(), batch.labels(), strict=True)]
+    assert len(plan.blocks) > 10
+    assert rows == [(f"text {number}", label) for number, label in enumerate(labels) if label != "neg"]
