@@ -51,7 +51,7 @@ json = click.option("--json", is_flag=True, help="Write JSON records to stdout."
 reading = combined(
     click.option(
         "--format",
-        help="jsonl, csv, tsv, parquet, fasttext or reviews; told from the file if not given.",
+        help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; told from the file if not given.",
     ),
     click.option("--encoding", default="utf-8", show_default=True, help="Encoding of text files."),
     click.option("--strict", is_flag=True, help="Stop at the first bad row."),
