@@ -15,14 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from manymill.data.dataset import Dataset
 from manymill.data.memory import complete_texts
 from manymill.data.plan import Plan
-from manymill.engine.local import available_threads
 from manymill.errors import ModelError, PlanError, SchemaError
+from manymill.linear.accuracy import accuracy_on
 from manymill.linear.classes import ClassIndex
 from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels, plain_classes
 from manymill.linear.loaded import LoadedState
-from manymill.linear.parameters import settings_of
+from manymill.linear.parameters import settings_of, threads_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
@@ -205,7 +205,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             # The state of the last pass is in the learner; only an earlier one has to be copied.
             kept[:] = [] if number == settings.passes else [state.snapshot()]
 
-        trained = train(plan, settings, keep=keep, threads=self.threads, classes=names)
+        trained = train(plan, settings, keep=keep, threads=threads_of(self), classes=names)
         if kept and trained.best_pass < trained.passes:
             trained.state.restore(kept[0])
         return trained
@@ -297,10 +297,38 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts. Bad rows of a Dataset are left out, so there may be fewer labels than records.
+            Texts. Records of a Dataset that are no rows are left out (without a label counts, unless it was made
+            with ``labelled=False``), so there may be fewer labels than records; the command line's predictions
+            name the position of each.
         """
         scores = self._scores(X)
         return self.classes_[choose_classes(scores)]
+
+    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows whose label is predicted.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts. Records of a Dataset that are no rows are left out.
+        y : array-like of shape (n_rows,)
+            Labels; left out with a Dataset, which has its own.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of rows; left out with a Dataset.
+
+        Raises
+        ------
+        SchemaError
+            If a Dataset has no labels, or labels are given besides it.
+        PlanError
+            If a Dataset has no row.
+        """
+        if not isinstance(X, Dataset):
+            return float(super().score(X, y, sample_weight))
+        if y is not None or sample_weight is not None:
+            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        check_is_fitted(self, "classes_")
+        return accuracy_on(X, self._state, self.classes_, threads=threads_of(self))
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -322,7 +350,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        return rows_of(X, self._state.analyzer, threads=self.threads or available_threads())
+        return rows_of(X, self._state.analyzer, threads=threads_of(self))
 
     @property
     def coef_(self) -> NDArray[np.float32]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from manymill.engine.local import available_threads
+from manymill.errors import SettingsError
 from manymill.linear.settings import Settings
 
 # Parameters that go into the settings as they are.
@@ -22,16 +25,34 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
 
     Raises
     ------
-    PlanError
-        If one is out of range.
+    SettingsError
+        If one has a value that cannot be.
     """
-    least, greatest = estimator.ngram_range
+    words = estimator.ngram_range
     return Settings(
         **{name: getattr(estimator, name) for name in _AS_THEY_ARE},
-        ngram_range=(least, greatest),
+        ngram_range=tuple(words) if isinstance(words, list) else words,
         class_weight=class_weight,
         seed=_seed(estimator.random_state),
     )
+
+
+def threads_of(estimator: Any) -> int:
+    """The number of threads that an estimator may use; all processors if it does not say.
+
+    Raises
+    ------
+    SettingsError
+        If it is no number of threads.
+    """
+    threads = estimator.threads
+    if threads is None:
+        return available_threads()
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1:
+        raise SettingsError(
+            f"threads={threads!r} is not possible", "give 1 or more, or None for all processors"
+        )
+    return int(threads)
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:
