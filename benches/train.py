@@ -134,7 +134,7 @@ def measure(corpora: list[str], programs: list[str], repeats: int, work: Path) -
 
 def startup_seconds() -> float:
     """What manymill's process takes to start and to import what training imports, as is left out for the peers."""
-    command = [sys.executable, "-c", "import manymill.cli, manymill.linear.run, numpy.random"]
+    command = [sys.executable, "-c", "import manymill.cli.app, manymill.linear.run, numpy.random"]
     return statistics.median(run(command).wall_seconds for _ in range(7))
 
 

@@ -7,6 +7,7 @@
     ├── RowError(ValueError)        a row is bad and the run is strict
     ├── SchemaError(ValueError)     no such column, or a column of the wrong type
     ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
+    │   └── SettingsError           a value that cannot be, whatever the data
     ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
     ├── UnsupportedError(ValueError)  a setting of scikit-learn's that is not there
     └── RunFolderError(OSError)     a run folder is in use, or cannot be written
@@ -48,6 +49,10 @@ class SchemaError(ManymillError, ValueError):
 
 class PlanError(ManymillError, ValueError):
     """The plan cannot work: no rows, one class, too little memory."""
+
+
+class SettingsError(PlanError):
+    """A parameter has a value that cannot be, whatever the data."""
 
 
 class ModelError(ManymillError, ValueError):

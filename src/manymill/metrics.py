@@ -98,7 +98,8 @@ class Metrics:
     accuracy_interval : tuple of float
         Wilson's 95 % interval of the accuracy.
     macro_f1 : float
-        Mean F1 of the model's classes that occur, as a label or as a choice.
+        Mean F1 of the model's classes that occur, as a label or as a choice; a class that the model does not
+        know is not among them, though its rows count as wrong choices.
     micro_f1 : float
         F1 of all rows pooled; equals the accuracy, since each row has one label and one choice.
     log_loss : float or None
@@ -216,7 +217,8 @@ def wilson_interval(n_correct: int, n_rows: int) -> tuple[float, float]:
     middle = share + z2 / (2 * n_rows)
     half = _NORMAL_QUANTILE_95 * math.sqrt(share * (1 - share) / n_rows + z2 / (4 * n_rows**2))
     scale = 1 + z2 / n_rows
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    # Rounding must not put the share itself outside.
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def _sums(places: NDArray[np.int64], numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:

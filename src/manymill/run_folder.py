@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -55,7 +56,7 @@ class RunFolder:
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
             self.bad_rows.unlink(missing_ok=True)
-            self._events: IO[str] = (self.path / "events.jsonl").open("w", encoding="utf-8")
+            self._events: IO[str] = (self.path / "events.jsonl").open("w", encoding="utf-8", errors="replace")
         except Timeout as error:
             raise RunFolderError(
                 f"another run is writing to {self.path}",
@@ -81,21 +82,55 @@ class RunFolder:
         return self.path / "bad_rows.jsonl"
 
     def write_plan(self, plan: dict[str, Any]) -> None:
-        """Write ``plan.json``: the old one or the new one is there at any moment."""
+        """Write ``plan.json``: the old one or the new one is there at any moment.
+
+        Raises
+        ------
+        RunFolderError
+            If it cannot be written.
+        """
         temporary = self.path / "plan.json.tmp"
-        temporary.write_text(json.dumps(plan, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path / "plan.json")
+        content = json.dumps(plan, indent=1, ensure_ascii=False) + "\n"
+        try:
+            temporary.write_bytes(content.encode(errors="replace"))
+            os.replace(temporary, self.path / "plan.json")
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            reason = error.strerror or str(error)
+            raise RunFolderError(
+                f"cannot write {self.path / 'plan.json'}: {reason}",
+                "free some space, or name another folder with --out",
+            ) from error
 
     def record(self, event: Event) -> None:
-        """Append an event; it is on its way to disk when this returns."""
+        """Append an event; it is on its way to disk when this returns.
+
+        Raises
+        ------
+        RunFolderError
+            If it cannot be written: once. Later events are dropped, so that a training may go on.
+        """
+        if self._events.closed:
+            return
         record = {"time": round(time.monotonic() - self._start, 3), **event.to_json()}
-        self._events.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._events.flush()
+        try:
+            self._events.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._events.flush()
+        except OSError as error:
+            self._close_events()
+            reason = error.strerror or str(error)
+            raise RunFolderError(f"cannot write {self.path / 'events.jsonl'}: {reason}") from error
 
     def close(self) -> None:
         """Let others use the folder."""
-        self._events.close()
+        self._close_events()
         self._lock.release()
+
+    def _close_events(self) -> None:
+        # Closing writes what is buffered, and a full disk refuses that as well; the file is closed all the same.
+        with suppress(OSError):
+            self._events.close()
 
     def __enter__(self) -> RunFolder:
         return self

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from manymill.cli import app
+from manymill.cli.app import app
 
 if __name__ == "__main__":
     for name in ["", *sorted(app.commands)]:

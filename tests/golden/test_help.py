@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from manymill.cli import app
+from manymill.cli.app import app
 
 HELP = Path(__file__).parent / "help"
 

@@ -109,3 +109,10 @@ def test_no_rows_give_metrics_without_a_warning():
 def test_probabilities_that_are_nought_cost_a_finite_loss():
     counts = count(np.array([0]), np.array([1]), 2, probabilities=np.array([[0.0, 1.0]]))
     assert summarise(counts, "ab").log_loss == pytest.approx(-np.log(np.finfo(float).eps))
+
+
+@given(st.integers(1, 10**7), st.floats(0, 1))
+def test_the_wilson_interval_holds_the_share_and_stays_within_0_and_1(n_rows, share):
+    for n_correct in (0, round(share * n_rows), n_rows):
+        low, high = wilson_interval(n_correct, n_rows)
+        assert 0 <= low <= n_correct / n_rows <= high <= 1

@@ -1,73 +1,60 @@
 """The command line: one file a command, no logic. Heavy imports are inside the commands.
 
 stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C, 141 the
-reader of stdout went away.
+reader of the output went away.
+
+This file is what starts: it imports next to nothing before it listens to Ctrl-C, and everything else after.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-
-import click
-
-from manymill.cli.evaluate import evaluate
-from manymill.cli.plan import plan
-from manymill.cli.predict import predict
-from manymill.cli.train import train
-
-
-def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        from manymill import __version__
-
-        click.echo(f"manymill {__version__}")
-        context.exit()
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_version,
-    help="Show the version.",
-)
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
-def app(debug: bool) -> None:
-    """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
-    if debug:
-        os.environ["MANYMILL_DEBUG"] = "1"
-
-
-for _command in (train, evaluate, predict, plan):
-    app.add_command(_command)
+from contextlib import suppress
 
 
 def main() -> None:
     """Run the command line and exit."""
-    from manymill.engine import stopping
-    from manymill.errors import ManymillError
-
-    # A cluster's or a system's request to end is met like Ctrl-C: what was learnt is kept.
-    stopping.listen()
     try:
-        sys.exit(app(standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except ManymillError as error:
-        if os.environ.get("MANYMILL_DEBUG"):
+        # A cluster's or a system's request to end is met like Ctrl-C: what was learnt is kept.
+        from manymill.engine import stopping
+
+        stopping.listen()
+        code = _run()
+    except KeyboardInterrupt:
+        code = _stopped()
+    except Exception:
+        # While modules are being loaded, an interruption may come out as any error.
+        if not stopping.was_asked():
             raise
-        click.echo(f"error: {error.what}", err=True)
-        if error.hint:
-            click.echo(f"hint:  {error.hint}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of stdout has gone (`| head`): nothing is left to say, nor for Python's flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        code = _stopped()
+    _be_deaf()
+    sys.exit(code)
+
+
+def _run() -> int:
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    if sys.stdout is None:
+        print("error: the standard output is closed", file=sys.stderr)
+        print("hint:  send it to /dev/null if it is not wanted", file=sys.stderr)
+        return 1
+    from manymill.cli.running import run
+
+    return run(sys.argv[1:])
+
+
+def _stopped() -> int:
+    _be_deaf()
+    with suppress(OSError, AttributeError):  # stderr may be full, gone, or not there
+        print("stopped", file=sys.stderr, flush=True)
+    return 130
+
+
+def _be_deaf() -> None:
+    """The end has come: another Ctrl-C must not break into it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -26,7 +26,24 @@ class Size(click.ParamType[int]):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
         if not match or (match[3] and not match[2]):
             self.fail(f"{value!r} is no size: write 2GB, 512MiB, or a number of bytes", param, ctx)
-        return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
+        n_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
+        if n_bytes < 1:
+            self.fail("a size is 1 byte or more", param, ctx)
+        return n_bytes
+
+
+class Encoding(click.ParamType[str]):
+    """The name of an encoding that Python has."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it was given."""
+        try:
+            "".encode(value)
+        except (LookupError, ValueError):
+            self.fail(f"there is no encoding {value!r}; there are utf-8, latin-1, cp1252, ...", param, ctx)
+        return str(value)
 
 
 def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -51,9 +68,13 @@ json = click.option("--json", is_flag=True, help="Write JSON records to stdout."
 reading = combined(
     click.option(
         "--format",
+        type=click.Choice(["jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder"]),
+        metavar="FORMAT",
         help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; told from the file if not given.",
     ),
-    click.option("--encoding", default="utf-8", show_default=True, help="Encoding of text files."),
+    click.option(
+        "--encoding", type=Encoding(), default="utf-8", show_default=True, help="Encoding of text files."
+    ),
     click.option("--strict", is_flag=True, help="Stop at the first bad row."),
     click.option(
         "--max-record",

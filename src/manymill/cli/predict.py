@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,14 +62,9 @@ def predict(
     threads = threads or available_threads()
     columns = Columns(scores, probabilities, file=streaming and len(plan.files) > 1)
     if streaming:
-        try:
-            ledger = predict_stream(
-                model, plan, sys.stdout.buffer, format=to or "jsonl", columns=columns, threads=threads
-            )
-        except BrokenPipeError:
-            # The reader has gone (`| head`): nothing is left to say, nor for Python's flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
+        ledger = predict_stream(
+            model, plan, sys.stdout.buffer, format=to or "jsonl", columns=columns, threads=threads
+        )
         if ledger.counts:
             click.echo(f"warning {ledger.summary()}", err=True)
         return

@@ -21,6 +21,8 @@ from manymill.events import (
 
 # Between two plain lines of progress: a log file of an hour's training stays readable.
 PLAIN_SECONDS = 5.0
+# Of the bar on a terminal: the figures beside it need the rest of 80 columns.
+BAR_WIDTH = 10
 
 
 @contextmanager
@@ -45,13 +47,22 @@ def _live() -> Iterator[Observer]:
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("pass {task.fields[number]}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+    columns = (
+        TextColumn("pass {task.fields[number]}"),
+        BarColumn(BAR_WIDTH),
+        TextColumn("{task.fields[figures]}"),
+    )
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("pass", total=1.0, number=1, figures="")
 
         def show(event: Event) -> None:
             if isinstance(event, Progress):
-                bar.update(task, completed=event.share, number=event.pass_number, figures=_figures(event))
+                bar.update(
+                    task,
+                    completed=event.share,
+                    number=event.pass_number,
+                    figures=_figures(event, memory=False),
+                )
             elif (line := describe(event)) is not None:
                 bar.console.print(line, markup=False)
 
@@ -69,20 +80,22 @@ class _Plain:
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()
-            line: str | None = f"pass {event.pass_number}  {_figures(event)}"
+            line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
         else:
             line = describe(event)
         if line is not None:
             print(line, file=sys.stderr, flush=True)
 
 
-def _figures(event: Progress) -> str:
-    held = "" if event.holdout_accuracy is None else f"held-out {event.holdout_accuracy:.3f}  "
+def _figures(event: Progress, *, memory: bool) -> str:
+    """The figures of this moment: with all that stands before them, no wider than 80 columns."""
+    # Once there is an accuracy on held-out rows, the loss gives way.
+    held = event.holdout_accuracy
+    quality = f"loss {event.loss:.3f}" if held is None else f"held-out {held:.3f}"
+    taken = f"{event.memory_bytes / 1e6:.0f} MB  " if memory else ""
     return (
-        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  "
-        f"{event.rows_per_second:,.0f} rows/s  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}  {held}"
-        f"{event.memory_bytes / 1e6:.0f} MB  "
-        f"{_clock(event.eta_seconds)} left"
+        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  accuracy {event.accuracy:.3f}  "
+        f"{quality}  {taken}{_clock(event.eta_seconds)} left"
     )
 
 

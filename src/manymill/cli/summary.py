@@ -13,7 +13,8 @@ def summary(run: Run) -> str:
     trained, ledger = run.trained, run.ledger
     lines = []
     if ledger.n_rejected:
-        lines.append(f"bad     {ledger.summary()}; see {ledger.path}")
+        listed = f"; see {ledger.path}" if ledger.path is not None else ""
+        lines.append(f"bad     {ledger.summary()}{listed}")
     accuracy = trained.measured.accuracy
     quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
     lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from manymill.data.batches import BadRow, Batch
@@ -34,6 +35,8 @@ class Ledger:
         How many bad rows are kept and written.
     strict : bool
         Whether the first bad row is an error.
+    on_failure : callable
+        Called once with a sentence if the file cannot be written; rows are counted on, and ``path`` is None.
 
     Attributes
     ----------
@@ -46,9 +49,15 @@ class Ledger:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, keep: int = 1000, strict: bool = False
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        keep: int = 1000,
+        strict: bool = False,
+        on_failure: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.path = path
+        self._on_failure = on_failure
         self.keep = keep
         self.strict = strict
         self.n_used = 0
@@ -80,10 +89,20 @@ class Ledger:
         kept = batch.bad[: self.keep - len(self.first)]
         self.first.extend(kept)
         if self.path is not None and kept:
-            with open(self.path, "a", encoding="utf-8") as out:
-                out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in kept)
+            self._write(self.path, kept)
         if self.strict:
             refuse_bad_rows(batch)
+
+    def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
+        try:
+            with open(path, "a", encoding="utf-8", errors="replace") as out:
+                out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+        except OSError as error:
+            # A list of bad rows is not worth hours of training.
+            self.path = None
+            self._on_failure(
+                f"cannot write {os.fspath(path)}: {error.strerror or error}; bad rows are only counted from here on"
+            )
 
     def summary(self) -> str:
         """One sentence for people, empty if nothing was rejected."""

@@ -26,6 +26,11 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def was_asked() -> bool:
+    """Whether a stop was asked for that nothing has met yet."""
+    return _asked
+
+
 def check() -> None:
     """Raise ``KeyboardInterrupt`` if a stop was asked for."""
     global _asked

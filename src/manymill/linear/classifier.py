@@ -15,14 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from manymill.data.dataset import Dataset
 from manymill.data.memory import complete_texts
 from manymill.data.plan import Plan
-from manymill.engine.local import available_threads
-from manymill.errors import ModelError, PlanError, SchemaError
+from manymill.errors import PlanError, SchemaError
+from manymill.linear.accuracy import accuracy_on
 from manymill.linear.classes import ClassIndex
 from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels, plain_classes
 from manymill.linear.loaded import LoadedState
-from manymill.linear.parameters import settings_of
+from manymill.linear.parameters import check_partial_fit, settings_of, threads_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
@@ -205,7 +205,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             # The state of the last pass is in the learner; only an earlier one has to be copied.
             kept[:] = [] if number == settings.passes else [state.snapshot()]
 
-        trained = train(plan, settings, keep=keep, threads=self.threads, classes=names)
+        trained = train(plan, settings, keep=keep, threads=threads_of(self), classes=names)
         if kept and trained.best_pass < trained.passes:
             trained.state.restore(kept[0])
         return trained
@@ -239,21 +239,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If this model was loaded from a folder, which holds no squared-gradient sums to go on from.
         """
-        if isinstance(getattr(self, "_state", None), LoadedState):
-            raise ModelError(
-                "a model loaded from a folder cannot learn further: its squared-gradient sums are not saved",
-                "pickle the estimator instead, or fit anew",
-            )
-        if self.class_weight == "balanced":
-            raise PlanError(
-                "class_weight='balanced' needs to see more than the rows of one call",
-                "give weights by class, or use fit",
-            )
+        check_partial_fit(self, classes)
         known = getattr(self, "classes_", None)
-        if known is None and classes is None:
-            raise PlanError(
-                "the first call of partial_fit must be given classes", "name all labels that may come"
-            )
         texts = complete_texts(X)
         labels = Labels(texts, y, sample_weight, known if known is not None else classes)
         if known is None:
@@ -297,10 +284,32 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts. Bad rows of a Dataset are left out, so there may be fewer labels than records.
+            Texts. Records of a Dataset that are no rows are left out (so are rows without a label,
+            unless it has ``labelled=False``): there may be fewer labels than records.
         """
-        scores = self._scores(X)
-        return self.classes_[choose_classes(scores)]
+        return self.classes_[choose_classes(self._scores(X))]
+
+    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows whose label is predicted.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts. Records of a Dataset that are no rows are left out.
+        y, sample_weight : array-like of shape (n_rows,)
+            Labels and, if wanted, weights; left out with a Dataset, which has its own labels.
+
+        Raises
+        ------
+        SchemaError, PlanError
+            If a Dataset has no labels, or has no row; if labels are given besides it.
+        """
+        if not isinstance(X, Dataset):
+            return float(super().score(X, y, sample_weight))
+        if y is not None or sample_weight is not None:
+            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        check_is_fitted(self, "classes_")
+        return accuracy_on(X, self._state, self.classes_, threads=threads_of(self))
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -322,7 +331,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        return rows_of(X, self._state.analyzer, threads=self.threads or available_threads())
+        return rows_of(X, self._state.analyzer, threads=threads_of(self))
 
     @property
     def coef_(self) -> NDArray[np.float32]:

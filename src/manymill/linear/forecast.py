@@ -117,10 +117,14 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
 def _classes(plan: Plan) -> str:
     counts = sorted(plan.class_counts.items(), key=lambda item: -item[1])
     total = max(1, sum(plan.class_counts.values()))
-    shown = ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in counts[:SHOWN_CLASSES])
+    shown = ", ".join(f"{name} {_percent(n, total)}" for name, n in counts[:SHOWN_CLASSES])
     more = f", and {len(counts) - SHOWN_CLASSES} more" if len(counts) > SHOWN_CLASSES else ""
     where = "" if plan.exact else f" in a sample of {total:,} rows"
     return f"{len(counts)}{where}: {shown}{more}"
+
+
+def _percent(n: int, total: int) -> str:
+    return "<1 %" if 0 < 100 * n < total else f"{100 * n / total:.0f} %"
 
 
 def _count(n: int, one: str, many: str = "") -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from manymill.errors import PlanError, SchemaError
+from manymill.errors import PlanError, SchemaError, SettingsError
 
 # Classes listed in a message.
 SHOWN_CLASSES = 12
@@ -87,9 +87,21 @@ class Labels:
         return texts.filter(pa.array(counts)), names[counts].tolist(), weights[counts]
 
     def by_name(self, class_weight: str | Mapping[Any, float] | None) -> str | Mapping[str, float] | None:
-        """Weights given by label as weights by name."""
+        """Weights given by label as weights by name.
+
+        Raises
+        ------
+        SettingsError
+            If a weight is of no class.
+        """
         if not isinstance(class_weight, Mapping):
             return class_weight
+        unknown = [label for label in class_weight if label not in set(self.classes.tolist())]
+        if unknown:
+            raise SettingsError(
+                f"class_weight names {unknown[0]!r}, which is none of the classes",
+                "write labels as they are in y",
+            )
         return {
             name: class_weight.get(label, 1.0)
             for name, label in zip(self.names, self.classes.tolist(), strict=True)

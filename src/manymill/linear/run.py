@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
-from manymill.events import Event, ModelSaved, Observer, Planned, Warned
+from manymill.errors import RunFolderError
+from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import check_memory
 from manymill.linear.settings import Settings
@@ -74,17 +76,30 @@ def train_run(
     held_out = None if holdout is None else holdout.plan()
     need = check_memory(plan, settings, threads=threads, limit=memory)
     with RunFolder(out) as folder:
+        known = set(plan.class_counts)
 
         def record(event: Event) -> None:
-            folder.record(event)
+            if isinstance(event, ClassesFound):
+                known.update(event.names)
+            if isinstance(event, PassEnded) and event.pass_number == 1:
+                for message in _weights_of_no_class(settings, known):
+                    warn(message)
+            try:
+                folder.record(event)
+            except RunFolderError as error:
+                # A log is not worth hours of training.
+                observe(Warned(f"{error.what}; what happens is no longer recorded"))
             observe(event)
+
+        def warn(message: str) -> None:
+            record(Warned(message))
 
         folder.write_plan(
             {"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total}
         )
         record(_planned(plan))
         for warning in plan.warnings:
-            record(Warned(warning))
+            warn(warning)
 
         def keep(state: LinearState, number: int, measured: Measured) -> None:
             save_model(
@@ -95,11 +110,20 @@ def train_run(
             )
             record(ModelSaved(str(folder.model), number))
 
-        ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict)
+        ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
         trained = train(
             plan, settings, keep=keep, observe=record, threads=threads, ledger=ledger, holdout=held_out
         )
         return Run(folder.path, plan, trained, ledger)
+
+
+def _weights_of_no_class(settings: Settings, known: set[str]) -> Iterator[str]:
+    """A warning if weights were given to labels that no row has: most likely one is misspelt."""
+    if isinstance(settings.class_weight, Mapping):
+        names = [str(name) for name in settings.class_weight if str(name) not in known]
+        if names:
+            shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            yield f"class_weight has weights for labels that no row has: {shown}"
 
 
 def _planned(plan: Plan) -> Planned:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from manymill.data.shuffling import WINDOW_BYTES
-from manymill.errors import PlanError
+from manymill.errors import SettingsError
 from manymill.model import Analyzer
 from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
+
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class Settings:
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
         Text that is shuffled at a time.
+
+    Raises
+    ------
+    SettingsError
+        If a value cannot be, by the name of its parameter.
     """
 
     ngram_range: tuple[int, int] = (1, 1)
@@ -69,31 +80,40 @@ class Settings:
     window_bytes: int = WINDOW_BYTES
 
     def __post_init__(self) -> None:
-        least, greatest = self.ngram_range
-        _check(1 <= least <= greatest, "ngram_range", self.ngram_range, "1 <= least <= greatest")
+        self._check_rows()
+        _number(self.l1, "l1", 0, _LARGEST, "a number of 0 or more")
+        _number(self.l2, "l2", 0, _LARGEST, "a number of 0 or more")
+        rate = self.learning_rate
+        _number(1 if rate is None else rate, "learning_rate", 1e-300, 1e9, "a number above 0, at most 1e9")
+        _truth(self.fit_intercept, "fit_intercept")
+        _whole(self.passes, "passes", 1, 2**31, "a whole number, 1 or more")
+        _whole(self.patience, "patience", 1, 2**31, "a whole number, 1 or more")
+        share = self.holdout
+        _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
+        _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
+        _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
+        self._check_class_weight()
+
+    def _check_rows(self) -> None:
+        words = self.ngram_range
+        good = isinstance(words, tuple) and len(words) == 2 and all(_is_whole(n) for n in words)
+        _check(good, "ngram_range", words, "two whole numbers, such as (1, 2)")
+        _check(1 <= words[0] <= words[1], "ngram_range", words, "1 <= least <= greatest")
+        _truth(self.lowercase, "lowercase")
         buckets = self.n_features
-        _check(buckets is None or 1 <= buckets <= 2**30, "n_features", buckets, "1 to 2^30")
+        _whole(1 if buckets is None else buckets, "n_features", 1, 2**30, "a whole number, 1 to 2^30")
         _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
         _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
-        _check(0 <= self.l1 < float("inf"), "l1", self.l1, "0 or more")
-        _check(0 <= self.l2 < float("inf"), "l2", self.l2, "0 or more")
-        rate = self.learning_rate
-        _check(rate is None or 0 < rate <= 1e9, "learning_rate", rate, "above 0, at most 1e9")
-        _check(self.passes >= 1, "passes", self.passes, "1 or more")
-        _check(self.patience >= 1, "patience", self.patience, "1 or more")
-        _check(
-            self.holdout is None or 0 <= self.holdout <= 0.5, "holdout", self.holdout, "a share from 0 to 0.5"
-        )
-        _check(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1")
-        _check(self.window_bytes >= 1, "window_bytes", self.window_bytes, "1 or more bytes")
-        if isinstance(self.class_weight, str):
-            _check(
-                self.class_weight == "balanced", "class_weight", self.class_weight, "'balanced' or weights"
-            )
-        elif self.class_weight is not None:
-            good = all(0 <= w < float("inf") for w in self.class_weight.values())
-            _check(good, "class_weight", dict(self.class_weight), "weights of 0 or more")
+
+    def _check_class_weight(self) -> None:
+        weights = self.class_weight
+        if isinstance(weights, Mapping):
+            good = all(_is_number(w) and 0 <= w < float("inf") for w in weights.values())
+            _check(good, "class_weight", dict(weights), "weights of 0 or more")
+        else:
+            good = weights is None or (isinstance(weights, str) and weights == "balanced")
+            _check(good, "class_weight", weights, "'balanced', or weights by class")
 
     @property
     def analyzer(self) -> Analyzer:
@@ -147,6 +167,26 @@ class Settings:
         return min(0.02, 20_000 / n_rows, (16 << 20) / max(1, text_bytes))
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _whole(value: int, name: str, least: int, greatest: int, allowed: str) -> None:
+    _check(_is_whole(value) and least <= value <= greatest, name, value, allowed)
+
+
+def _number(value: float, name: str, least: float, greatest: float, allowed: str) -> None:
+    _check(_is_number(value) and least <= float(value) <= greatest, name, value, allowed)
+
+
+def _truth(value: object, name: str) -> None:
+    _check(isinstance(value, bool | np.bool_), name, value, "True or False")
+
+
 def _check(good: bool, name: str, value: object, allowed: str) -> None:
     if not good:
-        raise PlanError(f"{name}={value!r} is not possible", f"give {allowed}")
+        raise SettingsError(f"{name}={value!r} is not possible", f"give {allowed}")

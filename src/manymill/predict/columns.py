@@ -14,7 +14,7 @@ from manymill.model import LinearModel, choose_classes, probabilities
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are wanted besides row, label and score.
+    """Which columns are wanted besides position, label and score.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Columns:
         """The columns' names and types."""
         kind = pa.int64() if isinstance(model.classes[0], int) else pa.string()
         fields = [("file", pa.string())] if self.file else []
-        fields += [("row", pa.int64()), ("label", kind), ("score", pa.float32())]
+        fields += [("position", pa.int64()), ("label", kind), ("score", pa.float32())]
         if self.scores:
             fields += [(f"score_{name}", pa.float32()) for name in model.classes]
         if self.probabilities:

@@ -71,7 +71,7 @@ def predict(
     format : {"jsonl", "csv", "parquet"}, optional
         By default Parquet for Parquet, JSON lines for everything else.
     columns : Columns, optional
-        Row, label and score if not given.
+        Position, label and score if not given.
     threads : int
         Threads that read, hash and score; never decides a byte of the parts.
     on_part : callable

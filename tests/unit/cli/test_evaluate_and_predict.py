@@ -86,7 +86,7 @@ def test_predict_ends_quietly_when_its_reader_has_gone(run_folder, tmp_path):
     command = [*COMMAND, "predict", str(run_folder), str(path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout.readline().startswith('{"row": 0')
+        assert process.stdout.readline().startswith('{"position": 0')
         process.stdout.close()
         messages = process.stderr.read()
     assert process.returncode == 141

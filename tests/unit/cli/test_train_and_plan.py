@@ -126,7 +126,19 @@ def test_plan_and_train_take_the_same_options(manymill):
         (["FILMS", "--class-weight", "heavy"], 2, "weights by label"),
         (["FILMS", "--threads", "0"], 2, "threads"),
         (["FILMS", "--no-such-option"], 2, "no-such-option"),
-        (["FILMS", "--passes", "0"], 1, "passes=0"),
+        (["FILMS", "--passes", "0"], 2, "passes=0"),
+        (["FILMS", "--patience", "0"], 2, "patience=0"),
+        (["FILMS", "--holdout", "0.9"], 2, "holdout=0.9"),
+        (["FILMS", "--n-features", "0"], 2, "n_features=0"),
+        (["FILMS", "--ngram-range", "2", "1"], 2, "ngram_range=(2, 1)"),
+        (["FILMS", "--l1", "-1"], 2, "l1=-1.0"),
+        (["FILMS", "--l2", "nan"], 2, "l2=nan"),
+        (["FILMS", "--learning-rate", "0"], 2, "learning_rate=0.0"),
+        (["FILMS", "--seed", "-1"], 2, "seed=-1"),
+        (["FILMS", "--window", "0"], 2, "1 byte or more"),
+        (["FILMS", "--format", "xml"], 2, "xml"),
+        (["FILMS", "--encoding", "no-such"], 2, "no-such"),
+        (["FILMS", "--class-weight", "pos=-1"], 2, "class_weight"),
         (["FILMS", "--label", "genre"], 1, "genre"),
         (["missing.jsonl"], 1, "missing.jsonl"),
     ],
@@ -139,6 +151,11 @@ def test_failures_have_their_exit_code_and_a_message_without_a_traceback(
     assert (found, output) == (code, "")
     assert message in messages
     assert "Traceback" not in messages
+
+
+def test_a_weight_for_a_label_that_no_row_has_is_warned_of(manymill, films):
+    _, _, messages = manymill("train", films, "--out", "run", "--class-weight", "pos=2,nge=1", *FAST)
+    assert messages.count("warning class_weight has weights for labels that no row has: 'nge'\n") == 1
 
 
 def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from manymill import Dataset, scan
-from manymill.linear.forecast import forecast
+from manymill.linear.forecast import _percent, forecast
 from manymill.linear.settings import Settings
 
 DATASET = Dataset.from_memory(["good film", "bad film"] * 500, ["pos", "neg"] * 500)
@@ -63,3 +63,7 @@ def test_of_many_classes_the_most_frequent_are_shown():
 )
 def test_the_time_is_shown_as_people_read_it(seconds, text):
     assert f"about {text} on" in replace(forecast(DATASET, FIXED, threads=1), seconds=seconds).to_text()
+
+
+def test_a_class_of_few_rows_is_not_said_to_have_none():
+    assert [_percent(n, 500) for n in (0, 1, 5, 500)] == ["0 %", "<1 %", "1 %", "100 %"]

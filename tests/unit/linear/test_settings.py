@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from manymill.errors import PlanError
@@ -11,6 +12,22 @@ from manymill.linear.settings import Settings
     [
         {"ngram_range": (2, 1)},
         {"ngram_range": (0, 1)},
+        {"ngram_range": 1},
+        {"ngram_range": (1, 1.5)},
+        {"lowercase": "yes"},
+        {"fit_intercept": None},
+        {"n_features": "a"},
+        {"n_features": 2.0},
+        {"passes": 2.5},
+        {"passes": True},
+        {"patience": "2"},
+        {"l1": "0"},
+        {"l2": float("inf")},
+        {"learning_rate": "fast"},
+        {"holdout": "0.1"},
+        {"loss": ["log"]},
+        {"class_weight": ["a"]},
+        {"class_weight": {"a": "2"}},
         {"n_features": 0},
         {"n_features": 2**30 + 1},
         {"value": "tf"},
@@ -32,6 +49,10 @@ from manymill.linear.settings import Settings
 def test_a_setting_out_of_range_is_refused_by_name(wrong):
     with pytest.raises(PlanError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_numbers_of_numpy_are_settings():
+    Settings(passes=np.int64(2), l1=np.float32(0), holdout=np.float64(0.1), lowercase=np.bool_(True))
 
 
 def test_settings_survive_json():

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
@@ -73,7 +74,9 @@ def test_all_formats_say_the_same(model, write_rows, plan, tmp_path):
     for name in table.column_names:
         values = table[name].to_pylist()
         for other in ([row[name] for row in rows], csv.read_csv(part["csv"])[name].to_pylist()):
-            assert other == values if name in ("row", "label") else other == pytest.approx(values, rel=1e-6)
+            assert (
+                other == values if name in ("position", "label") else other == pytest.approx(values, rel=1e-6)
+            )
 
 
 def test_rows_are_named_by_their_place_and_bad_rows_go_to_a_ledger(model, write_rows, plan, tmp_path):
@@ -81,9 +84,23 @@ def test_rows_are_named_by_their_place_and_bad_rows_go_to_a_ledger(model, write_
     (result,) = predict(model, plan(path), tmp_path / "out", threads=2)
     text = path.read_bytes()
     for row in read_lines(result.part):
-        assert text[row["row"] :].startswith(b'{"text"')
+        assert text[row["position"] :].startswith(b'{"text"')
     assert (result.n_rows, sum(result.bad_counts.values())) == (36, 4)
     assert [row["file"] for row in read_lines(result.bad_rows)] == [str(path)] * 4
+
+
+def test_rows_of_parquet_are_named_by_their_number(model, plan, tmp_path):
+    texts = ["a", None, "b", "c"]
+    parquet.write_table(pa.table({"text": pa.array(texts)}), tmp_path / "in.parquet", row_group_size=2)
+    (result,) = predict(model, plan(tmp_path / "in.parquet"), tmp_path / "out", threads=2)
+    assert parquet.read_table(result.part)["position"].to_pylist() == [0, 2, 3]
+
+
+def test_a_byte_order_mark_counts_in_the_position_as_in_the_file(model, plan, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n')
+    (result,) = predict(model, plan(path), tmp_path / "out", threads=2)
+    assert [row["position"] for row in read_lines(result.part)] == [3, 17]
 
 
 def test_a_finished_part_is_skipped_and_only_a_changed_input_made_again(model, write_rows, plan, tmp_path):

@@ -1,0 +1,40 @@
+"""The commands of `manymill`, and the options that stand before them."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from manymill.cli.evaluate import evaluate
+from manymill.cli.plan import plan
+from manymill.cli.predict import predict
+from manymill.cli.train import train
+
+
+def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from manymill import __version__
+
+        click.echo(f"manymill {__version__}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def app(debug: bool) -> None:
+    """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
+    if debug:
+        os.environ["MANYMILL_DEBUG"] = "1"
+
+
+for _command in (train, evaluate, predict, plan):
+    app.add_command(_command)
