@@ -68,9 +68,9 @@ json = click.option("--json", is_flag=True, help="Write JSON records to stdout."
 reading = combined(
     click.option(
         "--format",
-        type=click.Choice(["jsonl", "csv", "tsv", "parquet", "fasttext", "reviews"]),
+        type=click.Choice(["jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder"]),
         metavar="FORMAT",
-        help="jsonl, csv, tsv, parquet, fasttext or reviews; told from the file if not given.",
+        help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; told from the file if not given.",
     ),
     click.option(
         "--encoding", type=Encoding(), default="utf-8", show_default=True, help="Encoding of text files."

@@ -123,11 +123,7 @@ def describe(event: Event) -> str | None:
             f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{kept}"
         )
     if isinstance(event, Interrupted):
-        return (
-            "stopping: the state of this moment is kept"
-            if event.kept
-            else "stopping: the best pass so far is kept"
-        )
+        return "stopping: the state of this moment is kept" if event.kept else "stopping"
     return None
 
 

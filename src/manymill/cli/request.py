@@ -65,7 +65,7 @@ _asked = options.combined(
     options.label,
     click.option("--weight", metavar="COLUMN", help="Column of the rows' weights."),
     options.reading,
-    click.option("--classes", metavar="A,B,C", help="Labels that may come, besides those in the sample."),
+    click.option("--classes", metavar="A,B,C", help="Learn these labels alone; rows of others are left out."),
     click.option(
         "--ngram-range",
         type=int,
@@ -173,7 +173,7 @@ def _request(
             weight=weight,
             format=format,
             encoding=encoding,
-            classes=None if classes is None else classes.split(","),
+            classes=None if classes is None else [name for name in classes.split(",") if name],
             strict=strict,
             max_record_bytes=max_record_bytes,
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from manymill.data.memory import Memory
     from manymill.data.plan import Plan
 
-FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews")
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Dataset:
     encoding : str
         Of text formats.
     classes : tuple of str or None
-        Classes known to exist, besides those in the plan's sample.
+        The classes to learn, known from the start; rows of any other are left out. None for all there are.
     strict : bool
         Whether the first bad row is an error.
     max_record_bytes : int
@@ -105,6 +105,18 @@ class Dataset:
         return Dataset(source=("memory",), labelled=labels is not None, memory=memory)
 
 
+def _classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        raise SchemaError(f"classes is one string, {classes!r}", "give a list of labels")
+    given = tuple(dict.fromkeys(str(name) for name in classes))
+    if not given or "" in given:
+        what = "classes is an empty list" if not given else "classes holds an empty label"
+        raise SchemaError(what, "name the classes to learn, or leave it away for all there are")
+    return given
+
+
 def scan(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
@@ -129,11 +141,12 @@ def scan(
         Columns. Text and label are guessed if they are not named. ``"0"``, ``"1"`` … are the columns of a CSV
         file that has no header.
     format : str, optional
-        ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext`` or ``reviews``; found out if not given.
+        ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext``, ``reviews`` or ``folder`` (one
+        sub-folder per class); found out if not given.
     encoding : str, optional
         Of text formats.
     classes : sequence of str, optional
-        Classes known to exist, besides those in the plan's sample.
+        The classes to learn, known from the start; rows of any other are left out and counted.
     strict : bool, optional
         Stop at the first bad row, instead of counting it.
     max_record_bytes : int, optional
@@ -156,9 +169,12 @@ def scan(
         raise SchemaError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
     try:
         "".encode(encoding)
-    except LookupError:
+        b"a-\xff".decode(
+            encoding, "replace"
+        )  # some of Python's encodings are not of text, or take no odd bytes
+    except (LookupError, ValueError):
         raise SchemaError(
-            f"there is no encoding {encoding!r}", "for example utf-8, latin-1, cp1252"
+            f"there is no encoding {encoding!r} of text", "for example utf-8, latin-1, cp1252"
         ) from None
     named = [column for column in (text, label if labelled else None, weight) if column is not None]
     if len(set(named)) < len(named):
@@ -172,7 +188,7 @@ def scan(
         weight=weight,
         format=format,
         encoding=encoding,
-        classes=None if classes is None else tuple(classes),
+        classes=_classes(classes),
         strict=strict,
         max_record_bytes=max_record_bytes,
         storage_options=storage_options,

@@ -88,7 +88,8 @@ def unreadable(path: str, error: OSError) -> SourceError:
     if isinstance(error, SourceError):
         return error
     if isinstance(error, FileNotFoundError):
-        return SourceError(f"{path} does not exist", f"the working directory is {os.getcwd()}")
+        where = "" if is_url(path) else f"the working directory is {os.getcwd()}"
+        return SourceError(f"{path} does not exist", where)
     if isinstance(error, PermissionError):
         return SourceError(f"{path} may not be read by this user", "change its permissions")
     return SourceError(f"{path} cannot be read: {error.strerror or error}")
@@ -188,5 +189,8 @@ _spools: list[_Spool] = []
 def _spooled() -> _Spool:
     """The spooled standard input; spooled at the first call."""
     if not _spools:
-        _spools.append(_Spool(sys.stdin.buffer))
+        # Python has no standard input where the shell closed it; one that a program put there may be of text.
+        if (stdin := getattr(sys.stdin, "buffer", None)) is None:
+            raise SourceError("the standard input is closed", "pipe data in, or name a file instead of -")
+        _spools.append(_Spool(stdin))
     return _spools[0]

@@ -26,6 +26,8 @@ def read_head(file: SourceFile, options: Mapping[str, Any] | None, n_bytes: int)
             try:
                 data = stream.read()
             except TruncatedError:
+                if not held:
+                    raise
                 return b"".join(held), stream.stored_bytes(), False
             if not data:
                 return b"".join(held), stream.stored_bytes(), True

@@ -44,20 +44,29 @@ def choose_columns(
     text, label = asked.text, asked.label
     taken = {asked.text, asked.label, asked.weight}
     if text is None:
-        text = _named(columns, _TEXTS, taken) or _longest(columns, rows, taken)
+        # A label is no text, however alone it stands.
+        labels = {column for column in columns if column.lower() in _LABELS} if labelled else set()
+        text = _named(columns, _TEXTS, taken) or _longest(columns, rows, taken | labels)
         if text is None:
             raise SchemaError(
-                f"{path}: no column looks like text (has: {_list(columns)})", "name it with text="
+                f"{path}: no column looks like text (has: {_list(columns)})", _missing("text", asked)
             )
         notes.append(f"The text is the column {text!r}; name another with --text (text= in Python).")
     if labelled and label is None:
         label = _named(columns, _LABELS, taken | {text}) or _fewest_values(columns, rows, taken | {text})
         if label is None:
             raise SchemaError(
-                f"{path}: no column looks like a label (has: {_list(columns)})", "name it with label="
+                f"{path}: no column looks like a label (has: {_list(columns)})", _missing("label", asked)
             )
         notes.append(f"The label is the column {label!r}; name another with --label (label= in Python).")
     return ColumnNames(text, label if labelled else None, asked.weight), tuple(notes)
+
+
+def _missing(role: str, asked: ColumnNames) -> str:
+    """How to name a column; one that has another role already is none."""
+    roles = {"text": asked.text, "label": asked.label, "weight": asked.weight}
+    taken = [f"{name!r} is named as the {other}" for other, name in roles.items() if name is not None]
+    return "; ".join([f"name it with {role}=", *taken])
 
 
 def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaError:

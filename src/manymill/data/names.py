@@ -26,8 +26,12 @@ def extensions(path: str) -> tuple[str, str]:
     return last, ""
 
 
-def find_files(names: Iterable[str], options: Mapping[str, Any] | None) -> tuple[list[str], list[str]]:
+def find_files(
+    names: Iterable[str], options: Mapping[str, Any] | None, *, format: str | None = None
+) -> tuple[list[str], list[str]]:
     """Data files, and directories that are folder trees (one sub-folder per class).
+
+    With the format ``folder`` every directory is one, whatever lies in it.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def find_files(names: Iterable[str], options: Mapping[str, Any] | None) -> tuple
             for path in _local(name):
                 if not os.path.isdir(path):
                     files[path] = None
-                elif inside := _data_files(path):
+                elif format != "folder" and (inside := _data_files(path)):
                     files.update(dict.fromkeys(inside))
                 else:
                     trees.append(path)

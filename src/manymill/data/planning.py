@@ -6,6 +6,7 @@ Reads heads, footers and the sample; never a whole source that is larger than th
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
-from manymill.data.files import describe, open_file
+from manymill.data.files import describe
 from manymill.data.formats import bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
+from manymill.data.headers import header_doubt, refuse_other_delimiter
+from manymill.data.parquet import head_rows, open_parquet
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
@@ -36,7 +39,13 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
         return sampled(plan, sample_bytes)
-    paths, trees = names.find_files(dataset.source, dataset.storage_options)
+    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
+    if paths and dataset.format == "folder":
+        raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
+    if trees and dataset.format not in (None, "folder"):
+        raise SourceError(
+            f"the directory {trees[0]} has no data files of the format {dataset.format}", "name the files"
+        )
     if paths and trees:
         raise SourceError(
             f"{paths[0]} is a data file, {trees[0]} a folder tree", "read them one after the other"
@@ -80,7 +89,7 @@ def _data_plan(
         if not head.strip():
             empty.append(path)
             continue
-        format = dataset.format or find_format(path, head, dataset.encoding)
+        format = dataset.format or _find_format(dataset, path, head)
         if files and files[0].format != format:
             raise SourceError(
                 f"{files[0].path} is {files[0].format}, {path} is {format}",
@@ -108,6 +117,24 @@ def _data_plan(
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
     return files, columns, tuple(notes) + guessed, blocks
+
+
+def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
+    """The format of a file; plain text that was found in a folder is none, whatever its first line has in it."""
+    folder = os.path.dirname(path)
+    text = path not in dataset.source and names.extensions(path)[0] in (".txt", "") and os.path.isdir(folder)
+    try:
+        format = find_format(path, head, dataset.encoding)
+    except SourceError:
+        if not text:
+            raise
+        format = ""
+    if text and format in ("", "csv"):
+        raise SourceError(
+            f"{folder} holds plain text files, but no folders of classes: the class of {path} is not known",
+            "put the files of each class into a folder of its own, or name the format with format=",
+        )
+    return format
 
 
 def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dict[str, Any]:
@@ -154,14 +181,22 @@ def _columns(
             )
         return ColumnNames(), (), files
     columns, rows = _look(dataset, files[0], heads[0])
-    chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+    doubt: tuple[str, ...] = ()
+    if format in ("csv", "tsv"):
+        if dataset.labelled:
+            refuse_other_delimiter(files[0].path, columns)
+        doubt = header_doubt(files[0].path, columns, rows, asked)
+    try:
+        chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+    except SchemaError as error:
+        raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
     wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
         there, _ = _look(dataset, file, head)
         for name in wanted:
             if name not in there:
                 raise missing_column(file.path, name, there)
-    return chosen, notes, files
+    return chosen, notes + doubt, files
 
 
 def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]]]:
@@ -202,35 +237,20 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
 def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
     import pyarrow as pa
 
-    parquet, raw = _open_parquet(dataset, file)
+    parquet, raw = open_parquet(file, dataset.storage_options)
     with raw:
         columns = list(parquet.schema_arrow.names)
         if dataset.text and (dataset.label or not dataset.labelled):
             return columns, []
         try:
-            head = next(parquet.iter_batches(200), None)
+            return columns, head_rows(parquet)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
-        return columns, [] if head is None else head.to_pylist()
-
-
-def _open_parquet(dataset: Dataset, file: SourceFile) -> tuple[Any, Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    raw = open_file(file, dataset.storage_options)
-    try:
-        return pq.ParquetFile(raw), raw
-    except (pa.ArrowException, OSError) as error:
-        raw.close()
-        raise SourceError(
-            f"{file.path} is no Parquet file, or a broken one: {error}", "get it again"
-        ) from error
 
 
 def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -> list[Block]:
     if file.format == "parquet":
-        parquet, raw = _open_parquet(dataset, file)
+        parquet, raw = open_parquet(file, dataset.storage_options)
         with raw:
             groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
         return [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from manymill.data.batches import Batch
+from manymill.data.filtering import OTHER_CLASS
 from manymill.data.plan import Block, Plan
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
@@ -20,6 +21,12 @@ _PIECE_BYTES = 1 << 18
 _WHOLE_STREAMS_BYTES = 64 << 20
 # Of many large streams, the heads of so many are sampled: each costs about 1 MB.
 _HEADS = 64
+# How the rows of a stream that is sorted by class can be mixed.
+_MIX = {
+    "parquet": "Shuffle it, or write smaller row groups.",
+    "compressed": "Shuffle it, or store it uncompressed.",
+    "whole": "Shuffle it, or store it as JSON lines or Parquet.",
+}
 
 
 @dataclass(slots=True)
@@ -135,10 +142,13 @@ def _sorted_warning(
     (only,) = counts
     if len(classes) > 1 and len([b for b in plan.blocks if b.file != block.file]):
         return ""  # the other streams, read side by side, bring the other classes
+    file = plan.files[block.file]
+    how = _MIX["parquet" if file.format == "parquet" else "whole"]
+    if file.compression and file.format in ("jsonl", "fasttext"):
+        how = _MIX["compressed"]
     return (
         f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted "
-        "by class and cannot be read from the middle, so its rows will not mix. Shuffle it, or store it "
-        "uncompressed or as Parquet."
+        f"by class and cannot be read from the middle, so its rows will not mix. {how}"
     )
 
 
@@ -154,4 +164,9 @@ def _no_rows(plan: Plan, sample: _Sample) -> Exception:
     if not sample.n_bad:
         return SourceError(f"{path} has no rows", "there is nothing to read")
     what = f"none of the first {sample.n_bad:,} records of {path} is a row: {_example(sample)}"
-    return SchemaError(what, "name columns, format or encoding otherwise")
+    others_only = sample.first_bad is not None and {row.reason for row in sample.first_bad.bad} == {
+        OTHER_CLASS
+    }
+    return SchemaError(
+        what, f"name {'other classes' if others_only else 'columns, format or encoding otherwise'}"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from functools import partial
@@ -13,6 +14,7 @@ from manymill.data.batches import BadRow, Batch
 from manymill.data.compression import open_stream
 from manymill.data.cutting import cut_range, cut_stream, cutter_for, is_utf8
 from manymill.data.files import open_file, unreadable
+from manymill.data.filtering import filtered
 from manymill.data.guessing import missing_column
 from manymill.data.labels import Labels
 from manymill.data.parsing import parse_piece
@@ -38,6 +40,12 @@ def open_block(plan: Plan, block: Block) -> Parses:
     SourceError
         If the file vanished or changed since the plan was made, or is corrupt.
     """
+    parses = _open(plan, block)
+    named = plan.dataset.labelled and plan.dataset.classes is not None
+    return filtered(plan, parses) if named else parses
+
+
+def _open(plan: Plan, block: Block) -> Parses:
     format = plan.files[block.file].format
     if format == "memory":
         return _memory(plan, block)
@@ -89,15 +97,14 @@ def _stream(plan: Plan, block: Block) -> Parses:
 
 def _parquet(plan: Plan, block: Block) -> Parses:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from manymill.data.columnar import check_types, to_batch
+    from manymill.data.parquet import open_parquet
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
     columns = [name for name in (names.text, names.label, names.weight) if name is not None]
-    raw = open_file(file, dataset.storage_options)
+    parquet, raw = open_parquet(file, dataset.storage_options)
     try:
-        parquet = pq.ParquetFile(raw)
         schema = parquet.schema_arrow
         for name in columns:
             if name not in schema.names:
@@ -157,7 +164,7 @@ def _memory(plan: Plan, block: Block) -> Parses:
         file=block.file,
         first_row=start,
         n_bytes=0,
-        max_record_bytes=plan.dataset.max_record_bytes,
+        max_record_bytes=sys.maxsize,  # it is in memory already
     )
 
 

@@ -9,6 +9,9 @@ from manymill.data.files import unreadable
 from manymill.data.plan import Block, SourceFile
 from manymill.errors import SourceError
 
+# Names of the parts that a data set is split into.
+_SPLITS = frozenset({"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval"})
+
 
 def tree_of(path: str) -> SourceFile:
     """A folder tree; files directly in it belong to no class and are left out.
@@ -31,8 +34,22 @@ def tree_of(path: str) -> SourceFile:
         raise SourceError(
             f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
         )
+    _refuse_splits(path, [name for name, _ in members])
     size = sum(size for _, size in members)
     return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
+
+
+def _refuse_splits(path: str, members: list[str]) -> None:
+    """Sub-folders train and test that hold folders of their own are no classes."""
+    parts = [name.split("/") for name in members]
+    folders = sorted({part[0] for part in parts})
+    deep = {part[0] for part in parts if len(part) > 2}
+    if deep and all(name.lower() in _SPLITS for name in folders):
+        first = next((name for name in folders if name.lower().startswith("train")), min(deep))
+        raise SourceError(
+            f"the folders of {path} are {', '.join(folders)}: parts of a data set, not classes",
+            f"name one of them: {os.path.join(path, first)}",
+        )
 
 
 def tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:

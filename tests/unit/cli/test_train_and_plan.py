@@ -86,11 +86,18 @@ def test_plan_as_json_is_one_record(manymill, films):
 
 
 def test_classes_that_are_named_are_planned_for_and_in_the_model(manymill, films, tmp_path):
-    _, output, _ = manymill("plan", films, "--json", "--classes", "pos,none", *FAST)
+    films.write_text(films.read_text() + '{"body": "neither", "stars": "unsup"}\n')
+    _, output, _ = manymill("plan", films, "--json", "--classes", "pos,neg,none", *FAST)
     assert json.loads(output)["plan"]["class_counts"] == {"neg": 200, "none": 0, "pos": 200}
-    manymill("train", films, "--out", "run", "--classes", "pos,none", *FAST)
+    manymill("train", films, "--out", "run", "--classes", "pos,neg,none", "--strict", *FAST)
     model = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
     assert model["classes"] == ["neg", "none", "pos"]
+
+
+def test_an_empty_list_of_classes_is_refused(manymill, films):
+    code, _, messages = manymill("plan", films, "--classes", "", *FAST)
+    assert code != 0
+    assert "classes is an empty list" in messages
 
 
 def test_plan_fails_where_a_training_would_not_start_and_says_what_would_do(manymill, films):
