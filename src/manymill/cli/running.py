@@ -21,7 +21,10 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except click.ClickException as error:
-        _say(error.format_message(), context=getattr(error, "ctx", None))
+        try:
+            error.show()
+        except OSError:
+            _drop(sys.stderr)
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -55,12 +58,9 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
-def _say(what: str, *, hint: str = "", context: click.Context | None = None) -> None:
+def _say(what: str, *, hint: str = "") -> None:
     """Tell people on stderr, if that can still be written."""
     try:
-        if context is not None:
-            click.echo(context.get_usage(), err=True)
-            click.echo(f"Try '{context.command_path} --help' for help.\n", err=True)
         click.echo(f"error: {what}", err=True)
         if hint:
             click.echo(f"hint:  {hint}", err=True)

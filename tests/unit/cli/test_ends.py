@@ -96,3 +96,17 @@ main()
 
 def test_the_module_is_the_command_line(shell):
     assert shell("manymill --version", "grep -q '^manymill '") == (0, "")
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_misuse(shell):
+    code, messages = shell("manymill")
+    assert code == 2
+    assert messages.startswith("Usage: manymill")
+    assert messages.count("Usage") == 1
+    assert "Error" not in messages
+
+
+@FULL
+def test_messages_that_cannot_be_written_do_not_change_the_code(shell):
+    assert shell("manymill train 2> /dev/full")[0] == 2
+    assert shell("manymill plan missing.jsonl 2> /dev/full")[0] == 1
