@@ -75,7 +75,7 @@ def test_on_a_terminal_lines_stand_above_a_bar(monkeypatch):
         (Warned("careful"), "warning careful"),
         (ClassesFound(tuple("abcdef"), 9), "classes 6 new: a, b, c, d, e, ...; 9 now"),
         (Interrupted(2, True), "stopping: the state of this moment is kept"),
-        (Interrupted(2, False), "stopping: the best pass so far is kept"),
+        (Interrupted(2, False), "stopping"),
         (ModelSaved("run/model", 1), None),
         (Ended(1, 1, 1, 0, 2, None, 1.0, 1), None),
         (
