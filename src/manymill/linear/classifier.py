@@ -287,7 +287,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             Texts. Records of a Dataset that are no rows are left out (so are rows without a label,
             unless it has ``labelled=False``): there may be fewer labels than records.
         """
-        return self.classes_[choose_classes(self._scores(X))]
+        chosen = choose_classes(self._scores(X))
+        return self.classes_[chosen]
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows whose label is predicted.
