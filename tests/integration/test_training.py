@@ -199,3 +199,13 @@ def test_a_stop_while_the_model_is_being_saved_saves_it_all_the_same(tmp_path, w
     trained = train(plan, SETTINGS, keep=keep)
     assert trained.interrupted
     assert kept == [1, 1]
+
+
+def test_where_nothing_is_held_out_a_short_training_saves_its_model_once(tmp_path, write, languages):
+    events = []
+    settings = Settings(n_features=2**14, passes=3, holdout=0.0)
+    run = train_run(
+        scan(write("some.jsonl", languages[:2000])), tmp_path / "run", settings, observe=events.append
+    )
+    assert [event.pass_number for event in events if type(event).__name__ == "ModelSaved"] == [3]
+    assert run.trained.best_pass == 3

@@ -26,6 +26,9 @@ from manymill.linear.tally import Tally
 # Between two measurements on held-out rows in mid-pass.
 GLANCE_SECONDS = 3.0
 
+# Where nothing is held out and each pass is better than the one before: how much work may be lost to a kill.
+KEEP_SECONDS = 10.0
+
 Keep = Callable[[LinearState, int, Measured], None]
 
 
@@ -123,6 +126,7 @@ class _Training:
         self._start = time.monotonic()
         self._next_glance = self._start + GLANCE_SECONDS
         self._glanced: float | None = None
+        self._kept_at, self._awaited = self._start, False
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, 0, False
@@ -194,20 +198,28 @@ class _Training:
     def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
         if not measured.better_than(self._best):
             return False
-        # In this order: a stop while the state is being saved must find it not yet kept.
-        self._keep(state, number, measured)
+        # Where nothing is held out the next pass will be the better one, and to save this one may take longer than it.
+        early = time.monotonic() - self._kept_at < KEEP_SECONDS
+        self._awaited = measured.accuracy is None and number < self._settings.passes and early
+        if not self._awaited:
+            # In this order: a stop while the state is being saved must find it not yet kept.
+            self._keep(state, number, measured)
+            self._kept_at = time.monotonic()
         self._best, self._best_pass = measured, number
-        return True
+        return not self._awaited
 
     def _rescue(self, number: int) -> None:
-        """Interrupted in mid-pass: keep the state of this moment if none is kept yet.
+        """Interrupted in mid-pass: keep the state of this moment if none is kept yet, or the next was awaited.
 
         The user waits: nothing is measured, and a state that is kept already stays.
         """
         kept = False
-        if self._best is None and self._state is not None and len(self._lane.index) > 1:
+        nothing_kept = self._best is None or self._awaited
+        if nothing_kept and self._state is not None and len(self._lane.index) > 1:
             self._state.learner.settle()
-            kept = self._keep_if_best(self._state, number, Measured(0, None, None))
+            self._best, self._best_pass = Measured(0, None, None), number
+            self._keep(self._state, number, self._best)
+            kept = True
         self._observe(Interrupted(number, kept))
         if self._best is None:
             raise KeyboardInterrupt
