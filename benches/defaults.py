@@ -1,7 +1,7 @@
 """Accuracy with the default settings and words and pairs of words: ``python benches/defaults.py --data FOLDER``.
 
-Each corpus is trained as it lies there, compressed and sorted as it is, and evaluated on its test rows. The defaults were
-chosen on parts of the training rows; the test rows were not looked at for that.
+Each corpus is trained as it lies there, compressed and sorted as it is, and evaluated on its test rows. The defaults
+were chosen on parts of the training rows; the test rows were not looked at for that.
 """
 
 from __future__ import annotations
