@@ -45,8 +45,9 @@ def train_run(
 ) -> Run:
     """Train on a source and leave a run folder behind.
 
-    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is
-    stopped or killed leaves a whole model or the old one.
+    The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is stopped
+    or killed leaves a whole model or the old one. Where nothing is held out, passes that follow each other within ten
+    seconds are not saved one by one.
 
     Parameters
     ----------
