@@ -23,7 +23,8 @@ from manymill.linear.slices import SLICE_BYTES
 BASE_BYTES = 68 << 20
 ARROW_BYTES = 64 << 20
 
-# What the allocators hold back of memory that comes and goes, measured on ten trainings: up to a fifth, and it varies.
+# What the allocators hold back of memory that comes and goes; it varies. Chosen so that eight trainings of different
+# kinds stayed below the estimate.
 HELD_BACK = 1.3
 
 # Beside its text: offset, position, class, key, place in the shuffled order.

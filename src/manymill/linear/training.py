@@ -186,7 +186,9 @@ class _Training:
         try:
             return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
         except FloatingPointError as error:
-            rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
+            rest = (
+                f"; the model of pass {self._best_pass} is kept" if self._best and not self._awaited else ""
+            )
             raise PlanError(
                 f"the weights grew without bound in pass {number}{rest}",
                 "use a lower learning rate, or look at the weights of the rows",
