@@ -15,6 +15,7 @@ mod contract;
 mod fold;
 pub mod memory;
 pub mod portable;
+pub mod widest;
 
 pub use fold::Fold;
 

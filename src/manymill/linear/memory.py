@@ -15,7 +15,7 @@ import psutil
 from manymill.data.plan import Plan
 from manymill.errors import PlanError
 from manymill.linear.settings import Settings
-from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte
+from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte, state_bytes
 from manymill.linear.slices import SLICE_BYTES
 
 # Python, NumPy and this library: 43 MB at the end of a training of 20 rows. Arrow, where it reads: its code, its pool,
@@ -66,8 +66,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     classes = max(2, n_classes or len(plan.class_counts))
     n_features = settings.for_classes(classes).analyzer.n_features
     outputs = 1 if classes == 2 else classes
-    # Weights of each output, and one sum of squared gradients.
-    state = 4 * n_features * (outputs + 1)
+    state = state_bytes(n_features, outputs)
     if settings.l1 or settings.l2:
         state += 4 * n_features
     least, greatest = settings.ngram_range

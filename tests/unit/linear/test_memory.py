@@ -30,7 +30,11 @@ def need(plan=SMALL, settings=FIXED, threads=2, **more):
 
 def test_the_model_takes_four_bytes_a_weight_and_one_sum_a_feature():
     assert need().state == 4 * 2**20 * 2
-    assert need(n_classes=5).state == 4 * 2**20 * 6
+
+
+def test_blocks_of_several_outputs_are_filled_up_and_found_by_a_number():
+    assert need(n_classes=5).state == 4 * 2**20 * (8 + 1)
+    assert need(n_classes=40).state == 4 * 2**20 * (48 + 1)
 
 
 @pytest.mark.parametrize("strength", [{"l1": 1e-6}, {"l2": 1e-6}], ids=str)
