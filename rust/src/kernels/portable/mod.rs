@@ -12,6 +12,7 @@ mod sort;
 mod words;
 
 pub use grams::murmur3;
+pub use sort::scatter;
 pub use words::classify;
 
 use super::{Kernels, SLACK};
