@@ -9,6 +9,7 @@
 //! the tests compare with naive twins. Should a tier need `unsafe`, this is the only module that may hold it.
 
 pub mod memory;
+pub mod plain;
 pub mod portable;
 mod sort;
 
