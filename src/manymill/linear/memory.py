@@ -6,7 +6,7 @@ one window of text, the rows that are kept between passes, and what the threads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 from math import ceil
 
@@ -48,11 +48,12 @@ class MemoryNeed:
     kept_rows: int
     held_out: int
     in_hand: int
+    unsaved: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.base + self.state + self.window + self.kept_rows + self.held_out + self.in_hand
+        return sum(astuple(self))
 
 
 def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int | None = None) -> MemoryNeed:
@@ -83,6 +84,8 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         kept_rows=kept_row_bytes(plan, settings),
         held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
         in_hand=2 * threads * int(HELD_BACK * SLICE_BYTES * per_byte),
+        # Where nothing is held out, a copy of the weights of a pass while the next is awaited.
+        unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
     )
 
 

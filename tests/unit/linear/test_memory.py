@@ -68,6 +68,12 @@ def test_held_out_rows_count_and_those_asked_for_count_fully():
     assert need(LARGE, replace(FIXED, holdout=0.1)).held_out == pytest.approx(0.1 * LARGE.text_bytes)
 
 
+def test_a_pass_that_is_not_saved_yet_is_a_copy_of_the_weights_where_nothing_is_held_out():
+    assert need(settings=replace(FIXED, holdout=0.0)).unsaved == 4 * 2**20
+    assert need(settings=replace(FIXED, holdout=0.1)).unsaved == 0
+    assert need(settings=replace(FIXED, holdout=0.0, passes=1)).unsaved == 0
+
+
 @pytest.mark.parametrize("threads", [1, 8])
 def test_each_thread_has_a_bounded_amount_in_hand(threads):
     assert need(threads=threads).in_hand == threads * need(threads=1).in_hand
