@@ -16,6 +16,15 @@ _Documents: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 __version__: str
 
+# ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
+
+def kernel_tier() -> str:
+    """The tier in use: the one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if
+    this processor can run it, else the fastest."""
+
+def kernel_tiers() -> list[str]:
+    """The tiers that this processor can run, the slowest first."""
+
 # ---- text: documents → hashed batch -------------------------------------------------------------------------
 
 @final

@@ -1,37 +1,70 @@
-//! The inner loops, one table of functions a tier, chosen once per call.
+//! The inner loops, one table of functions a tier, chosen once.
 //!
 //! ```text
-//! Kernels { words, grams, sort } ─┬─ PORTABLE      any processor, no `unsafe`
-//!                                 └─ later tiers   same functions for wider registers
+//! text ──words──► lower case, mask ──edges──► words ──grams──► hashes ──fold──► keys ──sort──► ──runs──► distinct, ends
+//!
+//! Kernels ─┬─ portable   any processor, no `unsafe`; what the others are compared with
+//!          ├─ avx2       256 bits
+//!          └─ avx512     512 bits and the compressing instructions of VBMI2
 //! ```
 //!
-//! Callers see only [`Kernels`]; a tier is a constant of that type, and every tier gives the same bytes, which
-//! the tests compare with naive twins. Should a tier need `unsafe`, this is the only module that may hold it.
+//! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+#[cfg(test)]
+mod contract;
+mod fold;
 pub mod memory;
 pub mod plain;
 pub mod portable;
-mod sort;
 
-/// The inner loops of one tier.
+pub use fold::Fold;
+
+use std::sync::LazyLock;
+
+/// The inner loops of one tier. Buffers are grown as needed and hold rubbish behind what is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernels {
-    /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character".
+    /// What [`named`] knows the tier by.
+    pub name: &'static str,
+    /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character"; bytes that are not
+    /// ASCII are copied and get 0.
     pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>),
     /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
-    /// there are, the rest of the buffer being rubbish.
+    /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
+    /// Hashes to features; `signed`: to twice the feature, plus 1 where the hash is negative.
+    pub fold: fn(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>),
     /// Sorts keys ascending; the second argument is memory to work in, of any length.
     pub sort: fn(keys: &mut [u32], spare: &mut Vec<u32>),
+    /// The distinct ones of sorted keys, and how many keys are up to the end of the run of each; returns how many
+    /// distinct ones there are.
+    pub runs: fn(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize,
 }
 
 /// The bytes that every text given to [`Kernels::grams`] must have after the last edge.
 pub const SLACK: usize = 16;
 
-/// The fastest tier that this processor can run.
+/// The tiers that this processor can run, the slowest first.
+pub fn available() -> impl Iterator<Item = &'static Kernels> {
+    [Some(&portable::PORTABLE)].into_iter().flatten()
+}
+
+/// The tier of this name, if this processor can run it.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Kernels> {
+    available().find(|kernels| kernels.name == name)
+}
+
+/// The tier in use: the one that the environment variable `MANYMILL_KERNELS` names, else the fastest that this
+/// processor can run; a name that it cannot run is passed over.
 #[must_use]
 pub fn best() -> &'static Kernels {
-    &portable::PORTABLE
+    static BEST: LazyLock<&'static Kernels> = LazyLock::new(|| {
+        let asked = std::env::var("MANYMILL_KERNELS").ok();
+        let fastest = || available().last().unwrap_or(&portable::PORTABLE);
+        asked.as_deref().and_then(named).unwrap_or_else(fastest)
+    });
+    *BEST
 }

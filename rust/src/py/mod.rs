@@ -1,6 +1,7 @@
 //! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
 //! `src/manymill/_core.pyi` is the contract of everything here.
 
+mod kernels;
 mod learn;
 mod read;
 mod rows;
@@ -11,6 +12,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    kernels::register(module)?;
     text::register(module)?;
     read::register(module)?;
     rows::register(module)?;

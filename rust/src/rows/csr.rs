@@ -4,8 +4,7 @@
 //! divided, not multiplied by an inverse; squares of `f32` values are rounded to `f32` before they are summed.
 
 use super::Norm;
-use super::fold::Fold;
-use crate::kernels;
+use crate::kernels::{self, Fold, Kernels};
 use crate::text::HashedBatch;
 
 /// What the user of the vectorizer chooses.
@@ -25,6 +24,8 @@ pub struct CsrOptions {
 pub trait Float: Copy {
     /// The value nearest to a count.
     fn from_count(count: i64) -> Self;
+    /// The sum; exact, since counts are.
+    fn plus(self, other: Self) -> Self;
     /// The absolute value.
     fn magnitude(self) -> f64;
     /// The square, rounded to this type.
@@ -36,6 +37,9 @@ pub trait Float: Copy {
 impl Float for f64 {
     fn from_count(count: i64) -> Self {
         count as f64
+    }
+    fn plus(self, other: Self) -> Self {
+        self + other
     }
     fn magnitude(self) -> f64 {
         self.abs()
@@ -51,6 +55,9 @@ impl Float for f64 {
 impl Float for f32 {
     fn from_count(count: i64) -> Self {
         count as f32
+    }
+    fn plus(self, other: Self) -> Self {
+        self + other
     }
     fn magnitude(self) -> f64 {
         f64::from(self.abs())
@@ -74,58 +81,104 @@ pub fn write_csr<T: Float>(
     data: &mut [T],
     indices: &mut [i32],
 ) -> Vec<i64> {
-    let kernels = kernels::best();
-    let fold = Fold::new(options.n_features);
-    let (mut keys, mut spare, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+    let mut writer = RowWriter::new(kernels::best(), *options);
     let mut indptr = Vec::with_capacity(batch.len() + 1);
     indptr.push(0);
     let mut written = 0;
     for hashes in batch.documents() {
-        fold.signed_features(hashes, &mut keys);
-        (kernels.sort)(&mut keys, &mut spare);
-        let indices = &mut indices[written..written + keys.len()];
-        let distinct = if options.alternate_sign {
-            runs::<true>(&keys, indices, &mut sums)
-        } else {
-            runs::<false>(&keys, indices, &mut sums)
-        };
-        let row = &mut data[written..written + distinct];
-        let mut before = 0;
-        for (value, &sum) in row.iter_mut().zip(&sums) {
-            *value = T::from_count(if options.binary { 1 } else { sum - before });
-            before = sum;
-        }
-        if let Some(norm) = options.norm {
-            divide(row, norm);
-        }
-        written += distinct;
+        let room = written..written + hashes.len();
+        written += writer.write(hashes, &mut data[room.clone()], &mut indices[room]);
         indptr.push(written as i64);
     }
     indptr
 }
 
-/// Writes the distinct features and the running sum of the signs at the end of each; returns how many there are.
-fn runs<const SIGNED: bool>(keys: &[u32], indices: &mut [i32], sums: &mut Vec<i64>) -> usize {
-    if sums.len() < keys.len() {
-        sums.resize(keys.len(), 0);
+/// Makes one document's hashes after the other's a row of the matrix, in memory that stays in the processor's cache.
+#[derive(Debug)]
+struct RowWriter {
+    kernels: &'static Kernels,
+    options: CsrOptions,
+    fold: Fold,
+    keys: Vec<u32>,
+    spare: Vec<u32>,
+    distinct: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl RowWriter {
+    fn new(kernels: &'static Kernels, options: CsrOptions) -> Self {
+        Self {
+            kernels,
+            options,
+            fold: Fold::new(options.n_features),
+            keys: Vec::new(),
+            spare: Vec::new(),
+            distinct: Vec::new(),
+            ends: Vec::new(),
+        }
     }
-    let Some((&last, _)) = keys.split_last() else {
-        return 0;
-    };
-    let (indices, sums) = (&mut indices[..keys.len()], &mut sums[..keys.len()]);
-    let nexts = keys[1..].iter().copied().chain([!last]);
-    let (mut distinct, mut sum) = (0, 0);
-    for (&key, next) in keys.iter().zip(nexts) {
-        sum += if SIGNED {
-            1 - 2 * i64::from(key & 1)
+
+    /// Writes the row into arrays that are at least as long as there are hashes; returns how long the row is.
+    fn write<T: Float>(&mut self, hashes: &[u32], data: &mut [T], indices: &mut [i32]) -> usize {
+        let Self {
+            kernels, options, ..
+        } = *self;
+        (kernels.fold)(hashes, self.fold, true, &mut self.keys);
+        (kernels.sort)(&mut self.keys, &mut self.spare);
+        let runs = (kernels.runs)(&self.keys, &mut self.distinct, &mut self.ends);
+        let (keys, ends) = (&self.distinct[..runs], &self.ends[..runs]);
+        let length = counts(keys, ends, options.alternate_sign, data, indices);
+        let row = &mut data[..length];
+        if options.binary {
+            row.fill(T::from_count(1));
+        }
+        if let Some(norm) = options.norm {
+            divide(row, norm);
+        }
+        length
+    }
+}
+
+/// Writes the features of distinct keys and the sum of the signs of each; returns how many features there are.
+fn counts<T: Float>(
+    keys: &[u32],
+    ends: &[u32],
+    signed: bool,
+    data: &mut [T],
+    indices: &mut [i32],
+) -> usize {
+    let (mut start, mut both_signs) = (0, false);
+    let mut before = !keys.first().copied().unwrap_or(0);
+    for (((&key, &end), value), index) in keys.iter().zip(ends).zip(&mut *data).zip(&mut *indices) {
+        let count = i64::from(end - start);
+        *value = T::from_count(if signed && key & 1 == 1 {
+            -count
         } else {
-            1
-        };
-        indices[distinct] = (key >> 1) as i32;
-        sums[distinct] = sum;
-        distinct += usize::from(key >> 1 != next >> 1);
+            count
+        });
+        *index = (key >> 1) as i32;
+        both_signs |= key ^ before == 1;
+        (start, before) = (end, key);
     }
-    distinct
+    if both_signs {
+        merge(&mut data[..keys.len()], &mut indices[..keys.len()])
+    } else {
+        keys.len()
+    }
+}
+
+/// Adds up neighbours of the same feature; returns how many are left.
+fn merge<T: Float>(data: &mut [T], indices: &mut [i32]) -> usize {
+    let mut last = 0;
+    for i in 1..indices.len() {
+        if indices[i] == indices[last] {
+            data[last] = data[last].plus(data[i]);
+        } else {
+            last += 1;
+            (data[last], indices[last]) = (data[i], indices[i]);
+        }
+    }
+    last + 1
 }
 
 fn divide<T: Float>(row: &mut [T], norm: Norm) {

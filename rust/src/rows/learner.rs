@@ -3,9 +3,8 @@
 //! The arithmetic is written out and uses no function of the system's mathematical library, so that the same text
 //! gives the same bytes on every platform.
 
-use super::fold::Fold;
 use super::{Norm, Rows};
-use crate::kernels;
+use crate::kernels::{self, Fold};
 use crate::text::{HashedBatch, Sink};
 use std::sync::LazyLock;
 
@@ -49,6 +48,7 @@ pub struct RowWriter {
     hashes: Vec<u32>,
     keys: Vec<u32>,
     spare: Vec<u32>,
+    distinct: Vec<u32>,
     ends: Vec<u32>,
     rows: Rows,
 }
@@ -65,6 +65,7 @@ impl RowWriter {
             hashes: Vec::new(),
             keys: Vec::new(),
             spare: Vec::new(),
+            distinct: Vec::new(),
             ends: Vec::new(),
             rows: Rows {
                 indptr,
@@ -76,19 +77,22 @@ impl RowWriter {
     fn write(&mut self, hashes: &[u32]) {
         let Self {
             options,
+            fold,
             keys,
+            spare,
+            distinct,
             ends,
             rows,
             ..
         } = self;
-        self.fold.features(hashes, keys);
-        (kernels::best().sort)(keys, &mut self.spare);
-        let written = rows.indices.len();
-        rows.indices.resize(written + keys.len(), 0);
-        let distinct = runs(keys, &mut rows.indices[written..], ends);
-        rows.indices.truncate(written + distinct);
+        let kernels = kernels::best();
+        (kernels.fold)(hashes, *fold, false, keys);
+        (kernels.sort)(keys, spare);
+        let count = (kernels.runs)(keys, distinct, ends);
+        let written = rows.values.len();
+        rows.indices.extend_from_slice(&distinct[..count]);
         let starts = [0].iter().chain(&*ends);
-        let counts = ends[..distinct]
+        let counts = ends[..count]
             .iter()
             .zip(starts)
             .map(|(end, start)| end - start);
@@ -123,25 +127,6 @@ impl Sink for RowWriter {
         hashes.clear();
         self.hashes = hashes;
     }
-}
-
-/// Writes the distinct keys and where the run of each ends; returns how many there are.
-fn runs(keys: &[u32], indices: &mut [u32], ends: &mut Vec<u32>) -> usize {
-    if ends.len() < keys.len() {
-        ends.resize(keys.len(), 0);
-    }
-    let Some((&last, _)) = keys.split_last() else {
-        return 0;
-    };
-    let (indices, ends) = (&mut indices[..keys.len()], &mut ends[..keys.len()]);
-    let nexts = keys[1..].iter().copied().chain([!last]);
-    let mut distinct = 0;
-    for ((&key, next), end) in keys.iter().zip(nexts).zip(1..) {
-        indices[distinct] = key;
-        ends[distinct] = end;
-        distinct += usize::from(key != next);
-    }
-    distinct
 }
 
 /// Counts whose damped value is kept: nearly all that occur.

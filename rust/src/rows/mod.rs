@@ -4,13 +4,12 @@
 //! for each document:
 //!     keys    ← abs(hash) % n_features          (and the sign as lowest bit, for scikit-learn's matrix)
 //!     sort keys
-//!     indices ← the distinct ones               (written at every key, advanced where the next one differs)
-//!     counts  ← differences of a running sum at the ends of the runs
+//!     indices ← the distinct ones
+//!     counts  ← differences of the ends of their runs
 //!     values  ← counts, 1 + ln(counts) or 1; divided by the row's norm
 //! ```
 
 mod csr;
-mod fold;
 mod learner;
 
 pub use csr::{CsrOptions, Float, write_csr};

@@ -67,35 +67,3 @@ fn insert(keys: &mut [u32]) -> bool {
     }
     true
 }
-
-#[cfg(test)]
-mod tests {
-    use super::sort;
-    use proptest::prelude::*;
-
-    fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
-        keys.sort_unstable();
-        keys
-    }
-
-    fn sorted_here(mut keys: Vec<u32>) -> Vec<u32> {
-        sort(&mut keys, &mut vec![7; 3]);
-        keys
-    }
-
-    proptest! {
-        #[test]
-        fn keys_are_sorted_whatever_they_are(
-            keys in prop::collection::vec(any::<u32>(), 0..600), shift in 0u32..32,
-        ) {
-            let keys: Vec<u32> = keys.iter().map(|key| key >> shift).collect();
-            prop_assert_eq!(sorted_here(keys.clone()), sorted(keys));
-        }
-    }
-
-    #[test]
-    fn keys_that_meet_in_one_bucket_are_sorted() {
-        let keys: Vec<u32> = (0..50_000).rev().chain([u32::MAX]).collect();
-        assert_eq!(sorted_here(keys.clone()), sorted(keys));
-    }
-}

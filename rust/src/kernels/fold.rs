@@ -3,12 +3,13 @@
 /// The remainder by one number, prepared (Lemire, Kaser, Kurz, *Faster remainder by direct computation*, 2019).
 #[derive(Debug, Clone, Copy)]
 pub struct Fold {
-    n_features: u64,
-    inverse: u64,
+    pub(super) n_features: u64,
+    pub(super) inverse: u64,
 }
 
 impl Fold {
     /// Folds to `0 .. n_features`, which must not be 0.
+    #[must_use]
     pub fn new(n_features: u32) -> Self {
         let inverse = (u64::MAX / u64::from(n_features)).wrapping_add(1);
         Self {
@@ -18,11 +19,13 @@ impl Fold {
     }
 
     /// Whether a mask will do.
+    #[must_use]
     pub fn is_power_of_two(self) -> bool {
         self.n_features.is_power_of_two()
     }
 
     /// The feature of a signed hash; `MASK` only if the number of features is a power of two.
+    #[must_use]
     #[inline(always)]
     pub fn feature<const MASK: bool>(self, hash: u32) -> u32 {
         let magnitude = hash.cast_signed().unsigned_abs();
@@ -31,34 +34,6 @@ impl Fold {
         } else {
             let fraction = self.inverse.wrapping_mul(u64::from(magnitude));
             ((u128::from(fraction) * u128::from(self.n_features)) >> 64) as u32
-        }
-    }
-
-    /// The features of many hashes, in their order.
-    pub fn features(self, hashes: &[u32], out: &mut Vec<u32>) {
-        self.fold(hashes, out, |feature, _| feature);
-    }
-
-    /// Twice the feature, plus 1 where the hash is negative.
-    pub fn signed_features(self, hashes: &[u32], out: &mut Vec<u32>) {
-        self.fold(hashes, out, |feature, hash| feature << 1 | hash >> 31);
-    }
-
-    #[inline(always)]
-    fn fold(self, hashes: &[u32], out: &mut Vec<u32>, key: impl Fn(u32, u32) -> u32) {
-        out.clear();
-        if self.is_power_of_two() {
-            out.extend(
-                hashes
-                    .iter()
-                    .map(|&hash| key(self.feature::<true>(hash), hash)),
-            );
-        } else {
-            out.extend(
-                hashes
-                    .iter()
-                    .map(|&hash| key(self.feature::<false>(hash), hash)),
-            );
         }
     }
 }

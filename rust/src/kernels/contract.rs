@@ -1,0 +1,195 @@
+//! What every tier must do: the same as naive twins, whatever the text and wherever it lies.
+
+use super::{Fold, Kernels, SLACK, available};
+use proptest::prelude::*;
+
+/// The edges and the lower case, byte after byte.
+fn naive(text: &[u8]) -> Vec<(usize, String)> {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let (mut found, mut at) = (Vec::new(), 0);
+    for run in text.chunk_by(|a, b| word(a) == word(b)) {
+        if run.len() > 1 && word(&run[0]) {
+            found.push((at, String::from_utf8_lossy(run).to_lowercase()));
+        }
+        at += run.len();
+    }
+    found
+}
+
+/// Buffers full of rubbish, as documents before leave them.
+struct Buffers {
+    lowered: Vec<u8>,
+    mask: Vec<u64>,
+    edges: Vec<u32>,
+}
+
+impl Buffers {
+    fn used() -> Self {
+        Self {
+            lowered: vec![b'x'; 5],
+            mask: vec![u64::MAX; 2],
+            edges: vec![9; 2],
+        }
+    }
+
+    fn words(&mut self, kernels: &Kernels, text: &[u8]) -> Vec<(usize, String)> {
+        (kernels.words)(text, true, &mut self.lowered, &mut self.mask);
+        let count = (kernels.edges)(&self.mask, &mut self.edges);
+        let spans = self.edges[..count].as_chunks::<2>().0;
+        let word = |&[start, end]: &[u32; 2]| {
+            let span = start as usize..end as usize;
+            let text = String::from_utf8_lossy(&self.lowered[span.clone()]);
+            (span.start, text.into_owned())
+        };
+        spans.iter().map(word).collect()
+    }
+}
+
+/// MurmurHash3 x86 32 bit, seed 0, as published.
+fn murmur3(key: &[u8]) -> u32 {
+    let mix = |block: u32| {
+        block
+            .wrapping_mul(0xcc9e_2d51)
+            .rotate_left(15)
+            .wrapping_mul(0x1b87_3593)
+    };
+    let (blocks, tail) = key.as_chunks::<4>();
+    let mut hash = 0u32;
+    for &block in blocks {
+        hash = (hash ^ mix(u32::from_le_bytes(block)))
+            .rotate_left(13)
+            .wrapping_mul(5)
+            .wrapping_add(0xe654_6b64);
+    }
+    let mut last = [0; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    hash ^= mix(u32::from_le_bytes(last)) ^ key.len() as u32;
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
+proptest! {
+    #[test]
+    fn words_are_those_of_the_naive_twin(text in "[ a-cA-C_9.\\n@\\[`{/:-]{0,300}") {
+        for kernels in available() {
+            prop_assert_eq!(Buffers::used().words(kernels, text.as_bytes()), naive(text.as_bytes()), "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn the_mask_and_the_lower_case_of_any_bytes_are_those_of_the_first_tier(
+        text in prop::collection::vec(any::<u8>(), 0..300), lowercase: bool,
+    ) {
+        let run = |kernels: &Kernels| {
+            let Buffers { mut lowered, mut mask, .. } = Buffers::used();
+            (kernels.words)(&text, lowercase, &mut lowered, &mut mask);
+            lowered.truncate(text.len());
+            (lowered, mask)
+        };
+        for kernels in available() {
+            prop_assert_eq!(run(kernels), run(&super::portable::PORTABLE), "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn hashes_are_those_of_murmur3_and_nothing_around_a_word_matters(
+        words in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..70), n in 1usize..4, noise: u8,
+    ) {
+        let (mut text, mut edges) = (vec![noise; 3], Vec::new());
+        for word in &words {
+            edges.push(text.len() as u32);
+            text.extend(word);
+            edges.push(text.len() as u32);
+            text.push(b' ');
+        }
+        text.resize(text.len() - 1 + SLACK, noise);
+        let expected: Vec<u32> = words.windows(n).map(|run| murmur3(&run.join(&b' '))).collect();
+        for kernels in available() {
+            let mut hashes = vec![7];
+            (kernels.grams)(&text, &edges, n, &mut hashes);
+            prop_assert_eq!(&hashes[1..], &expected, "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn keys_are_remainders_and_signs(
+        hashes in prop::collection::vec(any::<u32>(), 0..70), n_features in 1..=1u32 << 31, bits in 0u32..32, signed: bool,
+    ) {
+        for n_features in [n_features, 1 << bits] {
+            let key = |hash: &u32| {
+                let feature = hash.cast_signed().unsigned_abs() % n_features;
+                if signed { feature << 1 | hash >> 31 } else { feature }
+            };
+            let expected: Vec<u32> = hashes.iter().map(key).collect();
+            for kernels in available() {
+                let mut keys = vec![7];
+                (kernels.fold)(&hashes, Fold::new(n_features), signed, &mut keys);
+                prop_assert_eq!(&keys, &expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_sorted_whatever_they_are(
+        keys in prop::collection::vec(any::<u32>(), 0..600), shift in 0u32..32,
+    ) {
+        let keys: Vec<u32> = keys.iter().map(|key| key >> shift).collect();
+        let mut expected = keys.clone();
+        expected.sort_unstable();
+        for kernels in available() {
+            let mut sorted = keys.clone();
+            (kernels.sort)(&mut sorted, &mut vec![7; 3]);
+            prop_assert_eq!(&sorted, &expected, "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn runs_are_those_of_the_standard_library(
+        mut keys in prop::collection::vec(any::<u32>(), 0..300), shift in 0u32..33,
+    ) {
+        keys.iter_mut().for_each(|key| *key = key.checked_shr(shift).unwrap_or(u32::MAX));
+        keys.sort_unstable();
+        let runs: Vec<&[u32]> = keys.chunk_by(|a, b| a == b).collect();
+        let end = |count: &mut u32, run: &&[u32]| { *count += run.len() as u32; Some(*count) };
+        for kernels in available() {
+            let (mut distinct, mut ends) = (vec![7; 3], vec![]);
+            let count = (kernels.runs)(&keys, &mut distinct, &mut ends);
+            prop_assert_eq!(&distinct[..count], runs.iter().map(|run| run[0]).collect::<Vec<_>>(), "{}", kernels.name);
+            prop_assert_eq!(&ends[..count], runs.iter().scan(0, end).collect::<Vec<_>>(), "{}", kernels.name);
+        }
+    }
+}
+
+#[test]
+fn words_that_end_with_a_block_are_whole() {
+    for length in [1, 2, 3, 62, 63, 64, 65, 127, 128, 129, 1000] {
+        for before in [0, 1, 61, 62, 63, 64] {
+            let text = [" ".repeat(before), "W".repeat(length)].concat();
+            for kernels in available() {
+                let found = Buffers::used().words(kernels, text.as_bytes());
+                assert_eq!(
+                    found,
+                    naive(text.as_bytes()),
+                    "{} {before} {length}",
+                    kernels.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn many_keys_that_crowd_together_are_sorted() {
+    let crowded: Vec<u32> = (0..50_000).rev().chain([u32::MAX]).collect();
+    let few: Vec<u32> = (0..20_000u32).map(|i| ((i * 7919) % 5) << 28).collect();
+    for keys in [crowded, few] {
+        let mut expected = keys.clone();
+        expected.sort_unstable();
+        for kernels in available() {
+            let mut sorted = keys.clone();
+            (kernels.sort)(&mut sorted, &mut Vec::new());
+            assert_eq!(sorted, expected, "{}", kernels.name);
+        }
+    }
+}

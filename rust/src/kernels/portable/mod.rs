@@ -1,0 +1,35 @@
+//! The tier for any processor: no branch that depends on the text, and no `unsafe`. The wider tiers are compared
+//! with it, and fall back to it for what is rare.
+
+mod edges;
+mod fold;
+mod grams;
+mod runs;
+mod sort;
+mod words;
+
+pub use grams::murmur3;
+pub use words::classify;
+
+use super::{Kernels, SLACK};
+
+/// Plain Rust.
+pub const PORTABLE: Kernels = Kernels {
+    name: "portable",
+    words: words::words,
+    edges: edges::edges,
+    grams: grams::grams,
+    fold: fold::fold,
+    sort: sort::sort,
+    runs: runs::runs,
+};
+
+/// Bytes of a block, bits of a mask word.
+const BLOCK: usize = 64;
+
+/// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
+pub fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
+    }
+}
