@@ -10,6 +10,18 @@
 
 use crate::kernels::plain::{CHUNK, count_plain, is_special};
 
+/// The characters that escapes of one letter denote; 0 where there is no such escape.
+const UNESCAPED: [u8; 256] = {
+    let mut unescaped = [0; 256];
+    let pairs = *b"\"\"\\\\//b\x08f\x0cn\nr\rt\t";
+    let mut i = 0;
+    while i < pairs.len() {
+        unescaped[pairs[i] as usize] = pairs[i + 1];
+        i += 2;
+    }
+    unescaped
+};
+
 /// Where the string whose inside starts at `at` has its closing quote; `None` if it is broken.
 ///
 /// As with `serde_json`, a string that nobody wants may hold lone surrogates.
@@ -27,12 +39,19 @@ pub fn skip(bytes: &[u8], mut at: usize) -> Option<usize> {
 /// Append the string whose inside starts at `at`; where its closing quote stands, or `None` if it is broken.
 pub fn append(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<usize> {
     loop {
-        let start = at;
-        at = plain_end(bytes, at);
-        out.extend_from_slice(&bytes[start..at]);
+        at = append_plain(bytes, at, out);
         match bytes.get(at)? {
             b'"' => return Some(at),
-            b'\\' => at += append_escape(bytes.get(at + 1..)?, out)?,
+            b'\\' => {
+                // By a table: which escape comes next is as good as random.
+                let byte = UNESCAPED[usize::from(*bytes.get(at + 1)?)];
+                if byte != 0 {
+                    out.push(byte);
+                    at += 2;
+                } else {
+                    at += append_code_point(&bytes[at + 1..], out)?;
+                }
+            }
             _ => return None,
         }
     }
@@ -52,33 +71,37 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     at + rest.iter().take_while(|&&byte| !is_special(byte)).count()
 }
 
+/// [`plain_end`], and append what stands before it.
+#[inline]
+fn append_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        // A copy of fixed length is a few instructions, one of any length a call.
+        out.extend_from_slice(chunk);
+        match count_plain(chunk) {
+            CHUNK => at += CHUNK,
+            n_plain => {
+                out.truncate(out.len() - (CHUNK - n_plain));
+                return at + n_plain;
+            }
+        }
+    }
+    let end = plain_end(bytes, at);
+    out.extend_from_slice(&bytes[at..end]);
+    end
+}
+
 /// The bytes of an escape, the backslash before `escape` counted; `None` if there is no such escape.
 fn escape_length(escape: &[u8]) -> Option<usize> {
-    match escape.first()? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => hexadecimal(escape.get(1..)?).map(|_| 6),
-        _ => None,
+    match escape.split_first()? {
+        (b'u', digits) => hexadecimal(digits).map(|_| 6),
+        (letter, _) => (UNESCAPED[usize::from(*letter)] != 0).then_some(2),
     }
 }
 
-/// Append the character that an escape denotes; its bytes, the backslash before `escape` counted.
-fn append_escape(escape: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-    let byte = match *escape.first()? {
-        byte @ (b'"' | b'\\' | b'/') => byte,
-        b'n' => b'\n',
-        b't' => b'\t',
-        b'r' => b'\r',
-        b'b' => 8,
-        b'f' => 12,
-        b'u' => return append_code_point(escape.get(1..)?, out),
-        _ => return None,
-    };
-    out.push(byte);
-    Some(2)
-}
-
-/// Append the character of four hexadecimal digits, or of two surrogates written so.
-fn append_code_point(digits: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+/// Append the character of an escape of four hexadecimal digits, or of two surrogates written so; the bytes of it,
+/// the backslash before `escape` counted.
+fn append_code_point(escape: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    let digits = escape.strip_prefix(b"u")?;
     let first = hexadecimal(digits)?;
     let (code_point, length) = match first {
         0xd800..0xdc00 => {

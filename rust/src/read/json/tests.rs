@@ -139,13 +139,6 @@ fn assert_twins(block: &[u8], max_record_bytes: usize, wanted: &Wanted) {
     assert_eq!(quick.bad, slow.bad, "{shown:?}");
     assert_eq!(quick.bad_counts, slow.bad_counts, "{shown:?}");
     assert_eq!(quick.labels_are_integers, slow.labels_are_integers);
-    if std::env::var("SHOW").is_ok() {
-        println!(
-            "TAKEN {} of {}",
-            quick.len(),
-            quick.len() as u64 + quick.bad_counts.iter().map(|b| b.1).sum::<u64>()
-        );
-    }
 }
 
 proptest! {
