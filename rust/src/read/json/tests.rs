@@ -80,19 +80,39 @@ fn blank() -> impl Strategy<Value = &'static str> {
     prop_oneof![40 => Just(""), 9 => Just(" "), 1 => select(&BLANKS[..])]
 }
 
-fn field() -> impl Strategy<Value = String> {
-    let name = prop_oneof![5 => select(&NAMES[..3]), 2 => select(&NAMES[..])];
-    let value = prop_oneof![8 => string(), 1 => Just("1".to_owned()), 1 => select(&OTHER_VALUES[..]).prop_map(str::to_owned)];
-    (blank(), name, blank(), blank(), value, blank()).prop_map(
-        |(before, name, left, right, value, behind)| {
+fn field(name: impl Strategy<Value = &'static str>) -> impl Strategy<Value = String> {
+    let number = select(&["1", "0.5", "2e1", "\"3\""][..]).prop_map(str::to_owned);
+    let value = prop_oneof![
+        12 => string(),
+        2 => number.clone(),
+        1 => select(&OTHER_VALUES[..]).prop_map(str::to_owned)
+    ];
+    (blank(), name, blank(), blank(), value, number, blank()).prop_map(
+        |(before, name, left, right, value, number, behind)| {
+            let value = if name == "weight" { number } else { value };
             format!("{before}\"{name}\"{left}:{right}{value}{behind}")
         },
     )
 }
 
-/// An object of a few fields, most of them well-formed.
+/// An object of the wanted fields, sometimes without one, and of some others, in any order.
 fn object() -> impl Strategy<Value = String> {
-    (vec(field(), 0..5), blank(), blank())
+    let fields = (
+        field(Just("text")),
+        field(Just("label")),
+        field(Just("weight")),
+        vec(field(select(&NAMES[..])), 0..3),
+        0..20usize,
+    );
+    let fields = fields.prop_flat_map(|(text, label, weight, others, missing)| {
+        let mut fields = vec![text, label, weight];
+        if missing < fields.len() {
+            fields.remove(missing);
+        }
+        fields.extend(others);
+        Just(fields).prop_shuffle()
+    });
+    (fields, blank(), blank())
         .prop_map(|(fields, before, behind)| format!("{before}{{{}}}{behind}", fields.join(",")))
 }
 
