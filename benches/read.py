@@ -52,10 +52,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benches" / "results" / "read.json")
     arguments = parser.parse_args()
     repeats, most = (1, 4_000_000) if arguments.quick else (arguments.repeats, TIMED_BYTES)
-    print(f"{'corpus':<10}{'MB':>6}{'rows':>9}" + "".join(f"{way:>12}" for way in WAYS) + f"{'file':>12}   MB/s")
+    print(
+        f"{'corpus':<10}{'MB':>6}{'rows':>9}" + "".join(f"{way:>12}" for way in WAYS) + f"{'file':>12}   MB/s"
+    )
     results = []
     for corpus in arguments.corpora:
-        result = {"corpus": corpus, **_measure(arguments.data / f"{FILES[corpus]}-train.jsonl.zst", most, repeats)}
+        result = {
+            "corpus": corpus,
+            **_measure(arguments.data / f"{FILES[corpus]}-train.jsonl.zst", most, repeats),
+        }
         results.append(result)
         speeds = [*(result["megabytes_per_second"][way] for way in WAYS), result["file_megabytes_per_second"]]
         sizes = f"{corpus:<10}{result['megabytes']:>6.1f}{result['rows']:>9,}"
@@ -63,7 +68,9 @@ def main() -> None:
     if not arguments.quick:
         command = " ".join(["python", "benches/read.py", *sys.argv[1:]])
         of = versions("manymill", "numpy", "pyarrow")
-        write_json(arguments.out, {"command": command, "machine": machine(), "versions": of, "results": results})
+        write_json(
+            arguments.out, {"command": command, "machine": machine(), "versions": of, "results": results}
+        )
         print(arguments.out)
 
 

@@ -34,18 +34,17 @@ class Rows:
     def __init__(self, window: Window, index: ClassIndex) -> None:
         batches = self._batches = window.batches
         self._chunk_of, self._row_of = window.chunk_of, window.row_of
-        starts = np.cumsum([0, *map(len, batches)])[:-1]
-        self._order = starts[window.chunk_of] + window.row_of
+        self._order = window.order
         self._documents = [(batch.data, batch.offsets) for batch in batches]
-        self._n_bytes = np.concatenate([np.diff(batch.offsets) for batch in batches])[self._order]
-        self.classes = np.concatenate([_codes(batch, index) for batch in batches])[self._order]
+        self._n_bytes = np.concatenate([np.diff(batch.offsets) for batch in batches]).take(self._order)
+        self.classes = np.concatenate([_codes(batch, index) for batch in batches]).take(self._order)
         self._weights = self._own_weights()
 
     def _own_weights(self) -> NDArray[np.float32] | None:
         if all(batch.weight is None for batch in self._batches):
             return None
         columns = [np.ones(len(b), np.float32) if b.weight is None else b.weight for b in self._batches]
-        return np.concatenate(columns)[self._order]
+        return np.concatenate(columns).take(self._order)
 
     def weigh(
         self, class_weights: ClassWeights, index: ClassIndex, learnt: NDArray[np.bool_], *, count: bool
@@ -60,7 +59,7 @@ class Rows:
         """Which rows are held out, ``(n_rows,)``, by a hash of the text: equal texts go together."""
         if not share:
             return np.zeros(len(self.classes), np.bool_)
-        keys = np.concatenate([_keys(batch) for batch in self._batches])[self._order]
+        keys = np.concatenate([_keys(batch) for batch in self._batches]).take(self._order)
         return keys < np.uint64(min(share * 2.0**64, 2.0**64 - 2048))
 
     def slices(self, chosen: NDArray[np.bool_]) -> Iterator[Slice]:
