@@ -372,7 +372,7 @@ class Parsed:
         """Whether each label is an integer: a JSON number, or a field of digits."""
 
 def parse_json_lines(
-    block: bytes,
+    block: bytes | NDArray[np.uint8],
     position: int,
     max_record_bytes: int,
     *,
@@ -386,7 +386,7 @@ def parse_json_lines(
     """
 
 def parse_csv(
-    block: bytes,
+    block: bytes | NDArray[np.uint8],
     position: int,
     max_record_bytes: int,
     *,
@@ -398,10 +398,14 @@ def parse_csv(
 ) -> Parsed:
     """The rows of CSV records without a header; ``ValueError`` if a column is not below ``n_columns``."""
 
-def parse_fasttext(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+def parse_fasttext(
+    block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
+) -> Parsed:
     """The rows of lines in fastText's format."""
 
-def parse_reviews(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+def parse_reviews(
+    block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
+) -> Parsed:
     """The rows of Amazon's reviews in pseudo-XML."""
 
 def csv_header(block: bytes, *, delimiter: int) -> list[bytes]:

@@ -17,6 +17,7 @@ mod avx512;
 mod contract;
 mod fold;
 pub mod memory;
+pub mod plain;
 pub mod portable;
 pub mod widest;
 
