@@ -13,6 +13,8 @@
 #[cfg(test)]
 mod contract;
 mod fold;
+#[cfg(all(unix, any(test, feature = "fuzz")))]
+pub mod guarded;
 pub mod memory;
 pub mod portable;
 
