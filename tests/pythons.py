@@ -1,9 +1,10 @@
 """Run the tests of hashing and learning on other Pythons: each gets an environment and the wheel that it would install.
 
-    python tests/pythons.py python3.12 python3.14 python3.14t [--data FOLDER] [-- PYTEST ARGUMENTS]
+    python tests/pythons.py [python3.12 python3.14t ...] [--data FOLDER] [-- PYTEST ARGUMENTS]
 
-One stable-ABI wheel serves every ordinary build; a free-threaded build gets one of its own. With the full corpora
-at hand, the bits that differ from scikit-learn's are counted on each Python as well.
+Without names, those of `KNOWN` that are installed. One stable-ABI wheel serves every ordinary build; a free-threaded
+build gets one of its own. With the full corpora at hand, the bits that differ from scikit-learn's are counted on
+each Python as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+KNOWN = ["python3.11", "python3.12", "python3.13", "python3.14", "python3.14t"]
 TESTS = ["tests/unit", "tests/golden", "tests/property", "tests/contract"]
 TOOLS = Path(sys.executable).parent
 PROBE = """
@@ -45,11 +47,11 @@ class Interpreter:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("interpreters", nargs="+", help="names on PATH, or paths")
+    parser.add_argument("interpreters", nargs="*", help="names on PATH, or paths")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     ours, to_pytest = _split(sys.argv[1:])
     arguments = parser.parse_args(ours)
-    found = [_interpreter(path) for path in arguments.interpreters]
+    found = [_interpreter(name) for name in arguments.interpreters] or _installed()
     rows = [_row(python, arguments.data, to_pytest) for python in found]
     print(f"\n{'Python':<10}{'Unicode':<9}{'tests':<42}differing bits")
     for python, (tests, bits) in zip(found, rows, strict=True):
@@ -63,11 +65,23 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at + 1 :]
 
 
+def _installed() -> list[Interpreter]:
+    found = []
+    for name in KNOWN:
+        try:
+            found.append(_interpreter(name))
+        except LookupError as missing:
+            print(missing)
+    return found
+
+
 def _interpreter(name: str) -> Interpreter:
     path = shutil.which(name)
-    if path is None:
-        sys.exit(f"there is no {name}. Hint: name a program on PATH, or its path")
-    version, free_threaded, unicode = json.loads(_said([path, "-c", PROBE]))
+    # A name on PATH may be a stand-in of a version manager, with nothing behind it.
+    done = path and subprocess.run([path, "-c", PROBE], capture_output=True, text=True)
+    if not path or not done or done.returncode:
+        raise LookupError(f"there is no {name} that runs. Hint: name a program on PATH, or its path")
+    version, free_threaded, unicode = json.loads(done.stdout)
     return Interpreter(path, version, free_threaded, unicode)
 
 
@@ -124,9 +138,8 @@ def _compared(inside: Path, data: Path) -> Outcome:
     return Outcome("none" if done.returncode == 0 else "see above", done.returncode == 0)
 
 
-def _said(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LookupError as missing:
+        sys.exit(str(missing))
