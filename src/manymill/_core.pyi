@@ -19,10 +19,10 @@ __version__: str
 # ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
 
 def kernel_tier() -> str:
-    """The tier in use.
+    """The tier in use: the fastest, or the one that the environment names.
 
-    The one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if this processor can
-    run it; else the fastest.
+    The variable ``MANYMILL_KERNELS`` is read when a tier is first needed; a tier that this processor cannot run is
+    passed over.
     """
 
 def kernel_tiers() -> list[str]:

@@ -16,6 +16,8 @@ mod avx512;
 #[cfg(test)]
 mod contract;
 mod fold;
+#[cfg(all(unix, any(test, feature = "fuzz")))]
+pub mod guarded;
 pub mod memory;
 pub mod plain;
 pub mod portable;
