@@ -83,10 +83,12 @@ impl StopWords {
     #[inline(always)]
     fn contains(&self, text: &[u8], start: usize, end: usize, hash: u32) -> bool {
         let mut at = hash as usize & (self.slots.len() - 1);
-        while self.slots[at].length > 0 && self.slots[at].hash != hash {
+        let mut slot = self.slots[at];
+        // One condition and not two: which of them ends the search is anybody's guess, that it ends is not.
+        while (slot.length > 0) & (slot.hash != hash) {
             at = (at + 1) & (self.slots.len() - 1);
+            slot = self.slots[at];
         }
-        let slot = self.slots[at];
         let seen = (slot.length > 0) & (slot.hash == hash);
         let length = end - start;
         let equal = seen

@@ -11,6 +11,8 @@ mod windows;
 mod words;
 
 pub use grams::murmur3;
+pub use squeeze::is_space;
+pub use windows::{beside, windows};
 pub use words::classify;
 
 use super::{Kernels, SLACK};
@@ -22,7 +24,7 @@ pub const PORTABLE: Kernels = Kernels {
     edges: edges::edges,
     grams: grams::grams,
     squeeze: squeeze::squeeze,
-    windows: windows::windows,
+    windows,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
