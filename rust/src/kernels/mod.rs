@@ -12,6 +12,8 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -108,7 +110,13 @@ pub enum Within {
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    [Some(&portable::PORTABLE)].into_iter().flatten()
+    [
+        Some(&portable::PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        avx512::detected(),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The tier of this name, if this processor can run it.

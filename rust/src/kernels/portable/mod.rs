@@ -14,6 +14,7 @@ mod windows;
 mod words;
 
 pub use grams::murmur3;
+pub use sort::scatter;
 pub use squeeze::is_space;
 pub use windows::{beside, windows};
 pub use words::classify;
