@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text ──words──► lower case, mask ──edges──► words ──(join)──grams──► hashes
+//! text ──squeeze──► lower case, runs of whitespace one space ──windows──► hashes
 //! hashes ──fold──► keys ──sort──► sorted ──runs──► distinct, ends ──counts──► features, counts ──quotients──► values
 //!
 //! Kernels ─┬─ portable   any processor, no `unsafe`; what the others are compared with
@@ -15,6 +16,8 @@
 mod avx512;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_windows;
 mod fold;
 #[cfg(all(unix, any(test, feature = "fuzz")))]
 pub mod guarded;
@@ -43,6 +46,22 @@ pub struct Kernels {
     pub join: Join,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
+    /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
+    /// of whitespace characters ([`Within::Text`]: of two and more; [`Within::Words`]: of one and more, and one space
+    /// before and behind each word); [`SLACK`] bytes are behind it. Returns its length, 0 where there are no words to
+    /// be within.
+    pub squeeze: fn(text: &[u8], lowercase: bool, within: Within, squeezed: &mut Vec<u8>) -> usize,
+    /// The murmur3 hashes of the n-grams of such a text of this length, appended to the last argument in any order:
+    /// all slices of `least` to `greatest` bytes, of the text or of each word with both its spaces; a word of fewer
+    /// bytes than `least` once, as it is.
+    pub windows: fn(
+        text: &[u8],
+        length: usize,
+        least: usize,
+        greatest: usize,
+        within: Within,
+        hashes: &mut Vec<u32>,
+    ),
     /// Hashes to features; `signed`: to twice the feature, plus 1 where the hash is negative.
     pub fold: fn(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>),
     /// Sorts keys ascending; the second argument is memory to work in, of any length.
@@ -80,8 +99,18 @@ pub struct Counted {
     pub both_signs: bool,
 }
 
-/// The bytes that every text given to [`Kernels::join`] and [`Kernels::grams`] must have after the last edge.
+/// The bytes that every text given to [`Kernels::join`] and [`Kernels::grams`] must have after the last edge, and that
+/// given to [`Kernels::windows`] after its length.
 pub const SLACK: usize = 32;
+
+/// What an n-gram of characters may not cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// The ends of the text.
+    Text,
+    /// The ends of a word that has a space added on both sides.
+    Words,
+}
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {

@@ -5,13 +5,16 @@
 //! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
 //! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
+//! squeeze  64 bytes a step, compressed to those that are kept
+//! windows  16 slices a step, which start at 16 bytes in a row: one permutation gives four bytes of each
 //! sort     networks of comparisons over 16 columns; more than 256 keys are first scattered into buckets
 //! runs, counts, quotients    16 keys a step, compressed where a run starts
 //! ```
 //!
 //! Functions with `#[target_feature]` are safe to write and to call among each other; `unsafe` are the loads and
-//! stores of [`memory`], and the one call that enters the tier.
+//! stores of [`memory`] and [`append`], and the one call that enters the tier.
 
+mod append;
 mod edges;
 mod fold;
 mod grams;
@@ -21,6 +24,8 @@ mod network;
 mod row;
 mod runs;
 mod sort;
+mod squeeze;
+mod windows;
 mod words;
 
 use super::Kernels;
@@ -52,6 +57,16 @@ static AVX512: Kernels = Kernels {
     edges: entry!(edges::edges, mask, edges),
     join: entry!(join::join, text, edges, joined, joined_edges),
     grams: entry!(grams::grams, text, edges, n, hashes),
+    squeeze: entry!(squeeze::squeeze, text, lowercase, within, squeezed),
+    windows: entry!(
+        windows::windows,
+        text,
+        length,
+        least,
+        greatest,
+        within,
+        hashes
+    ),
     fold: entry!(fold::fold, hashes, fold, signed, keys),
     sort: entry!(sort::sort, keys, spare),
     runs: entry!(runs::runs, keys, distinct, ends),

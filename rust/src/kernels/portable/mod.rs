@@ -9,10 +9,14 @@ mod join;
 mod quotients;
 mod runs;
 mod sort;
+mod squeeze;
+mod windows;
 mod words;
 
 pub use grams::murmur3;
 pub use sort::scatter;
+pub use squeeze::is_space;
+pub use windows::{beside, windows};
 pub use words::classify;
 
 use super::{Kernels, SLACK};
@@ -24,6 +28,8 @@ pub const PORTABLE: Kernels = Kernels {
     edges: edges::edges,
     join: join::join,
     grams: grams::grams,
+    squeeze: squeeze::squeeze,
+    windows,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
