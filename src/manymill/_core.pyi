@@ -1,12 +1,12 @@
 """The contract of the compiled core.
 
 Every function here releases the GIL while it works and may be called from any number of threads at once,
-on different objects; no object changes after it was made, except :class:`Learner`. Documents in Arrow layout
+on different objects; no object changes after it was made, except where it says so. Documents in Arrow layout
 are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of shape
 ``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, final
 
 import numpy as np
@@ -89,6 +89,32 @@ class Hasher:
         ValueError
             As :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
         """
+
+@final
+class TokenHasher:
+    """Hashes tokens that Python made, one document after the other. It changes: one thread at a time."""
+
+    def __new__(cls) -> TokenHasher: ...
+    def add(self, tokens: Iterable[str | bytes], ngram_range: tuple[int, int] = (1, 1)) -> None:
+        """Add a document: all its n-grams, their tokens joined by a space, the shortest n-grams first.
+
+        A document that is an error is not added. Tokens are read under the GIL, and hashed without it.
+
+        Raises
+        ------
+        TypeError
+            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it.
+        UnicodeEncodeError
+            If there is a lone surrogate.
+        ValueError
+            If ``ngram_range`` is not ``1 <= least <= greatest``, or the document has more than 2^30 bytes.
+        """
+
+    def take(self) -> HashedBatch:
+        """The documents that were added since the last time."""
+
+    def __len__(self) -> int:
+        """How many there are."""
 
 @final
 class HashedBatch:

@@ -6,6 +6,7 @@ mod learn;
 mod read;
 mod rows;
 mod text;
+mod tokens;
 
 use pyo3::prelude::*;
 
@@ -14,6 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     kernels::register(module)?;
     text::register(module)?;
+    tokens::register(module)?;
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)

@@ -184,7 +184,7 @@ fn read_table(py: Python<'_>) -> Result<Table, HashError> {
 }
 
 #[pyclass(frozen, module = "manymill._core")]
-pub(super) struct HashedBatch(text::HashedBatch);
+pub(super) struct HashedBatch(pub(super) text::HashedBatch);
 
 #[pymethods]
 impl HashedBatch {

@@ -18,12 +18,14 @@ mod hasher;
 mod in_place;
 mod lower;
 mod table;
+mod tokens;
 mod utf8;
 
 pub use batch::HashedBatch;
 pub use documents::{Chunk, pick};
 pub use hasher::{Form, Hasher};
 pub use table::Table;
+pub use tokens::TokenHasher;
 
 /// What takes the hashes of one document after the other.
 pub trait Sink {
