@@ -103,7 +103,8 @@ class TokenHasher:
         Raises
         ------
         TypeError
-            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it.
+            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it, or if ``bytes`` would
+            have to be joined.
         UnicodeEncodeError
             If there is a lone surrogate.
         ValueError
@@ -115,6 +116,10 @@ class TokenHasher:
 
     def __len__(self) -> int:
         """How many there are."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use."""
 
 @final
 class HashedBatch:

@@ -122,6 +122,16 @@ impl TokenHasher {
         self.batch.len() + self.documents.len()
     }
 
+    /// Bytes of memory in use: of what was gathered, and of the hashes since the last time.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.text.len()
+            + size_of_val(&self.edges[..])
+            + size_of_val(&self.documents[..])
+            + size_of_val(self.batch.hashes())
+            + size_of_val(self.batch.indptr())
+    }
+
     /// Whether there is no whole document since the last time.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -167,7 +177,7 @@ mod tests {
             let batch = hasher.take();
             prop_assert_eq!(batch.hashes(), &hashes[..]);
             prop_assert_eq!(batch.indptr(), &indptr[..]);
-            prop_assert!(hasher.is_empty());
+            prop_assert!(hasher.is_empty() && hasher.nbytes() == size_of::<usize>());
         }
     }
 

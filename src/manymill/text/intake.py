@@ -14,7 +14,9 @@ from manymill._core import HashedBatch, Hasher
 from manymill.text.documents import arrow_documents
 
 
-def hashed(hasher: Hasher, X: Iterable[Any], decoded: Callable[[Any], str]) -> HashedBatch:
+def hashed(
+    hasher: Hasher, X: Iterable[Any], decoded: Callable[[Any], str], *, n_jobs: int = 1
+) -> HashedBatch:
     """The hashed batch of the documents.
 
     Parameters
@@ -25,6 +27,8 @@ def hashed(hasher: Hasher, X: Iterable[Any], decoded: Callable[[Any], str]) -> H
         The documents; pyarrow's strings, and those of a series that holds such, are read in place.
     decoded : callable
         Makes a document that is not in an Arrow column a ``str``, or raises.
+    n_jobs : int
+        Threads; the batch is the same for any number of them.
 
     Raises
     ------
