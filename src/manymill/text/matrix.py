@@ -55,6 +55,7 @@ class Values:
         for batch in batches:
             parts.append(self._arrays(batch))
             n_hashes += int(batch.indptr()[-1])
+            del batch  # before the next one is made
         if not parts:
             return None
         data, indices, indptr = parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes)
