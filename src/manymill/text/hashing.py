@@ -75,8 +75,8 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
 
     Notes
     -----
-    How much sooner a matrix is there than scikit-learn's depends on how much of the work only Python can do. Measured on
-    English reviews in one thread, without vector instructions (``benches/vectorizer.py``):
+    How much sooner a matrix is there than scikit-learn's depends on how much of the work only Python can do. Measured
+    on English reviews in one thread, without vector instructions (``benches/vectorizer.py``):
 
     fast, 20 times
         The core does everything: words of the default ``token_pattern`` (however it is spelled), any ``ngram_range``
