@@ -15,6 +15,8 @@ mod contract;
 mod fold;
 pub mod memory;
 pub mod portable;
+#[cfg(feature = "python")]
+pub mod strings;
 
 pub use fold::Fold;
 

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from manymill._core import Hasher
 from manymill.errors import UnsupportedError
-from manymill.text.intake import hashed
+from manymill.text.intake import matrix
 
 _TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 
@@ -184,15 +184,19 @@ class HashingVectorizer(TransformerMixin, BaseEstimator):
         _refuse_one_string(X)
         dtype = self._check_supported()
         hasher = Hasher(ngram_range=self.ngram_range, lowercase=bool(self.lowercase))
-        batch = hashed(hasher, X, self._decoded)
-        data, indices, indptr = batch.to_csr(
-            self.n_features,
+        data, indices, indptr = matrix(
+            hasher,
+            X,
+            self._decoded,
+            n_features=self.n_features,
             alternate_sign=bool(self.alternate_sign),
             binary=bool(self.binary),
             norm=self.norm,  # type: ignore[arg-type]
             dtype=dtype,  # type: ignore[arg-type]
         )
-        return _matrix(data, indices, indptr, (len(batch), self.n_features))
+        if len(indptr) == 1:
+            raise ValueError("Cannot vectorize empty sequence.")
+        return _matrix(data, indices, indptr, (len(indptr) - 1, self.n_features))
 
     def _decoded(self, document: Any) -> str:
         """The document as ``str``, or the error that scikit-learn raises for it."""
