@@ -19,6 +19,8 @@ mod contract_windows;
 mod fold;
 pub mod memory;
 pub mod portable;
+#[cfg(feature = "python")]
+pub mod strings;
 
 pub use fold::Fold;
 

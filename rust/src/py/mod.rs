@@ -1,10 +1,16 @@
 //! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
 //! `src/manymill/_core.pyi` is the contract of everything here.
 
+mod characters;
+mod columns;
 mod kernels;
 mod learn;
+mod matrix;
+mod options;
 mod read;
 mod rows;
+mod sources;
+mod strings;
 mod text;
 mod tokens;
 
@@ -16,6 +22,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     kernels::register(module)?;
     text::register(module)?;
     tokens::register(module)?;
+    columns::register(module)?;
+    sources::register(module)?;
+    matrix::register(module)?;
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)

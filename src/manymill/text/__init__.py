@@ -1,1 +1,1 @@
-"""Text to hashes to matrices: the drop-in ``HashingVectorizer`` and ``TfidfTransformer``, documents as the core reads them."""
+"""Text to hashes to matrices: the drop-in ``HashingVectorizer`` and ``TfidfTransformer``, and how text is read."""

@@ -2,7 +2,7 @@
 
 ::
 
-    core_analyzes   everything behind the text: the core finds the words, Python makes at most the ``str``
+    core_analyzes   everything behind the text: the core makes the n-grams, Python at most the ``str``
     core_takes      a document as it is: there is nothing to do for Python at all
     text_maker      document → ``str``                    decoding, a preprocessor, accents
     token_maker     document → tokens and their n-grams   everything else
@@ -48,16 +48,11 @@ _ACCENTS = ("ascii", "unicode")
 
 
 def core_analyzes(vectorizer: Original) -> bool:
-    """Whether the core can make the tokens of a ``str``."""
-    return (
-        isinstance(vectorizer.analyzer, str)
-        and vectorizer.analyzer == "word"
-        and vectorizer.tokenizer is None
-        and vectorizer.stop_words is None
-        and vectorizer.token_pattern in _WORDS
-        and _lengths(vectorizer.ngram_range) is not None
-        and _unchanged(vectorizer)
-    )
+    """Whether the core can make the n-grams of a ``str``."""
+    if not isinstance(vectorizer.analyzer, str) or _lengths(vectorizer.ngram_range) is None:
+        return False
+    words = vectorizer.tokenizer is None and vectorizer.token_pattern in _WORDS
+    return (vectorizer.analyzer != "word" or words) and _unchanged(vectorizer)
 
 
 def core_takes(vectorizer: Original) -> bool:
@@ -72,7 +67,13 @@ def core_takes(vectorizer: Original) -> bool:
 
 def core_hasher(vectorizer: Original, *, lowercase: bool) -> Hasher:
     """The core's part of an analyzer for which :func:`core_analyzes` is true."""
-    return Hasher(ngram_range=_lengths(vectorizer.ngram_range) or (1, 1), lowercase=lowercase)
+    stop_words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
+    return Hasher(
+        analyzer=vectorizer.analyzer,
+        ngram_range=_lengths(vectorizer.ngram_range) or (1, 1),
+        lowercase=lowercase,
+        stop_words=[word for word in stop_words or () if isinstance(word, str)],
+    )
 
 
 def text_maker(vectorizer: Original) -> tuple[Callable[[Any], str], bool]:

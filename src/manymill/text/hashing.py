@@ -5,21 +5,19 @@ In: documents in whatever a user holds them. Out: a SciPy sparse matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from operator import index
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from joblib import effective_n_jobs  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.feature_extraction.text import HashingVectorizer as Original
 
-from manymill._core import HashedBatch
 from manymill.text.analysis import core_analyzes, core_hasher, core_takes, text_maker
-from manymill.text.blocks import blocks, held, stream
-from manymill.text.intake import hashed
-from manymill.text.matrix import Values
+from manymill.text.intake import matrix
+from manymill.text.matrix import Arrays, Values
+from manymill.text.objects import objects
 from manymill.text.tokens import token_batches
 
 
@@ -79,15 +77,15 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
     on English reviews in one thread, without vector instructions (``benches/vectorizer.py``):
 
     fast, 20 times
-        The core does everything: words of the default ``token_pattern`` (however it is spelled), any ``ngram_range``
-        from 1 on, ``lowercase``, ``n_features``, ``binary``, ``norm``, ``alternate_sign``; values of float64, float32
-        and integers.
+        The core does everything: characters, or words of the default ``token_pattern`` (however it is spelled), any
+        ``ngram_range`` from 1 on, ``lowercase``, ``stop_words``, ``n_features``, ``binary``, ``norm``,
+        ``alternate_sign``; values of float64, float32 and integers.
     middle, 7 to 16 times
         Python makes the text: ``preprocessor``, ``strip_accents`` (text that is ASCII has none), documents that are
         ``bytes`` or files.
     slow, 1.3 to 7 times
-        Python makes the tokens, and the core their n-grams and the matrix: ``analyzer="char"``, ``"char_wb"`` or a
-        function, ``tokenizer``, ``stop_words``, another ``token_pattern``, a method overridden in a subclass.
+        Python makes the tokens, and the core their n-grams and the matrix: a function as ``analyzer``, ``tokenizer``,
+        another ``token_pattern``, a method overridden in a subclass.
     as scikit-learn
         Values of other types, such as bool or complex.
 
@@ -171,8 +169,8 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
                 self._validate_params()  # raises: scikit-learn would divide by it, which ends the process
             return super().transform(X)  # raises, or sums in a type that is not worth the speed
         self.build_analyzer()  # its warnings and errors come first
-        matrix = values.matrix(self._batches(X, effective_n_jobs(self.n_jobs)))
-        return super().transform([]) if matrix is None else matrix
+        arrays = self._arrays(X, values)
+        return values.matrix(arrays) if len(arrays[-1]) > 1 else super().transform([])
 
     def _values(self) -> Values | None:
         """The parameters behind the tokens; None if they are not plainly right, or scikit-learn sums differently."""
@@ -191,19 +189,17 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
             return None
         return Values(n_features, signed, bool(self.binary), self.norm, dtype)
 
-    def _batches(self, X: Any, n_jobs: int) -> Iterator[HashedBatch]:
-        """The hashed batches of the documents; none if there is no document."""
+    def _arrays(self, X: Any, values: Values) -> Arrays:
+        """The core's arrays of the documents."""
         if not core_analyzes(self):
-            yield from token_batches(self, stream(X))
-            return
+            return values.arrays(token_batches(self, objects(X)))
         text, lowercase = text_maker(self)
         hasher = core_hasher(self, lowercase=lowercase)
-        if core_takes(self) and held(X):
-            if len(X):
-                yield hashed(hasher, X, text, n_jobs=n_jobs)
-            return
-        for block in blocks(text(document) for document in stream(X)):
-            yield hashed(hasher, block, _itself, n_jobs=n_jobs)
+        if core_takes(self) and getattr(X, "ndim", 1) == 1:
+            return matrix(hasher, X, text, n_jobs=self.n_jobs, **values.of_core)
+        # One after the other, whatever the number of threads: the texts are Python's to make, or X is no column.
+        texts = (text(document) for document in objects(X))
+        return matrix(hasher, texts, _itself, n_jobs=self.n_jobs, **values.of_core)
 
 
 def _itself(text: str) -> str:

@@ -1,20 +1,32 @@
-"""Hashed batches to the sparse matrix of scikit-learn's ``HashingVectorizer``, bit for bit.
+"""Counts to the sparse matrix of scikit-learn's ``HashingVectorizer``, bit for bit.
 
-In: hashed batches, one after the other. Out: one matrix; apart from it, one batch is in memory.
+In: the arrays that the core makes of documents, or hashed batches, one after the other. Out: one matrix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymill._core import HashedBatch
 
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
 _LARGEST_INT32 = np.iinfo(np.int32).max
+
+
+class CoreValues(TypedDict):
+    """The parameters of :meth:`manymill._core.HashedBatch.to_csr`."""
+
+    n_features: int
+    alternate_sign: bool
+    binary: bool
+    norm: Literal["l1", "l2"] | None
+    dtype: Literal["float64", "float32"]
 
 
 @dataclass(frozen=True)
@@ -48,17 +60,33 @@ class Values:
         kinds = "i" if alternate_sign else "iu"
         return dtype.isnative and (dtype in (np.float64, np.float32) or dtype.kind in kinds)
 
-    def matrix(self, batches: Iterable[HashedBatch]) -> Any:
-        """The matrix of all documents, of shape ``(n_documents, n_features)``; None if there is no batch."""
-        parts: list[tuple[NDArray[Any], ...]] = []
+    @property
+    def of_core(self) -> CoreValues:
+        """What the core does of this."""
+        return {
+            "n_features": self.n_features,
+            "alternate_sign": self.alternate_sign,
+            "binary": self.binary,
+            "norm": self.norm if self._normed_by_core else None,
+            "dtype": "float32" if self.dtype == np.float32 else "float64",
+        }
+
+    def arrays(self, batches: Iterable[HashedBatch]) -> Arrays:
+        """The core's data, indices and indptr of all documents; one batch at a time is in memory."""
+        parts: list[Arrays] = []
         n_hashes = 0
         for batch in batches:
-            parts.append(self._arrays(batch))
+            parts.append(batch.to_csr(**self.of_core))
             n_hashes += int(batch.indptr()[-1])
             del batch  # before the next one is made
-        if not parts:
-            return None
-        data, indices, indptr = parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes)
+        return parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes, self.of_core["dtype"])
+
+    def matrix(self, arrays: Arrays) -> Any:
+        """The matrix of the core's arrays, of shape ``(n_documents, n_features)``."""
+        data, indices, indptr = arrays
+        if self.dtype.kind != "f" and self.of_core["norm"] is None:
+            # By way of 64 bits: a float that an integer type does not hold has no defined value in it.
+            data = data.astype(np.int64).astype(self.dtype, copy=False)
         matrix = _csr(data, indices, indptr, self.n_features)
         if self.norm is None or self._normed_by_core:
             return matrix
@@ -71,30 +99,16 @@ class Values:
         """Small integers wrap around before they are normed; those of others are exact, and become float64."""
         return self.dtype.kind == "f" or self.dtype.itemsize >= 4
 
-    def _arrays(self, batch: HashedBatch) -> tuple[NDArray[Any], ...]:
-        norm = self.norm if self._normed_by_core else None
-        data, indices, indptr = batch.to_csr(
-            self.n_features,
-            alternate_sign=self.alternate_sign,
-            binary=self.binary,
-            norm=norm,
-            dtype="float32" if self.dtype == np.float32 else "float64",
-        )
-        if self.dtype.kind == "f" or norm is not None:
-            return data, indices, indptr
-        # By way of 64 bits: a float that an integer type does not hold has no defined value in it.
-        return data.astype(np.int64).astype(self.dtype, copy=False), indices, indptr
 
-
-def _stacked(parts: list[tuple[NDArray[Any], ...]], n_hashes: int) -> tuple[NDArray[Any], ...]:
-    """The arrays of the parts below each other."""
+def _stacked(parts: list[Arrays], n_hashes: int, dtype: str) -> Arrays:
+    """The arrays of the parts below each other; there may be none."""
     kind = np.int32 if n_hashes <= _LARGEST_INT32 else np.int64
     ends = np.cumsum([0] + [len(data) for data, _, _ in parts], dtype=np.int64)
     rows = [
         indptr[1:] + np.asarray(end, np.int64) for (_, _, indptr), end in zip(parts, ends[:-1], strict=True)
     ]
-    data = np.concatenate([data for data, _, _ in parts])
-    indices = np.concatenate([indices for _, indices, _ in parts], dtype=kind)
+    data = np.concatenate([np.empty(0, dtype), *(data for data, _, _ in parts)])
+    indices = np.concatenate([np.empty(0, kind), *(indices for _, indices, _ in parts)], dtype=kind)
     return data, indices, np.concatenate([[0], *rows], dtype=kind, casting="unsafe")
 
 

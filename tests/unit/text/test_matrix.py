@@ -33,13 +33,15 @@ def values(**kwargs):
 @pytest.mark.parametrize("norm", ["l1", None])
 def test_parts_give_the_matrix_of_the_whole(dtype, norm):
     to = values(dtype=np.dtype(dtype), norm=norm)
-    parts = to.matrix([batch(0, 1), batch(1, 2), batch(2, 4)])
-    assert bits(parts) == bits(to.matrix([batch(0, 4)]))
+    parts = to.matrix(to.arrays([batch(0, 1), batch(1, 2), batch(2, 4)]))
+    assert bits(parts) == bits(to.matrix(to.arrays([batch(0, 4)])))
     assert parts.has_canonical_format
 
 
-def test_of_no_batch_there_is_no_matrix():
-    assert values().matrix([]) is None
+def test_of_no_batch_there_is_no_row():
+    data, indices, indptr = values(dtype=np.dtype(np.float32)).arrays([])
+    assert (data.tolist(), indices.tolist(), indptr.tolist()) == ([], [], [0])
+    assert (data.dtype, indices.dtype, indptr.dtype) == (np.float32, np.int32, np.int32)
 
 
 class Traced:
@@ -61,22 +63,23 @@ def test_a_batch_is_gone_before_the_next_is_made():
             counts.append(len(alive))
             yield Traced(alive)
 
-    assert values().matrix(batches()).shape == (12, 50)
+    assert len(values().arrays(batches())[-1]) == 13
     assert counts == [0, 0, 0]
 
 
 def test_more_tokens_than_32_bits_count_make_64_bit_indices(monkeypatch):
     monkeypatch.setattr(matrix, "_LARGEST_INT32", 299)
-    stacked = values().matrix([batch(0, 2), batch(2, 4)])
+    stacked = values().matrix(values().arrays([batch(0, 2), batch(2, 4)]))
     assert (stacked.indices.dtype, stacked.indptr.dtype) == (np.int64, np.int64)
     monkeypatch.setattr(matrix, "_LARGEST_INT32", 300)
-    assert values().matrix([batch(0, 2), batch(2, 4)]).indices.dtype == np.int32
+    assert values().arrays([batch(0, 2), batch(2, 4)])[1].dtype == np.int32
 
 
 def test_small_integers_wrap_around_as_they_do_in_scipy():
     many = HashedBatch.from_arrays(np.full(200, 5, np.uint32), np.array([0, 200]))
-    assert values(dtype=np.dtype(np.int8), norm=None).matrix([many]).data.tolist() == [200 - 256]
-    assert values(dtype=np.dtype(np.int8), norm="l1").matrix([many]).data.tolist() == [-1.0]
+    for norm, value in [(None, 200 - 256), ("l1", -1.0)]:
+        to = values(dtype=np.dtype(np.int8), norm=norm)
+        assert to.matrix(to.arrays([many])).data.tolist() == [value]
 
 
 @pytest.mark.parametrize(
