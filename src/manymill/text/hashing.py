@@ -76,14 +76,14 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
     How much sooner a matrix is there than scikit-learn's depends on how much of the work only Python can do. Measured
     on English reviews in one thread, without vector instructions (``benches/vectorizer.py``):
 
-    fast, 20 times
+    fast, 17 to 21 times
         The core does everything: characters, or words of the default ``token_pattern`` (however it is spelled), any
         ``ngram_range`` from 1 on, ``lowercase``, ``stop_words``, ``n_features``, ``binary``, ``norm``,
         ``alternate_sign``; values of float64, float32 and integers.
     middle, 7 to 16 times
         Python makes the text: ``preprocessor``, ``strip_accents`` (text that is ASCII has none), documents that are
         ``bytes`` or files.
-    slow, 1.3 to 7 times
+    slow, 1.6 to 8 times
         Python makes the tokens, and the core their n-grams and the matrix: a function as ``analyzer``, ``tokenizer``,
         another ``token_pattern``, a method overridden in a subclass.
     as scikit-learn
