@@ -1,13 +1,13 @@
 """The contract of the compiled core.
 
 Every function here releases the GIL while it works and may be called from any number of threads at once,
-on different objects; no object changes after it was made, except :class:`Learner`. Documents in Arrow layout
+on different objects; no object changes after it was made, except where it says so. Documents in Arrow layout
 are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of shape
 ``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
 """
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias, final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ __version__: str
 # ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
 
 def kernel_tier() -> str:
-    """The tier in use: the fastest, or the one that the environment names.
+    """The name of the tier in use.
 
-    The variable ``MANYMILL_KERNELS`` is read when a tier is first needed; a tier that this processor cannot run is
-    passed over.
+    The one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if this processor can run
+    it, else the fastest.
     """
 
 def kernel_tiers() -> list[str]:
@@ -107,6 +107,129 @@ class Hasher:
         ValueError
             As :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
         """
+
+@final
+class TextColumn:
+    """A column of text in one of Arrow's layouts; its arrays are kept and read where they are."""
+
+    @staticmethod
+    def with_offsets(data: NDArray[np.uint8], offsets: NDArray[np.int32] | NDArray[np.int64]) -> TextColumn:
+        """Document ``i`` is ``data[offsets[i]:offsets[i + 1]]``: ``string``, ``large_string`` and the like."""
+
+    @staticmethod
+    def of_views(views: NDArray[np.uint8], buffers: Sequence[NDArray[np.uint8]]) -> TextColumn:
+        """Sixteen bytes of ``views`` a document: ``string_view`` and ``binary_view``."""
+
+    def taken(self, rows: NDArray[np.uint32]) -> TextColumn:
+        """The column whose document ``i`` is document ``rows[i]`` of this one: a dictionary."""
+
+    def __len__(self) -> int:
+        """The number of documents."""
+
+@final
+class TextSource:
+    """Documents to be taken block by block, each once, by any number of threads."""
+
+    @staticmethod
+    def of_columns(columns: Sequence[TextColumn]) -> TextSource:
+        """The documents of columns, one after the other."""
+
+    @staticmethod
+    def of_items(items: list[Any], decoded: Callable[[Any], str]) -> TextSource:
+        """The items of a list; those that are no plain ``str`` as ``decoded`` gives them.
+
+        ASCII strings are read where they are. Others are encoded, about 256 KB of them at a time, and nothing is stored
+        with them; lone surrogates separate words, as they do in Python's ``re``.
+        """
+
+def take_items(iterator: Iterator[Any], most_bytes: int) -> tuple[list[Any], Exception | None]:
+    """The next items of an iterator, about so many bytes of text; and its error, if it had one behind them."""
+
+@final
+class MatrixBuilder:
+    """Documents in, the CSR matrix that scikit-learn's HashingVectorizer gives out, bit for bit.
+
+    Parameters
+    ----------
+    hasher, n_features, alternate_sign, binary, norm, dtype
+        As for :meth:`HashedBatch.to_csr`.
+    n_threads
+        How many threads will call :meth:`work` at once. It decides no bit of the result.
+    n_documents
+        How many documents there will be in all sources, if that is known; memory is reserved by it.
+    """
+
+    def __new__(
+        cls,
+        hasher: Hasher,
+        n_features: int,
+        *,
+        alternate_sign: bool,
+        binary: bool,
+        norm: Literal["l1", "l2"] | None,
+        dtype: Literal["float64", "float32"],
+        n_threads: int,
+        n_documents: int | None = None,
+    ) -> MatrixBuilder: ...
+    def work(self, source: TextSource) -> bool:
+        """Append what is left of a source, together with all other threads that call this with it.
+
+        A source must be at its end before the next is begun. False if nothing is wanted any more: an error was met,
+        which :meth:`finish` raises, or :meth:`stop` was called.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            With one thread, if there was a Ctrl-C; with more, they are not Python's main thread and do not hear it.
+        """
+
+    def stop(self) -> None:
+        """Let all threads come back after the block that they are at."""
+
+    def finish(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Data, indices and indptr of all documents; they are given once.
+
+        The last two are int64 where there are more than 2^31 - 1 tokens.
+
+        Raises
+        ------
+        Exception
+            The error of the first document that has one: what ``decoded`` raised, with the document's number as a
+            note, or ``ValueError`` for text that is not UTF-8 or lies outside of its column.
+        MemoryError
+            If there is no memory for the matrix.
+        """
+
+@final
+class TokenHasher:
+    """Hashes tokens that Python made, one document after the other. It changes: one thread at a time."""
+
+    def __new__(cls) -> TokenHasher: ...
+    def add(self, tokens: Iterable[str | bytes], ngram_range: tuple[int, int] = (1, 1)) -> None:
+        """Add a document: all its n-grams, their tokens joined by a space, the shortest n-grams first.
+
+        A document that is an error is not added. Tokens are read under the GIL, and hashed without it.
+
+        Raises
+        ------
+        TypeError
+            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it, or if ``bytes`` would
+            have to be joined.
+        UnicodeEncodeError
+            If there is a lone surrogate.
+        ValueError
+            If ``ngram_range`` is not ``1 <= least <= greatest``, or the document has more than 2^30 bytes.
+        """
+
+    def take(self) -> HashedBatch:
+        """The documents that were added since the last time."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use."""
 
 @final
 class HashedBatch:

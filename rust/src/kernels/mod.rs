@@ -24,6 +24,8 @@ pub mod guarded;
 pub mod memory;
 pub mod plain;
 pub mod portable;
+#[cfg(feature = "python")]
+pub mod strings;
 pub mod widest;
 
 pub use fold::Fold;

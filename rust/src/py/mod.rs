@@ -1,11 +1,18 @@
 //! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
 //! `src/manymill/_core.pyi` is the contract of everything here.
 
+mod characters;
+mod columns;
 mod kernels;
 mod learn;
+mod matrix;
+mod options;
 mod read;
 mod rows;
+mod sources;
+mod strings;
 mod text;
+mod tokens;
 
 use pyo3::prelude::*;
 
@@ -14,6 +21,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     kernels::register(module)?;
     text::register(module)?;
+    tokens::register(module)?;
+    columns::register(module)?;
+    sources::register(module)?;
+    matrix::register(module)?;
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)

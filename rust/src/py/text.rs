@@ -1,16 +1,19 @@
 //! `Hasher`, `HashedBatch` and `Rows` for Python.
 
+use super::characters::table;
+use super::columns::{ArrowColumn, columns, slice};
+use super::matrix::arrays;
+use super::options::{Dtype, csr_options, dtype_of, row_options, value_error};
 use super::rows::PyRows;
+use super::strings::Text;
 use crate::kernels::Within;
-use crate::rows::{self, CsrOptions, Float, Norm, RowOptions, RowWriter, Value};
-use crate::text::{self, Analyzer, Chunk, Form, HashError, Sizes, StopWords, Table, pick};
-use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use crate::rows::{self, CsrOptions, Float, RowWriter};
+use crate::text::{self, Analyzer, Form, HashError, Sizes, StopWords, pick};
+use numpy::{Element, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{IntoPyDict, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Hasher>()?;
@@ -21,6 +24,7 @@ impl From<HashError> for PyErr {
     fn from(error: HashError) -> Self {
         match &error {
             HashError::Surrogate(gram) => encode_error(gram),
+            HashError::Memory => PyMemoryError::new_err(error.to_string()),
             _ => PyValueError::new_err(error.to_string()),
         }
     }
@@ -36,12 +40,8 @@ fn encode_error(gram: &[u8]) -> PyErr {
     })
 }
 
-fn value_error(what: impl Into<String>) -> PyErr {
-    PyValueError::new_err(what.into())
-}
-
 #[pyclass(frozen, module = "manymill._core")]
-struct Hasher(text::Hasher);
+pub(super) struct Hasher(pub(super) text::Hasher);
 
 #[pymethods]
 impl Hasher {
@@ -139,26 +139,6 @@ fn stop_words_of(words: &[Bound<'_, PyString>]) -> StopWords {
     )
 }
 
-/// The bytes and the offsets of a column of text.
-type ArrowColumn<'py> = (PyReadonlyArray1<'py, u8>, PyReadonlyArray1<'py, i64>);
-
-fn columns<'a>(chunks: &'a [ArrowColumn<'_>]) -> PyResult<Vec<Chunk<'a>>> {
-    let columns = chunks.iter().map(|(data, offsets)| {
-        Ok(Chunk {
-            data: slice(data)?,
-            offsets: slice(offsets)?,
-        })
-    });
-    columns.collect()
-}
-
-/// The elements of an array, which must lie side by side.
-fn slice<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
-    array
-        .as_slice()
-        .map_err(|_| value_error("arrays must be contiguous"))
-}
-
 fn string<'py>(i: usize, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
     item.cast_into().map_err(|error| {
         let found = error.into_inner().get_type();
@@ -166,61 +146,8 @@ fn string<'py>(i: usize, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyStrin
     })
 }
 
-/// The UTF-8 of a `str`: its own memory where it is ASCII, else a copy. (Python would keep that copy with the
-/// string for as long as the string lives.)
-enum Text<'a> {
-    Own(&'a str),
-    Copy(PyBackedBytes),
-}
-
-impl<'a> Text<'a> {
-    fn new(string: &'a Bound<'_, PyString>) -> PyResult<Self> {
-        let py = string.py();
-        if string.call_method0(intern!(py, "isascii"))?.is_truthy()? {
-            return Ok(Self::Own(string.to_str()?));
-        }
-        // Lone surrogates separate words; this is the one encoding that carries them as far as that.
-        let encoded = string.call_method1(intern!(py, "encode"), ("utf-8", "surrogatepass"))?;
-        Ok(Self::Copy(encoded.extract()?))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Own(text) => text.as_bytes(),
-            Self::Copy(bytes) => bytes,
-        }
-    }
-}
-
-static TABLE: PyOnceLock<Table> = PyOnceLock::new();
-
-/// The characters of the running Python, from the crate or asked of the interpreter.
-fn table() -> Result<&'static Table, HashError> {
-    Python::attach(|py| TABLE.get_or_try_init(py, || read_table(py)))
-}
-
-fn read_table(py: Python<'_>) -> Result<Table, HashError> {
-    let failed = |error: PyErr| HashError::Table(error.to_string());
-    let version = py
-        .import("unicodedata")
-        .and_then(|module| module.getattr("unidata_version"));
-    let version: String = version
-        .and_then(|version| version.extract())
-        .map_err(failed)?;
-    if let Some(file) = Table::file(&version) {
-        return Table::decode(file);
-    }
-    let probe = py
-        .import("manymill.text.characters")
-        .and_then(|module| module.call_method0("character_table"));
-    let bytes: PyBackedBytes = probe
-        .and_then(|bytes| bytes.extract().map_err(Into::into))
-        .map_err(failed)?;
-    Table::decode(&bytes)
-}
-
 #[pyclass(frozen, module = "manymill._core")]
-pub(super) struct HashedBatch(text::HashedBatch);
+pub(super) struct HashedBatch(pub(super) text::HashedBatch);
 
 #[pymethods]
 impl HashedBatch {
@@ -258,19 +185,10 @@ impl HashedBatch {
         norm: Option<&str>,
         dtype: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let n_features = features(n_features)?;
-        let options = CsrOptions {
-            n_features,
-            alternate_sign,
-            binary,
-            norm: norm_of(norm)?,
-        };
-        match dtype {
-            "float64" => csr::<f64>(py, &self.0, &options),
-            "float32" => csr::<f32>(py, &self.0, &options),
-            _ => Err(value_error(format!(
-                "dtype must be 'float64' or 'float32', got {dtype:?}"
-            ))),
+        let options = csr_options(n_features, alternate_sign, binary, norm)?;
+        match dtype_of(dtype)? {
+            Dtype::Float64 => csr::<f64>(py, &self.0, options),
+            Dtype::Float32 => csr::<f32>(py, &self.0, options),
         }
     }
 
@@ -287,43 +205,6 @@ impl HashedBatch {
     }
 }
 
-fn row_options(n_features: u32, value: &str, norm: Option<&str>) -> PyResult<RowOptions> {
-    Ok(RowOptions {
-        n_features: features(n_features)?,
-        norm: norm_of(norm)?,
-        value: match value {
-            "count" => Value::Count,
-            "log" => Value::Log,
-            "binary" => Value::Binary,
-            _ => {
-                return Err(value_error(format!(
-                    "value must be 'count', 'log' or 'binary', got {value:?}"
-                )));
-            }
-        },
-    })
-}
-
-fn features(n_features: u32) -> PyResult<u32> {
-    if (1..=1 << 31).contains(&n_features) {
-        return Ok(n_features);
-    }
-    Err(value_error(format!(
-        "n_features must be 1 to 2^31, got {n_features}"
-    )))
-}
-
-fn norm_of(norm: Option<&str>) -> PyResult<Option<Norm>> {
-    match norm {
-        None => Ok(None),
-        Some("l1") => Ok(Some(Norm::L1)),
-        Some("l2") => Ok(Some(Norm::L2)),
-        Some(other) => Err(value_error(format!(
-            "norm must be 'l1', 'l2' or None, got {other:?}"
-        ))),
-    }
-}
-
 /// Row pointers as addresses.
 fn positions(indptr: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let ends = indptr
@@ -334,35 +215,11 @@ fn positions(indptr: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     ends.map_err(|_| value_error("indptr must not be negative"))
 }
 
-/// Arrays as long as there are hashes, of which only the used part is ever touched, cut to that.
-fn csr<'py, T: Float + Element + Default>(
+fn csr<'py, T: Float + Element + Send>(
     py: Python<'py>,
     batch: &text::HashedBatch,
-    options: &CsrOptions,
+    options: CsrOptions,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let most = batch.hashes().len();
-    let data = PyArray1::<T>::zeros(py, most, false);
-    let indices = PyArray1::<i32>::zeros(py, most, false);
-    let indptr = {
-        let (mut data, mut indices) = (data.readwrite(), indices.readwrite());
-        let (data, indices) = (data.as_slice_mut()?, indices.as_slice_mut()?);
-        py.detach(|| rows::write_csr(batch, options, data, indices))
-    };
-    let used = indptr.last().copied().unwrap_or(0);
-    let (data, indices) = (cut(data.into_any(), used)?, cut(indices.into_any(), used)?);
-    if i32::try_from(most).is_ok() {
-        let indptr = PyArray1::from_iter(py, indptr.iter().map(|&end| end as i32));
-        return (data, indices, indptr).into_pyobject(py);
-    }
-    let indices = indices.call_method1(intern!(py, "astype"), ("int64",))?;
-    (data, indices, indptr.into_pyarray(py)).into_pyobject(py)
-}
-
-/// The array shortened in place, which gives the memory behind back.
-fn cut<'py>(array: Bound<'py, PyAny>, length: i64) -> PyResult<Bound<'py, PyAny>> {
-    let py = array.py();
-    // Nobody else has seen the array yet, whatever its count of references looks like.
-    let unchecked = [(intern!(py, "refcheck"), false)].into_py_dict(py)?;
-    array.call_method(intern!(py, "resize"), (length,), Some(&unchecked))?;
-    Ok(array)
+    let rows = py.detach(|| rows::csr_rows::<T>(batch, options));
+    arrays(py, rows.map_err(|_| HashError::Memory)?)
 }

@@ -5,7 +5,6 @@
 
 use super::Norm;
 use crate::kernels::{self, Fold, Kernels};
-use crate::text::HashedBatch;
 
 /// What the user of the vectorizer chooses.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +20,7 @@ pub struct CsrOptions {
 }
 
 /// The two types of values.
-pub trait Float: Copy {
+pub trait Float: Copy + Default {
     /// Sums of squares up to this are exact however they are added up, because no square is rounded.
     const EXACT: u64;
     /// The square of a count as it is rounded in this type.
@@ -50,32 +49,9 @@ impl Float for f32 {
     }
 }
 
-/// Writes the matrix into arrays as long as the batch has hashes; returns the row pointers, whose last says how
-/// much of them is used.
-///
-/// # Panics
-/// If the arrays are shorter than that.
-pub fn write_csr<T: Float>(
-    batch: &HashedBatch,
-    options: &CsrOptions,
-    data: &mut [T],
-    indices: &mut [i32],
-) -> Vec<i64> {
-    let mut writer = RowWriter::new(kernels::best(), *options);
-    let mut indptr = Vec::with_capacity(batch.len() + 1);
-    indptr.push(0);
-    let mut written = 0;
-    for hashes in batch.documents() {
-        let room = written..written + hashes.len();
-        written += writer.write(hashes, &mut data[room.clone()], &mut indices[room]);
-        indptr.push(written as i64);
-    }
-    indptr
-}
-
 /// Makes one document's hashes after the other's a row of the matrix, in memory that stays in the processor's cache.
 #[derive(Debug)]
-struct RowWriter {
+pub(super) struct RowWriter {
     kernels: &'static Kernels,
     options: CsrOptions,
     fold: Fold,
@@ -87,9 +63,9 @@ struct RowWriter {
 }
 
 impl RowWriter {
-    fn new(kernels: &'static Kernels, options: CsrOptions) -> Self {
+    pub(super) fn new(options: CsrOptions) -> Self {
         Self {
-            kernels,
+            kernels: kernels::best(),
             options,
             fold: Fold::new(options.n_features),
             keys: Vec::new(),
@@ -101,7 +77,12 @@ impl RowWriter {
     }
 
     /// Writes the row into arrays that are at least as long as there are hashes; returns how long the row is.
-    fn write<T: Float>(&mut self, hashes: &[u32], data: &mut [T], indices: &mut [i32]) -> usize {
+    pub(super) fn write<T: Float>(
+        &mut self,
+        hashes: &[u32],
+        data: &mut [T],
+        indices: &mut [i32],
+    ) -> usize {
         let Self {
             kernels, options, ..
         } = *self;

@@ -10,10 +10,14 @@
 //! ```
 
 mod csr;
+mod csr_rows;
 mod learner;
+mod placing;
 
-pub use csr::{CsrOptions, Float, write_csr};
+pub use csr::{CsrOptions, Float};
+pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};
 pub use learner::{RowOptions, RowWriter, Value, learner_rows};
+pub use placing::Placing;
 
 /// What a row is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,14 +24,16 @@ mod lower;
 mod spaces;
 mod stop_words;
 mod table;
+mod tokens;
 mod utf8;
 
 pub use analyzer::{Analyzer, Sizes};
 pub use batch::HashedBatch;
-pub use documents::{Chunk, pick};
+pub use documents::{Column, pick};
 pub use hasher::{Form, Hasher};
 pub use stop_words::StopWords;
 pub use table::Table;
+pub use tokens::TokenHasher;
 
 /// What takes the hashes of one document after the other.
 pub trait Sink {
@@ -61,8 +63,24 @@ pub enum HashError {
     Offsets(usize),
     /// Row pointers that do not ascend from 0 to the number of hashes.
     Indptr,
+    /// There is no memory for the result.
+    Memory,
     /// A table of characters that cannot be read.
     Table(String),
+}
+
+impl HashError {
+    /// The same of a document that has `before` more documents before it.
+    #[must_use]
+    pub fn after(self, before: usize) -> Self {
+        match self {
+            Self::TooLong(document) => Self::TooLong(before + document),
+            Self::NotUtf8(document, byte) => Self::NotUtf8(before + document, byte),
+            Self::NoSuchRow(document, chunk, row) => Self::NoSuchRow(before + document, chunk, row),
+            Self::Offsets(document) => Self::Offsets(before + document),
+            other => other,
+        }
+    }
 }
 
 impl std::fmt::Display for HashError {
@@ -99,6 +117,7 @@ impl std::fmt::Display for HashError {
                 "the offsets of document {document} lie outside of its data"
             ),
             Self::Indptr => write!(f, "indptr must ascend from 0 to the number of hashes"),
+            Self::Memory => write!(f, "there is no memory for the matrix"),
             Self::Table(what) => write!(f, "the table of characters cannot be read: {what}"),
         }
     }

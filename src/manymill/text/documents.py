@@ -1,6 +1,6 @@
-"""Documents in Arrow layout, the one in which the core reads text without a copy.
+"""Arrow columns of text as the core reads them: where they lie.
 
-In: any pyarrow array of text. Out: pairs ``(data, offsets)`` as :mod:`manymill._core` takes them.
+In: any pyarrow array of text. Out: the columns of :mod:`manymill._core`, one a chunk.
 """
 
 from __future__ import annotations
@@ -10,94 +10,116 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill._core import TextColumn
 from manymill.errors import RowError, SchemaError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ArrowDocuments = tuple[NDArray[np.uint8], NDArray[np.int64]]
+# Bytes that Arrow's views take of each document.
+_VIEW_BYTES = 16
 
 
-def arrow_documents(array: pa.Array | pa.ChunkedArray, *, null: str | None = None) -> list[ArrowDocuments]:
-    """The chunks of a pyarrow column of text in Arrow layout.
+def text_columns(array: pa.Array | pa.ChunkedArray) -> list[TextColumn]:
+    """The chunks of a pyarrow column of text.
 
-    ``string`` and ``large_string`` (and ``binary``, whose UTF-8 the core checks) keep their bytes where they
-    are; ``string_view`` and dictionaries are copied.
+    ``string``, ``large_string`` and ``string_view`` (and ``binary``, whose UTF-8 the core checks) are read where
+    they are; of dictionaries the numbers are copied, if they are not ``uint32``.
 
     Parameters
     ----------
     array : pyarrow.Array or pyarrow.ChunkedArray
         Text; slices are fine.
-    null : str, optional
-        The document that stands for a null. By default a null is an error.
 
     Returns
     -------
-    list of (ndarray, ndarray)
-        Per chunk the bytes, uint8, and the offsets, int64, of shape ``(n_documents + 1,)``.
+    list of TextColumn
+        One for each chunk.
 
     Raises
     ------
     SchemaError
         If the array does not hold text.
     RowError
-        If there is a null and none was given for it; the message names the first.
+        If there is a null; the message names the first.
     """
     import pyarrow as pa
 
     chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
-    first, documents = 0, []
+    first, columns = 0, []
     for chunk in chunks:
-        documents.append(_chunk(_without_nulls(_plain(chunk), null, first)))
+        if chunk.null_count:
+            nulls = chunk.is_null().to_numpy(zero_copy_only=False)
+            _refuse_null(first + int(np.flatnonzero(nulls)[0]))
+        columns.append(_column(chunk, first))
         first += len(chunk)
-    return documents
+    if not is_text(array.type):
+        raise SchemaError(f"the column is not text but {array.type}", hint="name a column of strings")
+    return columns
 
 
-def _plain(chunk: Any) -> Any:
-    """The chunk as string, large_string, binary or large_binary."""
+def is_text(kind: Any) -> bool:
+    """Whether a pyarrow type is text: strings, bytes, or dictionaries of such."""
     import pyarrow as pa
 
-    kind, types = chunk.type, pa.types
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return is_text(kind.storage_type)
     if types.is_dictionary(kind):
-        chunk = chunk.dictionary_decode()
-        return _plain(chunk)
+        return is_text(kind.value_type)
+    return any(
+        is_kind(kind)
+        for is_kind in (
+            types.is_string,
+            types.is_large_string,
+            types.is_string_view,
+            types.is_binary,
+            types.is_large_binary,
+            types.is_binary_view,
+            types.is_null,
+        )
+    )
+
+
+def _column(chunk: Any, first: int) -> TextColumn:
+    """The column of a chunk that has no nulls of its own."""
+    import pyarrow as pa
+
+    types, kind = pa.types, chunk.type
     if isinstance(chunk, pa.ExtensionArray):
-        return _plain(chunk.storage)
-    if (
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_binary(kind)
-    ):
-        return chunk
-    if types.is_null(kind):
-        return chunk.cast(pa.string())
-    if types.is_string_view(kind):
-        return chunk.cast(pa.large_string())
-    if types.is_binary_view(kind):
-        return chunk.cast(pa.large_binary())
-    raise SchemaError(f"the column is not text but {kind}", hint="name a column of strings")
-
-
-def _without_nulls(chunk: Any, null: str | None, first: int) -> Any:
-    if chunk.null_count == 0:
-        return chunk
-    if null is None:
-        position = first + int(np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False))[0])
-        raise RowError(f"document {position} is null", hint="fill or drop the nulls first")
-    import pyarrow as pa
-
-    return chunk.fill_null(pa.scalar(null, type=chunk.type))
-
-
-def _chunk(chunk: Any) -> ArrowDocuments:
-    import pyarrow as pa
-
-    large = pa.types.is_large_string(chunk.type) or pa.types.is_large_binary(chunk.type)
-    width = np.dtype(np.int64 if large else np.int32)
+        return _column(chunk.storage, first)
+    if types.is_dictionary(kind):
+        return _dictionary(chunk, first)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        _, views, *buffers = chunk.buffers()
+        return TextColumn.of_views(
+            _bytes(views, len(chunk) * _VIEW_BYTES, chunk.offset * _VIEW_BYTES),
+            [_bytes(buffer) for buffer in buffers],
+        )
+    if not is_text(kind) or types.is_null(kind) or len(chunk) == 0:
+        return TextColumn.with_offsets(_bytes(None), np.zeros(1, np.int64))
     _, offsets, data = chunk.buffers()
-    if len(chunk) == 0 or offsets is None:
-        return np.empty(0, np.uint8), np.zeros(len(chunk) + 1, np.int64)
+    width = np.dtype(np.int64 if types.is_large_string(kind) or types.is_large_binary(kind) else np.int32)
     ends = np.frombuffer(offsets, width, len(chunk) + 1, chunk.offset * width.itemsize)
-    text = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    return text, ends.astype(np.int64, copy=False)
+    return TextColumn.with_offsets(_bytes(data), ends)
+
+
+def _dictionary(chunk: Any, first: int) -> TextColumn:
+    values = chunk.dictionary
+    rows = chunk.indices.to_numpy(zero_copy_only=False)
+    if values.null_count:
+        to_null = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)[rows])
+        if len(to_null):
+            _refuse_null(first + int(to_null[0]))
+        values = values.fill_null("")
+    return _column(values, first).taken(rows.astype(np.uint32, copy=False))
+
+
+def _bytes(buffer: Any, count: int = -1, offset: int = 0) -> NDArray[np.uint8]:
+    if buffer is None or len(buffer) == 0:
+        return np.empty(0, np.uint8)
+    return np.frombuffer(buffer, np.uint8, count, offset)
+
+
+def _refuse_null(position: int) -> None:
+    raise RowError(f"document {position} is null", hint="fill or drop the nulls first")

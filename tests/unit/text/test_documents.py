@@ -1,65 +1,91 @@
-"""Arrow columns of text in the layout of the core."""
-
-from itertools import pairwise
+"""Arrow columns of text, read where they lie."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from manymill._core import Hasher, MatrixBuilder, TextColumn, TextSource
 from manymill.errors import RowError, SchemaError
-from manymill.text.documents import arrow_documents
+from manymill.text.documents import text_columns
 
-TEXTS = ["one two", "", "ünïcödé 你好", "four"]
+TEXTS = ["one two", "", "ünïcödé 你好 and more than twelve bytes", "four", "four"]
+VIEWS = [pa.string_view(), pa.binary_view()]
+KINDS = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), *VIEWS]
+DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 
-def read(documents):
-    return [bytes(data[a:b]).decode() for data, offsets in documents for a, b in pairwise(offsets)]
+def hashed(source):
+    builder = MatrixBuilder(
+        Hasher(), 1000, alternate_sign=True, binary=False, norm=None, dtype="float64", n_threads=1
+    )
+    builder.work(source)
+    return [array.tolist() for array in builder.finish()]
+
+
+def of_strings(texts):
+    return hashed(TextSource.of_items(texts, str))
+
+
+def of_columns(array):
+    return hashed(TextSource.of_columns(text_columns(array)))
+
+
+def as_kind(texts, kind):
+    return pa.array(texts).cast(pa.binary() if "binary" in str(kind) else pa.string()).cast(kind)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, DICTIONARY], ids=str)
+def test_every_kind_of_text_column_is_read(kind):
+    assert of_columns(as_kind(TEXTS, kind)) == of_strings(TEXTS)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, DICTIONARY], ids=str)
+def test_slices_and_chunks_keep_their_place(kind):
+    whole = as_kind(TEXTS, kind)
+    column = pa.chunked_array([whole[1:3], whole[3:3], whole[3:]])
+    assert [len(chunk) for chunk in text_columns(column)] == [2, 0, 2]
+    assert of_columns(column) == of_strings(TEXTS[1:])
+
+
+def test_columns_of_extension_types_are_those_of_their_storage():
+    assert of_columns(pa.array(["{}", '{"one": 2}'], pa.json_())) == of_strings(["{}", '{"one": 2}'])
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), DICTIONARY], ids=str)
+def test_a_null_is_an_error_that_names_its_position(kind):
+    column = pa.chunked_array([as_kind(texts, kind) for texts in (["one", "two"], ["three", None])])
+    with pytest.raises(RowError, match="document 3 is null"):
+        text_columns(column)
+
+
+def test_a_dictionary_may_hold_a_null_that_no_document_has():
+    words = pa.array(["one", None, "two"])
+    assert of_columns(pa.DictionaryArray.from_arrays([2, 0], words)) == of_strings(["two", "one"])
+    with pytest.raises(RowError, match="document 1 is null"):
+        text_columns(pa.DictionaryArray.from_arrays([2, 1], words))
+
+
+@pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([["a"]]), pa.array([True]), pa.array([1])[:0]])
+def test_a_column_that_is_no_text_is_an_error(column):
+    with pytest.raises(SchemaError, match="not text"):
+        text_columns(column)
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())], ids=str
+    "column",
+    [
+        TextColumn.with_offsets(np.zeros(3, np.uint8), np.array([0, 4], np.int32)),
+        TextColumn.with_offsets(np.zeros(3, np.uint8), np.array([2, 1], np.int64)),
+        TextColumn.of_views(np.array([13, 0, 1, 0], np.int32).view(np.uint8), [np.zeros(9, np.uint8)]),
+        TextColumn.with_offsets(np.zeros(3, np.uint8), np.zeros(2, np.int32)).taken(np.ones(1, np.uint32)),
+    ],
 )
-def test_every_kind_of_text_column_is_read(kind):
-    assert read(arrow_documents(pa.array(TEXTS).cast(kind))) == TEXTS
+def test_columns_that_point_outside_of_their_memory_are_refused(column):
+    with pytest.raises(ValueError, match="document 0"):
+        hashed(TextSource.of_columns([column]))
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
-def test_bytes_are_taken_as_they_are(kind):
-    assert read(arrow_documents(pa.array([text.encode() for text in TEXTS]).cast(kind))) == TEXTS
-
-
-def test_slices_and_chunks_keep_their_place():
-    column = pa.chunked_array(
-        [pa.array(TEXTS)[1:3], pa.array(TEXTS, pa.string())[3:], pa.array([], pa.string())]
-    )
-    documents = arrow_documents(column)
-    assert [len(offsets) - 1 for _, offsets in documents] == [2, 1, 0]
-    assert read(documents) == TEXTS[1:]
-
-
-def test_text_is_not_copied():
-    column = pa.array(TEXTS)
-    (data, offsets), *_ = arrow_documents(column)
-    assert (data.dtype, offsets.dtype) == (np.uint8, np.int64)
-    assert data.ctypes.data == column.buffers()[2].address
-
-
-def test_a_null_is_an_error_that_names_its_position():
-    column = pa.chunked_array([["one", "two"], ["three", None]])
-    with pytest.raises(RowError, match="document 3 is null"):
-        arrow_documents(column)
-
-
-@pytest.mark.parametrize("column", [pa.array(["one", None]), pa.array(["one", None]).cast(pa.string_view())])
-def test_a_null_is_the_document_given_for_it(column):
-    assert read(arrow_documents(column, null="")) == ["one", ""]
-
-
-def test_a_column_of_nulls_alone_is_a_column_of_that_document():
-    assert read(arrow_documents(pa.nulls(2), null="none")) == ["none", "none"]
-
-
-@pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([["a"]]), pa.array([True])])
-def test_a_column_that_is_no_text_is_an_error(column):
-    with pytest.raises(SchemaError, match="not text"):
-        arrow_documents(column)
+def test_text_that_is_no_utf_8_is_an_error_that_names_the_document():
+    column = pa.chunked_array([[b"one"], [b"two", b"thr\xff"]])
+    with pytest.raises(ValueError, match="document 2 is not UTF-8 at its byte 3"):
+        of_columns(column)
