@@ -122,7 +122,7 @@ class _Gathered:
 
     def __init__(self, path: Path, open_files: ExitStack) -> None:
         self._path = path
-        self._file = open_files.enter_context(open(path, "wb"))
+        self._file = open_files.enter_context(path.open("wb"))
 
     def append(self, array: NDArray[Any]) -> None:
         self._file.write(np.ascontiguousarray(array).data)

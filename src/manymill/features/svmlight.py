@@ -34,7 +34,7 @@ class SvmlightWriter:
     def __init__(self, folder: Path, open_files: ExitStack, *, labelled: bool) -> None:
         self._folder, self._labelled = folder, labelled
         self._path = folder / "matrix.svmlight"
-        self._file = open_files.enter_context(open(self._path, "wb"))
+        self._file = open_files.enter_context(self._path.open("wb"))
         self._as_integers: bool | None = None
         self.n_rows = self.n_values = 0
 
