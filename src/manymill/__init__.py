@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from manymill.errors import ManymillError
     from manymill.linear.classifier import TextClassifier
     from manymill.text.hashing import HashingVectorizer
+    from manymill.text.tfidf import TfidfTransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "HashingVectorizer", "ManymillError", "TextClassifier", "scan"]
+__all__ = ["Dataset", "HashingVectorizer", "ManymillError", "TextClassifier", "TfidfTransformer", "scan"]
 
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
 # command line trains without it.
@@ -22,6 +23,7 @@ _HOMES = {
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",
     "TextClassifier": "manymill.linear.classifier",
+    "TfidfTransformer": "manymill.text.tfidf",
     "scan": "manymill.data.dataset",
 }
 

@@ -1,13 +1,12 @@
 """The contract of the compiled core.
 
 Every function here releases the GIL while it works and may be called from any number of threads at once,
-on different objects; no object changes after it was made, except :class:`Learner`, :class:`TextSource` and
-:class:`MatrixBuilder`, of which the latter two are made to be shared by threads. Documents in Arrow layout
+on different objects; no object changes after it was made, except where it says so. Documents in Arrow layout
 are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of shape
 ``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
@@ -33,22 +32,35 @@ def kernel_tiers() -> list[str]:
 
 @final
 class Hasher:
-    """What an analyzer does, ready to be applied: scikit-learn's word analyzer with its default token pattern.
+    """What an analyzer of scikit-learn does, ready to be applied.
 
     Parameters
     ----------
+    analyzer
+        What n-grams are made of: *word*, words of two characters and more (the default token pattern); *char*,
+        characters; *char_wb*, characters of one word with a space on both its sides. The last two take runs of
+        whitespace for one space.
     ngram_range
-        Least and greatest number of words of an n-gram, both counted.
+        Least and greatest number of words or characters of an n-gram, both counted.
     lowercase
         Whether to lower-case first, as ``str.lower`` of the running Python does.
+    stop_words
+        Words that are left out before n-grams are made; compared with the lower-cased ones. Only *word* has words.
 
     Raises
     ------
     ValueError
-        If ``ngram_range`` is not ``1 <= least <= greatest``.
+        If ``ngram_range`` is not ``1 <= least <= greatest``, or there is no such analyzer.
     """
 
-    def __new__(cls, *, ngram_range: tuple[int, int] = (1, 1), lowercase: bool = True) -> Hasher: ...
+    def __new__(
+        cls,
+        *,
+        analyzer: Literal["word", "char", "char_wb"] = "word",
+        ngram_range: tuple[int, int] = (1, 1),
+        lowercase: bool = True,
+        stop_words: Sequence[str] = (),
+    ) -> Hasher: ...
     def hash_strings(self, documents: list[str]) -> HashedBatch:
         """The hashed batch of Python strings, read in place.
 
@@ -58,6 +70,8 @@ class Hasher:
         ------
         TypeError
             If an item is no ``str``; the message names its position.
+        UnicodeEncodeError
+            If an n-gram of characters has a lone surrogate: the error that the encoding of the first such one raises.
         """
 
     def hash_utf8(
@@ -198,9 +212,41 @@ def svmlight_lines(
     """
 
 @final
-class HashedBatch:
-    """Documents as the raw 32-bit murmur3 hashes (seed 0) of their tokens, in order of appearance.
+class TokenHasher:
+    """Hashes tokens that Python made, one document after the other. It changes: one thread at a time."""
 
+    def __new__(cls) -> TokenHasher: ...
+    def add(self, tokens: Iterable[str | bytes], ngram_range: tuple[int, int] = (1, 1)) -> None:
+        """Add a document: all its n-grams, their tokens joined by a space, the shortest n-grams first.
+
+        A document that is an error is not added. Tokens are read under the GIL, and hashed without it.
+
+        Raises
+        ------
+        TypeError
+            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it, or if ``bytes`` would
+            have to be joined.
+        UnicodeEncodeError
+            If there is a lone surrogate.
+        ValueError
+            If ``ngram_range`` is not ``1 <= least <= greatest``, or the document has more than 2^30 bytes.
+        """
+
+    def take(self) -> HashedBatch:
+        """The documents that were added since the last time."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use."""
+
+@final
+class HashedBatch:
+    """Documents as the raw 32-bit murmur3 hashes (seed 0) of their n-grams.
+
+    Words stand in order of appearance, the shorter n-grams first; n-grams of characters in no promised order.
     Independent of ``n_features``, sign and norm.
     """
 

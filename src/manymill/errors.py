@@ -9,7 +9,6 @@
     ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
     │   └── SettingsError           a value that cannot be, whatever the data
     ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
-    ├── UnsupportedError(ValueError)  a setting of scikit-learn's that is not there
     └── RunFolderError(OSError)     a run folder is in use, or cannot be written
 
 A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do.
@@ -61,7 +60,3 @@ class ModelError(ManymillError, ValueError):
 
 class RunFolderError(ManymillError, OSError):
     """A run folder is in use, or cannot be written."""
-
-
-class UnsupportedError(ManymillError, ValueError):
-    """A setting that scikit-learn has and this library has not."""

@@ -46,6 +46,14 @@ SETTINGS: list[dict[str, Any]] = [
     {"n_features": 1, "alternate_sign": False},
     {"n_features": 64, "dtype": "float32"},
     {"n_features": 2**31 - 2, "norm": None, "dtype": "float32"},
+    {"n_features": 9, "norm": None, "dtype": "int64"},
+    {"n_features": 100, "dtype": "int32", "norm": "l1"},
+    {"n_features": 100, "analyzer": "char", "ngram_range": [1, 3]},
+    {"n_features": 100, "analyzer": "char_wb", "ngram_range": [2, 5], "lowercase": False},
+    {"strip_accents": "unicode"},
+    {"strip_accents": "ascii", "lowercase": False},
+    {"stop_words": "english", "ngram_range": [1, 2]},
+    {"token_pattern": r"(?u)\b\w+\b", "n_features": 1000},
 ]
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import HashingVectorizer as Original
+from tests.reference.outcome import bits, outcome
 from tests.reference.tokens import token_hashes
 
 from manymill._core import HashedBatch, Hasher
@@ -34,14 +35,53 @@ parameters = st.fixed_dictionaries(
 )
 
 
-def bits(X):
-    return X.shape, X.data.dtype, X.data.tobytes(), X.indices.tobytes(), X.indptr.tobytes(), X.indices.dtype
-
-
 @given(documents, parameters)
 @settings(max_examples=300, deadline=None)
 def test_any_text_under_any_setting_gives_the_bits_of_scikit_learn(X, kwargs):
     assert bits(HashingVectorizer(**kwargs).transform(X)) == bits(Original(**kwargs).transform(X))
+
+
+def pairs(text):
+    return pairwise(text)
+
+
+# Whatever a user may ask for, sense or no sense; lone surrogates and documents that are none among the texts.
+anything = st.fixed_dictionaries(
+    {},
+    optional={
+        "encoding": st.sampled_from(["utf-8", "ascii", "latin-1", "utf-16"]),
+        "decode_error": st.sampled_from(["strict", "ignore", "replace"]),
+        "strip_accents": st.sampled_from(["ascii", "unicode", str.upper, None]),
+        "lowercase": st.booleans(),
+        "preprocessor": st.sampled_from([None, str.title, str.encode]),
+        "tokenizer": st.sampled_from([None, str.split, list, str.splitlines, len, pairs, str.strip]),
+        "stop_words": st.sampled_from([None, "english", ["the", "ab"], ["a b", "A"]]),
+        "token_pattern": st.sampled_from(
+            [r"\w+", r"(?u)\b\w\w+\b", r"\w\w+", r"(.)b", r"\S+|\s", "", "(a)(b)", None]
+        ),
+        "ngram_range": st.tuples(st.integers(0, 3), st.integers(0, 4)),
+        "analyzer": st.sampled_from(["word", "char", "char_wb", str.split, str.encode, pairs, len]),
+        "n_features": st.one_of(st.integers(1, 40), st.integers(1, 2**31 + 5)),
+        "binary": st.booleans(),
+        "norm": st.sampled_from(["l1", "l2", None, "max"]),
+        "alternate_sign": st.booleans(),
+        "dtype": st.sampled_from(
+            [np.float64, np.float32, np.int64, np.int8, np.uint16, np.complex64, bool, "U2"]
+        ),
+    },
+)
+odd = st.one_of(
+    texts, texts.map(lambda text: text.encode("utf-8", "surrogatepass")), st.sampled_from([None, np.nan, 1])
+)
+odd_documents = st.one_of(documents, st.lists(odd, max_size=4))
+
+
+@given(odd_documents, anything, st.sampled_from(["transform", "fit_transform"]))
+@settings(max_examples=1000, deadline=None)
+def test_whatever_is_asked_for_the_outcome_is_that_of_scikit_learn(X, kwargs, method):
+    ours, theirs = HashingVectorizer(**kwargs), Original(**kwargs)
+    assert outcome(ours, X, method) == outcome(theirs, X, method)
+    assert outcome(ours, lambda: iter(X), method) == outcome(theirs, lambda: iter(X), method)
 
 
 @given(documents, ngram_ranges, st.booleans())

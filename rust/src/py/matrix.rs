@@ -69,7 +69,7 @@ impl MatrixBuilder {
     ) -> PyResult<Self> {
         let look_ahead = LOOK_AHEAD.saturating_mul(n_threads);
         Ok(Self {
-            hasher: hasher.get().0,
+            hasher: hasher.get().0.clone(),
             options: csr_options(n_features, alternate_sign, binary, norm)?,
             alone: n_threads <= 1,
             n_documents,

@@ -12,6 +12,7 @@ mod rows;
 mod sources;
 mod strings;
 mod text;
+mod tokens;
 
 use pyo3::prelude::*;
 
@@ -20,6 +21,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     kernels::register(module)?;
     text::register(module)?;
+    tokens::register(module)?;
     columns::register(module)?;
     sources::register(module)?;
     matrix::register(module)?;

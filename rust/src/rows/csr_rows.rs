@@ -157,7 +157,7 @@ impl<T: Float> CsrSink<T> {
 
     fn write(&mut self, hashes: &[u32]) {
         if self.data.len() < hashes.len() {
-            self.data.resize(hashes.len(), T::from_count(0));
+            self.data.resize(hashes.len(), T::default());
             self.indices.resize(hashes.len(), 0);
         }
         let length = self.writer.write(hashes, &mut self.data, &mut self.indices);

@@ -1,1 +1,1 @@
-"""Text to hashes: the drop-in ``HashingVectorizer`` and the Arrow layout that the core reads."""
+"""Text to hashes to matrices: the drop-in ``HashingVectorizer`` and ``TfidfTransformer``, and how text is read."""

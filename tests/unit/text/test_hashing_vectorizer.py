@@ -1,4 +1,4 @@
-"""The estimator: what it takes, what it refuses, and that scikit-learn sees one of its own."""
+"""The estimator: what may hold documents, and that scikit-learn sees one of its own."""
 
 import pickle
 import warnings
@@ -16,15 +16,12 @@ from sklearn.feature_extraction.text import HashingVectorizer as Original
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
+from tests.reference.outcome import bits
 
-from manymill.errors import RowError, UnsupportedError
-from manymill.text.hashing import HashingVectorizer
+from manymill import HashingVectorizer
+from manymill.errors import RowError
 
 TEXTS = ["the cat sat", "Ünder the MAT", "", "the the the the"]
-
-
-def bits(X):
-    return X.data.tobytes(), X.indices.tobytes(), X.indptr.tobytes(), X.shape, X.indices.dtype
 
 
 EXPECTED = bits(Original().transform(TEXTS))
@@ -62,88 +59,21 @@ def test_a_generator_is_taken():
 
 
 def test_parameters_and_their_defaults_are_those_of_scikit_learn():
-    assert HashingVectorizer().get_params() == Original().get_params()
+    assert HashingVectorizer().get_params() == {**Original().get_params(), "n_jobs": None}
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {"input": "file"},
-        {"strip_accents": "ascii"},
-        {"preprocessor": str.upper},
-        {"tokenizer": str.split},
-        {"stop_words": "english"},
-        {"stop_words": ["the"]},
-        {"token_pattern": r"\w+"},
-        {"token_pattern": None},
-        {"analyzer": "char_wb"},
-        {"analyzer": str.split},
-        {"dtype": np.int64},
-        {"dtype": ">f8"},
-        {"ngram_range": (0, 2)},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("method", ["fit", "transform", "fit_transform"])
-def test_a_setting_that_is_not_there_is_refused_by_its_name_when_used(kwargs, method):
-    vectorizer = HashingVectorizer(**kwargs)
-    with pytest.raises(UnsupportedError, match=f"HashingVectorizer: {next(iter(kwargs))}=.*Hint"):
-        getattr(vectorizer, method)(TEXTS)
-
-
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {"n_features": 0},
-        {"n_features": 1.5},
-        {"norm": "max"},
-        {"binary": "yes"},
-        {"ngram_range": [1, 2]},
-        {"encoding": 1},
-    ],
-    ids=str,
-)
-def test_a_wrong_parameter_is_the_same_error_as_in_scikit_learn(kwargs):
-    with pytest.raises(ValueError) as theirs:
-        Original(**kwargs).fit(TEXTS)
-    with pytest.raises(type(theirs.value)) as ours:
-        HashingVectorizer(**kwargs).fit(TEXTS)
-    assert str(ours.value) == str(theirs.value)
-
-
-@pytest.mark.parametrize("lowercase", [True, False])
-@pytest.mark.parametrize(
-    "X",
-    ["text", [None], [float("nan")], [np.nan], [1], [["a"]], [b"\xff"], [pd.NA]],
-    ids=str,
-)
-def test_documents_that_are_none_raise_what_scikit_learn_raises(X, lowercase):
-    with pytest.raises(Exception) as theirs:
-        Original(lowercase=lowercase).transform(X)
-    with pytest.raises(type(theirs.value)) as ours:
-        HashingVectorizer(lowercase=lowercase).transform(X)
-    assert str(ours.value) == str(theirs.value)
-
-
-def test_no_document_at_all_is_an_error():
-    with pytest.raises(ValueError, match="empty sequence"):
-        HashingVectorizer().transform([])
-
-
-def test_a_null_in_an_arrow_column_is_an_error():
+@pytest.mark.parametrize("analyzer", ["word", str.split])
+def test_a_null_in_an_arrow_column_is_an_error(analyzer):
     with pytest.raises(RowError, match="document 1 is null"):
-        HashingVectorizer().transform(pa.array(["a", None]))
+        HashingVectorizer(analyzer=analyzer).transform(pa.array(["a", None]))
 
 
 @pytest.mark.parametrize(
-    ("encoding", "decode_error"), [("latin-1", "strict"), ("utf-8", "replace"), ("ascii", "ignore")]
+    "X", [pa.array(TEXTS), pa.chunked_array([TEXTS[:1], TEXTS[1:]]), pl.Series(TEXTS)], ids=type
 )
-def test_bytes_are_decoded_as_told(encoding, decode_error):
-    X, kwargs = (
-        ["größer".encode("latin-1"), b"plain text"],
-        {"encoding": encoding, "decode_error": decode_error},
-    )
-    assert bits(HashingVectorizer(**kwargs).transform(X)) == bits(Original(**kwargs).transform(X))
+def test_arrow_columns_are_read_by_python_as_well(X):
+    vectorizer = {"analyzer": str.split}
+    assert bits(HashingVectorizer(**vectorizer).transform(X)) == bits(Original(**vectorizer).transform(TEXTS))
 
 
 @pytest.mark.parametrize("interface", ["sparray", "spmatrix"])
@@ -155,16 +85,11 @@ def test_the_sparse_interface_is_the_one_configured(interface):
     assert sp.isspmatrix(X) == (interface == "spmatrix")
 
 
-def test_the_matrix_owns_no_more_memory_than_it_shows():
-    X = HashingVectorizer(n_features=4).transform(["many words in few columns " * 50])
-    for array in (X.data, X.indices):
-        assert array.base is None or array.base.nbytes == array.nbytes
-
-
 def test_a_clone_and_a_pickle_work_like_the_estimator():
     vectorizer = HashingVectorizer(n_features=32, ngram_range=(1, 2))
     copies = clone(vectorizer), pickle.loads(pickle.dumps(vectorizer))
-    assert {bits(copy.transform(TEXTS)) for copy in copies} == {bits(vectorizer.transform(TEXTS))}
+    for copy in copies:
+        assert bits(copy.transform(TEXTS)) == bits(vectorizer.transform(TEXTS))
 
 
 def test_fit_changes_nothing():
