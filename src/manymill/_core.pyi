@@ -200,6 +200,17 @@ class MatrixBuilder:
             If there is no memory for the matrix.
         """
 
+def svmlight_lines(
+    data: NDArray[np.float64] | NDArray[np.float32],
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> bytes:
+    """CSR rows as lines of the SVMlight format, features counted from 1.
+
+    Values read back as the same bits. ``ValueError`` if the arrays do not fit together.
+    """
+
 @final
 class TokenHasher:
     """Hashes tokens that Python made, one document after the other. It changes: one thread at a time."""

@@ -13,11 +13,13 @@ mod csr;
 mod csr_rows;
 mod learner;
 mod placing;
+mod svmlight;
 
 pub use csr::{CsrOptions, Float};
 pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};
 pub use learner::{RowOptions, RowWriter, Value, learner_rows};
 pub use placing::Placing;
+pub use svmlight::svmlight_lines;
 
 /// What a row is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ import os
 import click
 
 from manymill.cli.evaluate import evaluate
+from manymill.cli.hash import hash
 from manymill.cli.plan import plan
 from manymill.cli.predict import predict
 from manymill.cli.train import train
@@ -36,5 +37,5 @@ def app(debug: bool) -> None:
         os.environ["MANYMILL_DEBUG"] = "1"
 
 
-for _command in (train, evaluate, predict, plan):
+for _command in (train, evaluate, predict, plan, hash):
     app.add_command(_command)

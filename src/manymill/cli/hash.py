@@ -1,0 +1,154 @@
+"""`manymill hash`: files of text to a file of hashed features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from manymill.cli import options
+
+if TYPE_CHECKING:
+    from manymill.data.plan import Plan
+    from manymill.features import Features
+
+
+@click.command()
+@options.files
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="X.npz",
+    help="The matrix; labels go beside it.",
+)
+@click.option("--svmlight", is_flag=True, help="Write the SVMlight format instead of SciPy's .npz.")
+@click.option("--compressed", is_flag=True, help="Deflate the .npz: smaller, and far slower.")
+@options.text
+@options.label
+@click.option("--no-labels", is_flag=True, help="Neither look for labels nor write any.")
+@options.reading
+@click.option(
+    "--ngram-range",
+    type=int,
+    nargs=2,
+    metavar="LEAST GREATEST",
+    default=(1, 1),
+    show_default="1 1",
+    help="Words of a feature: 1 2 is words and pairs of words.",
+)
+@click.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
+@click.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")
+@click.option(
+    "--alternate-sign/--no-alternate-sign", default=True, help="Let half of the words count -1, or not."
+)
+@click.option("--binary", is_flag=True, help="Make every value 1 before the norm.")
+@click.option(
+    "--norm",
+    type=click.Choice(["l2", "l1", "none"]),
+    default="l2",
+    show_default=True,
+    help="What a row is divided by.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float64", "float32"]),
+    default="float64",
+    show_default=True,
+    help="Type of the values.",
+)
+@options.threads
+@options.json
+def hash(
+    files: tuple[str, ...],
+    out: Path,
+    svmlight: bool,
+    compressed: bool,
+    text: str | None,
+    label: str | None,
+    no_labels: bool,
+    format: str | None,
+    encoding: str,
+    strict: bool,
+    max_record_bytes: int,
+    threads: int | None,
+    json: bool,
+    norm: str,
+    **settings: Any,
+) -> None:
+    """Hash the texts of FILES into one matrix: the one of scikit-learn's HashingVectorizer, bit for bit."""
+    import time
+
+    from manymill.engine.local import available_threads
+    from manymill.features import FeatureSettings, write_features
+
+    if svmlight and compressed:
+        raise click.UsageError("--compressed is for .npz: compress the lines with gzip or zstd")
+    if no_labels and label is not None:
+        raise click.UsageError("--label and --no-labels cannot stand together")
+    chosen = FeatureSettings(norm=None if norm == "none" else norm, **settings)  # type: ignore[arg-type]
+    start = time.perf_counter()
+    reading = {
+        "text": text,
+        "format": format,
+        "encoding": encoding,
+        "strict": strict,
+        "max_record_bytes": max_record_bytes,
+    }
+    plan = _plan(files, label=label, labelled=not no_labels, **reading)
+    for note in plan.notes:
+        click.echo(note, err=True)
+    features = write_features(
+        plan,
+        out,
+        chosen,
+        format="svmlight" if svmlight else "npz",
+        compressed=compressed,
+        threads=threads or available_threads(),
+    )
+    (_show_json if json else _show)(features, time.perf_counter() - start)
+
+
+def _plan(files: tuple[str, ...], *, label: str | None, labelled: bool, **reading: Any) -> Plan:
+    """The plan of reading: with labels, if they are wanted and there are any."""
+    from manymill.data.dataset import scan
+    from manymill.errors import SchemaError
+
+    try:
+        return scan(list(files), label=label, labelled=labelled, **reading).plan()
+    except SchemaError:
+        if not labelled or label is not None:
+            raise
+        # Nobody asked for labels in particular; if it was the text that is missing, this fails again.
+        plan = scan(list(files), labelled=False, **reading).plan()
+        click.echo("No column looks like a label: none are written.", err=True)
+        return plan
+
+
+def _show(features: Features, seconds: float) -> None:
+    n_bad = sum(features.bad_counts.values())
+    if n_bad:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in features.bad_counts.items())
+        listed = f"; see {features.bad_rows}" if features.bad_rows else ""
+        click.echo(f"bad     {n_bad:,} records are no rows: {reasons}{listed}", err=True)
+    speed = f"{features.text_bytes / 1e6:,.1f} MB of text in {seconds:.1f} s, {_speed(features, seconds):,.1f} MB/s"
+    click.echo(
+        f"done    {features.n_rows:,} rows, {features.n_features:,} columns, {features.n_values:,} values; {speed}",
+        err=True,
+    )
+    click.echo(f"saved   {features.file}", err=True)
+    if features.labels:
+        click.echo(f"        {features.labels}", err=True)
+
+
+def _show_json(features: Features, seconds: float) -> None:
+    from dataclasses import asdict
+    from json import dumps
+
+    speed = {"seconds": round(seconds, 3), "megabytes_per_second": _speed(features, seconds)}
+    click.echo(dumps({**asdict(features), **speed}, ensure_ascii=False))
+
+
+def _speed(features: Features, seconds: float) -> float:
+    return round(features.text_bytes / 1e6 / max(seconds, 1e-9), 3)

@@ -1,0 +1,14 @@
+"""Files of text to files of hashed features, of any size in little memory.
+
+::
+
+    input ──read──► batches ──hash──► CSR arrays ──encode──► .npz or SVMlight, in order
+                    └──────────── on many threads ────────┘
+
+The rows are those of scikit-learn's ``HashingVectorizer``, bit for bit.
+"""
+
+from manymill.features.settings import FeatureSettings
+from manymill.features.writing import Features, write_features
+
+__all__ = ["FeatureSettings", "Features", "write_features"]
