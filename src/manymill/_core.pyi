@@ -19,8 +19,11 @@ __version__: str
 # ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
 
 def kernel_tier() -> str:
-    """The tier in use: the one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if
-    this processor can run it, else the fastest."""
+    """The tier in use: the fastest, or the one that the environment names.
+
+    The variable ``MANYMILL_KERNELS`` is read when a tier is first needed; a tier that this processor cannot run is
+    passed over.
+    """
 
 def kernel_tiers() -> list[str]:
     """The tiers that this processor can run, the slowest first."""
@@ -29,22 +32,35 @@ def kernel_tiers() -> list[str]:
 
 @final
 class Hasher:
-    """What an analyzer does, ready to be applied: scikit-learn's word analyzer with its default token pattern.
+    """What an analyzer of scikit-learn does, ready to be applied.
 
     Parameters
     ----------
+    analyzer
+        What n-grams are made of: *word*, words of two characters and more (the default token pattern); *char*,
+        characters; *char_wb*, characters of one word with a space on both its sides. The last two take runs of
+        whitespace for one space.
     ngram_range
-        Least and greatest number of words of an n-gram, both counted.
+        Least and greatest number of words or characters of an n-gram, both counted.
     lowercase
         Whether to lower-case first, as ``str.lower`` of the running Python does.
+    stop_words
+        Words that are left out before n-grams are made; compared with the lower-cased ones. Only *word* has words.
 
     Raises
     ------
     ValueError
-        If ``ngram_range`` is not ``1 <= least <= greatest``.
+        If ``ngram_range`` is not ``1 <= least <= greatest``, or there is no such analyzer.
     """
 
-    def __new__(cls, *, ngram_range: tuple[int, int] = (1, 1), lowercase: bool = True) -> Hasher: ...
+    def __new__(
+        cls,
+        *,
+        analyzer: Literal["word", "char", "char_wb"] = "word",
+        ngram_range: tuple[int, int] = (1, 1),
+        lowercase: bool = True,
+        stop_words: Sequence[str] = (),
+    ) -> Hasher: ...
     def hash_strings(self, documents: list[str]) -> HashedBatch:
         """The hashed batch of Python strings, read in place.
 
@@ -54,6 +70,8 @@ class Hasher:
         ------
         TypeError
             If an item is no ``str``; the message names its position.
+        UnicodeEncodeError
+            If an n-gram of characters has a lone surrogate: the error that the encoding of the first such one raises.
         """
 
     def hash_utf8(
@@ -92,8 +110,9 @@ class Hasher:
 
 @final
 class HashedBatch:
-    """Documents as the raw 32-bit murmur3 hashes (seed 0) of their tokens, in order of appearance.
+    """Documents as the raw 32-bit murmur3 hashes (seed 0) of their n-grams.
 
+    Words stand in order of appearance, the shorter n-grams first; n-grams of characters in no promised order.
     Independent of ``n_features``, sign and norm.
     """
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text ──words──► lower case, mask ──edges──► words ──grams──► hashes ──fold──► keys ──sort──► ──runs──► distinct, ends
+//! text ──squeeze──► lower case, runs of whitespace one space ──windows──► hashes
 //!
 //! Kernels ─┬─ portable   any processor, no `unsafe`; what the others are compared with
 //!          ├─ avx2       256 bits
@@ -12,6 +13,8 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_windows;
 mod fold;
 #[cfg(all(unix, any(test, feature = "fuzz")))]
 pub mod guarded;
@@ -35,6 +38,21 @@ pub struct Kernels {
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
+    /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
+    /// of whitespace characters ([`Within::Text`]: of two and more; [`Within::Words`]: of one and more, and one space
+    /// before and behind each word); returns its length, 0 where there are no words to be within.
+    pub squeeze: fn(text: &[u8], lowercase: bool, within: Within, squeezed: &mut Vec<u8>) -> usize,
+    /// The murmur3 hashes of the n-grams of such a text of this length, appended to the last argument in any order:
+    /// all slices of `least` to `greatest` bytes, of the text or of each word with both its spaces; a word of fewer
+    /// bytes than `least` once, as it is.
+    pub windows: fn(
+        text: &[u8],
+        length: usize,
+        least: usize,
+        greatest: usize,
+        within: Within,
+        hashes: &mut Vec<u32>,
+    ),
     /// Hashes to features; `signed`: to twice the feature, plus 1 where the hash is negative.
     pub fold: fn(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>),
     /// Sorts keys ascending; the second argument is memory to work in, of any length.
@@ -46,6 +64,19 @@ pub struct Kernels {
 
 /// The bytes that every text given to [`Kernels::grams`] must have after the last edge.
 pub const SLACK: usize = 16;
+
+/// What an n-gram of characters may not cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// The ends of the text.
+    Text,
+    /// The ends of a word that has a space added on both sides.
+    Words,
+}
+
+/// The bytes behind the length of a text that [`Kernels::squeeze`] leaves and [`Kernels::windows`] asks for: a block,
+/// and what is read beside it.
+pub const WINDOW_SLACK: usize = 160;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {

@@ -1,15 +1,16 @@
 //! `Hasher`, `HashedBatch` and `Rows` for Python.
 
 use super::rows::PyRows;
+use crate::kernels::Within;
 use crate::rows::{self, CsrOptions, Float, Norm, RowOptions, RowWriter, Value};
-use crate::text::{self, Chunk, Form, HashError, Table, pick};
+use crate::text::{self, Analyzer, Chunk, Form, HashError, Sizes, StopWords, Table, pick};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{IntoPyDict, PyList, PyString, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyList, PyString, PyTuple};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Hasher>()?;
@@ -18,8 +19,21 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 impl From<HashError> for PyErr {
     fn from(error: HashError) -> Self {
-        PyValueError::new_err(error.to_string())
+        match &error {
+            HashError::Surrogate(gram) => encode_error(gram),
+            _ => PyValueError::new_err(error.to_string()),
+        }
     }
+}
+
+/// The error that Python raises where it encodes this n-gram.
+fn encode_error(gram: &[u8]) -> PyErr {
+    Python::attach(|py| {
+        let encoded = PyBytes::new(py, gram)
+            .call_method1(intern!(py, "decode"), ("utf-8", "surrogatepass"))
+            .and_then(|gram| gram.call_method1(intern!(py, "encode"), ("utf-8",)));
+        encoded.map_or_else(|error| error, |_| value_error("an n-gram has no UTF-8"))
+    })
 }
 
 fn value_error(what: impl Into<String>) -> PyErr {
@@ -32,13 +46,25 @@ struct Hasher(text::Hasher);
 #[pymethods]
 impl Hasher {
     #[new]
-    #[pyo3(signature = (*, ngram_range = (1, 1), lowercase = true))]
-    fn new(ngram_range: (usize, usize), lowercase: bool) -> PyResult<Self> {
-        Ok(Self(text::Hasher::new(
-            ngram_range.0,
-            ngram_range.1,
-            lowercase,
-        )?))
+    #[pyo3(signature = (*, analyzer = "word", ngram_range = (1, 1), lowercase = true, stop_words = Vec::new()))]
+    fn new(
+        analyzer: &str,
+        ngram_range: (usize, usize),
+        lowercase: bool,
+        stop_words: Vec<Bound<'_, PyString>>,
+    ) -> PyResult<Self> {
+        let analyzer = match analyzer {
+            "word" => Analyzer::Words(stop_words_of(&stop_words)),
+            "char" => Analyzer::Characters(Within::Text),
+            "char_wb" => Analyzer::Characters(Within::Words),
+            _ => {
+                return Err(value_error(format!(
+                    "analyzer must be 'word', 'char' or 'char_wb', got {analyzer:?}"
+                )));
+            }
+        };
+        let sizes = Sizes::new(ngram_range.0, ngram_range.1)?;
+        Ok(Self(text::Hasher::new(analyzer, sizes, lowercase)))
     }
 
     fn hash_strings(&self, py: Python<'_>, documents: &Bound<'_, PyList>) -> PyResult<HashedBatch> {
@@ -101,6 +127,16 @@ impl Hasher {
             Ok(PyRows(writer.finish()))
         })
     }
+}
+
+/// Words with lone surrogates are left out: surrogates separate words, so that no word has one.
+fn stop_words_of(words: &[Bound<'_, PyString>]) -> StopWords {
+    StopWords::new(
+        words
+            .iter()
+            .filter_map(|word| word.to_str().ok())
+            .map(str::as_bytes),
+    )
 }
 
 /// The bytes and the offsets of a column of text.

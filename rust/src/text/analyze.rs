@@ -1,9 +1,10 @@
 //! One document: its text to words, its words to hashes of n-grams.
 
-use super::Table;
 use super::in_place::lower_in_place;
 use super::lower::lower;
+use super::stop_words::StopWords;
 use super::utf8::length;
+use super::{Sizes, Table};
 use crate::kernels::{Kernels, SLACK};
 
 /// The memory that one document after the other is worked on in.
@@ -34,26 +35,36 @@ impl Scratch {
     ) -> bool {
         let (lowered, mask) = (&mut self.lowered, &mut self.mask);
         let valid = lower_in_place(kernels, text, lowercase, table, lowered, mask)
-            || lower(text, lowercase, table, lowered, mask);
+            || lower(text, lowercase, table, lowered, mask).valid;
         let found = (kernels.edges)(&self.mask, &mut self.edges);
         self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
         valid
     }
 
-    /// Appends the hashes of all n-grams of the words found last.
+    /// Appends the hashes of all n-grams of the words found last, without the stop words.
     pub fn hash(
         &mut self,
         kernels: &Kernels,
-        least: usize,
-        greatest: usize,
+        sizes: Sizes,
+        stop_words: &StopWords,
         hashes: &mut Vec<u32>,
     ) {
-        if least == 1 {
+        let before = hashes.len();
+        if sizes.least == 1 || !stop_words.is_empty() {
             (kernels.grams)(&self.lowered, &self.edges[..self.n_edges], 1, hashes);
         }
-        if greatest > 1 {
+        if !stop_words.is_empty() {
+            let (edges, hashes) = (&mut self.edges[..self.n_edges], &mut hashes[before..]);
+            self.n_edges = 2 * stop_words.remove(&self.lowered, edges, hashes);
+        }
+        if sizes.least == 1 {
+            hashes.truncate(before + self.n_edges / 2);
+        } else {
+            hashes.truncate(before);
+        }
+        if sizes.greatest > 1 {
             self.join();
-            for n in least.max(2)..=greatest.min(self.n_edges / 2) {
+            for n in sizes.least.max(2)..=sizes.greatest.min(self.n_edges / 2) {
                 (kernels.grams)(&self.joined, &self.joined_edges, n, hashes);
             }
         }

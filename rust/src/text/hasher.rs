@@ -1,6 +1,6 @@
 //! A stream of documents to a hashed batch.
 
-use super::analyze::Scratch;
+use super::analyzer::{Analyzer, Memory, Sizes};
 use super::{HashError, HashedBatch, Sink, Table};
 use crate::kernels;
 use crate::kernels::memory::prefetch;
@@ -17,28 +17,23 @@ pub enum Form {
     Str,
 }
 
-/// The word analyzer with its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An analyzer with its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hasher {
-    least: usize,
-    greatest: usize,
+    analyzer: Analyzer,
+    sizes: Sizes,
     lowercase: bool,
 }
 
 impl Hasher {
-    /// An analyzer of `least` to `greatest` words.
-    ///
-    /// # Errors
-    /// [`HashError::NgramRange`] unless `1 <= least <= greatest`.
-    pub fn new(least: usize, greatest: usize, lowercase: bool) -> Result<Self, HashError> {
-        if least < 1 || greatest < least {
-            return Err(HashError::NgramRange(least, greatest));
-        }
-        Ok(Self {
-            least,
-            greatest,
+    /// An analyzer of n-grams of these sizes.
+    #[must_use]
+    pub fn new(analyzer: Analyzer, sizes: Sizes, lowercase: bool) -> Self {
+        Self {
+            analyzer,
+            sizes,
             lowercase,
-        })
+        }
     }
 
     /// The hashed batch of the documents; `table` is asked once, at the first that is not ASCII.
@@ -69,7 +64,7 @@ impl Hasher {
         table: impl FnOnce() -> Result<&'t Table, HashError>,
     ) -> Result<(), HashError> {
         let kernels = kernels::best();
-        let mut scratch = Scratch::default();
+        let mut scratch = Memory::new(&self.analyzer);
         let (mut ask, mut known) = (Some(table), None);
         let (mut i, mut next) = (0, documents.next());
         while let Some(document) = next {
@@ -96,8 +91,11 @@ impl Hasher {
                         error.map_or(0, |error| error.valid_up_to()),
                     ));
                 }
+                if let Some(gram) = scratch.with_surrogate(valid, self.sizes) {
+                    return Err(HashError::Surrogate(gram));
+                }
             }
-            scratch.hash(kernels, self.least, self.greatest, sink.hashes());
+            scratch.hash(kernels, self.sizes, sink.hashes());
             sink.end_document();
             i += 1;
         }

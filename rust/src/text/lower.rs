@@ -13,15 +13,23 @@ use super::Table;
 use super::utf8::{Decoded, decode, encode, four};
 use crate::kernels::{SLACK, portable::classify};
 
-/// Lower-cases a text into buffers that are grown as needed and hold rubbish behind what is written; says
-/// whether it was UTF-8.
+/// What came of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lowered {
+    /// The bytes of its lower case.
+    pub length: usize,
+    /// Whether it was UTF-8.
+    pub valid: bool,
+}
+
+/// Lower-cases a text into buffers that are grown as needed and hold rubbish behind what is written.
 pub fn lower(
     text: &[u8],
     lowercase: bool,
     table: &Table,
     lowered: &mut Vec<u8>,
     mask: &mut Vec<u64>,
-) -> bool {
+) -> Lowered {
     mask.clear();
     let mut out = Output {
         lowered,
@@ -35,8 +43,10 @@ pub fn lower(
     } else {
         lower_as::<false>(text, table, &mut out)
     };
-    out.finish();
-    valid
+    Lowered {
+        length: out.finish(),
+        valid,
+    }
 }
 
 /// ASCII bytes looked at together: about a word, and a block.
@@ -178,12 +188,14 @@ impl Output<'_> {
         self.write(encoded, if word { (1 << count) - 1 } else { 0 }, count);
     }
 
-    fn finish(self) {
+    /// Closes the mask; returns how many bytes were written.
+    fn finish(self) -> usize {
         if self.used > 0 {
             self.mask.push(self.open);
         }
         if self.lowered.len() < self.at + SLACK {
             self.lowered.resize(self.at + SLACK, 0);
         }
+        self.at
     }
 }

@@ -1,28 +1,36 @@
-//! Documents to hashed batches: what scikit-learn's word analyzer and its murmur3 do, bit for bit.
+//! Documents to hashed batches: what scikit-learn's analyzers and its murmur3 do, bit for bit.
 //!
 //! ```text
 //! for each document:
 //!     lowered, mask ← lower-case; which bytes belong to word characters   (ASCII: a kernel; else: Unicode tables)
-//!     words         ← runs of word characters, two or more                (\b\w\w+\b)
+//!     words         ← runs of word characters, two or more, without the stop words        (\b\w\w+\b)
 //!     for n in least ..= greatest: hash each n words joined by one space
 //! ```
+//!
+//! N-grams of characters are in `characters`.
 //!
 //! Lower case and word characters are those of the Python that runs, given as a [`Table`]; the Unicode functions
 //! of Rust's own library belong to another Unicode version and are not used. Text is UTF-8, in which lone
 //! surrogates may stand as three bytes; no byte sequence can do worse than give other hashes.
 
 mod analyze;
+mod analyzer;
 mod batch;
+mod characters;
 mod documents;
 mod hasher;
 mod in_place;
 mod lower;
+mod spaces;
+mod stop_words;
 mod table;
 mod utf8;
 
+pub use analyzer::{Analyzer, Sizes};
 pub use batch::HashedBatch;
 pub use documents::{Chunk, pick};
 pub use hasher::{Form, Hasher};
+pub use stop_words::StopWords;
 pub use table::Table;
 
 /// What takes the hashes of one document after the other.
@@ -42,6 +50,9 @@ pub enum HashError {
     TooLong(usize),
     /// The document of this number is not UTF-8 from this byte on.
     NotUtf8(usize, usize),
+    /// A document has lone surrogates, and they are in n-grams, which have no UTF-8: the first n-gram with them, its
+    /// surrogates as three bytes each.
+    Surrogate(Vec<u8>),
     /// There is no such document: its number in the batch, its chunk and its row.
     NoSuchRow(usize, u32, u32),
     /// Two arrays that belong together differ in length.
@@ -66,6 +77,13 @@ impl std::fmt::Display for HashError {
             Self::TooLong(document) => write!(f, "document {document} has more than 2^30 bytes"),
             Self::NotUtf8(document, byte) => {
                 write!(f, "document {document} is not UTF-8 at its byte {byte}")
+            }
+            Self::Surrogate(gram) => {
+                let gram = String::from_utf8_lossy(gram);
+                write!(
+                    f,
+                    "the n-gram {gram:?} has a lone surrogate and therefore no UTF-8"
+                )
             }
             Self::NoSuchRow(document, chunk, row) => {
                 write!(

@@ -6,6 +6,8 @@ mod fold;
 mod grams;
 mod runs;
 mod sort;
+mod squeeze;
+mod windows;
 mod words;
 
 pub use grams::murmur3;
@@ -19,6 +21,8 @@ pub const PORTABLE: Kernels = Kernels {
     words: words::words,
     edges: edges::edges,
     grams: grams::grams,
+    squeeze: squeeze::squeeze,
+    windows: windows::windows,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,

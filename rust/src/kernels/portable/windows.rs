@@ -1,0 +1,43 @@
+//! All slices of a few lengths to their hashes, one after the other.
+
+use super::murmur3;
+use crate::kernels::Within;
+
+/// See [`crate::kernels::Kernels::windows`].
+pub fn windows(
+    text: &[u8],
+    length: usize,
+    least: usize,
+    greatest: usize,
+    within: Within,
+    hashes: &mut Vec<u32>,
+) {
+    match within {
+        Within::Text => slices(text, 0, length, least, greatest, hashes),
+        Within::Words => {
+            let mut start = 0;
+            for end in (1..length).filter(|&at| text[at] == b' ') {
+                slices(text, start, end + 1, least, greatest, hashes);
+                if end + 1 - start < least {
+                    hashes.push(murmur3(text, start, end + 1));
+                }
+                start = end;
+            }
+        }
+    }
+}
+
+/// The hashes of all slices of `text[start..end]`.
+#[inline(always)]
+fn slices(
+    text: &[u8],
+    start: usize,
+    end: usize,
+    least: usize,
+    greatest: usize,
+    hashes: &mut Vec<u32>,
+) {
+    for n in least..=greatest.min(end - start) {
+        hashes.extend((start..=end - n).map(|at| murmur3(text, at, at + n)));
+    }
+}
