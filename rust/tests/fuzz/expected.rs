@@ -63,7 +63,7 @@ fn some_words<'a>(
 ) -> BTreeSet<Vec<u8>> {
     let words = texts.flat_map(|text| twin::words(text, settings.table()));
     let words = words.map(|word| twin::encoded(&word).0);
-    let picked = words.filter(|word| twin::murmur3(word) % 4 == 0);
+    let picked = words.filter(|word| twin::murmur3(word).is_multiple_of(4));
     picked
         .flat_map(|word| {
             [
