@@ -1,8 +1,9 @@
 //! The inner loops, one table of functions a tier, chosen once.
 //!
 //! ```text
-//! text ──words──► lower case, mask ──edges──► words ──grams──► hashes ──fold──► keys ──sort──► ──runs──► distinct, ends
+//! text ──words──► lower case, mask ──edges──► words ──(join)──grams──► hashes
 //! text ──squeeze──► lower case, runs of whitespace one space ──windows──► hashes
+//! hashes ──fold──► keys ──sort──► sorted ──runs──► distinct, ends ──counts──► features, counts ──quotients──► values
 //!
 //! Kernels ─┬─ portable   any processor, no `unsafe`; what the others are compared with
 //!          ├─ avx2       256 bits
@@ -31,16 +32,20 @@ pub struct Kernels {
     /// What [`named`] knows the tier by.
     pub name: &'static str,
     /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character"; bytes that are not
-    /// ASCII are copied and get 0.
-    pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>),
+    /// ASCII are copied and get 0. Says whether all are ASCII.
+    pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool,
     /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
     /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
+    /// Copies the words one after the other with a space behind each, and [`SLACK`] bytes behind the last; the edges
+    /// of the copies replace what is in the last argument.
+    pub join: Join,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
     /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
     /// of whitespace characters ([`Within::Text`]: of two and more; [`Within::Words`]: of one and more, and one space
-    /// before and behind each word); returns its length, 0 where there are no words to be within.
+    /// before and behind each word); [`SLACK`] bytes are behind it. Returns its length, 0 where there are no words to
+    /// be within.
     pub squeeze: fn(text: &[u8], lowercase: bool, within: Within, squeezed: &mut Vec<u8>) -> usize,
     /// The murmur3 hashes of the n-grams of such a text of this length, appended to the last argument in any order:
     /// all slices of `least` to `greatest` bytes, of the text or of each word with both its spaces; a word of fewer
@@ -60,10 +65,39 @@ pub struct Kernels {
     /// The distinct ones of sorted keys, and how many keys are up to the end of the run of each; returns how many
     /// distinct ones there are.
     pub runs: fn(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize,
+    /// Distinct signed keys and the ends of their runs to features, and to how often each occurs, negative if
+    /// `signed` and the key is odd; `indices` must be as long as `distinct`.
+    pub counts: Counts,
+    /// Counts divided by a number, into a slice as long.
+    pub quotients: fn(counts: &[i32], by: f64, data: &mut [f64]),
+    /// The same in single precision: the count is rounded, divided in double precision and rounded once more.
+    pub quotients_f32: fn(counts: &[i32], by: f64, data: &mut [f32]),
 }
 
-/// The bytes that every text given to [`Kernels::grams`] must have after the last edge.
-pub const SLACK: usize = 16;
+/// See [`Kernels::join`].
+pub type Join = fn(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
+
+/// See [`Kernels::counts`].
+pub type Counts = fn(
+    distinct: &[u32],
+    ends: &[u32],
+    signed: bool,
+    indices: &mut [i32],
+    counts: &mut Vec<i32>,
+) -> Counted;
+
+/// What [`Kernels::counts`] tells of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The sum of the squares of the counts.
+    pub squares: u64,
+    /// Whether a feature occurs with both signs, and therefore stands twice in the row.
+    pub both_signs: bool,
+}
+
+/// The bytes that every text given to [`Kernels::join`] and [`Kernels::grams`] must have after the last edge, and that
+/// given to [`Kernels::windows`] after its length.
+pub const SLACK: usize = 32;
 
 /// What an n-gram of characters may not cross.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +107,6 @@ pub enum Within {
     /// The ends of a word that has a space added on both sides.
     Words,
 }
-
-/// The bytes behind the length of a text that [`Kernels::squeeze`] leaves and [`Kernels::windows`] asks for: a block,
-/// and what is read beside it.
-pub const WINDOW_SLACK: usize = 160;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {

@@ -51,15 +51,15 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// Takes in a text of ASCII alone.
-    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
+    /// Takes in a text of ASCII alone; false if it is not: [`Self::unicode`] is then to be called.
+    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) -> bool {
         match self {
             Self::Words(scratch, _) => scratch.ascii(kernels, text, lowercase),
             Self::Characters(characters) => characters.ascii(kernels, text, lowercase),
         }
     }
 
-    /// Takes in any text; says whether that was UTF-8.
+    /// Takes in a text of which [`Self::ascii`] said that it is not ASCII; says whether it is UTF-8.
     pub fn unicode(
         &mut self,
         kernels: &Kernels,

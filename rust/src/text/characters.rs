@@ -49,13 +49,16 @@ impl Characters {
         }
     }
 
-    /// Takes in a text of ASCII alone.
-    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
-        self.is_ascii = true;
-        self.length = (kernels.squeeze)(text, lowercase, self.within, &mut self.squeezed);
+    /// Takes in a text of ASCII alone; false if it is not: [`Self::unicode`] is then to be called.
+    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) -> bool {
+        self.is_ascii = text.is_ascii();
+        if self.is_ascii {
+            self.length = (kernels.squeeze)(text, lowercase, self.within, &mut self.squeezed);
+        }
+        self.is_ascii
     }
 
-    /// Takes in any text; says whether that was UTF-8.
+    /// Takes in a text of which [`Self::ascii`] said that it is not ASCII; says whether it is UTF-8.
     pub fn unicode(
         &mut self,
         kernels: &Kernels,
@@ -64,13 +67,13 @@ impl Characters {
         table: &Table,
     ) -> bool {
         let (lowered, mask) = (&mut self.lowered, &mut self.mask);
-        let (length, valid) = if lower_in_place(kernels, text, lowercase, table, lowered, mask) {
+        (kernels.words)(text, lowercase, lowered, mask);
+        let (length, valid) = if lower_in_place(text, lowercase, table, lowered, mask) {
             (text.len(), true)
         } else {
             let found = lower(text, lowercase, table, lowered, mask);
             (found.length, found.valid)
         };
-        self.is_ascii = false;
         squeeze(
             &self.lowered[..length],
             self.within,

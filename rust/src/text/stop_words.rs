@@ -83,16 +83,18 @@ impl StopWords {
     #[inline(always)]
     fn contains(&self, text: &[u8], start: usize, end: usize, hash: u32) -> bool {
         let mut at = hash as usize & (self.slots.len() - 1);
-        while self.slots[at].length > 0 && self.slots[at].hash != hash {
+        let mut slot = self.slots[at];
+        // Is another word there? As one number, lest the compiler jump on each of the two conditions.
+        while (slot.hash ^ hash).min(slot.length) > 0 {
             at = (at + 1) & (self.slots.len() - 1);
+            slot = self.slots[at];
         }
-        let slot = self.slots[at];
-        let seen = (slot.length > 0) & (slot.hash == hash);
         let length = end - start;
-        let equal = seen
+        let equal = (slot.hash == hash)
             & (slot.length as usize == length)
-            & (slot.head == head(text, start, length.min(HEAD)));
-        if seen & (!equal | (length > HEAD)) {
+            & (slot.head == head(text, start, length));
+        let certain = u32::from(equal & (length <= HEAD));
+        if (slot.hash ^ hash) | certain == 0 {
             // Equal hashes of different words, or a long word: both are rare.
             return self
                 .words

@@ -1,9 +1,12 @@
 //! The tier for any processor: no branch that depends on the text, and no `unsafe`. The wider tiers are compared
 //! with it, and fall back to it for what is rare.
 
+mod counts;
 mod edges;
 mod fold;
 mod grams;
+mod join;
+mod quotients;
 mod runs;
 mod sort;
 mod squeeze;
@@ -11,6 +14,8 @@ mod windows;
 mod words;
 
 pub use grams::murmur3;
+pub use squeeze::is_space;
+pub use windows::{beside, windows};
 pub use words::classify;
 
 use super::{Kernels, SLACK};
@@ -20,12 +25,16 @@ pub const PORTABLE: Kernels = Kernels {
     name: "portable",
     words: words::words,
     edges: edges::edges,
+    join: join::join,
     grams: grams::grams,
     squeeze: squeeze::squeeze,
-    windows: windows::windows,
+    windows,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
+    counts: counts::counts,
+    quotients: quotients::quotients,
+    quotients_f32: quotients::quotients_f32,
 };
 
 /// Bytes of a block, bits of a mask word.

@@ -4,11 +4,11 @@
 //! does not move that end, and is written over.
 
 use super::grow;
-use crate::kernels::{WINDOW_SLACK, Within};
+use crate::kernels::{SLACK, Within};
 
 /// See [`crate::kernels::Kernels::squeeze`].
 pub fn squeeze(text: &[u8], lowercase: bool, within: Within, squeezed: &mut Vec<u8>) -> usize {
-    grow(squeezed, text.len() + 2 + WINDOW_SLACK);
+    grow(squeezed, text.len() + 2 + SLACK);
     match (lowercase, within) {
         (false, Within::Text) => squeeze_as::<false, false>(text, squeezed),
         (false, Within::Words) => squeeze_as::<false, true>(text, squeezed),

@@ -41,3 +41,21 @@ fn slices(
         hashes.extend((start..=end - n).map(|at| murmur3(text, at, at + n)));
     }
 }
+
+/// What n-grams of words are beside the slices that hold no space but at their ends: the space between two words,
+/// which belongs to both, a second time; and words of fewer bytes than `least`.
+pub fn beside(text: &[u8], length: usize, least: usize, hashes: &mut Vec<u32>) {
+    const SHORTEST: usize = 3; // one character and two spaces
+    if least > 1 && least <= SHORTEST {
+        return;
+    }
+    let mut start = 0;
+    for end in (1..length).filter(|&at| text[at] == b' ') {
+        if end + 1 - start < least {
+            hashes.push(murmur3(text, start, end + 1));
+        } else if least == 1 && end + 1 < length {
+            hashes.push(murmur3(text, end, end + 1));
+        }
+        start = end;
+    }
+}

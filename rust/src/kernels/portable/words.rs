@@ -3,7 +3,7 @@
 use super::{BLOCK, SLACK, grow};
 
 /// See [`crate::kernels::Kernels::words`].
-pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) {
+pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool {
     grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
     mask.clear();
     if lowercase {
@@ -11,6 +11,7 @@ pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec
     } else {
         words_as::<false>(text, lowered, mask);
     }
+    text.is_ascii()
 }
 
 fn words_as<const LOWER: bool>(text: &[u8], lowered: &mut [u8], mask: &mut Vec<u64>) {
