@@ -12,12 +12,13 @@ PYTHONS ?=
 
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
-.PHONY: help setup build demo test test-pythons fuzz asan lint bench clean
+.PHONY: help setup build demo test test-pythons fuzz fuzz-coverage asan lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
 	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
+	@echo "make fuzz-coverage  the same led by coverage, with cargo-fuzz (SECONDS=600)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
 	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
@@ -55,6 +56,13 @@ test: build $(VENV)/.tools
 
 fuzz:
 	cd rust && FUZZ_SECONDS=$(SECONDS) cargo test --quiet --release --no-default-features --features fuzz --test fuzz -- --nocapture
+
+$(VENV)/.cargo-fuzz: $(VENV)/.environment
+	cargo install --quiet --root $(VENV) cargo-fuzz
+	touch $@
+
+fuzz-coverage: $(VENV)/.cargo-fuzz
+	cd rust && PATH="$(BIN):$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run pipeline -- -max_total_time=$(SECONDS) -max_len=2000
 
 # The compiler of the releases has the sanitizer; only the switch is unstable. Assertions check what `unsafe` promises.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

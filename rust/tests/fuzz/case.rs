@@ -42,12 +42,29 @@ pub enum Subject {
     Hashes,
 }
 
+/// What n-grams are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Analyzer {
+    Words,
+    /// Some of the document's words are left out.
+    WordsButSome,
+    Characters,
+    CharactersOfWords,
+}
+
+impl Analyzer {
+    pub fn is_of_characters(self) -> bool {
+        matches!(self, Self::Characters | Self::CharactersOfWords)
+    }
+}
+
 /// The choices of a caller, and more.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub subject: Subject,
     pub place: Place,
     pub form: Form,
+    pub analyzer: Analyzer,
     pub ngrams: (usize, usize),
     pub lowercase: bool,
     pub unicode: usize,
@@ -67,7 +84,7 @@ impl Settings {
             _ => 1 << 20,
         };
         let norm = random.pick(&[None, Some(Norm::L1), Some(Norm::L2)]);
-        let least = 1 + random.below(3);
+        let least = 1 + random.pick(&[0, 0, 1, 2, 3, 7, 18]);
         Self {
             subject: if random.once_in(5) {
                 Subject::Hashes
@@ -81,7 +98,13 @@ impl Settings {
                 Place::Together,
             ]),
             form: random.pick(&[Form::Utf8, Form::Str]),
-            ngrams: (least, least + random.below(3)),
+            analyzer: random.pick(&[
+                Analyzer::Words,
+                Analyzer::WordsButSome,
+                Analyzer::Characters,
+                Analyzer::CharactersOfWords,
+            ]),
+            ngrams: (least, least + random.below(4)),
             lowercase: !random.once_in(4),
             unicode: random.below(VERSIONS.len()),
             matrix: CsrOptions {

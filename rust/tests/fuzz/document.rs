@@ -2,6 +2,7 @@
 //! edges of blocks, letters whose lower case is a special case, broken bytes.
 
 use crate::random::Random;
+use crate::twin::encoded;
 
 /// Around 16, 32, 64 and 128 bytes, and around the least word.
 pub const LENGTHS: [usize; 26] = [
@@ -10,9 +11,9 @@ pub const LENGTHS: [usize; 26] = [
 ];
 const WORD: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 /// Those beside the ranges of letters and digits, and what text really has.
-const BETWEEN: &[u8] = b"    \n\t.,-'/:@[`{\0\x7f";
+const BETWEEN: &[u8] = b"    \n\t\x0b\x1f\r.,-'/:@[`{\0\x7f";
 /// What changes its length with its case, what the final sigma looks at, other alphabets, the last of each length.
-const SPECIAL: &str = "éÉßẞİıŐΣσςſK\u{2126}ǅǈΩ\u{301}\u{345}\u{307}\u{ad}\u{200d}’·:жЖҐյՅაႠ中文語\u{3000}한글\
+const SPECIAL: &str = "éÉßẞİıŐΣσςſK\u{2126}ǅǈΩ\u{301}\u{345}\u{307}\u{ad}\u{200d}’·:жЖҐյՅაႠ中文語\u{3000}\u{a0}\u{85}\u{2009}\u{1c}\u{200b}한글\
     ـعربيहिन्दी٣९๓①ⅷⅧªº²\u{7ff}\u{800}\u{ffff}\u{10000}𐐀𐐨😀𝒜\u{e000}\u{10ffff}ȺȾꟀꮿⱥ\u{1c89}";
 const SIGMAS: [&str; 10] = [
     "Σ",
@@ -87,16 +88,8 @@ fn anything(random: &mut Random, surrogates: bool) -> u32 {
     }
 }
 
-/// The character's UTF-8; a surrogate's three bytes.
 fn push(text: &mut Vec<u8>, character: u32) {
-    match char::from_u32(character) {
-        Some(character) => text.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => text.extend([
-            0xe0 | (character >> 12) as u8,
-            0x80 | (character >> 6 & 0x3f) as u8,
-            0x80 | (character & 0x3f) as u8,
-        ]),
-    }
+    text.extend(encoded(&[character]).0);
 }
 
 /// Cuts, overwrites, inserts or copies bytes, wherever characters start and end.

@@ -16,6 +16,7 @@
 mod case;
 mod check;
 mod document;
+mod expected;
 mod random;
 mod shrink;
 mod twin;

@@ -56,18 +56,72 @@ pub fn lower(text: &[u32], table: &Table) -> Vec<u32> {
 }
 
 /// `re.findall(r"(?u)\b\w\w+\b", text)`
-pub fn words(text: &[u32], table: &Table) -> Vec<String> {
+pub fn words(text: &[u32], table: &Table) -> Vec<Vec<u32>> {
     text.split(|&character| !table.entry(character).is_word())
         .filter(|word| word.len() >= 2)
-        .map(|word| word.iter().copied().filter_map(char::from_u32).collect())
+        .map(<[u32]>::to_vec)
         .collect()
 }
 
-/// All runs of `least` to `greatest` words, the shorter runs first.
-pub fn ngrams(words: &[String], least: usize, greatest: usize) -> Vec<String> {
+/// All runs of `least` to `greatest` words with spaces between them, the shorter runs first.
+pub fn word_ngrams(words: &[Vec<u32>], least: usize, greatest: usize) -> Vec<Vec<u32>> {
     (least..=greatest)
-        .flat_map(|n| words.windows(n).map(|run| run.join(" ")))
+        .flat_map(|n| words.windows(n).map(|run| run.join(&SPACE)))
         .collect()
+}
+
+const SPACE: u32 = b' ' as u32;
+
+/// `str.isspace`, and what `\s` matches: the standard library's, and four separators of tables.
+fn is_space(character: &u32) -> bool {
+    let standard = char::from_u32(*character).is_some_and(char::is_whitespace);
+    standard || (0x1c..=0x1f).contains(character)
+}
+
+/// scikit-learn's `_char_ngrams`: of the text in which each run of two and more spaces is one.
+pub fn character_ngrams(text: &[u32], least: usize, greatest: usize) -> Vec<Vec<u32>> {
+    let mut squeezed = Vec::new();
+    for run in text.chunk_by(|a, b| is_space(a) && is_space(b)) {
+        squeezed.extend_from_slice(if run.len() > 1 { &[SPACE] } else { run });
+    }
+    (least..=greatest)
+        .flat_map(|n| squeezed.windows(n).map(<[u32]>::to_vec))
+        .collect()
+}
+
+/// scikit-learn's `_char_wb_ngrams`: of each word with a space on both sides; a short one counts once.
+pub fn bounded_ngrams(text: &[u32], least: usize, greatest: usize) -> Vec<Vec<u32>> {
+    let mut grams = Vec::new();
+    for word in text.split(is_space).filter(|word| !word.is_empty()) {
+        let padded = [&[SPACE], word, &[SPACE]].concat();
+        for n in least..=greatest {
+            grams.push(padded[..n.min(padded.len())].to_vec());
+            grams.extend(padded.windows(n).skip(1).map(<[u32]>::to_vec));
+            if n >= padded.len() {
+                break;
+            }
+        }
+    }
+    grams
+}
+
+/// UTF-8, in which a surrogate has three bytes like its neighbours; and whether there was one.
+pub fn encoded(text: &[u32]) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    for &character in text {
+        match char::from_u32(character) {
+            Some(character) => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => bytes.extend([
+                0xe0 | (character >> 12) as u8,
+                0x80 | (character >> 6 & 0x3f) as u8,
+                0x80 | (character & 0x3f) as u8,
+            ]),
+        }
+    }
+    let lone = text
+        .iter()
+        .any(|&character| char::from_u32(character).is_none());
+    (bytes, lone)
 }
 
 /// MurmurHash3 x86 32 bit with seed 0, as Austin Appleby published it.
