@@ -5,7 +5,7 @@ use crate::expected::Expected;
 use crate::twin;
 use _core::kernels::guarded::{Against, Guarded};
 use _core::kernels::{Fold, Within, best};
-use _core::rows::{Float, RowWriter, Rows, learner_rows, write_csr};
+use _core::rows::{Float, RowWriter, Rows, csr_rows, learner_rows};
 use _core::text::{Analyzer, Form, HashError, HashedBatch, Hasher, Sizes, StopWords};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -129,23 +129,21 @@ fn matrix(settings: &Settings, batch: &HashedBatch) -> Result<(), String> {
     matrix_of::<f32>(settings, batch, true, f64::from)
 }
 
-fn matrix_of<T: Float + Default>(
+fn matrix_of<T: Float>(
     settings: &Settings,
     batch: &HashedBatch,
     single: bool,
     wide: impl Fn(T) -> f64,
 ) -> Result<(), String> {
-    let most = batch.hashes().len();
-    let (mut data, mut indices) = (vec![T::default(); most], vec![-1; most]);
-    let indptr = write_csr(batch, &settings.matrix, &mut data, &mut indices);
-    same("the length of indptr", &indptr.len(), &(batch.len() + 1))?;
-    for (hashes, ends) in batch.documents().zip(indptr.windows(2)) {
-        let span = ends[0] as usize..ends[1] as usize;
-        let columns: Vec<u32> = indices[span.clone()]
+    let found = csr_rows::<T>(batch, settings.matrix).map_err(|error| error.to_string())?;
+    same("the number of rows", &found.ends.len(), &batch.len())?;
+    let starts = [0].iter().chain(&found.ends);
+    for ((hashes, &start), &end) in batch.documents().zip(starts).zip(&found.ends) {
+        let columns: Vec<u32> = found.indices[start..end]
             .iter()
             .map(|&index| index as u32)
             .collect();
-        let bits: Vec<u64> = data[span]
+        let bits: Vec<u64> = found.data[start..end]
             .iter()
             .map(|&value| wide(value).to_bits())
             .collect();
