@@ -10,13 +10,21 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_unicode;
 mod fold;
+mod leads;
 pub mod memory;
+mod plane;
 pub mod portable;
 
 pub use fold::Fold;
+pub use leads::{BLOCK, Joiner, Leads};
+pub use plane::{Class, Plane};
 
 use std::sync::LazyLock;
 
@@ -28,6 +36,11 @@ pub struct Kernels {
     /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character"; bytes that are not
     /// ASCII are copied and get 0.
     pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>),
+    /// In what `words` made of a text that is not ASCII alone: writes the lower case of its other characters (or
+    /// nothing) over them and sets the bits of the bytes of word characters, except where one is a word by itself.
+    /// Asks `odd` about characters that the plane does not tell. False if the characters do not fit together or `odd`
+    /// gave up; the buffers hold rubbish then. Needs a mask word for each 64 bytes and [`SLACK`] behind them.
+    pub unicode: Unicode,
     /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
     /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
@@ -42,12 +55,30 @@ pub struct Kernels {
     pub runs: fn(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize,
 }
 
+/// Looks at one character, given by where it starts and the four bytes from there on: writes its lower case over it
+/// and says whether that is a word character; `None` to give up.
+pub type Odd<'a> = dyn FnMut(usize, &mut [u8; 4]) -> Option<bool> + 'a;
+
+/// What [`Kernels::unicode`] is.
+pub type Unicode = fn(
+    text: &[u8],
+    plane: &Plane,
+    lowercase: bool,
+    lowered: &mut [u8],
+    mask: &mut [u64],
+    odd: &mut Odd<'_>,
+) -> bool;
+
 /// The bytes that every text given to [`Kernels::grams`] must have after the last edge.
 pub const SLACK: usize = 16;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    [Some(&portable::PORTABLE)].into_iter().flatten()
+    #[cfg(target_arch = "x86_64")]
+    let tiers = [Some(&portable::PORTABLE), avx512::detected()];
+    #[cfg(not(target_arch = "x86_64"))]
+    let tiers = [Some(&portable::PORTABLE)];
+    tiers.into_iter().flatten()
 }
 
 /// The tier of this name, if this processor can run it.

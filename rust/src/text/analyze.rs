@@ -3,7 +3,7 @@
 use super::Table;
 use super::in_place::lower_in_place;
 use super::lower::lower;
-use super::utf8::length;
+use super::singles::drop_singles;
 use crate::kernels::{Kernels, SLACK};
 
 /// The memory that one document after the other is worked on in.
@@ -33,10 +33,12 @@ impl Scratch {
         table: &Table,
     ) -> bool {
         let (lowered, mask) = (&mut self.lowered, &mut self.mask);
-        let valid = lower_in_place(kernels, text, lowercase, table, lowered, mask)
-            || lower(text, lowercase, table, lowered, mask);
-        let found = (kernels.edges)(&self.mask, &mut self.edges);
-        self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
+        let valid = lower_in_place(kernels, text, lowercase, table, lowered, mask) || {
+            let valid = lower(text, lowercase, table, lowered, mask);
+            drop_singles(lowered, mask);
+            valid
+        };
+        self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
         valid
     }
 
@@ -80,17 +82,4 @@ impl Scratch {
         }
         self.joined.resize(self.joined.len() + SLACK, 0);
     }
-}
-
-/// Words are of two characters and more; the mask knows only bytes. Returns how many edges are left.
-fn drop_single_characters(lowered: &[u8], edges: &mut [u32]) -> usize {
-    let mut kept = 0;
-    for i in 0..edges.len() / 2 {
-        let (start, end) = (edges[2 * i], edges[2 * i + 1]);
-        edges[kept] = start;
-        edges[kept + 1] = end;
-        let lead = lowered[start as usize];
-        kept += 2 * usize::from(lead < 0x80 || (end - start) as usize != length(lead));
-    }
-    kept
 }

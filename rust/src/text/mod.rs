@@ -17,6 +17,7 @@ mod documents;
 mod hasher;
 mod in_place;
 mod lower;
+mod singles;
 mod table;
 mod utf8;
 

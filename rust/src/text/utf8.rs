@@ -1,16 +1,5 @@
 //! One character of UTF-8 at a time, in a form that also carries lone surrogates.
 
-/// The bytes of the character that starts with `lead`.
-#[inline(always)]
-pub fn length(lead: u8) -> usize {
-    match lead {
-        0..0xc0 => 1,
-        0xc0..0xe0 => 2,
-        0xe0..0xf0 => 3,
-        _ => 4,
-    }
-}
-
 /// The four bytes from `at` on; those behind the end are 0.
 #[inline(always)]
 pub fn four(text: &[u8], at: usize) -> [u8; 4] {
@@ -87,7 +76,7 @@ pub fn encode(character: u32) -> ([u8; 4], usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode, four, length};
+    use super::{decode, encode, four};
     use proptest::prelude::*;
 
     #[test]
@@ -97,7 +86,6 @@ mod tests {
             let decoded = decode(bytes);
             assert_eq!((decoded.character, decoded.count), (character, count));
             assert_eq!(decoded.valid, char::from_u32(character).is_some());
-            assert_eq!(length(bytes[0]), count);
             if let Some(standard) = char::from_u32(character) {
                 assert_eq!(&bytes[..count], standard.to_string().as_bytes());
             }

@@ -6,26 +6,26 @@ mod fold;
 mod grams;
 mod runs;
 mod sort;
+mod unicode;
 mod words;
 
 pub use grams::murmur3;
+pub use unicode::{Found, Room, unicode_by};
 pub use words::classify;
 
-use super::{Kernels, SLACK};
+use super::{BLOCK, Kernels, SLACK};
 
 /// Plain Rust.
 pub const PORTABLE: Kernels = Kernels {
     name: "portable",
     words: words::words,
+    unicode: unicode::unicode,
     edges: edges::edges,
     grams: grams::grams,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
 };
-
-/// Bytes of a block, bits of a mask word.
-const BLOCK: usize = 64;
 
 /// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
 pub fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
