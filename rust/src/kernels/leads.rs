@@ -26,26 +26,16 @@ pub struct Leads {
 }
 
 impl Leads {
-    /// The bytes of a block that are not ASCII, and where those start characters.
+    /// Those of a block in which the bytes `two` start characters of two bytes and more.
     #[inline(always)]
-    pub fn of(block: &[u8; BLOCK]) -> (u64, Self) {
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        // Eight bytes of 0 or 128 to eight bits, as in the other kernels.
-        let gathered = |high: u64| (high >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        let (mut others, mut leads) = (0, Self::default());
-        for (i, eight) in block.as_chunks::<8>().0.iter().enumerate() {
-            let eight = u64::from_le_bytes(*eight);
-            let one = eight & HIGH;
-            if one != 0 {
-                let two = one & eight << 1;
-                let three = two & eight << 2;
-                others |= gathered(one) << (8 * i);
-                leads.two |= gathered(two) << (8 * i);
-                leads.three |= gathered(three) << (8 * i);
-                leads.four |= gathered(three & eight << 3) << (8 * i);
-            }
+    pub fn new(block: &[u8; BLOCK], two: u64) -> Self {
+        let (mut three, mut four) = (0, 0);
+        for place in places(two) {
+            let lead = block[place];
+            three |= u64::from(lead >= 0xe0) << place;
+            four |= u64::from(lead >= 0xf0) << place;
         }
-        (others, leads)
+        Self { two, three, four }
     }
 
     /// The bytes after the first of the characters that start at `starts`: in this block, and in the next.
@@ -65,6 +55,31 @@ impl Leads {
             | (self.four & behind(4));
         starts & followed
     }
+}
+
+/// The bytes of a block that are not ASCII, and those that start a character of two bytes and more.
+#[inline(always)]
+pub fn beyond_ascii(block: &[u8; BLOCK]) -> (u64, u64) {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Eight bytes of 0 or 128 to eight bits: the product moves bit 8i to bit 56 + i, and no two terms meet.
+    let gathered = |high: u64| (high >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let (mut others, mut two) = (0, 0);
+    for (i, eight) in block.as_chunks::<8>().0.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        others |= gathered(eight & HIGH) << (8 * i);
+        two |= gathered(eight & eight << 1 & HIGH) << (8 * i);
+    }
+    (others, two)
+}
+
+/// The places of the set bits.
+#[inline(always)]
+pub fn places(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = (bits != 0).then(|| bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        place
+    })
 }
 
 /// Makes the word bits of one block after the other, and finds out whether the characters fit together.

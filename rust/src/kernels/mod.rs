@@ -23,7 +23,7 @@ mod plane;
 pub mod portable;
 
 pub use fold::Fold;
-pub use leads::{BLOCK, Joiner, Leads};
+pub use leads::{BLOCK, Joiner, Leads, beyond_ascii};
 pub use plane::{Class, Plane};
 
 use std::sync::LazyLock;

@@ -12,7 +12,7 @@
 //! What is broken needs no test of its own: two bytes that say ASCII and surrogates are odd, three bytes that would
 //! fit in two are made so, and all others do not fit together.
 
-use crate::kernels::leads::{BLOCK, Joiner, Leads};
+use crate::kernels::leads::{BLOCK, Joiner, Leads, beyond_ascii, places};
 use crate::kernels::{Odd, Plane, SLACK};
 
 /// What was found in a block.
@@ -42,7 +42,7 @@ pub fn unicode(
 ) -> bool {
     let classes = plane.classes(lowercase);
     unicode_by(text, lowered, mask, odd, |rest, here| {
-        look(rest, here, classes, plane)
+        look(rest, here, classes, plane, beyond_ascii)
     })
 }
 
@@ -73,16 +73,30 @@ pub fn unicode_by(
     joiner.end(mask)
 }
 
-fn look(rest: &[u8], here: &mut Room, classes: &[u32], plane: &Plane) -> Found {
-    let (others, leads) = match rest.first_chunk() {
-        Some(block) => Leads::of(block),
-        None => Leads::of(&padded(rest)),
+/// Looks at a block; `beyond_ascii` says which of its bytes are not ASCII, and which start a character of two bytes
+/// and more.
+#[inline(always)]
+pub fn look(
+    rest: &[u8],
+    here: &mut Room,
+    classes: &[u32],
+    plane: &Plane,
+    beyond_ascii: impl Fn(&[u8; BLOCK]) -> (u64, u64),
+) -> Found {
+    let (others, two) = match rest.first_chunk() {
+        Some(block) => beyond_ascii(block),
+        None => beyond_ascii(&padded(rest)),
     };
-    let (mut words, mut odd) = (0, leads.four);
-    for place in places(leads.two & !leads.four) {
+    let (mut words, mut odd, mut three, mut four) = (0, 0, 0, 0);
+    for place in places(two) {
         let Some(bytes) = here[place..].first_chunk_mut() else {
             break;
         };
+        three |= u64::from(bytes[0] >= 0xe0) << place;
+        if bytes[0] >= 0xf0 {
+            four |= 1 << place;
+            continue;
+        }
         let character = character(*bytes);
         let (at, shift) = Plane::place(character);
         let class = classes[at] >> shift;
@@ -97,9 +111,9 @@ fn look(rest: &[u8], here: &mut Room, classes: &[u32], plane: &Plane) -> Found {
     }
     Found {
         others,
-        leads,
+        leads: Leads { two, three, four },
         words,
-        odd,
+        odd: odd | four,
     }
 }
 
@@ -107,16 +121,6 @@ fn padded(rest: &[u8]) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..rest.len()].copy_from_slice(rest);
     block
-}
-
-/// The places of the set bits.
-#[inline(always)]
-fn places(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let place = (bits != 0).then(|| bits.trailing_zeros() as usize);
-        bits &= bits.wrapping_sub(1);
-        place
-    })
 }
 
 /// The character of two or three bytes at the front; 0 if it is in three bytes and has no need of them.
