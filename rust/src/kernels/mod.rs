@@ -10,6 +10,8 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(test)]
 mod contract;
 mod fold;
@@ -47,7 +49,11 @@ pub const SLACK: usize = 16;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    [Some(&portable::PORTABLE)].into_iter().flatten()
+    #[cfg(target_arch = "x86_64")]
+    let tiers = [Some(&portable::PORTABLE), avx2::detected()];
+    #[cfg(not(target_arch = "x86_64"))]
+    let tiers = [Some(&portable::PORTABLE)];
+    tiers.into_iter().flatten()
 }
 
 /// The tier of this name, if this processor can run it.

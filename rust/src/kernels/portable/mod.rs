@@ -8,8 +8,11 @@ mod runs;
 mod sort;
 mod words;
 
+pub use edges::edges_by;
+pub use fold::fold;
 pub use grams::murmur3;
-pub use words::classify;
+pub use sort::sort;
+pub use words::{classify, words_by};
 
 use super::{Kernels, SLACK};
 
@@ -25,7 +28,7 @@ pub const PORTABLE: Kernels = Kernels {
 };
 
 /// Bytes of a block, bits of a mask word.
-const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 
 /// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
 pub fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {

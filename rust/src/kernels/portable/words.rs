@@ -4,28 +4,31 @@ use super::{BLOCK, SLACK, grow};
 
 /// See [`crate::kernels::Kernels::words`].
 pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) {
-    grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
-    mask.clear();
     if lowercase {
-        words_as::<true>(text, lowered, mask);
+        words_by(text, lowered, mask, classify::<true, BLOCK>);
     } else {
-        words_as::<false>(text, lowered, mask);
+        words_by(text, lowered, mask, classify::<false, BLOCK>);
     }
 }
 
-fn words_as<const LOWER: bool>(text: &[u8], lowered: &mut [u8], mask: &mut Vec<u64>) {
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let (outs, _) = lowered.as_chunks_mut::<BLOCK>();
-    mask.extend(
-        blocks
-            .iter()
-            .zip(&mut *outs)
-            .map(|(block, out)| classify::<LOWER, BLOCK>(block, out)),
-    );
+/// The same with any function for a block.
+#[inline(always)]
+pub fn words_by(
+    text: &[u8],
+    lowered: &mut Vec<u8>,
+    mask: &mut Vec<u64>,
+    classify: impl Fn(&[u8; BLOCK], &mut [u8; BLOCK]) -> u64,
+) {
+    grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
+    mask.clear();
+    let (blocks, rest) = text.as_chunks();
+    let (outs, _) = lowered.as_chunks_mut();
+    let outs_of_blocks = blocks.iter().zip(&mut *outs);
+    mask.extend(outs_of_blocks.map(|(block, out)| classify(block, out)));
     if !rest.is_empty() {
         let mut block = [0; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
-        mask.push(classify::<LOWER, BLOCK>(&block, &mut outs[blocks.len()]));
+        mask.push(classify(&block, &mut outs[blocks.len()]));
     }
 }
 
