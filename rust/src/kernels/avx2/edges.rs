@@ -15,13 +15,13 @@ pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
 #[inline]
 #[target_feature(enable = "avx2,popcnt")]
 fn positions(bits: u64, base: u32, out: &mut [u32; BLOCK]) -> usize {
-    let mut count = 0;
-    for (i, byte) in bits.to_le_bytes().into_iter().enumerate() {
-        let first = base + 8 * i as u32;
-        let found = _mm256_add_epi32(places(byte), _mm256_set1_epi32(first.cast_signed()));
-        // SAFETY: `i` bytes before have at most `8 * i` set bits, so that this ends at `8 * i + 8`, 64 at most.
-        unsafe { store_at(out, count, found) };
+    let (mut count, mut base) = (0, _mm256_set1_epi32(base.cast_signed()));
+    for byte in bits.to_le_bytes() {
+        // SAFETY: the bytes before this one, `i` of them, have at most `8 * i` set bits, so that this ends at
+        // `8 * i + 8`, which is 64 at most.
+        unsafe { store_at(out, count, _mm256_add_epi32(places(byte), base)) };
         count += byte.count_ones() as usize;
+        base = _mm256_add_epi32(base, _mm256_set1_epi32(8));
     }
     count
 }

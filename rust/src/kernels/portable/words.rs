@@ -21,14 +21,16 @@ pub fn words_by(
 ) {
     grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
     mask.clear();
+    mask.resize(text.len().div_ceil(BLOCK), 0);
     let (blocks, rest) = text.as_chunks();
-    let (outs, _) = lowered.as_chunks_mut();
-    let outs_of_blocks = blocks.iter().zip(&mut *outs);
-    mask.extend(outs_of_blocks.map(|(block, out)| classify(block, out)));
-    if !rest.is_empty() {
+    let mut outs = mask.iter_mut().zip(lowered.as_chunks_mut().0);
+    for (block, (word, out)) in blocks.iter().zip(&mut outs) {
+        *word = classify(block, out);
+    }
+    if let Some((word, out)) = outs.next() {
         let mut block = [0; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
-        mask.push(classify(&block, &mut outs[blocks.len()]));
+        *word = classify(&block, out);
     }
 }
 
