@@ -13,6 +13,7 @@
 //! trust an argument are in [`access`].
 
 mod access;
+mod columns;
 mod edges;
 mod fold;
 mod grams;
