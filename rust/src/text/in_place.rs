@@ -14,21 +14,18 @@
 use super::Table;
 use super::lower::{CAPITAL_SIGMA, lower_of_sigma};
 use super::utf8::{decode, encode};
-use crate::kernels::Kernels;
 
 const BLOCK: usize = 64;
 
-/// Lower-cases a text into buffers that are grown as needed; false if a character is broken or changes its
-/// length: what is in the buffers is of no use then.
+/// Lower-cases a text in buffers that hold what [`crate::kernels::Kernels::words`] made of it; false if a character
+/// is broken or changes its length: what is in the buffers is of no use then.
 pub fn lower_in_place(
-    kernels: &Kernels,
     text: &[u8],
     lowercase: bool,
     table: &Table,
-    lowered: &mut Vec<u8>,
-    mask: &mut Vec<u64>,
+    lowered: &mut [u8],
+    mask: &mut [u64],
 ) -> bool {
-    (kernels.words)(text, lowercase, lowered, mask);
     // What stands behind the text must not complete a character that is cut off.
     lowered[text.len()..text.len() + 4].fill(0);
     if lowercase {
@@ -130,14 +127,8 @@ mod tests {
         let rubbish = || (vec![0xbf; 7], vec![u64::MAX; 3]);
         let ((mut fast, mut mask), (mut slow, mut slow_mask)) = (rubbish(), rubbish());
         fast.resize(text.len() + 200, 0xbf);
-        let taken = lower_in_place(
-            kernels::best(),
-            text,
-            lowercase,
-            &TABLE,
-            &mut fast,
-            &mut mask,
-        );
+        (kernels::best().words)(text, lowercase, &mut fast, &mut mask);
+        let taken = lower_in_place(text, lowercase, &TABLE, &mut fast, &mut mask);
         let valid = lower(text, lowercase, &TABLE, &mut slow, &mut slow_mask);
         assert!(valid || !taken, "broken text was taken");
         fast.truncate(text.len());

@@ -59,3 +59,11 @@ pub unsafe fn store_at(numbers: &mut [u32], at: usize, lanes: __m256i) {
     // SAFETY: the caller promises that the 32 bytes are inside the slice; the store needs no alignment.
     unsafe { _mm256_storeu_si256(numbers.as_mut_ptr().add(at).cast(), lanes) }
 }
+
+/// Writes eight signed numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn store_signed(numbers: &mut [i32; 8], lanes: __m256i) {
+    // SAFETY: as in `store`.
+    unsafe { _mm256_storeu_si256(numbers.as_mut_ptr().cast(), lanes) }
+}

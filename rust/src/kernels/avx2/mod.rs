@@ -14,15 +14,18 @@
 
 mod access;
 mod columns;
+mod counts;
 mod edges;
 mod fold;
 mod grams;
+mod join;
 mod places;
+mod quotients;
 mod runs;
 mod sort;
 mod words;
 
-use super::{Fold, Kernels};
+use super::{Counted, Fold, Kernels};
 
 /// The tier, if this processor has all that it needs.
 pub fn detected() -> Option<&'static Kernels> {
@@ -39,28 +42,38 @@ static AVX2: Kernels = Kernels {
     name: "avx2",
     words,
     edges,
+    join,
     grams,
     fold,
     sort,
     runs,
+    counts,
+    quotients,
+    quotients_f32,
 };
 
 /// Defines the entries of the table: functions of the same name and arguments as those of the stages.
 macro_rules! entries {
-    ($($stage:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
+    ($($module:ident::$stage:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
         fn $stage($($argument: $type),*) $(-> $result)? {
             // SAFETY: only `AVX2` refers to this function, and only `detected` gives that away, after it has seen
             // that the processor has every feature that the stages are compiled for.
-            unsafe { $stage::$stage($($argument),*) }
+            unsafe { $module::$stage($($argument),*) }
         }
     )*};
 }
 
 entries! {
-    words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>);
-    edges(mask: &[u64], edges: &mut Vec<u32>) -> usize;
-    grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>);
-    fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>);
-    sort(keys: &mut [u32], spare: &mut Vec<u32>);
-    runs(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize;
+    words::words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool;
+    edges::edges(mask: &[u64], edges: &mut Vec<u32>) -> usize;
+    join::join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
+    grams::grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>);
+    fold::fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>);
+    sort::sort(keys: &mut [u32], spare: &mut Vec<u32>);
+    runs::runs(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize;
+    counts::counts(
+        distinct: &[u32], ends: &[u32], signed: bool, indices: &mut [i32], counts: &mut Vec<i32>
+    ) -> Counted;
+    quotients::quotients(counts: &[i32], by: f64, data: &mut [f64]);
+    quotients::quotients_f32(counts: &[i32], by: f64, data: &mut [f32]);
 }

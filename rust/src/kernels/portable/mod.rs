@@ -1,9 +1,12 @@
 //! The tier for any processor: no branch that depends on the text, and no `unsafe`. The wider tiers are compared
 //! with it, and fall back to it for what is rare.
 
+mod counts;
 mod edges;
 mod fold;
 mod grams;
+mod join;
+mod quotients;
 mod runs;
 mod sort;
 mod words;
@@ -11,6 +14,7 @@ mod words;
 pub use edges::edges_by;
 pub use fold::fold;
 pub use grams::murmur3;
+pub use join::join;
 pub use sort::sort;
 pub use words::{classify, words_by};
 
@@ -21,10 +25,14 @@ pub const PORTABLE: Kernels = Kernels {
     name: "portable",
     words: words::words,
     edges: edges::edges,
+    join: join::join,
     grams: grams::grams,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
+    counts: counts::counts,
+    quotients: quotients::quotients,
+    quotients_f32: quotients::quotients_f32,
 };
 
 /// Bytes of a block, bits of a mask word.

@@ -3,12 +3,13 @@
 use super::{BLOCK, SLACK, grow};
 
 /// See [`crate::kernels::Kernels::words`].
-pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) {
+pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool {
     if lowercase {
         words_by(text, lowered, mask, classify::<true, BLOCK>);
     } else {
         words_by(text, lowered, mask, classify::<false, BLOCK>);
     }
+    text.is_ascii()
 }
 
 /// The same with any function for a block.
@@ -17,7 +18,7 @@ pub fn words_by(
     text: &[u8],
     lowered: &mut Vec<u8>,
     mask: &mut Vec<u64>,
-    classify: impl Fn(&[u8; BLOCK], &mut [u8; BLOCK]) -> u64,
+    mut classify: impl FnMut(&[u8; BLOCK], &mut [u8; BLOCK]) -> u64,
 ) {
     grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
     mask.clear();
