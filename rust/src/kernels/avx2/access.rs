@@ -1,7 +1,7 @@
 //! The loads and stores of this tier: of whole arrays, or at a place that the caller has checked.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_loadu_si256, _mm256_storeu_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm256_lddqu_si256, _mm256_loadu_si256, _mm256_storeu_si256,
 };
 
 /// Eight numbers.
@@ -10,6 +10,15 @@ use std::arch::x86_64::{
 pub fn load(numbers: &[u32; 8]) -> __m256i {
     // SAFETY: the reference covers the 32 bytes; the load needs no alignment.
     unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
+}
+
+/// Eight numbers, by an instruction that hides from the compiler what is loaded: where lanes are also needed as
+/// numbers, it would take them out of the vector, which costs more than loading them again.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_opaque(numbers: &[u32; 8]) -> __m256i {
+    // SAFETY: as in `load`.
+    unsafe { _mm256_lddqu_si256(numbers.as_ptr().cast()) }
 }
 
 /// Writes eight numbers.

@@ -12,7 +12,7 @@
 //!
 //! One word in a hundred is longer than 16 bytes, so nearly all eights go round once.
 
-use super::access::{load, load_16_at, store};
+use super::access::{load_opaque, load_16_at, store};
 use crate::kernels::SLACK;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_ps, _mm256_castps_si256,
@@ -89,7 +89,7 @@ fn go_on(text: &[u8], mut at: __m256i, mut rest: __m256i, mut hash: __m256i) -> 
 #[target_feature(enable = "avx2")]
 fn every_second<const WHICH: i32>(edges: &[u32; 16]) -> __m256i {
     let halves = edges.as_chunks().0;
-    let [low, high] = [0, 1].map(|i| _mm256_castsi256_ps(load(&halves[i])));
+    let [low, high] = [0, 1].map(|i| _mm256_castsi256_ps(load_opaque(&halves[i])));
     _mm256_castps_si256(_mm256_shuffle_ps::<WHICH>(low, high))
 }
 
