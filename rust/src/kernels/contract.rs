@@ -45,6 +45,19 @@ impl Buffers {
     }
 }
 
+/// Words in a text with noise before, between and behind them, and their edges.
+fn laid_out(words: &[impl AsRef<[u8]>], noise: u8) -> (Vec<u8>, Vec<u32>) {
+    let (mut text, mut edges) = (vec![noise; 3], Vec::new());
+    for word in words {
+        edges.push(text.len() as u32);
+        text.extend(word.as_ref());
+        edges.push(text.len() as u32);
+        text.push(b' ');
+    }
+    text.resize(text.len() - 1 + SLACK, noise);
+    (text, edges)
+}
+
 /// MurmurHash3 x86 32 bit, seed 0, as published.
 fn murmur3(key: &[u8]) -> u32 {
     let mix = |block: u32| {
@@ -83,9 +96,9 @@ proptest! {
     ) {
         let run = |kernels: &Kernels| {
             let Buffers { mut lowered, mut mask, .. } = Buffers::used();
-            (kernels.words)(&text, lowercase, &mut lowered, &mut mask);
+            let ascii = (kernels.words)(&text, lowercase, &mut lowered, &mut mask);
             lowered.truncate(text.len());
-            (lowered, mask)
+            (lowered, mask, ascii)
         };
         for kernels in available() {
             prop_assert_eq!(run(kernels), run(&super::portable::PORTABLE), "{}", kernels.name);
@@ -96,19 +109,29 @@ proptest! {
     fn hashes_are_those_of_murmur3_and_nothing_around_a_word_matters(
         words in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..70), n in 1usize..4, noise: u8,
     ) {
-        let (mut text, mut edges) = (vec![noise; 3], Vec::new());
-        for word in &words {
-            edges.push(text.len() as u32);
-            text.extend(word);
-            edges.push(text.len() as u32);
-            text.push(b' ');
-        }
-        text.resize(text.len() - 1 + SLACK, noise);
+        let (text, edges) = laid_out(&words, noise);
         let expected: Vec<u32> = words.windows(n).map(|run| murmur3(&run.join(&b' '))).collect();
         for kernels in available() {
             let mut hashes = vec![7];
             (kernels.grams)(&text, &edges, n, &mut hashes);
             prop_assert_eq!(&hashes[1..], &expected, "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn joined_words_are_the_words_with_a_space_behind_each(
+        words in prop::collection::vec("[a-z]{1,40}", 0..70), noise: u8,
+    ) {
+        let (text, edges) = laid_out(&words, noise);
+        let expected: String = words.iter().map(|word| format!("{word} ")).collect();
+        for kernels in available() {
+            let (mut joined, mut joined_edges) = (vec![7; 90], vec![7; 9]);
+            (kernels.join)(&text, &edges, &mut joined, &mut joined_edges);
+            let found: Vec<&[u8]> = joined_edges.as_chunks::<2>().0.iter()
+                .map(|&[start, end]| &joined[start as usize..end as usize]).collect();
+            prop_assert_eq!(&joined[..expected.len()], expected.as_bytes(), "{}", kernels.name);
+            prop_assert!(joined.len() >= expected.len() + SLACK);
+            prop_assert_eq!(found, words.iter().map(String::as_bytes).collect::<Vec<_>>(), "{}", kernels.name);
         }
     }
 
@@ -157,6 +180,46 @@ proptest! {
             let count = (kernels.runs)(&keys, &mut distinct, &mut ends);
             prop_assert_eq!(&distinct[..count], runs.iter().map(|run| run[0]).collect::<Vec<_>>(), "{}", kernels.name);
             prop_assert_eq!(&ends[..count], runs.iter().scan(0, end).collect::<Vec<_>>(), "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn counts_are_the_lengths_of_runs_with_the_signs_of_their_keys(
+        keys in prop::collection::btree_set(any::<u32>(), 0..70), wide: bool, shift in 0u32..32, signed: bool,
+        lengths in prop::collection::vec(1u32..40, 70),
+    ) {
+        let keys: std::collections::BTreeSet<u32> = keys.iter().map(|key| key >> shift).collect();
+        let keys: Vec<u32> = keys.into_iter().collect();
+        let lengths: Vec<u32> = lengths.iter().map(|length| if wide { length << 20 } else { *length }).collect();
+        let sum = |end: &mut u32, length: &u32| { *end += length; Some(*end) };
+        let ends: Vec<u32> = lengths.iter().take(keys.len()).scan(0, sum).collect();
+        let runs = || keys.iter().zip(&lengths);
+        let count = |(key, length): (&u32, &u32)| if signed && key % 2 == 1 { -(*length as i32) } else { *length as i32 };
+        for kernels in available() {
+            let (mut indices, mut counts) = (vec![7; keys.len()], vec![7; 3]);
+            let counted = (kernels.counts)(&keys, &ends, signed, &mut indices, &mut counts);
+            prop_assert_eq!(indices, keys.iter().map(|key| (key / 2) as i32).collect::<Vec<_>>(), "{}", kernels.name);
+            prop_assert_eq!(&counts[..keys.len()], runs().map(count).collect::<Vec<_>>(), "{}", kernels.name);
+            prop_assert_eq!(counted.squares, runs().map(|(_, &length)| u64::from(length).pow(2)).sum::<u64>());
+            prop_assert_eq!(counted.both_signs, keys.windows(2).any(|pair| pair[0] / 2 == pair[1] / 2));
+        }
+    }
+
+    #[test]
+    fn quotients_are_divided_and_rounded(
+        counts in prop::collection::vec(any::<i32>(), 0..70), shift in 0u32..32, squares in 1u64..1 << 50,
+    ) {
+        let counts: Vec<i32> = counts.iter().map(|count| count >> shift).collect();
+        let by = (squares as f64).sqrt();
+        for kernels in available() {
+            let (mut double, mut single) = (vec![7.0; counts.len()], vec![7.0; counts.len()]);
+            (kernels.quotients)(&counts, by, &mut double);
+            (kernels.quotients_f32)(&counts, by, &mut single);
+            let bits: Vec<u64> = double.iter().map(|value| value.to_bits()).collect();
+            prop_assert_eq!(bits, counts.iter().map(|&count| (f64::from(count) / by).to_bits()).collect::<Vec<_>>());
+            let bits: Vec<u32> = single.iter().map(|value| value.to_bits()).collect();
+            let rounded = |&count: &i32| ((f64::from(count as f32) / by) as f32).to_bits();
+            prop_assert_eq!(bits, counts.iter().map(rounded).collect::<Vec<_>>());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The inner loops, one table of functions a tier, chosen once.
 //!
 //! ```text
-//! text ──words──► lower case, mask ──edges──► words ──grams──► hashes ──fold──► keys ──sort──► ──runs──► distinct, ends
+//! text ──words──► lower case, mask ──edges──► words ──(join)──grams──► hashes
+//! hashes ──fold──► keys ──sort──► sorted ──runs──► distinct, ends ──counts──► features, counts ──quotients──► values
 //!
 //! Kernels ─┬─ portable   any processor, no `unsafe`; what the others are compared with
 //!          ├─ avx2       256 bits
@@ -10,6 +11,8 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(test)]
@@ -34,8 +37,8 @@ pub struct Kernels {
     /// What [`named`] knows the tier by.
     pub name: &'static str,
     /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character"; bytes that are not
-    /// ASCII are copied and get 0.
-    pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>),
+    /// ASCII are copied and get 0. Says whether all are ASCII.
+    pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool,
     /// In what `words` made of a text that is not ASCII alone: writes the lower case of its other characters (or
     /// nothing) over them and sets the bits of the bytes of word characters, except where one is a word by itself.
     /// Asks `odd` about characters that the plane does not tell. False if the characters do not fit together or `odd`
@@ -44,6 +47,9 @@ pub struct Kernels {
     /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
     /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
+    /// Copies the words one after the other with a space behind each, and [`SLACK`] bytes behind the last; the edges
+    /// of the copies replace what is in the last argument.
+    pub join: Join,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
     /// Hashes to features; `signed`: to twice the feature, plus 1 where the hash is negative.
@@ -53,6 +59,13 @@ pub struct Kernels {
     /// The distinct ones of sorted keys, and how many keys are up to the end of the run of each; returns how many
     /// distinct ones there are.
     pub runs: fn(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize,
+    /// Distinct signed keys and the ends of their runs to features, and to how often each occurs, negative if
+    /// `signed` and the key is odd; `indices` must be as long as `distinct`.
+    pub counts: Counts,
+    /// Counts divided by a number, into a slice as long.
+    pub quotients: fn(counts: &[i32], by: f64, data: &mut [f64]),
+    /// The same in single precision: the count is rounded, divided in double precision and rounded once more.
+    pub quotients_f32: fn(counts: &[i32], by: f64, data: &mut [f32]),
 }
 
 /// Looks at one character, given by where it starts and the four bytes from there on: writes its lower case over it
@@ -69,13 +82,38 @@ pub type Unicode = fn(
     odd: &mut Odd<'_>,
 ) -> bool;
 
-/// The bytes that every text given to [`Kernels::grams`] must have after the last edge.
-pub const SLACK: usize = 16;
+/// See [`Kernels::join`].
+pub type Join = fn(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
+
+/// See [`Kernels::counts`].
+pub type Counts = fn(
+    distinct: &[u32],
+    ends: &[u32],
+    signed: bool,
+    indices: &mut [i32],
+    counts: &mut Vec<i32>,
+) -> Counted;
+
+/// What [`Kernels::counts`] tells of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The sum of the squares of the counts.
+    pub squares: u64,
+    /// Whether a feature occurs with both signs, and therefore stands twice in the row.
+    pub both_signs: bool,
+}
+
+/// The bytes that every text given to [`Kernels::join`] and [`Kernels::grams`] must have after the last edge.
+pub const SLACK: usize = 32;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     #[cfg(target_arch = "x86_64")]
-    let tiers = [Some(&portable::PORTABLE), avx512::detected()];
+    let tiers = [
+        Some(&portable::PORTABLE),
+        avx2::detected(),
+        avx512::detected(),
+    ];
     #[cfg(not(target_arch = "x86_64"))]
     let tiers = [Some(&portable::PORTABLE)];
     tiers.into_iter().flatten()

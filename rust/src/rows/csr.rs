@@ -22,51 +22,31 @@ pub struct CsrOptions {
 
 /// The two types of values.
 pub trait Float: Copy {
-    /// The value nearest to a count.
-    fn from_count(count: i64) -> Self;
-    /// The sum; exact, since counts are.
-    fn plus(self, other: Self) -> Self;
-    /// The absolute value.
-    fn magnitude(self) -> f64;
-    /// The square, rounded to this type.
-    fn square(self) -> f64;
-    /// The quotient, rounded once.
-    fn divided_by(self, norm: f64) -> Self;
+    /// Sums of squares up to this are exact however they are added up, because no square is rounded.
+    const EXACT: u64;
+    /// The square of a count as it is rounded in this type.
+    fn square(count: i32) -> f64;
+    /// Counts divided by a number, rounded once.
+    fn divide(kernels: &Kernels, counts: &[i32], by: f64, data: &mut [Self]);
 }
 
 impl Float for f64 {
-    fn from_count(count: i64) -> Self {
-        count as f64
+    const EXACT: u64 = 1 << 53;
+    fn square(count: i32) -> f64 {
+        f64::from(count) * f64::from(count)
     }
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-    fn magnitude(self) -> f64 {
-        self.abs()
-    }
-    fn square(self) -> f64 {
-        self * self
-    }
-    fn divided_by(self, norm: f64) -> Self {
-        self / norm
+    fn divide(kernels: &Kernels, counts: &[i32], by: f64, data: &mut [Self]) {
+        (kernels.quotients)(counts, by, data);
     }
 }
 
 impl Float for f32 {
-    fn from_count(count: i64) -> Self {
-        count as f32
+    const EXACT: u64 = 1 << 24;
+    fn square(count: i32) -> f64 {
+        f64::from(count as f32 * count as f32)
     }
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-    fn magnitude(self) -> f64 {
-        f64::from(self.abs())
-    }
-    fn square(self) -> f64 {
-        f64::from(self * self)
-    }
-    fn divided_by(self, norm: f64) -> Self {
-        (f64::from(self) / norm) as f32
+    fn divide(kernels: &Kernels, counts: &[i32], by: f64, data: &mut [Self]) {
+        (kernels.quotients_f32)(counts, by, data);
     }
 }
 
@@ -103,6 +83,7 @@ struct RowWriter {
     spare: Vec<u32>,
     distinct: Vec<u32>,
     ends: Vec<u32>,
+    counts: Vec<i32>,
 }
 
 impl RowWriter {
@@ -115,6 +96,7 @@ impl RowWriter {
             spare: Vec::new(),
             distinct: Vec::new(),
             ends: Vec::new(),
+            counts: Vec::new(),
         }
     }
 
@@ -125,69 +107,49 @@ impl RowWriter {
         } = *self;
         (kernels.fold)(hashes, self.fold, true, &mut self.keys);
         (kernels.sort)(&mut self.keys, &mut self.spare);
-        let runs = (kernels.runs)(&self.keys, &mut self.distinct, &mut self.ends);
-        let (keys, ends) = (&self.distinct[..runs], &self.ends[..runs]);
-        let length = counts(keys, ends, options.alternate_sign, data, indices);
-        let row = &mut data[..length];
+        let mut length = (kernels.runs)(&self.keys, &mut self.distinct, &mut self.ends);
+        let (distinct, ends) = (&self.distinct[..length], &self.ends[..length]);
+        let signed = options.alternate_sign;
+        let counted = (kernels.counts)(distinct, ends, signed, indices, &mut self.counts);
+        let (mut counts, mut squares) = (&mut self.counts[..length], Some(counted.squares));
+        if counted.both_signs {
+            length = merge(counts, indices);
+            (counts, squares) = (&mut counts[..length], None);
+        }
         if options.binary {
-            row.fill(T::from_count(1));
+            counts.fill(1);
+            squares = Some(length as u64);
         }
-        if let Some(norm) = options.norm {
-            divide(row, norm);
-        }
+        let by = match options.norm {
+            None => 1.0,
+            Some(Norm::L1) => counts.iter().map(|&count| f64::from(count).abs()).sum(),
+            Some(Norm::L2) => match squares.filter(|&squares| squares <= T::EXACT) {
+                Some(squares) => squares as f64,
+                None => counts.iter().map(|&count| T::square(count)).sum(),
+            }
+            .sqrt(),
+        };
+        // A row whose norm is 0 is left as it is.
+        T::divide(
+            kernels,
+            counts,
+            if by == 0.0 { 1.0 } else { by },
+            &mut data[..length],
+        );
         length
     }
 }
 
-/// Writes the features of distinct keys and the sum of the signs of each; returns how many features there are.
-fn counts<T: Float>(
-    keys: &[u32],
-    ends: &[u32],
-    signed: bool,
-    data: &mut [T],
-    indices: &mut [i32],
-) -> usize {
-    let (mut start, mut both_signs) = (0, false);
-    let mut before = !keys.first().copied().unwrap_or(0);
-    for (((&key, &end), value), index) in keys.iter().zip(ends).zip(&mut *data).zip(&mut *indices) {
-        let count = i64::from(end - start);
-        *value = T::from_count(if signed && key & 1 == 1 {
-            -count
-        } else {
-            count
-        });
-        *index = (key >> 1) as i32;
-        both_signs |= key ^ before == 1;
-        (start, before) = (end, key);
-    }
-    if both_signs {
-        merge(&mut data[..keys.len()], &mut indices[..keys.len()])
-    } else {
-        keys.len()
-    }
-}
-
 /// Adds up neighbours of the same feature; returns how many are left.
-fn merge<T: Float>(data: &mut [T], indices: &mut [i32]) -> usize {
+fn merge(counts: &mut [i32], indices: &mut [i32]) -> usize {
     let mut last = 0;
-    for i in 1..indices.len() {
+    for i in 1..counts.len() {
         if indices[i] == indices[last] {
-            data[last] = data[last].plus(data[i]);
+            counts[last] += counts[i];
         } else {
             last += 1;
-            (data[last], indices[last]) = (data[i], indices[i]);
+            (counts[last], indices[last]) = (counts[i], indices[i]);
         }
     }
     last + 1
-}
-
-fn divide<T: Float>(row: &mut [T], norm: Norm) {
-    let by = match norm {
-        Norm::L1 => row.iter().map(|value| value.magnitude()).sum(),
-        Norm::L2 => row.iter().map(|value| value.square()).sum::<f64>().sqrt(),
-    };
-    if by != 0.0 {
-        row.iter_mut()
-            .for_each(|value| *value = value.divided_by(by));
-    }
 }

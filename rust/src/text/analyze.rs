@@ -4,7 +4,7 @@ use super::Table;
 use super::in_place::lower_in_place;
 use super::lower::lower;
 use super::singles::drop_singles;
-use crate::kernels::{Kernels, SLACK};
+use crate::kernels::Kernels;
 
 /// The memory that one document after the other is worked on in.
 #[derive(Debug, Default)]
@@ -18,13 +18,16 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Finds the words of a text of ASCII alone.
-    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
-        (kernels.words)(text, lowercase, &mut self.lowered, &mut self.mask);
-        self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
+    /// Finds the words of a text of ASCII alone; false if it is not: [`Self::unicode`] is then to be called.
+    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) -> bool {
+        let ascii = (kernels.words)(text, lowercase, &mut self.lowered, &mut self.mask);
+        if ascii {
+            self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
+        }
+        ascii
     }
 
-    /// Finds the words of any text; says whether that was UTF-8.
+    /// Finds the words of a text of which [`Self::ascii`] said that it is not ASCII; says whether it is UTF-8.
     pub fn unicode(
         &mut self,
         kernels: &Kernels,
@@ -54,32 +57,16 @@ impl Scratch {
             (kernels.grams)(&self.lowered, &self.edges[..self.n_edges], 1, hashes);
         }
         if greatest > 1 {
-            self.join();
+            let (joined, joined_edges) = (&mut self.joined, &mut self.joined_edges);
+            (kernels.join)(
+                &self.lowered,
+                &self.edges[..self.n_edges],
+                joined,
+                joined_edges,
+            );
             for n in least.max(2)..=greatest.min(self.n_edges / 2) {
                 (kernels.grams)(&self.joined, &self.joined_edges, n, hashes);
             }
         }
-    }
-
-    /// The words with one space between them: an n-gram is then a slice.
-    fn join(&mut self) {
-        self.joined.clear();
-        self.joined_edges.clear();
-        for &[start, end] in self.edges[..self.n_edges].as_chunks::<2>().0 {
-            let (start, end) = (start as usize, end as usize);
-            let at = self.joined.len();
-            // Copies of a fixed length are single instructions; what is too much is cut off again.
-            if end - start <= SLACK {
-                self.joined
-                    .extend_from_slice(&self.lowered[start..start + SLACK]);
-                self.joined.truncate(at + end - start);
-            } else {
-                self.joined.extend_from_slice(&self.lowered[start..end]);
-            }
-            self.joined_edges
-                .extend([at as u32, self.joined.len() as u32]);
-            self.joined.push(b' ');
-        }
-        self.joined.resize(self.joined.len() + SLACK, 0);
     }
 }

@@ -81,9 +81,7 @@ impl Hasher {
             if text.len() > LONGEST {
                 return Err(HashError::TooLong(i));
             }
-            if text.is_ascii() {
-                scratch.ascii(kernels, text, self.lowercase);
-            } else {
+            if !scratch.ascii(kernels, text, self.lowercase) {
                 if let Some(ask) = ask.take() {
                     known = Some(ask()?);
                 }

@@ -1,8 +1,8 @@
 //! Text of any alphabet to lower case where no character changes its length, which is nearly every text.
 //!
 //! ```text
-//! all bytes as if they were ASCII      a kernel; other bytes are copied and are no word
-//! all other characters                 a kernel: every one stays where it is
+//! all bytes as if they were ASCII      done: other bytes are copied and are no word
+//! all other characters                 a kernel; every one stays where it is
 //! those that it does not know          Σ, more than three bytes, a symbol with a lower case: looked at alone
 //! ```
 //!
@@ -13,18 +13,17 @@ use super::lower::{CAPITAL_SIGMA, lower_of_sigma};
 use super::utf8::{decode, encode, four};
 use crate::kernels::Kernels;
 
-/// Lower-cases a text into buffers that are grown as needed, and finds its words as [`super::lower::lower`] and
-/// [`super::singles::drop_singles`] do; false if a character is broken or changes its length: what is in the buffers
-/// is of no use then.
+/// Lower-cases a text in buffers that hold what [`Kernels::words`] made of it, and finds its words as
+/// [`super::lower::lower`] and [`super::singles::drop_singles`] do; false if a character is broken or changes its
+/// length: what is in the buffers is of no use then.
 pub fn lower_in_place(
     kernels: &Kernels,
     text: &[u8],
     lowercase: bool,
     table: &Table,
-    lowered: &mut Vec<u8>,
-    mask: &mut Vec<u64>,
+    lowered: &mut [u8],
+    mask: &mut [u64],
 ) -> bool {
-    (kernels.words)(text, lowercase, lowered, mask);
     let mut odd = |at: usize, here: &mut [u8; 4]| lower_one(text, at, lowercase, table, here);
     (kernels.unicode)(text, table.plane(), lowercase, lowered, mask, &mut odd)
 }
@@ -66,7 +65,7 @@ mod tests {
     use super::super::lower::lower;
     use super::super::singles::drop_singles;
     use super::{Table, lower_in_place};
-    use crate::kernels::available;
+    use crate::kernels::{Kernels, available};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -90,8 +89,9 @@ mod tests {
 
     /// Those of each tier, if it takes the text.
     fn fast(text: &[u8], lowercase: bool, table: &Table) -> Vec<Option<Words>> {
-        let run = |kernels| {
+        let run = |kernels: &Kernels| {
             let (mut lowered, mut mask) = (vec![0xbf; text.len() + 200], vec![u64::MAX; 3]);
+            (kernels.words)(text, lowercase, &mut lowered, &mut mask);
             let taken = lower_in_place(kernels, text, lowercase, table, &mut lowered, &mut mask);
             lowered.truncate(text.len());
             taken.then_some((lowered, mask))

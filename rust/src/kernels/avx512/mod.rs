@@ -2,10 +2,11 @@
 
 mod unicode;
 
-use super::{Kernels, Odd, Plane, portable};
+use super::{Kernels, Odd, Plane, avx2};
 
 /// The tier, if this processor has all that it needs.
 pub fn detected() -> Option<&'static Kernels> {
+    avx2::detected()?;
     let has_all = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
@@ -22,7 +23,7 @@ pub fn detected() -> Option<&'static Kernels> {
 static AVX512: Kernels = Kernels {
     name: "avx512",
     unicode,
-    ..portable::PORTABLE
+    ..avx2::AVX2
 };
 
 fn unicode(

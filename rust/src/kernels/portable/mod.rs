@@ -1,19 +1,27 @@
 //! The tier for any processor: no branch that depends on the text, and no `unsafe`. The wider tiers are compared
 //! with it, and fall back to it for what is rare.
 
+mod counts;
 mod edges;
 mod fold;
 mod grams;
+mod join;
+mod quotients;
 mod runs;
 mod sort;
 mod unicode;
 mod words;
 
+pub use edges::edges_by;
+pub use fold::fold;
 pub use grams::murmur3;
-pub use unicode::{Found, Room, unicode_by};
-pub use words::classify;
+pub use join::join;
+pub use sort::sort;
+pub use unicode::{Found, Room, look, unicode_by};
+pub use words::{classify, words_by};
 
-use super::{BLOCK, Kernels, SLACK};
+pub use super::BLOCK;
+use super::{Kernels, SLACK};
 
 /// Plain Rust.
 pub const PORTABLE: Kernels = Kernels {
@@ -21,10 +29,14 @@ pub const PORTABLE: Kernels = Kernels {
     words: words::words,
     unicode: unicode::unicode,
     edges: edges::edges,
+    join: join::join,
     grams: grams::grams,
     fold: fold::fold,
     sort: sort::sort,
     runs: runs::runs,
+    counts: counts::counts,
+    quotients: quotients::quotients,
+    quotients_f32: quotients::quotients_f32,
 };
 
 /// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
