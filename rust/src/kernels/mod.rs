@@ -108,15 +108,15 @@ pub const SLACK: usize = 32;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    #[cfg(target_arch = "x86_64")]
-    let tiers = [
+    [
         Some(&portable::PORTABLE),
+        #[cfg(target_arch = "x86_64")]
         avx2::detected(),
+        #[cfg(target_arch = "x86_64")]
         avx512::detected(),
-    ];
-    #[cfg(not(target_arch = "x86_64"))]
-    let tiers = [Some(&portable::PORTABLE)];
-    tiers.into_iter().flatten()
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The tier of this name, if this processor can run it.

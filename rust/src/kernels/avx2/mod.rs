@@ -40,7 +40,7 @@ pub fn detected() -> Option<&'static Kernels> {
 }
 
 /// Private, for who has this table may call functions that other processors do not understand.
-pub(super) static AVX2: Kernels = Kernels {
+static AVX2: Kernels = Kernels {
     name: "avx2",
     words,
     unicode,

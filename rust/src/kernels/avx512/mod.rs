@@ -1,40 +1,66 @@
-//! The tier for 512 bits and the compressing instructions of VBMI2.
+//! The tier for processors with the second set of byte instructions of AVX-512 (Ice Lake, Zen 4 and later).
+//!
+//! ```text
+//! words    64 bytes a step: one look-up gives lower case and class
+//! unicode  up to 32 characters a step, compressed out of 64 bytes; their classes are gathered
+//! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
+//! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
+//! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
+//! sort     networks of comparisons over 16 columns; more than 256 keys are first scattered into buckets
+//! runs, counts, quotients    16 keys a step, compressed where a run starts
+//! ```
+//!
+//! Functions with `#[target_feature]` are safe to write and to call among each other; `unsafe` are the loads and
+//! stores of [`memory`], and the one call that enters the tier.
 
+mod edges;
+mod fold;
+mod grams;
+mod join;
+mod memory;
+mod network;
+mod row;
+mod runs;
+mod sort;
 mod unicode;
+mod words;
 
-use super::{Kernels, Odd, Plane, avx2};
+use super::Kernels;
 
-/// The tier, if this processor has all that it needs.
+/// The tier, if this processor can run it.
 pub fn detected() -> Option<&'static Kernels> {
-    avx2::detected()?;
-    let has_all = is_x86_feature_detected!("avx512f")
+    let able = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vbmi2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
         && is_x86_feature_detected!("popcnt");
-    has_all.then_some(&AVX512)
+    able.then_some(&AVX512)
 }
 
-/// Private, for who has this table may call functions that other processors do not understand.
+/// A function of the tier as one that anybody may call.
+macro_rules! entry {
+    ($function:path, $($argument:ident),+) => {
+        // SAFETY: the function needs nothing but the features that `detected` asks for, and the table that holds
+        // this entry is given out by `detected` alone.
+        |$($argument),+| unsafe { $function($($argument),+) }
+    };
+}
+
+/// Private: whoever has it has passed [`detected`].
 static AVX512: Kernels = Kernels {
     name: "avx512",
-    unicode,
-    ..avx2::AVX2
+    words: entry!(words::words, text, lowercase, lowered, mask),
+    unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
+    edges: entry!(edges::edges, mask, edges),
+    join: entry!(join::join, text, edges, joined, joined_edges),
+    grams: entry!(grams::grams, text, edges, n, hashes),
+    fold: entry!(fold::fold, hashes, fold, signed, keys),
+    sort: entry!(sort::sort, keys, spare),
+    runs: entry!(runs::runs, keys, distinct, ends),
+    counts: entry!(row::counts, distinct, ends, signed, indices, counts),
+    quotients: entry!(row::quotients, counts, by, data),
+    quotients_f32: entry!(row::quotients_f32, counts, by, data),
 };
-
-fn unicode(
-    text: &[u8],
-    plane: &Plane,
-    lowercase: bool,
-    lowered: &mut [u8],
-    mask: &mut [u64],
-    odd: &mut Odd<'_>,
-) -> bool {
-    // SAFETY: only `AVX512` refers to this function, and only `detected` gives that away, after it has seen that the
-    // processor has every feature that the stages are compiled for.
-    unsafe { unicode::unicode(text, plane, lowercase, lowered, mask, odd) }
-}

@@ -8,6 +8,7 @@
 //! starts    a bit a lane → a bit at each start
 //! ```
 
+use super::memory::load_first_bytes;
 use crate::kernels::portable::{Found, Room, unicode_by};
 use crate::kernels::{BLOCK, Leads, Odd, Plane};
 use std::arch::x86_64::*;
@@ -17,7 +18,7 @@ const LANES: u32 = 32;
 
 /// See [`crate::kernels::Kernels::unicode`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
-#[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "bmi1,bmi2,popcnt")]
 pub fn unicode(
     text: &[u8],
     plane: &Plane,
@@ -28,7 +29,7 @@ pub fn unicode(
 ) -> bool {
     let classes = plane.classes(lowercase);
     unicode_by(text, lowered, mask, odd, |rest, here| {
-        let block = load(rest);
+        let block = load_first_bytes(rest);
         let others = _mm512_movepi8_mask(block);
         if others == 0 {
             return Found::default();
@@ -39,7 +40,7 @@ pub fn unicode(
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
-#[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "bmi1,bmi2,popcnt")]
 fn look(
     block: __m512i,
     others: u64,
@@ -87,7 +88,7 @@ impl Lanes {
             let packed = _mm512_maskz_compress_epi8(leads.two, bytes);
             _mm512_cvtepu8_epi16(_mm512_castsi512_si256(packed))
         };
-        let behind = |by| load(rest.get(by..).unwrap_or_default());
+        let behind = |by| load_first_bytes(rest.get(by..).unwrap_or_default());
         let (first, second, third) = (lanes(block), lanes(behind(1)), lanes(behind(2)));
         let used = _bzhi_u32(u32::MAX, leads.two.count_ones().min(LANES));
         let three = _pext_u64(leads.three, leads.two) as u32;
@@ -177,15 +178,6 @@ fn lower(characters: __m512i, which: u16, plane: &Plane) -> __m256i {
     // SAFETY: the lanes are of 16 bits, and 32 bits can be read at each of the first 65,536 of 65,537 cells.
     let found = unsafe { _mm512_mask_i32gather_epi32::<2>(characters, which, characters, cells) };
     _mm512_cvtepi32_epi16(found)
-}
-
-/// The first 64 bytes, zeros where there are less.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,bmi2")]
-fn load(bytes: &[u8]) -> __m512i {
-    let there = _bzhi_u64(u64::MAX, bytes.len().min(BLOCK) as u32);
-    // SAFETY: only the bytes of the slice are read.
-    unsafe { _mm512_maskz_loadu_epi8(there, bytes.as_ptr().cast()) }
 }
 
 /// Writes some of 64 bytes, `BY` bytes behind the front.

@@ -16,7 +16,7 @@ pub use edges::edges_by;
 pub use fold::fold;
 pub use grams::murmur3;
 pub use join::join;
-pub use sort::sort;
+pub use sort::{scatter, sort};
 pub use unicode::{Found, Room, look, unicode_by};
 pub use words::{classify, words_by};
 
