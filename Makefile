@@ -6,13 +6,20 @@ BIN    := $(abspath $(VENV))/bin
 
 DATA   ?= ../shared/data
 
+# How long `make fuzz` and `make asan` try random texts; the Pythons of `make test-pythons`, none for all installed.
+SECONDS ?= 60
+PYTHONS ?=
+
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
-.PHONY: help setup build demo test lint bench clean
+.PHONY: help setup build demo test test-pythons fuzz asan lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
+	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
+	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
+	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
 	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
 
@@ -43,8 +50,21 @@ demo: build
 	@echo "predictions  runs/demo-predictions"
 
 test: build $(VENV)/.tools
-	cd rust && cargo test --quiet --release --no-default-features
+	cd rust && cargo test --quiet --release --no-default-features --features fuzz
 	$(BIN)/python -m pytest
+
+fuzz:
+	cd rust && FUZZ_SECONDS=$(SECONDS) cargo test --quiet --release --no-default-features --features fuzz --test fuzz -- --nocapture
+
+# The compiler of the releases has the sanitizer; only the switch is unstable. Assertions check what `unsafe` promises.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+asan:
+	cd rust && ASAN_OPTIONS=allocator_may_return_null=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_PROFILE_RELEASE_LTO=off \
+		CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true FUZZ_SECONDS=$(SECONDS) \
+		cargo test --quiet --release --no-default-features --features fuzz --lib --tests --target $(HOST) --target-dir target/asan
+
+test-pythons: build
+	$(BIN)/python tests/pythons.py $(PYTHONS) --data $(DATA)
 
 lint: build $(VENV)/.tools
 	$(BIN)/ruff format --check .
@@ -52,13 +72,14 @@ lint: build $(VENV)/.tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd rust && cargo fmt --check
-	cd rust && cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+	cd rust && cargo clippy --quiet --all-targets --no-default-features --features fuzz -- -D warnings
 	cd rust && cargo clippy --quiet --features python -- -D warnings
 
 bench: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/startup.py
 	$(BIN)/python benches/hash.py --data $(DATA)
+	$(BIN)/python benches/read.py --data $(DATA)
 	$(BIN)/python benches/defaults.py --data $(DATA)
 	$(BIN)/python benches/train.py --data $(DATA)
 	$(BIN)/python benches/train.py --data $(DATA) --memory

@@ -19,8 +19,11 @@ __version__: str
 # ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
 
 def kernel_tier() -> str:
-    """The tier in use: the one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if
-    this processor can run it, else the fastest."""
+    """The tier in use: the fastest, or the one that the environment names.
+
+    The variable ``MANYMILL_KERNELS`` is read when a tier is first needed; a tier that this processor cannot run is
+    passed over.
+    """
 
 def kernel_tiers() -> list[str]:
     """The tiers that this processor can run, the slowest first."""
@@ -184,7 +187,9 @@ class Learner:
 
     One sum of squared gradients a feature sets the rate of all its outputs: a sum for each output takes twice
     the memory and is less accurate, the more so the more classes there are (see ``rust/src/learn``). The state
-    takes ``4 * n_features * (n_outputs + 1)`` bytes, and ``4 * n_features`` more with ``l1`` or ``l2``.
+    takes ``8 * n_features`` bytes with one output; with more it takes ``4 * n_features``, and ``4 * (n_outputs + 1)``,
+    filled up to a multiple of 16 (from 32 outputs on of 32), for each feature that was met. ``l1`` or ``l2`` take
+    ``4 * n_features`` more.
 
     The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
     else does.
@@ -367,7 +372,7 @@ class Parsed:
         """Whether each label is an integer: a JSON number, or a field of digits."""
 
 def parse_json_lines(
-    block: bytes,
+    block: bytes | NDArray[np.uint8],
     position: int,
     max_record_bytes: int,
     *,
@@ -381,7 +386,7 @@ def parse_json_lines(
     """
 
 def parse_csv(
-    block: bytes,
+    block: bytes | NDArray[np.uint8],
     position: int,
     max_record_bytes: int,
     *,
@@ -393,10 +398,14 @@ def parse_csv(
 ) -> Parsed:
     """The rows of CSV records without a header; ``ValueError`` if a column is not below ``n_columns``."""
 
-def parse_fasttext(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+def parse_fasttext(
+    block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
+) -> Parsed:
     """The rows of lines in fastText's format."""
 
-def parse_reviews(block: bytes, position: int, max_record_bytes: int, *, labelled: bool) -> Parsed:
+def parse_reviews(
+    block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
+) -> Parsed:
     """The rows of Amazon's reviews in pseudo-XML."""
 
 def csv_header(block: bytes, *, delimiter: int) -> list[bytes]:

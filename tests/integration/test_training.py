@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,10 +171,13 @@ def test_a_plan_that_needs_more_memory_than_allowed_is_refused_with_settings_tha
     tmp_path, write, languages
 ):
     source = write("all.jsonl", languages[:1000])
+    settings, limit = Settings(holdout=0.1), 200 << 20
     with pytest.raises(PlanError, match=r"--n-features \d+") as refusal:
-        train_run(scan(source), tmp_path / "run", Settings(n_features=2**24), threads=2, memory=200 << 20)
+        train_run(
+            scan(source), tmp_path / "run", replace(settings, n_features=2**24), threads=2, memory=limit
+        )
     cheaper = int(refusal.value.hint.split("--n-features ")[1].split()[0])
-    train_run(scan(source), tmp_path / "run", Settings(n_features=cheaper), threads=2, memory=200 << 20)
+    train_run(scan(source), tmp_path / "run", replace(settings, n_features=cheaper), threads=2, memory=limit)
 
 
 def test_the_run_folder_tells_what_was_done(tmp_path, write, languages):

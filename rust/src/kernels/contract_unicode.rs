@@ -137,3 +137,19 @@ fn a_character_that_is_cut_off_by_the_end_is_refused() {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn no_byte_around_the_text_is_read() {
+    use super::guarded::{Against, Guarded};
+    let long = "aé一😀 ЖΩ字x".repeat(20);
+    for (end, character) in long.char_indices() {
+        let text = &long[..end + character.len_utf8()];
+        for against in [Against::Start, Against::End] {
+            let guarded = Guarded::new(text.as_bytes(), against);
+            for kernels in available() {
+                assert_eq!(run(kernels, &guarded), Some(twin(text)), "{}", kernels.name);
+            }
+        }
+    }
+}

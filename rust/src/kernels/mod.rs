@@ -20,10 +20,14 @@ mod contract;
 #[cfg(test)]
 mod contract_unicode;
 mod fold;
+#[cfg(all(unix, any(test, feature = "fuzz")))]
+pub mod guarded;
 mod leads;
 pub mod memory;
+pub mod plain;
 mod plane;
 pub mod portable;
+pub mod widest;
 
 pub use fold::Fold;
 pub use leads::{BLOCK, Joiner, Leads, beyond_ascii};

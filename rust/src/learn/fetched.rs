@@ -15,6 +15,7 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// Copies the pairs of the features `indices` out of a table of one output.
+    #[inline(always)]
     pub(super) fn fetch(&mut self, cells: &[f32], indices: &[u32]) {
         let (pairs, _) = cells.as_chunks::<2>();
         self.weights.resize(indices.len(), 0.0);
@@ -30,6 +31,7 @@ impl Fetched {
     }
 
     /// Moves what was fetched against the gradient, and puts it back.
+    #[inline(always)]
     pub(super) fn update(
         &mut self,
         cells: &mut [f32],

@@ -1,25 +1,16 @@
 //! The learner itself: rows in, state changed.
 
 use super::fetched::Fetched;
-use super::margins::{check_rows, margins, score_table};
+use super::lesson::{Lesson, Room};
+use super::margins::{Model, check_rows, margins, score};
 use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
 use super::step::{Residuals, Step, update, update_penalised};
-use super::sums::{dot, sum_of_squares};
+use super::sums::dot;
 use super::table::Table;
 use super::{LearnError, Settings};
-use crate::kernels::memory::prefetch;
+use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
-
-// Squared gradients above this would soon add up to infinity in float32.
-const GRADIENT_LIMIT: f32 = 1e37;
-
-// Rows between the one whose cells are asked for and the one that is learnt: one row's work hides the wait.
-const AHEAD: usize = 1;
-
-// Cells of a cache line of 64 bytes, and how many cells of a feature are asked for: the processor guesses the rest.
-const CELLS_OF_A_LINE: usize = 16;
-const FETCHED_CELLS: usize = 64;
 
 /// What one call of [`Learner::learn`] saw before learning from each row.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -61,7 +52,7 @@ impl Learner {
         let table = Table::new(n_features, n_outputs(n_classes))?;
         let arrears = settings
             .is_regularised()
-            .then(|| Arrears::new(n_features))
+            .then(|| Arrears::new(table.n_slots()))
             .transpose()?;
         let intercept = vec![0.0; 2 * table.n_outputs];
         Ok(Self {
@@ -111,96 +102,95 @@ impl Learner {
     ) -> Result<LearnStats, LearnError> {
         check_rows(rows, self.n_features())?;
         self.check_targets(rows.len(), classes, weights)?;
-        let mut stats = LearnStats::default();
-        let mut room = Room::new(self.n_outputs());
-        for (i, &class) in classes.iter().enumerate() {
-            let weight = weights.map_or(1.0, |weights| weights[i]);
-            if weight == 0.0 {
-                continue;
-            }
-            // One output needs no asking: its fetching waits for many lines at once (1 ns a number saved).
-            if !self.fetches() && i + AHEAD < rows.len() {
-                self.warm(rows.row(i + AHEAD).0);
-            }
-            self.look(rows.row(i), &mut room);
-            let correct = prediction(&room.margins) == class as usize;
-            let loss =
-                self.settings
-                    .loss
-                    .residuals(class as usize, &room.margins, &mut room.residuals);
-            for residual in &mut room.residuals {
-                *residual *= weight;
-            }
-            let reach = largest(rows.row(i).1);
-            let squares = sum_of_squares(&room.residuals);
-            // Not `>=`: NaN must fail as well.
-            let tame =
-                largest(&room.margins) < f32::INFINITY && squares * reach * reach < GRADIENT_LIMIT;
-            if !(tame && squares < GRADIENT_LIMIT) {
-                return Err(LearnError::Diverged { row: i });
-            }
-            self.step(rows.row(i), &mut room, squares);
-            stats.n_rows += 1;
-            stats.weight_sum += f64::from(weight);
-            stats.loss_sum += f64::from(weight) * loss;
-            stats.n_correct += u64::from(correct);
-        }
-        Ok(stats)
-    }
-
-    /// Asks for the cells of a row that comes soon.
-    fn warm(&self, indices: &[u32]) {
-        let width = self.table.width();
-        for &j in indices {
-            for at in (0..width.min(FETCHED_CELLS)).step_by(CELLS_OF_A_LINE) {
-                prefetch(&self.table.cells, j as usize * width + at);
-            }
+        let lesson = Lesson {
+            learner: self,
+            rows,
+            classes,
+            weights,
+        };
+        // One output alone has nothing to put side by side but what it fetched.
+        if lesson.learner.fetches() {
+            lesson.run::<1>()
+        } else {
+            widest::run(lesson)
         }
     }
 
     /// Computes the margins of one row.
-    fn look(&self, row: (&[u32], &[f32]), room: &mut Room) {
-        let cells = &self.table.cells;
+    #[inline(always)]
+    pub(super) fn look<const LANES: usize>(
+        &self,
+        row: (&[u32], &[f32]),
+        fetched: &mut Fetched,
+        z: &mut [f32],
+    ) {
+        let cells = self.table.cells();
         if self.fetches() {
-            room.fetched.fetch(cells, row.0);
-            room.margins[0] = dot(room.fetched.weights(), row.1) + self.intercept[0];
+            fetched.fetch(cells, row.0);
+            z[0] = dot(fetched.weights(), row.1) + self.intercept[0];
         } else {
-            margins(
-                row,
-                cells,
-                self.table.width(),
-                self.intercept(),
-                &mut room.margins,
-            );
+            self.margins::<LANES>(row, z);
+        }
+    }
+
+    /// Computes the margins of one row without fetching it.
+    #[inline(always)]
+    fn margins<const LANES: usize>(&self, row: (&[u32], &[f32]), z: &mut [f32]) {
+        let table = &self.table;
+        margins::<LANES>(row, table.cells(), table.width(), self.intercept(), z);
+    }
+
+    /// Takes the slots of the row after this one and asks for their cells; asks for the slots of the row after that.
+    #[inline(always)]
+    pub(super) fn fetch_ahead(&mut self, rows: &Rows, i: usize, slots: &mut Vec<u32>) {
+        if i + 1 < rows.len() {
+            self.table.take(rows.row(i + 1).0, slots);
+        }
+        // What is fetched in a loop of its own needs no asking: that waits for many lines at once.
+        if self.fetches() {
+            return;
+        }
+        self.table.warm_cells(slots);
+        if i + 2 < rows.len() {
+            self.table.warm_slots(rows.row(i + 2).0);
         }
     }
 
     /// Whether rows are fetched: one output, no regularisation.
-    fn fetches(&self) -> bool {
+    pub(super) fn fetches(&self) -> bool {
         self.n_outputs() == 1 && self.arrears.is_none()
     }
 
     /// Moves the weights against the residuals of one row, whose squares add up to `squares`.
-    fn step(&mut self, row: (&[u32], &[f32]), room: &mut Room, squares: f32) {
+    #[inline(always)]
+    pub(super) fn step<const LANES: usize>(
+        &mut self,
+        values: &[f32],
+        room: &mut Room,
+        squares: f32,
+    ) {
+        let row = (&room.slots[..], values);
         self.n_rows_seen += 1;
         if let Some(arrears) = &mut self.arrears {
             arrears.advance();
         }
-        if room.residuals.iter().all(|&r| r == 0.0) {
+        let (all, padded) = (&room.residuals[..self.n_outputs()], &room.residuals[..]);
+        if all.iter().all(|&r| r == 0.0) {
             return;
         }
         let (step, fetches) = (self.step_of(), self.fetches());
         let residuals = Residuals {
-            all: &room.residuals,
+            all,
+            padded,
             squares,
         };
         if let Some(arrears) = &mut self.arrears {
-            update_penalised(&mut self.table, arrears, step, row, &residuals);
+            update_penalised::<LANES>(&mut self.table, arrears, step, row, &residuals);
         } else if fetches {
             room.fetched
-                .update(&mut self.table.cells, step, row, &residuals);
+                .update(self.table.cells_mut(), step, row, &residuals);
         } else {
-            update(&mut self.table, step, row, &residuals, &mut room.moving);
+            update::<LANES>(&mut self.table, step, row, &residuals, &mut room.update);
         }
         if self.settings.fit_intercept {
             let (intercepts, sums) = self.intercept.split_at_mut(residuals.all.len());
@@ -263,54 +253,36 @@ impl Learner {
     /// # Errors
     /// If a row has a feature that the learner has not, or the result does not fit in memory.
     pub fn scores(&self, rows: &Rows) -> Result<Vec<f32>, LearnError> {
-        score_table(
-            rows,
-            &self.table.cells,
-            self.table.width(),
-            self.intercept(),
-        )
+        check_rows(rows, self.n_features())?;
+        let known = Known {
+            learner: self,
+            slots: Vec::new(),
+            padded: vec![0.0; self.table.width()],
+        };
+        score(rows, self.n_outputs(), known)
     }
 }
 
-/// Room for what is computed per row.
-struct Room {
-    margins: Vec<f32>,
-    residuals: Vec<f32>,
-    moving: Vec<(usize, f32)>,
-    fetched: Fetched,
+/// What a learner knows, to score rows with.
+struct Known<'a> {
+    learner: &'a Learner,
+    slots: Vec<u32>,
+    padded: Vec<f32>,
 }
 
-impl Room {
-    fn new(n_outputs: usize) -> Self {
-        let moving = Vec::with_capacity(n_outputs);
-        Self {
-            margins: vec![0.0; n_outputs],
-            residuals: vec![0.0; n_outputs],
-            moving,
-            fetched: Fetched::default(),
+impl Model for Known<'_> {
+    #[inline(always)]
+    fn margins<const LANES: usize>(&mut self, (features, values): (&[u32], &[f32]), z: &mut [f32]) {
+        let Self {
+            learner,
+            slots,
+            padded,
+        } = self;
+        if learner.table.is_direct() {
+            return learner.margins::<LANES>((features, values), z);
         }
+        learner.table.find(features, slots);
+        learner.margins::<LANES>((slots, values), padded);
+        z.copy_from_slice(&padded[..z.len()]);
     }
-}
-
-/// The class that margins stand for: the sign of a single one, else the first of the greatest.
-fn prediction(margins: &[f32]) -> usize {
-    if let &[margin] = margins {
-        return usize::from(margin > 0.0);
-    }
-    let mut best = 0;
-    for (k, &margin) in margins.iter().enumerate() {
-        if margin > margins[best] {
-            best = k;
-        }
-    }
-    best
-}
-
-/// The largest magnitude; NaN counts as larger than infinity. On bits, since those vectorise.
-fn largest(numbers: &[f32]) -> f32 {
-    f32::from_bits(
-        numbers
-            .iter()
-            .fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)),
-    )
 }

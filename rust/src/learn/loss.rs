@@ -47,6 +47,7 @@ impl Loss {
     /// Writes the derivative of the loss by each margin into `residuals`; the loss comes back.
     ///
     /// One margin stands for two classes, 0 (negative margin) and 1; else `class` is below their number.
+    #[inline(always)]
     pub(super) fn residuals(self, class: usize, margins: &[f32], residuals: &mut [f32]) -> f64 {
         match (margins, &mut *residuals) {
             (&[margin], [residual]) => {
@@ -97,6 +98,7 @@ impl Loss {
 }
 
 /// Residuals and loss of the softmax of `margins`.
+#[inline(always)]
 fn softmax(class: usize, margins: &[f32], residuals: &mut [f32]) -> f64 {
     let mut greatest = f32::MIN;
     for &margin in margins {

@@ -10,12 +10,15 @@
 
 use super::LearnError;
 use super::sums::{add_products, total};
+use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
 
 /// Writes the margins of one row: `z[k] = intercept[k] + Σ_j x[j] · table[j · width + k]`.
 ///
-/// Every index times `width` plus the number of outputs lies within the table.
-pub(super) fn margins(
+/// Every index times `width` plus the length of `z` lies within the table. `z` may be longer than the intercept, up to
+/// `width`: what is behind the outputs is of no use then.
+#[inline(always)]
+pub(super) fn margins<const LANES: usize>(
     row: (&[u32], &[f32]),
     table: &[f32],
     width: usize,
@@ -23,15 +26,15 @@ pub(super) fn margins(
     z: &mut [f32],
 ) {
     let (indices, values) = row;
-    if let [z] = z {
-        *z = one_output(indices, values, table, width) + intercept[0];
+    if intercept.len() == 1 {
+        z[0] = one_output(indices, values, table, width) + intercept[0];
         return;
     }
     z.fill(0.0);
     let (fours, rest) = indices.as_chunks::<4>();
     let (values_of_fours, values_of_rest) = values.as_chunks::<4>();
     for (four, x) in fours.iter().zip(values_of_fours) {
-        add_four(four.map(|j| &table[j as usize * width..][..z.len()]), *x, z);
+        add_four::<LANES>(four.map(|j| &table[j as usize * width..][..z.len()]), *x, z);
     }
     for (&j, &x) in rest.iter().zip(values_of_rest) {
         for (z, w) in z.iter_mut().zip(&table[j as usize * width..]) {
@@ -43,6 +46,7 @@ pub(super) fn margins(
     }
 }
 
+#[inline(always)]
 fn one_output(indices: &[u32], values: &[f32], table: &[f32], width: usize) -> f32 {
     let mut sums = [0.0f32; 8];
     let (eights, rest) = indices.as_chunks::<8>();
@@ -56,28 +60,53 @@ fn one_output(indices: &[u32], values: &[f32], table: &[f32], width: usize) -> f
     total(sums)
 }
 
+/// `LANES` outputs at a time, then four: loops of fixed length need no asking how many are left.
 #[inline(always)]
-fn add_four(weights: [&[f32]; 4], x: [f32; 4], z: &mut [f32]) {
-    let [w0, w1, w2, w3] = weights;
+fn add_four<const LANES: usize>(weights: [&[f32]; 4], x: [f32; 4], z: &mut [f32]) {
+    if LANES == 1 {
+        return add_any(weights, x, z);
+    }
+    let (all, rest) = z.as_chunks_mut::<LANES>();
+    let (fours, ones) = rest.as_chunks_mut::<4>();
+    let weights_of_rest = weights.map(|w| &w[all.len() * LANES..]);
+    let weights_of_ones = weights_of_rest.map(|w| &w[fours.len() * 4..]);
+    add_chunks(weights, x, all);
+    add_chunks(weights_of_rest, x, fours);
+    add_any(weights_of_ones, x, ones);
+}
+
+#[inline(always)]
+fn add_any(weights: [&[f32]; 4], x: [f32; 4], z: &mut [f32]) {
     let n = z.len();
-    let (w0, w1, w2, w3) = (&w0[..n], &w1[..n], &w2[..n], &w3[..n]);
+    let [w0, w1, w2, w3] = weights.map(|w| &w[..n]);
     for k in 0..n {
         z[k] += (x[0] * w0[k] + x[1] * w1[k]) + (x[2] * w2[k] + x[3] * w3[k]);
     }
 }
 
-/// Decision values of all rows, row after row, under a matrix of `width` numbers a feature.
+#[inline(always)]
+fn add_chunks<const N: usize>(weights: [&[f32]; 4], x: [f32; 4], z: &mut [[f32; N]]) {
+    let [w0, w1, w2, w3] = weights.map(|w| w.as_chunks::<N>().0);
+    for ((((z, w0), w1), w2), w3) in z.iter_mut().zip(w0).zip(w1).zip(w2).zip(w3) {
+        let mut sums = *z;
+        for k in 0..N {
+            sums[k] += (x[0] * w0[k] + x[1] * w1[k]) + (x[2] * w2[k] + x[3] * w3[k]);
+        }
+        *z = sums;
+    }
+}
+
+/// What rows are scored with.
+pub(super) trait Model {
+    /// Writes the margins of one row.
+    fn margins<const LANES: usize>(&mut self, row: (&[u32], &[f32]), z: &mut [f32]);
+}
+
+/// Decision values of all rows, row after row, `k` each.
 ///
 /// # Errors
-/// If a row has a feature that the table has not, or the result does not fit in memory.
-pub(super) fn score_table(
-    rows: &Rows,
-    table: &[f32],
-    width: usize,
-    intercept: &[f32],
-) -> Result<Vec<f32>, LearnError> {
-    let k = intercept.len();
-    check_rows(rows, table.len() / width)?;
+/// If the result does not fit in memory.
+pub(super) fn score(rows: &Rows, k: usize, model: impl Model) -> Result<Vec<f32>, LearnError> {
     let length = rows
         .len()
         .checked_mul(k)
@@ -89,10 +118,43 @@ pub(super) fn score_table(
             bytes: length.checked_mul(size_of::<f32>()),
         })?;
     scores.resize(length, 0.0);
-    for (i, z) in scores.chunks_exact_mut(k).enumerate() {
-        margins(rows.row(i), table, width, intercept, z);
-    }
+    let scores_of_rows = scores.chunks_exact_mut(k).enumerate();
+    widest::run(Scoring {
+        rows,
+        scores_of_rows,
+        model,
+    });
     Ok(scores)
+}
+
+struct Scoring<'a, I, M> {
+    rows: &'a Rows,
+    scores_of_rows: I,
+    model: M,
+}
+
+impl<'a, I: Iterator<Item = (usize, &'a mut [f32])>, M: Model> Work for Scoring<'_, I, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const LANES: usize>(mut self) {
+        for (i, z) in self.scores_of_rows {
+            self.model.margins::<LANES>(self.rows.row(i), z);
+        }
+    }
+}
+
+/// Weights in the order of the features.
+struct Matrix<'a> {
+    weights: &'a [f32],
+    intercept: &'a [f32],
+}
+
+impl Model for Matrix<'_> {
+    #[inline(always)]
+    fn margins<const LANES: usize>(&mut self, row: (&[u32], &[f32]), z: &mut [f32]) {
+        margins::<LANES>(row, self.weights, self.intercept.len(), self.intercept, z);
+    }
 }
 
 /// Decision values of all rows under given weights, shape `(n_rows, n_outputs)` flattened: the same bytes as
@@ -108,7 +170,8 @@ pub fn score_rows(rows: &Rows, weights: &[f32], intercept: &[f32]) -> Result<Vec
             "weights are not of shape (n_features, {k}), the intercept's"
         ));
     }
-    score_table(rows, weights, k, intercept)
+    check_rows(rows, weights.len() / k)?;
+    score(rows, k, Matrix { weights, intercept })
 }
 
 /// # Errors

@@ -29,6 +29,7 @@ mod error;
 mod exp;
 mod fetched;
 mod learner;
+mod lesson;
 mod loss;
 mod margins;
 mod regularise;

@@ -8,7 +8,7 @@
 use super::LearnError;
 use super::table::zeros;
 
-/// The row that touched each feature last, counted since the last settling.
+/// The row that touched each slot last, counted since the last settling.
 #[derive(Debug)]
 pub(super) struct Arrears {
     now: u32,
@@ -18,10 +18,10 @@ pub(super) struct Arrears {
 impl Arrears {
     /// # Errors
     /// If the memory is not there.
-    pub(super) fn new(n_features: usize) -> Result<Self, LearnError> {
+    pub(super) fn new(n_slots: usize) -> Result<Self, LearnError> {
         Ok(Self {
             now: 0,
-            last: zeros(Some(n_features), |n| vec![0u32; n])?,
+            last: zeros(Some(n_slots), |n| vec![0u32; n])?,
         })
     }
 
@@ -30,11 +30,11 @@ impl Arrears {
         self.now = self.now.wrapping_add(1);
     }
 
-    /// The rows that feature `j` owes for; it owes for none after that.
+    /// The rows that the feature in a slot owes for; it owes for none after that.
     #[inline(always)]
-    pub(super) fn collect(&mut self, j: usize) -> f32 {
-        let elapsed = self.now.wrapping_sub(self.last[j]);
-        self.last[j] = self.now;
+    pub(super) fn collect(&mut self, slot: usize) -> f32 {
+        let elapsed = self.now.wrapping_sub(self.last[slot]);
+        self.last[slot] = self.now;
         elapsed as f32
     }
 }

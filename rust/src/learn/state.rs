@@ -16,7 +16,7 @@ impl Learner {
     pub fn settle(&mut self) -> Result<(), LearnError> {
         let step = self.step_of();
         if let Some(arrears) = &mut self.arrears {
-            let fresh = Arrears::new(self.table.n_features)?;
+            let fresh = Arrears::new(self.table.n_slots())?;
             settle(&mut self.table, arrears, step);
             *arrears = fresh;
         }
@@ -85,7 +85,7 @@ impl Learner {
         self.table.overwrite(start, weights, sums)?;
         if let Some(arrears) = &mut self.arrears {
             for j in start..start + sums.len() {
-                arrears.collect(j);
+                arrears.collect(self.table.slot(j));
             }
         }
         Ok(())

@@ -54,18 +54,37 @@ impl Penalty {
 /// The residuals of one row, weighted.
 pub(super) struct Residuals<'a> {
     pub(super) all: &'a [f32],
+    /// Those and zeros behind them, as many as a block has numbers.
+    pub(super) padded: &'a [f32],
     /// The sum of their squares.
     pub(super) squares: f32,
 }
 
-/// Updates the features of one row. `moving` is room for the outputs with a residual.
-pub(super) fn update(
+/// Room for what an update computes before it writes.
+#[derive(Debug, Default)]
+pub(super) struct UpdateRoom {
+    /// The outputs with a residual.
+    moving: Vec<(usize, f32)>,
+    /// By feature: the new sum of squares.
+    sums: Vec<f32>,
+    /// By feature: the rate times the value.
+    lengths: Vec<f32>,
+}
+
+/// Updates the features of one row.
+#[inline(always)]
+pub(super) fn update<const LANES: usize>(
     table: &mut Table,
     step: Step,
-    row: (&[u32], &[f32]),
+    (slots, values): (&[u32], &[f32]),
     residuals: &Residuals<'_>,
-    moving: &mut Vec<(usize, f32)>,
+    room: &mut UpdateRoom,
 ) {
+    let UpdateRoom {
+        moving,
+        sums,
+        lengths,
+    } = room;
     moving.clear();
     moving.extend(
         residuals
@@ -75,65 +94,85 @@ pub(super) fn update(
             .enumerate()
             .filter(|&(_, r)| r != 0.0),
     );
+    let (width, k) = (table.width(), table.n_outputs);
+    // All rates side by side: a root and a division take as long for many as for one.
+    sums.clear();
+    sums.extend(
+        slots
+            .iter()
+            .map(|&slot| table.cells()[slot as usize * width + k]),
+    );
+    lengths.resize(slots.len(), 0.0);
+    for ((sum, length), x) in sums.iter_mut().zip(&mut *lengths).zip(values) {
+        *sum += x * x * residuals.squares;
+        *length = step.rate(*sum) * x;
+    }
     // An output whose residual is 0 stays as it is to the bit. Visiting the others one by one pays when they are
-    // few, since the loop over all of them handles four at once.
+    // few, since the loop over all of them handles many at once.
     let few = moving.len() * 4 <= residuals.all.len();
-    let width = table.width();
-    for (&j, &x) in row.0.iter().zip(row.1) {
-        let block = &mut table.cells[j as usize * width..][..width];
+    for ((&slot, &sum), &length) in slots.iter().zip(&*sums).zip(&*lengths) {
+        let block = &mut table.cells_mut()[slot as usize * width..][..width];
         if few {
-            move_few(block, step, x, residuals.squares, moving);
+            for &(k, r) in &*moving {
+                block[k] -= length * r;
+            }
         } else {
-            move_all(block, step, x, residuals);
+            subtract::<LANES>(block, residuals.padded, length);
         }
+        block[k] = sum;
     }
 }
 
+/// Takes `length` times `r` from a block.
 #[inline(always)]
-fn move_all(block: &mut [f32], step: Step, x: f32, residuals: &Residuals<'_>) {
-    if let Some((sum, weights)) = block.split_last_mut() {
-        *sum += x * x * residuals.squares;
-        let length = step.rate(*sum) * x;
-        for (w, r) in weights.iter_mut().zip(residuals.all) {
+fn subtract<const LANES: usize>(block: &mut [f32], r: &[f32], length: f32) {
+    let chunked = if LANES > 1 {
+        block.len() / LANES * LANES
+    } else {
+        0
+    };
+    let (all, rest) = block.split_at_mut(chunked);
+    let (r_of_all, r_of_rest) = r.split_at(chunked);
+    let r_of_chunks = r_of_all.as_chunks::<LANES>().0;
+    for (chunk, r) in all.as_chunks_mut::<LANES>().0.iter_mut().zip(r_of_chunks) {
+        let mut moved = *chunk;
+        for (w, r) in moved.iter_mut().zip(r) {
             *w -= length * r;
         }
+        *chunk = moved;
     }
-}
-
-#[inline(always)]
-fn move_few(block: &mut [f32], step: Step, x: f32, squares: f32, moving: &[(usize, f32)]) {
-    if let Some((sum, weights)) = block.split_last_mut() {
-        *sum += x * x * squares;
-        let length = step.rate(*sum) * x;
-        for &(k, r) in moving {
-            weights[k] -= length * r;
-        }
+    for (w, r) in rest.iter_mut().zip(r_of_rest) {
+        *w -= length * r;
     }
 }
 
 /// Updates the features of one row, and makes them pay for the rows that they were absent from.
-pub(super) fn update_penalised(
+#[inline(always)]
+pub(super) fn update_penalised<const LANES: usize>(
     table: &mut Table,
     arrears: &mut Arrears,
     step: Step,
     row: (&[u32], &[f32]),
     residuals: &Residuals<'_>,
 ) {
-    let width = table.width();
-    for (&j, &x) in row.0.iter().zip(row.1) {
-        let block = &mut table.cells[j as usize * width..][..width];
-        move_all(block, step, x, residuals);
-        pay(block, step, arrears.collect(j as usize));
+    let (width, k) = (table.width(), table.n_outputs);
+    for (&slot, &x) in row.0.iter().zip(row.1) {
+        let block = &mut table.cells_mut()[slot as usize * width..][..width];
+        let sum = block[k] + x * x * residuals.squares;
+        subtract::<LANES>(block, residuals.padded, step.rate(sum) * x);
+        block[k] = sum;
+        pay(&mut block[..=k], step, arrears.collect(slot as usize));
     }
 }
 
 /// Makes every feature pay for the rows that it still owes for.
 pub(super) fn settle(table: &mut Table, arrears: &mut Arrears, step: Step) {
-    let width = table.width();
-    for (j, block) in table.cells.chunks_exact_mut(width).enumerate() {
+    let (width, k) = (table.width(), table.n_outputs);
+    for slot in table.used() {
+        let block = &mut table.cells_mut()[slot * width..][..width];
         // Untouched features stay untouched memory.
         if block.iter().any(|&cell| cell != 0.0) {
-            pay(block, step, arrears.collect(j));
+            pay(&mut block[..=k], step, arrears.collect(slot));
         }
     }
 }

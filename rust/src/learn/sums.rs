@@ -1,6 +1,7 @@
 //! Sums in one fixed order that vectorises: eight interleaved parts, put together in pairs at the end.
 
 /// The sum of `terms`.
+#[inline(always)]
 pub(super) fn sum(terms: &[f32]) -> f32 {
     let mut parts = [0.0; 8];
     let (eights, rest) = terms.as_chunks::<8>();
@@ -16,6 +17,7 @@ pub(super) fn sum(terms: &[f32]) -> f32 {
 }
 
 /// The sum of the products of `a` and `b`.
+#[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut parts = [0.0; 8];
     let (eights, rest) = a.as_chunks::<8>();
@@ -30,6 +32,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The sum of the squares of `terms`.
+#[inline(always)]
 pub(super) fn sum_of_squares(terms: &[f32]) -> f32 {
     dot(terms, terms)
 }

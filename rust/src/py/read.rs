@@ -54,34 +54,53 @@ impl Parsed {
     }
 }
 
+/// The bytes of a block: read in place, whichever they are.
+#[derive(FromPyObject)]
+enum Block<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Array(PyReadonlyArray1<'py, u8>),
+}
+
+impl Block<'_> {
+    fn bytes(&self) -> PyResult<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.as_bytes()),
+            Self::Array(array) => array
+                .as_slice()
+                .map_err(|error| PyValueError::new_err(error.to_string())),
+        }
+    }
+}
+
 #[pyfunction]
 #[pyo3(signature = (block, position, max_record_bytes, *, text, label=None, weight=None))]
 fn parse_json_lines(
-    block: &Bound<'_, PyBytes>,
+    py: Python<'_>,
+    block: Block<'_>,
     position: i64,
     max_record_bytes: usize,
     text: String,
     label: Option<String>,
     weight: Option<String>,
-) -> Parsed {
-    let py = block.py();
-    let bytes = block.as_bytes();
+) -> PyResult<Parsed> {
+    let bytes = block.bytes()?;
     let wanted = json::Wanted {
         text,
         label,
         weight,
     };
-    Parsed::new(
+    Ok(Parsed::new(
         py,
         py.detach(|| json::parse(bytes, position, max_record_bytes, &wanted)),
-    )
+    ))
 }
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)] // each is a keyword in Python
 #[pyo3(signature = (block, position, max_record_bytes, *, delimiter, n_columns, text, label=None, weight=None))]
 fn parse_csv(
-    block: &Bound<'_, PyBytes>,
+    py: Python<'_>,
+    block: Block<'_>,
     position: i64,
     max_record_bytes: usize,
     delimiter: u8,
@@ -90,8 +109,7 @@ fn parse_csv(
     label: Option<usize>,
     weight: Option<usize>,
 ) -> PyResult<Parsed> {
-    let py = block.py();
-    let bytes = block.as_bytes();
+    let bytes = block.bytes()?;
     if [Some(text), label, weight]
         .into_iter()
         .flatten()
@@ -127,33 +145,33 @@ fn csv_header<'py>(block: &Bound<'py, PyBytes>, delimiter: u8) -> Vec<Bound<'py,
 #[pyfunction]
 #[pyo3(signature = (block, position, max_record_bytes, *, labelled))]
 fn parse_fasttext(
-    block: &Bound<'_, PyBytes>,
+    py: Python<'_>,
+    block: Block<'_>,
     position: i64,
     max_record_bytes: usize,
     labelled: bool,
-) -> Parsed {
-    let py = block.py();
-    let bytes = block.as_bytes();
-    Parsed::new(
+) -> PyResult<Parsed> {
+    let bytes = block.bytes()?;
+    Ok(Parsed::new(
         py,
         py.detach(|| fasttext::parse(bytes, position, max_record_bytes, labelled)),
-    )
+    ))
 }
 
 #[pyfunction]
 #[pyo3(signature = (block, position, max_record_bytes, *, labelled))]
 fn parse_reviews(
-    block: &Bound<'_, PyBytes>,
+    py: Python<'_>,
+    block: Block<'_>,
     position: i64,
     max_record_bytes: usize,
     labelled: bool,
-) -> Parsed {
-    let py = block.py();
-    let bytes = block.as_bytes();
-    Parsed::new(
+) -> PyResult<Parsed> {
+    let bytes = block.bytes()?;
+    Ok(Parsed::new(
         py,
         py.detach(|| reviews::parse(bytes, position, max_record_bytes, labelled)),
-    )
+    ))
 }
 
 /// Finds the record ends of a CSV stream that arrives in pieces.

@@ -12,9 +12,13 @@ pub const PREFIX: &str = "__label__";
 /// The columns of a block of lines that starts at byte `position` of its file.
 #[must_use]
 pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, labelled: bool) -> Columns {
-    for_each_line(block, position, max_record_bytes, |columns, at, line| {
-        parse_line(columns, at, line, labelled)
-    })
+    for_each_line(
+        block,
+        position,
+        max_record_bytes,
+        |_, _, _| None,
+        |columns, at, line| parse_line(columns, at, line, labelled),
+    )
 }
 
 fn parse_line(columns: &mut Columns, at: i64, line: &str, labelled: bool) -> Result<(), Fault> {

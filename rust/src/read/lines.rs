@@ -2,23 +2,34 @@
 
 use super::columns::{Columns, Fault, Reason, check_length};
 
-/// Call `parse` with each line that is neither blank nor invalid: its position in the file and its text
-/// without the line end. What it fails with goes to the bad records of the columns that come back.
+/// The columns of all lines of a block that starts at byte `position` of its file.
+///
+/// `take_next` may take the next line, given its position in the file and the rest of the block: it says how many
+/// bytes that were, line end and all, or `None` if it left everything as it was. It is asked only if the whole block
+/// is UTF-8. Every line that it leaves, and that is neither blank nor invalid, goes to `parse`, without its line end;
+/// what that fails with goes to the bad records.
 pub fn for_each_line(
     block: &[u8],
     position: i64,
     max_record_bytes: usize,
+    mut take_next: impl FnMut(&mut Columns, i64, &str) -> Option<usize>,
     mut parse: impl FnMut(&mut Columns, i64, &str) -> Result<(), Fault>,
 ) -> Columns {
     let mut columns = Columns::with_capacity(block.len());
-    let all_valid = std::str::from_utf8(block).ok();
+    let all_valid = simdutf8::basic::from_utf8(block).ok();
     let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', block).chain([block.len()]) {
+    while start < block.len() {
+        let at = position + start as i64;
+        if let Some(taken) = all_valid.and_then(|text| take_next(&mut columns, at, &text[start..]))
+        {
+            start += taken;
+            continue;
+        }
+        let end = memchr::memchr(b'\n', &block[start..]).map_or(block.len(), |end| start + end);
         let line = &block[start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let span = start..start + line.len();
-        let at = position + start as i64;
-        start = (end + 1).min(block.len());
+        start = end + 1;
         if is_blank(line) {
             continue;
         }

@@ -21,6 +21,8 @@ def main() -> None:
         from manymill.engine import stopping
 
         stopping.listen()
+        # Nothing here multiplies matrices: the threads that NumPy's OpenBLAS starts would only spin for 20 ms.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = _run()
     except KeyboardInterrupt:
         code = _stopped()

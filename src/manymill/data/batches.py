@@ -52,6 +52,8 @@ class Batch:
         The first records that are no rows; all of them are counted in ``bad_counts``.
     bad_counts : dict
         Reason to number of records.
+    keys : ndarray or None
+        uint64, shape ``(n_rows,)``: what :func:`manymill.data.holdout.row_keys` gives; None if nothing is held out.
     n_bytes : int
         Bytes of the source that this batch stands for, compressed as they are there.
     labels_are_integers : bool
@@ -66,6 +68,7 @@ class Batch:
     file: int
     bad: tuple[BadRow, ...] = ()
     bad_counts: dict[str, int] = field(default_factory=dict)
+    keys: NDArray[np.uint64] | None = None
     n_bytes: int = 0
     labels_are_integers: bool = False
 

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.data.compression import ByteStream, TruncatedError
@@ -18,6 +21,8 @@ from manymill.errors import SourceError
 
 # A line end is not counted as part of a record.
 _LINE_END = 2
+# Read beyond the end of a block for its last line; few lines are longer.
+_MARGIN = 1 << 13
 _REVIEW_END = b"</review>"
 
 
@@ -27,7 +32,8 @@ class Piece:
 
     Parameters
     ----------
-    data : bytes
+    data : ndarray
+        uint8.
     position : int
         Byte of the uncompressed file where they start.
     n_bytes : int
@@ -36,7 +42,7 @@ class Piece:
         What was skipped before them.
     """
 
-    data: bytes
+    data: NDArray[np.uint8]
     position: int
     n_bytes: int
     bad: tuple[BadRow, ...] = ()
@@ -116,7 +122,7 @@ def cut_stream(
         nonlocal held, n_held, n_whole, position, bad, given
         data = b"".join(held)
         stored = stream.stored_bytes()
-        out = Piece(data[:n_bytes], position, stored - given, tuple(bad))
+        out = Piece(np.frombuffer(data, np.uint8)[:n_bytes], position, stored - given, tuple(bad))
         held, n_held, n_whole, position = [data[n_bytes:]], n_held - n_bytes, 0, position + n_bytes
         bad, given = [], stored
         return out
@@ -187,29 +193,44 @@ def cut_range(
     file: BinaryIO, start: int, stop: int, *, path: str, data_start: int, max_record_bytes: int
 ) -> Piece:
     """The lines of a file that start in ``start <= byte < stop``, of which the last may go on beyond."""
-    before = 1 if start > data_start else 0
-    file.seek(start - before)
-    data = file.read(stop - start + before)
-    if len(data) < stop - start + before:
+    # The byte before tells whether a line starts at `start`.
+    base = start - (1 if start > data_start else 0)
+    file.seek(base)
+    n_bytes = stop - base
+    # Most last lines end within the margin: one read, and nothing is copied after it.
+    data = file.read(n_bytes + _MARGIN)
+    if len(data) < n_bytes:
         raise SourceError(
-            f"{path} shrank while being read: it ended at byte {start - before + len(data):,}, not {stop:,}",
+            f"{path} shrank while being read: it ended at byte {base + len(data):,}, not {stop:,}",
             "do not write to a source while it is being read",
         )
     first = 0
-    if before:
-        # The byte before tells whether a line starts at `start`.
-        first = data.find(b"\n") + 1
-        if not first or first > stop - start:
-            return Piece(b"", start, stop - start)
-    held = [data[first:]]
-    n_last = len(data) - (data.rfind(b"\n") + 1) if data.rfind(b"\n") >= first else len(data) - first
+    if base < start:
+        first = data.find(b"\n", 0, n_bytes) + 1
+        if not first or first == n_bytes:
+            return Piece(np.zeros(0, np.uint8), start, stop - start)
+    last = max(first, data.rfind(b"\n", first, n_bytes - 1) + 1)
+    data, end = _whole_line(file, data, last, n_bytes - 1, max_record_bytes)
+    return Piece(np.frombuffer(data, np.uint8)[first:end], base + first, stop - start)
+
+
+def _whole_line(
+    file: BinaryIO, data: bytes, line: int, seen: int, max_record_bytes: int
+) -> tuple[bytes, int]:
+    """The data, with more of the file behind it if need be, and where the line ends that starts at ``line``.
+
+    The line does not end before ``seen``. One that is too long may be left unfinished.
+    """
+    held, n_held = [data], len(data)
+    end = data.find(b"\n", seen) + 1
     step = 1 << 16
-    while not held[-1].endswith(b"\n") and n_last <= max_record_bytes + _LINE_END:
+    while not end and n_held - line <= max_record_bytes + _LINE_END:
         more = file.read(step)
         if not more:
             break
         end = more.find(b"\n") + 1
-        held.append(more[:end] if end else more)
-        n_last += len(held[-1])
+        end += n_held if end else 0
+        held.append(more)
+        n_held += len(more)
         step = min(2 * step, 1 << 20)
-    return Piece(b"".join(held), start - before + first, stop - start)
+    return (data if len(held) == 1 else b"".join(held)), end or n_held

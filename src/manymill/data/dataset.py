@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,15 +168,8 @@ def scan(
         raise SourceError("the source is an empty list", "name at least one file")
     if format is not None and format not in FORMATS:
         raise SchemaError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
-    try:
-        "".encode(encoding)
-        b"a-\xff".decode(
-            encoding, "replace"
-        )  # some of Python's encodings are not of text, or take no odd bytes
-    except (LookupError, ValueError):
-        raise SchemaError(
-            f"there is no encoding {encoding!r} of text", "for example utf-8, latin-1, cp1252"
-        ) from None
+    if not _is_of_text(encoding):
+        raise SchemaError(f"there is no encoding {encoding!r} of text", "for example utf-8, latin-1, cp1252")
     named = [column for column in (text, label if labelled else None, weight) if column is not None]
     if len(set(named)) < len(named):
         raise SchemaError(f"one column is named twice: {', '.join(named)}")
@@ -194,3 +188,13 @@ def scan(
         storage_options=storage_options,
         labelled=labelled,
     )
+
+
+def _is_of_text(encoding: str) -> bool:
+    """Whether Python has the encoding, and for text: some of its own are of bytes or of the names of hosts."""
+    try:
+        "".encode(encoding)
+        b"a-\xff".decode(encoding, "replace")  # those of other things take no odd bytes
+    except (LookupError, ValueError):
+        return False
+    return codecs.lookup(encoding).name != "punycode"  # takes them since Python 3.13

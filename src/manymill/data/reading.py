@@ -18,12 +18,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from manymill.data.batches import Batch
+from manymill.data.holdout import row_keys
 from manymill.data.ledger import refuse_bad_rows
 from manymill.data.plan import Block, Plan
 from manymill.data.sources import Parse, is_stream, open_block
@@ -41,6 +42,7 @@ def read(
     order: Sequence[int] | None = None,
     seed: int | None = None,
     pass_number: int = 0,
+    keyed: bool = False,
     executor: Executor | None = None,
     look_ahead: int = 4,
 ) -> Iterator[Batch]:
@@ -55,6 +57,8 @@ def read(
         For a random order of blocks; None for the order given.
     pass_number : int
         Decides the random order together with the seed.
+    keyed : bool
+        Whether rows get their keys, by which they are held out.
     executor : Executor, optional
         Where reading and parsing run ahead. It must not be the one the consumer itself runs on.
     look_ahead : int
@@ -73,7 +77,7 @@ def read(
         parses = _in_order(plan, blocks, submit)
     else:
         parses = _mixed(plan, blocks, np.random.default_rng((seed, _STREAM, pass_number)), submit)
-    futures: Generator[Any, None, None] = (submit(_parse_all, step) for step in parses)
+    futures: Generator[Any, None, None] = (submit(_parse_all, step, keyed) for step in parses)
     if executor is not None:
         futures = _ahead(futures, max(1, look_ahead))
     with closing(futures):
@@ -110,11 +114,11 @@ def _now(function: Callable[..., Any], *arguments: Any) -> _Done:
 _Step = Block | Parse
 
 
-def _parse_all(step: tuple[Plan, _Step]) -> list[Batch]:
+def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> list[Batch]:
     plan, what = step
-    if isinstance(what, Block):
-        return [parse() for parse in open_block(plan, what)]
-    return [what()]
+    batches = [parse() for parse in open_block(plan, what)] if isinstance(what, Block) else [what()]
+    # Here, where the text is still in the processor's cache.
+    return [replace(batch, keys=row_keys(batch)) for batch in batches] if keyed else batches
 
 
 class _Stream:

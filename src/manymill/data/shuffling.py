@@ -28,11 +28,14 @@ class Window:
     Parameters
     ----------
     batches : tuple of Batch
+    order : ndarray
+        int64, shape ``(n_rows,)``: row ``i`` of the window is row ``order[i]`` of all batches, one behind the other.
     chunk_of, row_of : ndarray
         uint32, shape ``(n_rows,)``: row ``i`` of the window is row ``row_of[i]`` of ``batches[chunk_of[i]]``.
     """
 
     batches: tuple[Batch, ...]
+    order: NDArray[np.int64]
     chunk_of: NDArray[np.uint32]
     row_of: NDArray[np.uint32]
 
@@ -70,4 +73,4 @@ def _window(batches: list[Batch], seed: int, pass_number: int, number: int) -> W
     chunk_of = np.repeat(np.arange(len(batches), dtype=np.uint32), sizes)
     row_of = np.concatenate([np.arange(size, dtype=np.uint32) for size in sizes])
     order = np.random.default_rng((seed, _STREAM, pass_number, number)).permutation(len(row_of))
-    return Window(tuple(batches), chunk_of[order], row_of[order])
+    return Window(tuple(batches), order, chunk_of.take(order), row_of.take(order))

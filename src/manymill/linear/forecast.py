@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.local import available_threads
+from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.linear.classes import ClassIndex
+from manymill.linear.hashing import RowMaker
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
 from manymill.linear.settings import Settings
 from manymill.linear.slices import whole
@@ -60,7 +60,8 @@ class Forecast:
             f"classes {_classes(plan)}",
             f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
             f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
-            f"held out {megabytes(need.held_out)}, in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
+            f"held out {megabytes(need.held_out)}, not saved yet {megabytes(need.unsaved)}, "
+            f"in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
         ]
         if self.seconds is not None:
             lines.append(
@@ -101,9 +102,8 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
         return None
     index = ClassIndex([*plan.class_counts, *(batch.label.names if batch.label else ())])
     part = whole(batch, index)
-    hasher = _core.Hasher(ngram_range=settings.ngram_range, lowercase=settings.lowercase)
-    hashed = hasher.hash_utf8(part.documents, part.chunk_of, part.row_of)
-    rows = hashed.to_rows(settings.analyzer.n_features, value=settings.value, norm=settings.norm)
+    with workers(1) as executor:
+        rows = RowMaker(settings.analyzer, executor, 1).rows(part)
     read_and_hashed = time.perf_counter()
     learner = LinearState(settings, index, as_integers=False).learner
     learner.learn(rows, part.classes.astype(np.int32))

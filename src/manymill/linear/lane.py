@@ -105,6 +105,7 @@ class Lane:
             plan,
             seed=settings.seed,
             pass_number=pass_number,
+            keyed=self._share_held_out > 0,
             executor=self._executor,
             look_ahead=self._look_ahead,
         )
@@ -128,7 +129,7 @@ class Lane:
         if new:
             self._on_new_classes(new)
         rows = Rows(window, self.index)
-        held = rows.held_out(self._share_held_out, self._executor)
+        held = rows.held_out(self._share_held_out)
         rows.weigh(self._class_weights, self.index, ~held, count=first)
         if first:
             for part in rows.slices(held):

@@ -6,16 +6,14 @@ one window of text, the rows that are kept between passes, and what the threads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 from math import ceil
-
-import psutil
 
 from manymill.data.plan import Plan
 from manymill.errors import PlanError
 from manymill.linear.settings import Settings
-from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte
+from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte, state_bytes
 from manymill.linear.slices import SLICE_BYTES
 
 # Python, NumPy and this library: 43 MB at the end of a training of 20 rows. Arrow, where it reads: its code, its pool,
@@ -48,11 +46,12 @@ class MemoryNeed:
     kept_rows: int
     held_out: int
     in_hand: int
+    unsaved: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.base + self.state + self.window + self.kept_rows + self.held_out + self.in_hand
+        return sum(astuple(self))
 
 
 def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int | None = None) -> MemoryNeed:
@@ -66,8 +65,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     classes = max(2, n_classes or len(plan.class_counts))
     n_features = settings.for_classes(classes).analyzer.n_features
     outputs = 1 if classes == 2 else classes
-    # Weights of each output, and one sum of squared gradients.
-    state = 4 * n_features * (outputs + 1)
+    state = state_bytes(n_features, outputs)
     if settings.l1 or settings.l2:
         state += 4 * n_features
     least, greatest = settings.ngram_range
@@ -83,6 +81,8 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         kept_rows=kept_row_bytes(plan, settings),
         held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
         in_hand=2 * threads * int(HELD_BACK * SLICE_BYTES * per_byte),
+        # Where nothing is held out, a copy of the weights of a pass while the next is awaited.
+        unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
     )
 
 
@@ -97,7 +97,7 @@ def check_memory(
         With cheaper settings that would do.
     """
     need = memory_need(plan, settings, threads=threads, n_classes=n_classes)
-    allowed = limit if limit is not None else psutil.virtual_memory().available
+    allowed = limit if limit is not None else available_bytes()
     if need.total <= allowed:
         return need
     whose = "the limit is" if limit is not None else "this machine has available only"
@@ -140,17 +140,38 @@ def megabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{ceil(n_bytes / 1e6)} MB"
 
 
+def available_bytes() -> int:
+    """What this machine could give to a program now."""
+    n_bytes = _told("/proc/meminfo", "MemAvailable:")
+    if n_bytes is None:
+        import psutil
+
+        n_bytes = psutil.virtual_memory().available
+    return n_bytes
+
+
 def resident_bytes() -> int:
     """The resident set of this process now."""
-    return int(psutil.Process().memory_info().rss)
+    n_bytes = _told("/proc/self/status", "VmRSS:")
+    if n_bytes is None:
+        import psutil
+
+        n_bytes = psutil.Process().memory_info().rss
+    return n_bytes
 
 
 def peak_memory_bytes() -> int:
     """The greatest resident set of this program so far; where the system does not say, that of now."""
+    # Not getrusage: on Linux its figure starts from the memory of the process that started this one.
+    n_bytes = _told("/proc/self/status", "VmHWM:")
+    return resident_bytes() if n_bytes is None else n_bytes
+
+
+def _told(path: str, name: str) -> int | None:
+    """Bytes as Linux tells them in a file; None elsewhere. Importing psutil takes as long as learning 10 MB."""
     try:
-        # Not getrusage: on Linux its figure starts from the memory of the process that started this one.
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
+        with open(path, encoding="ascii", errors="replace") as file:
+            kilobytes = next(line.split()[1] for line in file if line.startswith(name))
         return int(kilobytes) * 1024
     except (OSError, StopIteration):
-        return resident_bytes()
+        return None

@@ -15,6 +15,15 @@ _ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
 _PER_FURTHER_WORD = 1.4
 
 
+def state_bytes(n_features: int, n_outputs: int) -> int:
+    """Bytes of a learner's weights and squared-gradient sums at most, as ``rust/src/learn/table.rs`` lays them out."""
+    if n_outputs == 1:
+        return 8 * n_features
+    filled_up = 4 if n_outputs < 32 else 8
+    block = -(-(n_outputs + 1) // filled_up) * filled_up
+    return 4 * n_features * (block + 1)
+
+
 def row_bytes_per_byte(settings: Settings) -> float:
     """Bytes of rows for a byte of text, at most on ordinary text."""
     longest = settings.ngram_range[1]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.batches import Batch
-from manymill.data.holdout import row_keys
 from manymill.data.shuffling import Window
 from manymill.linear.classes import ClassIndex, ClassWeights
 
@@ -36,18 +34,17 @@ class Rows:
     def __init__(self, window: Window, index: ClassIndex) -> None:
         batches = self._batches = window.batches
         self._chunk_of, self._row_of = window.chunk_of, window.row_of
-        starts = np.cumsum([0, *map(len, batches)])[:-1]
-        self._order = starts[window.chunk_of] + window.row_of
+        self._order = window.order
         self._documents = [(batch.data, batch.offsets) for batch in batches]
-        self._n_bytes = np.concatenate([np.diff(batch.offsets) for batch in batches])[self._order]
-        self.classes = np.concatenate([_codes(batch, index) for batch in batches])[self._order]
+        self._n_bytes = np.concatenate([np.diff(batch.offsets) for batch in batches]).take(self._order)
+        self.classes = np.concatenate([_codes(batch, index) for batch in batches]).take(self._order)
         self._weights = self._own_weights()
 
     def _own_weights(self) -> NDArray[np.float32] | None:
         if all(batch.weight is None for batch in self._batches):
             return None
         columns = [np.ones(len(b), np.float32) if b.weight is None else b.weight for b in self._batches]
-        return np.concatenate(columns)[self._order]
+        return np.concatenate(columns).take(self._order)
 
     def weigh(
         self, class_weights: ClassWeights, index: ClassIndex, learnt: NDArray[np.bool_], *, count: bool
@@ -58,11 +55,11 @@ class Rows:
             own = np.float32(1.0) if self._weights is None else self._weights
             self._weights = by_class[self.classes] * own
 
-    def held_out(self, share: float, executor: Executor) -> NDArray[np.bool_]:
+    def held_out(self, share: float) -> NDArray[np.bool_]:
         """Which rows are held out, ``(n_rows,)``, by a hash of the text: equal texts go together."""
         if not share:
             return np.zeros(len(self.classes), np.bool_)
-        keys = np.concatenate(list(executor.map(row_keys, self._batches)))[self._order]
+        keys = np.concatenate([_keys(batch) for batch in self._batches]).take(self._order)
         return keys < np.uint64(min(share * 2.0**64, 2.0**64 - 2048))
 
     def slices(self, chosen: NDArray[np.bool_]) -> Iterator[Slice]:
@@ -86,6 +83,11 @@ def whole(batch: Batch, index: ClassIndex | None) -> Slice:
     return Slice(
         [(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None
     )
+
+
+def _keys(batch: Batch) -> NDArray[np.uint64]:
+    assert batch.keys is not None, "rows that may be held out are read with their keys"
+    return batch.keys
 
 
 def _codes(batch: Batch, index: ClassIndex) -> NDArray[np.int32]:

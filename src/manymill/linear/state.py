@@ -111,9 +111,9 @@ class LinearState:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to earlier weights; the squared-gradient sums stay, so that learning goes on with care."""
         for start, stop in self._spans():
-            self.learner.set_state(
-                start, snapshot.weights[start:stop], self.learner.accumulators(start, stop)
-            )
+            # Where weights grew without bound the sums did so too.
+            sums = np.nan_to_num(self.learner.accumulators(start, stop), copy=False)
+            self.learner.set_state(start, snapshot.weights[start:stop], sums)
         self.learner.set_intercept_state(snapshot.intercept, self.learner.n_rows_seen)
 
     def _spans(self) -> Iterator[tuple[int, int]]:

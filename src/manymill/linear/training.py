@@ -20,7 +20,7 @@ from manymill.linear.holdout import HashedRows, Measured, measure
 from manymill.linear.lane import Lane, Lesson
 from manymill.linear.memory import peak_memory_bytes
 from manymill.linear.settings import Settings
-from manymill.linear.state import LinearState
+from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.tally import Tally
 
 # Between two measurements on held-out rows in mid-pass.
@@ -126,7 +126,8 @@ class _Training:
         self._start = time.monotonic()
         self._next_glance = self._start + GLANCE_SECONDS
         self._glanced: float | None = None
-        self._kept_at, self._awaited = self._start, False
+        self._kept_at = self._start
+        self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, 0, False
@@ -137,6 +138,9 @@ class _Training:
             except KeyboardInterrupt:
                 self._rescue(number)
                 interrupted = True
+            except Exception:
+                self._save_unsaved()
+                raise
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
@@ -186,9 +190,7 @@ class _Training:
         try:
             return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
         except FloatingPointError as error:
-            rest = (
-                f"; the model of pass {self._best_pass} is kept" if self._best and not self._awaited else ""
-            )
+            rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
             raise PlanError(
                 f"the weights grew without bound in pass {number}{rest}",
                 "use a lower learning rate, or look at the weights of the rows",
@@ -202,13 +204,21 @@ class _Training:
             return False
         # Where nothing is held out the next pass will be the better one, and to save this one may take longer than it.
         early = time.monotonic() - self._kept_at < KEEP_SECONDS
-        self._awaited = measured.accuracy is None and number < self._settings.passes and early
-        if not self._awaited:
+        awaited = measured.accuracy is None and number < self._settings.passes and early
+        self._unsaved = state.snapshot() if awaited else None
+        if not awaited:
             # In this order: a stop while the state is being saved must find it not yet kept.
             self._keep(state, number, measured)
             self._kept_at = time.monotonic()
         self._best, self._best_pass = measured, number
-        return not self._awaited
+        return not awaited
+
+    def _save_unsaved(self) -> None:
+        """After a failure: keep the state of the last whole pass if a better one was awaited instead."""
+        if self._unsaved is None or self._state is None or self._best is None:
+            return
+        self._state.restore(self._unsaved)
+        self._keep(self._state, self._best_pass, self._best)
 
     def _rescue(self, number: int) -> None:
         """Interrupted in mid-pass: keep the state of this moment if none is kept yet, or the next was awaited.
@@ -216,7 +226,7 @@ class _Training:
         The user waits: nothing is measured, and a state that is kept already stays.
         """
         kept = False
-        nothing_kept = self._best is None or self._awaited
+        nothing_kept = self._best is None or self._unsaved is not None
         if nothing_kept and self._state is not None and len(self._lane.index) > 1:
             self._state.learner.settle()
             self._best, self._best_pass = Measured(0, None, None), number

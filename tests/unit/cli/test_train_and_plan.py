@@ -103,7 +103,7 @@ def test_an_empty_list_of_classes_is_refused(manymill, films):
 def test_plan_fails_where_a_training_would_not_start_and_says_what_would_do(manymill, films):
     code, output, messages = manymill("plan", films, "--memory", "200MB", "--n-features", 2**28)
     assert code == 1
-    assert "memory  2." in output
+    assert "memory  3." in output
     assert "the limit is 200 MB" in messages
     assert "hint:  --n-features " in messages
 

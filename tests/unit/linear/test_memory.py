@@ -5,6 +5,7 @@ import pytest
 from manymill import Dataset
 from manymill.errors import PlanError
 from manymill.linear.memory import (
+    available_bytes,
     check_memory,
     megabytes,
     memory_need,
@@ -30,7 +31,11 @@ def need(plan=SMALL, settings=FIXED, threads=2, **more):
 
 def test_the_model_takes_four_bytes_a_weight_and_one_sum_a_feature():
     assert need().state == 4 * 2**20 * 2
-    assert need(n_classes=5).state == 4 * 2**20 * 6
+
+
+def test_blocks_of_several_outputs_are_filled_up_and_found_by_a_number():
+    assert need(n_classes=5).state == 4 * 2**20 * (8 + 1)
+    assert need(n_classes=40).state == 4 * 2**20 * (48 + 1)
 
 
 @pytest.mark.parametrize("strength", [{"l1": 1e-6}, {"l2": 1e-6}], ids=str)
@@ -68,6 +73,12 @@ def test_held_out_rows_count_and_those_asked_for_count_fully():
     assert need(LARGE, replace(FIXED, holdout=0.1)).held_out == pytest.approx(0.1 * LARGE.text_bytes)
 
 
+def test_a_pass_that_is_not_saved_yet_is_a_copy_of_the_weights_where_nothing_is_held_out():
+    assert need(settings=replace(FIXED, holdout=0.0)).unsaved == 4 * 2**20
+    assert need(settings=replace(FIXED, holdout=0.1)).unsaved == 0
+    assert need(settings=replace(FIXED, holdout=0.0, passes=1)).unsaved == 0
+
+
 @pytest.mark.parametrize("threads", [1, 8])
 def test_each_thread_has_a_bounded_amount_in_hand(threads):
     assert need(threads=threads).in_hand == threads * need(threads=1).in_hand
@@ -102,7 +113,7 @@ def test_a_limit_below_everything_says_what_is_the_least():
 
 
 def test_without_a_limit_the_machine_is_asked(monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 100 << 20}))
+    monkeypatch.setattr("manymill.linear.memory.available_bytes", lambda: 100 << 20)
     with pytest.raises(PlanError, match="this machine has available only 105 MB"):
         check_memory(LARGE, FIXED, threads=1, limit=None)
 
@@ -116,3 +127,11 @@ def test_bytes_are_shown_as_people_read_them(n_bytes, text):
 
 def test_this_process_holds_less_now_than_at_its_peak():
     assert 10 << 20 < resident_bytes() <= peak_memory_bytes() + (16 << 20)
+
+
+def test_the_files_of_linux_tell_what_psutil_does(monkeypatch):
+    told = [measure() for measure in (available_bytes, resident_bytes)]
+    monkeypatch.setattr("manymill.linear.memory._told", lambda path, name: None)
+    asked = [measure() for measure in (available_bytes, resident_bytes)]
+    assert told == pytest.approx(asked, rel=0.2)
+    assert peak_memory_bytes() == pytest.approx(asked[1], rel=0.2)

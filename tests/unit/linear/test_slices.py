@@ -4,7 +4,6 @@ import pytest
 from manymill import Dataset
 from manymill.data.reading import read
 from manymill.data.shuffling import windows
-from manymill.engine.local import workers
 from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.slices import SLICE_BYTES, Rows, whole
 
@@ -13,14 +12,8 @@ LABELS = ["ab"[i % 4 == 0] for i in range(400)]
 INDEX = ClassIndex(["a", "b"])
 
 
-@pytest.fixture(scope="module")
-def executor():
-    with workers(2) as threads:
-        yield threads
-
-
 def batches(weights=None, texts=TEXTS, labels=LABELS):
-    return list(read(Dataset.from_memory(texts, labels, weights).plan(block_bytes=2000)))
+    return list(read(Dataset.from_memory(texts, labels, weights).plan(block_bytes=2000), keyed=True))
 
 
 def rows(**more):
@@ -65,22 +58,22 @@ def test_no_row_chosen_is_no_slice():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
-def test_about_the_share_is_held_out(executor, share):
-    assert rows().held_out(share, executor).mean() == pytest.approx(share, abs=0.08)
+def test_about_the_share_is_held_out(share):
+    assert rows().held_out(share).mean() == pytest.approx(share, abs=0.08)
 
 
-def test_equal_texts_are_held_out_together_whatever_their_order(executor):
+def test_equal_texts_are_held_out_together_whatever_their_order():
     all_rows = rows(texts=TEXTS[:40] * 10, labels=LABELS)
-    held = all_rows.held_out(0.3, executor)
+    held = all_rows.held_out(0.3)
     inside = {text for part in all_rows.slices(held) for text in texts_of(part)}
     outside = {text for part in all_rows.slices(~held) for text in texts_of(part)}
     assert inside
     assert not inside & outside
 
 
-def test_what_is_held_out_at_a_small_share_is_held_out_at_a_larger_one(executor):
+def test_what_is_held_out_at_a_small_share_is_held_out_at_a_larger_one():
     all_rows = rows()
-    assert (all_rows.held_out(0.2, executor) >= all_rows.held_out(0.1, executor)).all()
+    assert (all_rows.held_out(0.2) >= all_rows.held_out(0.1)).all()
 
 
 def test_weights_of_classes_multiply_those_of_rows():

@@ -1,45 +1,28 @@
-//! JSON lines: one object a line, of which a few fields are wanted.
+//! One line by `serde_json`: the fields of any object, or what exactly is wrong with it.
 //!
 //! ```text
 //! for each field of the object
-//!     text   → appended to the columns   (a later field of the same name replaces it, as in Python's json)
+//!     text   → appended to the columns
 //!     label  → kept as the piece of the line that denotes it
 //!     weight → ditto
 //!     other  → skipped; must be well-formed, is never built
 //! ```
 //!
-//! Skipping does not recurse, so depth is harmless. Stricter than Python's `json`: `NaN` and lone surrogates in a
-//! wanted field are refused. A label that is a number or a boolean is the literal as it stands in the file.
+//! Skipping does not recurse, so depth is harmless.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::columns::{Columns, Fault, Reason, parse_weight, shown};
-use super::lines::for_each_line;
+use super::{Wanted, finish};
+use crate::read::columns::{Columns, Fault, Reason};
 
-/// The names of the wanted fields.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// The field with the text.
-    pub text: String,
-    /// The field with the label, if labels are read.
-    pub label: Option<String>,
-    /// The field with the weight, if weights are read.
-    pub weight: Option<String>,
-}
-
-/// The columns of a block of JSON lines that starts at byte `position` of its file.
-#[must_use]
-pub fn parse(block: &[u8], position: i64, max_record_bytes: usize, wanted: &Wanted) -> Columns {
-    for_each_line(block, position, max_record_bytes, |columns, at, line| {
-        parse_line(columns, at, line, wanted)
-    })
-}
-
-fn parse_line(columns: &mut Columns, at: i64, line: &str, wanted: &Wanted) -> Result<(), Fault> {
+/// Append the row of a line to the columns.
+///
+/// # Errors
+/// If the line is no row; its text may be in the columns then, unfinished.
+pub fn take(columns: &mut Columns, at: i64, line: &str, wanted: &Wanted) -> Result<(), Fault> {
     let mut reader = serde_json::Deserializer::from_str(line);
     let fields = Record {
         wanted,
@@ -59,23 +42,17 @@ fn parse_line(columns: &mut Columns, at: i64, line: &str, wanted: &Wanted) -> Re
         }
         Text::Found => {}
     }
-    let label = match &wanted.label {
-        Some(name) => Some(label_of(fields.label, name)?),
-        None => None,
-    };
-    // The string "1" is no integer, though a CSV column of the same look is.
-    columns.labels_are_integers &= fields
-        .label
-        .is_none_or(|literal| !literal.get().starts_with('"'));
-    let weight = match &wanted.weight {
-        Some(name) => Some(weight_of(fields.weight, name)?),
-        None => None,
-    };
-    columns.finish_row(at, label.as_deref(), weight);
-    Ok(())
+    finish(
+        columns,
+        at,
+        fields.label.map(RawValue::get),
+        fields.weight.map(RawValue::get),
+        wanted,
+    )
 }
 
-fn fault_of(error: &serde_json::Error) -> Fault {
+/// What `serde_json` refused, in our words.
+pub fn fault_of(error: &serde_json::Error) -> Fault {
     let message = error.to_string();
     let what = message.split(" at line ").next().unwrap_or(&message);
     let reason = if error.is_data() {
@@ -87,43 +64,6 @@ fn fault_of(error: &serde_json::Error) -> Fault {
         reason,
         format!("{what} at byte {} of the line", error.column()),
     )
-}
-
-fn label_of<'line>(literal: Option<&'line RawValue>, name: &str) -> Result<Cow<'line, str>, Fault> {
-    let literal = literal.map_or("null", RawValue::get);
-    match literal.as_bytes().first() {
-        Some(b'"') => match string_of(literal)? {
-            label if label.is_empty() => Err((Reason::EmptyLabel, format!("{name:?} is empty"))),
-            label => Ok(label),
-        },
-        Some(b'[' | b'{') => Err((Reason::WrongType, format!("{name:?} is {}", shown(literal)))),
-        Some(b'n') | None => Err((Reason::MissingLabel, format!("no field {name:?}, or null"))),
-        Some(b't' | b'f') => Ok(Cow::Borrowed(literal)),
-        Some(_) if literal.parse::<f64>().is_ok_and(f64::is_finite) => Ok(Cow::Borrowed(literal)),
-        Some(_) => Err((
-            Reason::WrongType,
-            format!("{name:?} is {}, out of range", shown(literal)),
-        )),
-    }
-}
-
-fn weight_of(literal: Option<&RawValue>, name: &str) -> Result<f32, Fault> {
-    match literal.map(RawValue::get) {
-        None | Some("null") => Err((Reason::MissingWeight, format!("no field {name:?}, or null"))),
-        Some(literal) if literal.starts_with('"') => parse_weight(&string_of(literal)?),
-        Some(literal) => parse_weight(literal),
-    }
-}
-
-/// The string that a literal with its quotes denotes; most have no escapes and are the literal itself.
-fn string_of(literal: &str) -> Result<Cow<'_, str>, Fault> {
-    let inside = &literal[1..literal.len() - 1];
-    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(inside));
-    }
-    serde_json::from_str::<String>(literal)
-        .map(Cow::Owned)
-        .map_err(|error| fault_of(&error))
 }
 
 /// The wanted fields of one line; the text is in the columns.
