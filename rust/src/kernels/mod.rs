@@ -13,22 +13,30 @@
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_unicode;
 #[cfg(test)]
 mod contract_windows;
 mod fold;
 #[cfg(all(unix, any(test, feature = "fuzz")))]
 pub mod guarded;
+mod leads;
 pub mod memory;
 pub mod plain;
+mod plane;
 pub mod portable;
 #[cfg(feature = "python")]
 pub mod strings;
 pub mod widest;
 
 pub use fold::Fold;
+pub use leads::{BLOCK, Joiner, Leads, beyond_ascii};
+pub use plane::{Class, Plane};
 
 use std::sync::LazyLock;
 
@@ -40,6 +48,11 @@ pub struct Kernels {
     /// ASCII text to lower-cased (or plain) text and one bit a byte saying "word character"; bytes that are not
     /// ASCII are copied and get 0. Says whether all are ASCII.
     pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool,
+    /// In what `words` made of a text that is not ASCII alone: writes the lower case of its other characters (or
+    /// nothing) over them and sets the bits of the bytes of word characters, except where one is a word by itself.
+    /// Asks `odd` about characters that the plane does not tell. False if the characters do not fit together or `odd`
+    /// gave up; the buffers hold rubbish then. Needs a mask word for each 64 bytes and [`SLACK`] behind them.
+    pub unicode: Unicode,
     /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
     /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
@@ -80,6 +93,20 @@ pub struct Kernels {
     pub quotients_f32: fn(counts: &[i32], by: f64, data: &mut [f32]),
 }
 
+/// Looks at one character, given by where it starts and the four bytes from there on: writes its lower case over it
+/// and says whether that is a word character; `None` to give up.
+pub type Odd<'a> = dyn FnMut(usize, &mut [u8; 4]) -> Option<bool> + 'a;
+
+/// What [`Kernels::unicode`] is.
+pub type Unicode = fn(
+    text: &[u8],
+    plane: &Plane,
+    lowercase: bool,
+    lowered: &mut [u8],
+    mask: &mut [u64],
+    odd: &mut Odd<'_>,
+) -> bool;
+
 /// See [`Kernels::join`].
 pub type Join = fn(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
 
@@ -118,6 +145,8 @@ pub enum Within {
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     [
         Some(&portable::PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detected(),
         #[cfg(target_arch = "x86_64")]
         avx512::detected(),
     ]

@@ -2,8 +2,8 @@
 
 use super::in_place::lower_in_place;
 use super::lower::lower;
+use super::singles::drop_singles;
 use super::stop_words::StopWords;
-use super::utf8::length;
 use super::{Sizes, Table};
 use crate::kernels::Kernels;
 
@@ -37,10 +37,12 @@ impl Scratch {
         table: &Table,
     ) -> bool {
         let (lowered, mask) = (&mut self.lowered, &mut self.mask);
-        let valid = lower_in_place(text, lowercase, table, lowered, mask)
-            || lower(text, lowercase, table, lowered, mask).valid;
-        let found = (kernels.edges)(&self.mask, &mut self.edges);
-        self.n_edges = drop_single_characters(&self.lowered, &mut self.edges[..found]);
+        let valid = lower_in_place(kernels, text, lowercase, table, lowered, mask) || {
+            let valid = lower(text, lowercase, table, lowered, mask).valid;
+            drop_singles(lowered, mask);
+            valid
+        };
+        self.n_edges = (kernels.edges)(&self.mask, &mut self.edges);
         valid
     }
 
@@ -74,17 +76,4 @@ impl Scratch {
             }
         }
     }
-}
-
-/// Words are of two characters and more; the mask knows only bytes. Returns how many edges are left.
-fn drop_single_characters(lowered: &[u8], edges: &mut [u32]) -> usize {
-    let mut kept = 0;
-    for i in 0..edges.len() / 2 {
-        let (start, end) = (edges[2 * i], edges[2 * i + 1]);
-        edges[kept] = start;
-        edges[kept + 1] = end;
-        let lead = lowered[start as usize];
-        kept += 2 * usize::from(lead < 0x80 || (end - start) as usize != length(lead));
-    }
-    kept
 }

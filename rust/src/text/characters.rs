@@ -68,7 +68,7 @@ impl Characters {
     ) -> bool {
         let (lowered, mask) = (&mut self.lowered, &mut self.mask);
         (kernels.words)(text, lowercase, lowered, mask);
-        let (length, valid) = if lower_in_place(text, lowercase, table, lowered, mask) {
+        let (length, valid) = if lower_in_place(kernels, text, lowercase, table, lowered, mask) {
             (text.len(), true)
         } else {
             let found = lower(text, lowercase, table, lowered, mask);

@@ -11,7 +11,7 @@
 
 use super::Table;
 use super::utf8::{Decoded, decode, encode, four};
-use crate::kernels::{SLACK, portable::classify};
+use crate::kernels::{BLOCK, SLACK, portable::classify};
 
 /// What came of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +49,8 @@ pub fn lower(
     }
 }
 
-/// ASCII bytes looked at together: about a word, and a block.
+/// ASCII bytes looked at together: about a word, else a block.
 const WORD: usize = 8;
-const BLOCK: usize = 64;
 
 fn lower_as<const LOWER: bool>(text: &[u8], table: &Table, out: &mut Output<'_>) -> bool {
     let (mut at, mut valid) = (0, true);
@@ -193,8 +192,9 @@ impl Output<'_> {
         if self.used > 0 {
             self.mask.push(self.open);
         }
-        if self.lowered.len() < self.at + SLACK {
-            self.lowered.resize(self.at + SLACK, 0);
+        let length = self.at.next_multiple_of(BLOCK) + SLACK;
+        if self.lowered.len() < length {
+            self.lowered.resize(length, 0);
         }
         self.at
     }

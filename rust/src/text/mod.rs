@@ -21,6 +21,7 @@ mod documents;
 mod hasher;
 mod in_place;
 mod lower;
+mod singles;
 mod spaces;
 mod stop_words;
 mod table;

@@ -10,6 +10,9 @@
 //! the same bytes are made by the running Python.
 
 use super::HashError;
+use super::lower::CAPITAL_SIGMA;
+use super::utf8::encode;
+use crate::kernels::{Class, Plane};
 use std::collections::HashMap;
 
 /// Code points there are.
@@ -58,6 +61,24 @@ impl Entry {
         character.wrapping_add(self.0) & DELTA
     }
 
+    /// What the character, whose entry this is, is to the kernels.
+    fn class(self, character: u32, lowercase: bool) -> Class {
+        let lower = self.lower(character);
+        match (lowercase && !self.is_lower(), u16::try_from(lower)) {
+            (false, _) if self.is_word() => Class::Word,
+            (false, _) => Class::Other,
+            (true, Ok(lower))
+                if self.lower_is_word()
+                    && !self.expands()
+                    && character != CAPITAL_SIGMA
+                    && encode(u32::from(lower)).1 == encode(character).1 =>
+            {
+                Class::Becomes(lower)
+            }
+            (true, _) => Class::Odd,
+        }
+    }
+
     /// Whether the character has case; `None` if the search for one goes on behind it.
     pub fn cased_unless_ignorable(self) -> Option<bool> {
         if self.0 & IGNORABLE != 0 {
@@ -74,6 +95,7 @@ pub struct Table {
     starts: Vec<u16>,
     entries: Vec<u32>,
     expansions: Vec<(u32, Vec<u32>)>,
+    plane: Plane,
 }
 
 impl Table {
@@ -140,7 +162,16 @@ impl Table {
             starts,
             entries,
             expansions,
+            plane: Plane::new(|character, lowercase| {
+                let character = u32::from(character);
+                Entry(all[character as usize]).class(character, lowercase)
+            }),
         }
+    }
+
+    /// What the kernels know of the characters.
+    pub fn plane(&self) -> &Plane {
+        &self.plane
     }
 
     /// What is known of a character; of a number that is none, as much as of the unassigned.

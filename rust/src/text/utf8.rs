@@ -96,8 +96,8 @@ mod tests {
             let (bytes, count) = encode(character);
             let decoded = decode(bytes);
             assert_eq!((decoded.character, decoded.count), (character, count));
-            assert_eq!(decoded.valid, char::from_u32(character).is_some());
             assert_eq!(length(bytes[0]), count);
+            assert_eq!(decoded.valid, char::from_u32(character).is_some());
             if let Some(standard) = char::from_u32(character) {
                 assert_eq!(&bytes[..count], standard.to_string().as_bytes());
             }

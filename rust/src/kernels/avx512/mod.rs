@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! words    64 bytes a step: one look-up gives lower case and class
+//! unicode  up to 32 characters a step, compressed out of 64 bytes; their classes are gathered
 //! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
 //! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
@@ -25,6 +26,7 @@ mod row;
 mod runs;
 mod sort;
 mod squeeze;
+mod unicode;
 mod windows;
 mod words;
 
@@ -37,6 +39,8 @@ pub fn detected() -> Option<&'static Kernels> {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("popcnt");
     able.then_some(&AVX512)
 }
@@ -54,6 +58,7 @@ macro_rules! entry {
 static AVX512: Kernels = Kernels {
     name: "avx512",
     words: entry!(words::words, text, lowercase, lowered, mask),
+    unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
     edges: entry!(edges::edges, mask, edges),
     join: entry!(join::join, text, edges, joined, joined_edges),
     grams: entry!(grams::grams, text, edges, n, hashes),

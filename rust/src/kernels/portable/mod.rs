@@ -10,25 +10,32 @@ mod quotients;
 mod runs;
 mod sort;
 mod squeeze;
+mod unicode;
 mod windows;
 mod words;
 
+pub use edges::edges_by;
+pub use fold::fold;
 pub use grams::murmur3;
-pub use sort::scatter;
-pub use squeeze::is_space;
+pub use join::join;
+pub use sort::{scatter, sort};
+pub use squeeze::{is_space, squeeze};
+pub use unicode::{Found, Room, look, unicode_by};
 pub use windows::{beside, windows};
-pub use words::classify;
+pub use words::{classify, words_by};
 
+pub use super::BLOCK;
 use super::{Kernels, SLACK};
 
 /// Plain Rust.
 pub const PORTABLE: Kernels = Kernels {
     name: "portable",
     words: words::words,
+    unicode: unicode::unicode,
     edges: edges::edges,
     join: join::join,
     grams: grams::grams,
-    squeeze: squeeze::squeeze,
+    squeeze,
     windows,
     fold: fold::fold,
     sort: sort::sort,
@@ -37,9 +44,6 @@ pub const PORTABLE: Kernels = Kernels {
     quotients: quotients::quotients,
     quotients_f32: quotients::quotients_f32,
 };
-
-/// Bytes of a block, bits of a mask word.
-const BLOCK: usize = 64;
 
 /// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
 pub fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
