@@ -12,7 +12,7 @@
 //!
 //! One word in a hundred is longer than 16 bytes, so nearly all eights go round once.
 
-use super::access::{load_opaque, load_16_at, store};
+use super::access::{load_16_at, load_opaque, store};
 use crate::kernels::SLACK;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_ps, _mm256_castps_si256,
