@@ -13,6 +13,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(test)]
 mod contract;
 mod fold;
@@ -81,11 +83,15 @@ pub const SLACK: usize = 32;
 
 /// The tiers that this processor can run, the slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    #[cfg(target_arch = "x86_64")]
-    let tiers = [Some(&portable::PORTABLE), avx2::detected()];
-    #[cfg(not(target_arch = "x86_64"))]
-    let tiers = [Some(&portable::PORTABLE)];
-    tiers.into_iter().flatten()
+    [
+        Some(&portable::PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detected(),
+        #[cfg(target_arch = "x86_64")]
+        avx512::detected(),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The tier of this name, if this processor can run it.

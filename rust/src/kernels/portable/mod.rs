@@ -15,7 +15,7 @@ pub use edges::edges_by;
 pub use fold::fold;
 pub use grams::murmur3;
 pub use join::join;
-pub use sort::sort;
+pub use sort::scatter;
 pub use words::{classify, words_by};
 
 use super::{Kernels, SLACK};

@@ -1,0 +1,61 @@
+//! The tier for processors with the second set of byte instructions of AVX-512 (Ice Lake, Zen 4 and later).
+//!
+//! ```text
+//! words    64 bytes a step: one look-up gives lower case and class
+//! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
+//! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
+//! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
+//! sort     networks of comparisons over 16 columns; more than 256 keys are first scattered into buckets
+//! runs, counts, quotients    16 keys a step, compressed where a run starts
+//! ```
+//!
+//! Functions with `#[target_feature]` are safe to write and to call among each other; `unsafe` are the loads and
+//! stores of [`memory`], and the one call that enters the tier.
+
+mod edges;
+mod fold;
+mod grams;
+mod join;
+mod memory;
+mod network;
+mod row;
+mod runs;
+mod sort;
+mod words;
+
+use super::Kernels;
+
+/// The tier, if this processor can run it.
+pub fn detected() -> Option<&'static Kernels> {
+    let able = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("popcnt");
+    able.then_some(&AVX512)
+}
+
+/// A function of the tier as one that anybody may call.
+macro_rules! entry {
+    ($function:path, $($argument:ident),+) => {
+        // SAFETY: the function needs nothing but the features that `detected` asks for, and the table that holds
+        // this entry is given out by `detected` alone.
+        |$($argument),+| unsafe { $function($($argument),+) }
+    };
+}
+
+/// Private: whoever has it has passed [`detected`].
+static AVX512: Kernels = Kernels {
+    name: "avx512",
+    words: entry!(words::words, text, lowercase, lowered, mask),
+    edges: entry!(edges::edges, mask, edges),
+    join: entry!(join::join, text, edges, joined, joined_edges),
+    grams: entry!(grams::grams, text, edges, n, hashes),
+    fold: entry!(fold::fold, hashes, fold, signed, keys),
+    sort: entry!(sort::sort, keys, spare),
+    runs: entry!(runs::runs, keys, distinct, ends),
+    counts: entry!(row::counts, distinct, ends, signed, indices, counts),
+    quotients: entry!(row::quotients, counts, by, data),
+    quotients_f32: entry!(row::quotients_f32, counts, by, data),
+};
