@@ -13,6 +13,8 @@
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(test)]
 mod contract;
@@ -112,6 +114,8 @@ pub enum Within {
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     [
         Some(&portable::PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        avx2::detected(),
         #[cfg(target_arch = "x86_64")]
         avx512::detected(),
     ]

@@ -13,6 +13,16 @@ const UNASKED: usize = 24;
 
 /// See [`crate::kernels::Kernels::edges`].
 pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
+    edges_by(mask, edges, positions)
+}
+
+/// The same with any function that writes a base plus the place of each set bit and says how many there are.
+#[inline(always)]
+pub fn edges_by(
+    mask: &[u64],
+    edges: &mut Vec<u32>,
+    positions: impl Fn(u64, u32, &mut [u32; BLOCK]) -> usize,
+) -> usize {
     grow(edges, (mask.len() + 1) * BLOCK);
     let mut count = 0;
     let (mut word_before, mut kept_before) = (0, 0);
@@ -21,7 +31,7 @@ pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
         let kept = word & ((word << 1 | word_before) | (word >> 1 | next));
         let changes = kept ^ (kept << 1 | kept_before);
         (word_before, kept_before) = (word >> 63, kept >> 63);
-        if let Some(room) = edges[count..].first_chunk_mut::<BLOCK>() {
+        if let Some(room) = edges[count..].first_chunk_mut() {
             count += positions(changes, (i * BLOCK) as u32, room);
         }
     }

@@ -3,6 +3,7 @@
 use crate::kernels::Fold;
 
 /// See [`crate::kernels::Kernels::fold`].
+#[inline(always)]
 pub fn fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>) {
     match (fold.is_power_of_two(), signed) {
         (false, false) => fold_as::<false, false>(hashes, fold, keys),
@@ -12,6 +13,7 @@ pub fn fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>) {
     }
 }
 
+#[inline(always)]
 fn fold_as<const MASK: bool, const SIGNED: bool>(hashes: &[u32], fold: Fold, keys: &mut Vec<u32>) {
     keys.clear();
     keys.extend(hashes.iter().map(|&hash| {

@@ -1,26 +1,41 @@
 //! Words with one space between them: an n-gram is then a slice.
+//!
+//! ```text
+//! for each word:
+//!     16 bytes from its start, whole: what is too much is overwritten by the next word
+//!     16 more while it goes on
+//!     a space
+//! ```
 
-use super::SLACK;
+use super::{SLACK, grow};
+
+/// Bytes that are copied at once, which a word nearly never exceeds.
+const COPIED: usize = 16;
 
 /// See [`crate::kernels::Kernels::join`].
 pub fn join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>) {
-    joined.clear();
+    // Between two words there is a byte, so that the words and their spaces are no longer than the text and a space.
+    grow(joined, text.len() + 1 + SLACK + COPIED);
     joined_edges.clear();
-    for &[start, end] in edges.as_chunks::<2>().0 {
-        let (start, end) = (start as usize, end as usize);
-        let at = joined.len();
-        // Copies of a fixed length are single instructions; what is too much is cut off again.
-        if end - start <= COPIED {
-            joined.extend_from_slice(&text[start..start + COPIED]);
-            joined.truncate(at + end - start);
-        } else {
-            joined.extend_from_slice(&text[start..end]);
+    joined_edges.resize(edges.len(), 0);
+    let mut to = 0;
+    let outs = joined_edges.as_chunks_mut().0;
+    for (&[start, end], out) in edges.as_chunks().0.iter().zip(outs) {
+        let (from, length) = (start as usize, (end - start) as usize);
+        let mut copied = 0;
+        loop {
+            let source = text[from + copied..].first_chunk::<COPIED>();
+            let target = joined[to + copied..].first_chunk_mut();
+            if let (Some(source), Some(target)) = (source, target) {
+                *target = *source;
+            }
+            copied += COPIED;
+            if copied >= length {
+                break;
+            }
         }
-        joined_edges.extend([at as u32, joined.len() as u32]);
-        joined.push(b' ');
+        *out = [to, to + length].map(|edge| edge as u32);
+        joined[to + length] = b' ';
+        to += length + 1;
     }
-    joined.resize(joined.len() + SLACK, 0);
 }
-
-/// Bytes that a word nearly never exceeds.
-const COPIED: usize = 16;

@@ -13,11 +13,14 @@ mod squeeze;
 mod windows;
 mod words;
 
+pub use edges::edges_by;
+pub use fold::fold;
 pub use grams::murmur3;
+pub use join::join;
 pub use sort::scatter;
-pub use squeeze::is_space;
+pub use squeeze::{is_space, squeeze};
 pub use windows::{beside, windows};
-pub use words::classify;
+pub use words::{classify, words_by};
 
 use super::{Kernels, SLACK};
 
@@ -28,7 +31,7 @@ pub const PORTABLE: Kernels = Kernels {
     edges: edges::edges,
     join: join::join,
     grams: grams::grams,
-    squeeze: squeeze::squeeze,
+    squeeze,
     windows,
     fold: fold::fold,
     sort: sort::sort,
@@ -39,7 +42,7 @@ pub const PORTABLE: Kernels = Kernels {
 };
 
 /// Bytes of a block, bits of a mask word.
-const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 
 /// Makes a buffer long enough; what it holds does not matter, and so it is never cleared.
 pub fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {

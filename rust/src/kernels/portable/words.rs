@@ -4,29 +4,34 @@ use super::{BLOCK, SLACK, grow};
 
 /// See [`crate::kernels::Kernels::words`].
 pub fn words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool {
-    grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
-    mask.clear();
     if lowercase {
-        words_as::<true>(text, lowered, mask);
+        words_by(text, lowered, mask, classify::<true, BLOCK>);
     } else {
-        words_as::<false>(text, lowered, mask);
+        words_by(text, lowered, mask, classify::<false, BLOCK>);
     }
     text.is_ascii()
 }
 
-fn words_as<const LOWER: bool>(text: &[u8], lowered: &mut [u8], mask: &mut Vec<u64>) {
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let (outs, _) = lowered.as_chunks_mut::<BLOCK>();
-    mask.extend(
-        blocks
-            .iter()
-            .zip(&mut *outs)
-            .map(|(block, out)| classify::<LOWER, BLOCK>(block, out)),
-    );
-    if !rest.is_empty() {
+/// The same with any function for a block.
+#[inline(always)]
+pub fn words_by(
+    text: &[u8],
+    lowered: &mut Vec<u8>,
+    mask: &mut Vec<u64>,
+    mut classify: impl FnMut(&[u8; BLOCK], &mut [u8; BLOCK]) -> u64,
+) {
+    grow(lowered, text.len().next_multiple_of(BLOCK) + SLACK);
+    mask.clear();
+    mask.resize(text.len().div_ceil(BLOCK), 0);
+    let (blocks, rest) = text.as_chunks();
+    let mut outs = mask.iter_mut().zip(lowered.as_chunks_mut().0);
+    for (block, (word, out)) in blocks.iter().zip(&mut outs) {
+        *word = classify(block, out);
+    }
+    if let Some((word, out)) = outs.next() {
         let mut block = [0; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
-        mask.push(classify::<LOWER, BLOCK>(&block, &mut outs[blocks.len()]));
+        *word = classify(&block, out);
     }
 }
 
