@@ -11,14 +11,15 @@
 //! ```
 
 use super::access::{load_bytes, store};
+use super::grams::{finish, multiplied, rotated, splat};
 use super::places::places;
 use crate::kernels::portable::{beside, windows as one_by_one};
 use crate::kernels::{SLACK, Within};
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8,
-    _mm256_mullo_epi32, _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set_epi64x,
-    _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_xor_si256,
+    _mm256_permutevar8x32_epi32, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi32,
+    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32,
+    _mm256_xor_si256,
 };
 
 const LANES: usize = 8;
@@ -73,7 +74,7 @@ fn slices<const WORDS: bool>(
                 if n < least || n > greatest {
                     continue;
                 }
-                let gram = finish(hash, key, n - from, n);
+                let gram = gram(hash, key, n - from, n);
                 let fits = first_lanes((length + 1).saturating_sub(start + n));
                 let chosen = fits & !inner as u8;
                 if let Some(room) = hashes[count..].first_chunk_mut() {
@@ -122,37 +123,24 @@ fn fours(text: &[u8], at: usize) -> __m256i {
 /// The hash with the lowest `rest` bytes (up to three) of the last key, and of `n` bytes altogether.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish(mut hash: __m256i, key: __m256i, rest: usize, n: usize) -> __m256i {
+fn gram(mut hash: __m256i, key: __m256i, rest: usize, n: usize) -> __m256i {
     if rest > 0 {
         let keep = _mm256_set1_epi32((1 << (8 * rest)) - 1);
         hash = _mm256_xor_si256(hash, mix_key(_mm256_and_si256(key, keep)));
     }
-    hash = _mm256_xor_si256(hash, splat(n as u32));
-    hash = _mm256_xor_si256(hash, _mm256_srli_epi32::<16>(hash));
-    hash = _mm256_mullo_epi32(hash, splat(0x85eb_ca6b));
-    hash = _mm256_xor_si256(hash, _mm256_srli_epi32::<13>(hash));
-    hash = _mm256_mullo_epi32(hash, splat(0xc2b2_ae35));
-    _mm256_xor_si256(hash, _mm256_srli_epi32::<16>(hash))
+    finish(_mm256_xor_si256(hash, splat(n as u32)))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn mix_key(key: __m256i) -> __m256i {
-    let key = _mm256_mullo_epi32(key, splat(0xcc9e_2d51));
-    let turned = _mm256_or_si256(_mm256_slli_epi32::<15>(key), _mm256_srli_epi32::<17>(key));
-    _mm256_mullo_epi32(turned, splat(0x1b87_3593))
+    multiplied(rotated::<15, 17>(multiplied(key, 0xcc9e_2d51)), 0x1b87_3593)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn mix_hash(hash: __m256i) -> __m256i {
-    let hash = _mm256_or_si256(_mm256_slli_epi32::<13>(hash), _mm256_srli_epi32::<19>(hash));
+    let hash = rotated::<13, 19>(hash);
     let five = _mm256_add_epi32(hash, _mm256_slli_epi32::<2>(hash));
     _mm256_add_epi32(five, splat(0xe654_6b64))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn splat(number: u32) -> __m256i {
-    _mm256_set1_epi32(number.cast_signed())
 }
