@@ -1,7 +1,9 @@
 //! The loads and stores of this tier: of whole arrays, or at a place that the caller has checked.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_lddqu_si256, _mm256_loadu_si256, _mm256_storeu_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm256_andnot_si256, _mm256_cmpgt_epi32, _mm256_lddqu_si256,
+    _mm256_loadu_si256, _mm256_maskload_epi32, _mm256_maskstore_epi32, _mm256_or_si256,
+    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_storeu_si256,
 };
 
 /// Eight numbers.
@@ -75,4 +77,34 @@ pub unsafe fn store_at(numbers: &mut [u32], at: usize, lanes: __m256i) {
 pub fn store_signed(numbers: &mut [i32; 8], lanes: __m256i) {
     // SAFETY: as in `store`.
     unsafe { _mm256_storeu_si256(numbers.as_mut_ptr().cast(), lanes) }
+}
+
+/// Of the eight numbers from `at` those that there are, and `absent` for the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_first(numbers: &[u32], at: usize, absent: u32) -> __m256i {
+    let present = present(numbers.len(), at);
+    let start = numbers.as_ptr().wrapping_add(at).cast();
+    // SAFETY: lanes that are not present are not loaded; the others are inside the slice.
+    let lanes = unsafe { _mm256_maskload_epi32(start, present) };
+    let absent = _mm256_set1_epi32(absent.cast_signed());
+    _mm256_or_si256(lanes, _mm256_andnot_si256(present, absent))
+}
+
+/// Writes eight numbers from `at`, but none behind the end.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn store_first(numbers: &mut [u32], at: usize, lanes: __m256i) {
+    let present = present(numbers.len(), at);
+    let start = numbers.as_mut_ptr().wrapping_add(at).cast();
+    // SAFETY: lanes that are not present are not stored; the others are inside the slice.
+    unsafe { _mm256_maskstore_epi32(start, present, lanes) }
+}
+
+/// All bits of a lane where a slice of `length` numbers has one, from `at`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn present(length: usize, at: usize) -> __m256i {
+    let left = _mm256_set1_epi32(length.saturating_sub(at).min(8) as i32);
+    _mm256_cmpgt_epi32(left, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }

@@ -147,7 +147,7 @@ fn take_in(mut hash: __m256i, keys: [__m256i; 4], here: __m256i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish(hash: __m256i) -> __m256i {
+pub fn finish(hash: __m256i) -> __m256i {
     let hash = _mm256_xor_si256(hash, _mm256_srli_epi32::<16>(hash));
     let hash = multiplied(hash, 0x85eb_ca6b);
     let hash = _mm256_xor_si256(hash, _mm256_srli_epi32::<13>(hash));
@@ -157,14 +157,14 @@ fn finish(hash: __m256i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn multiplied(lanes: __m256i, by: u32) -> __m256i {
+pub fn multiplied(lanes: __m256i, by: u32) -> __m256i {
     _mm256_mullo_epi32(lanes, splat(by))
 }
 
 /// Rotated left by `LEFT`; `RIGHT` is 32 less that.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rotated<const LEFT: i32, const RIGHT: i32>(lanes: __m256i) -> __m256i {
+pub fn rotated<const LEFT: i32, const RIGHT: i32>(lanes: __m256i) -> __m256i {
     _mm256_or_si256(
         _mm256_slli_epi32::<LEFT>(lanes),
         _mm256_srli_epi32::<RIGHT>(lanes),
@@ -173,6 +173,6 @@ fn rotated<const LEFT: i32, const RIGHT: i32>(lanes: __m256i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn splat(number: u32) -> __m256i {
+pub fn splat(number: u32) -> __m256i {
     _mm256_set1_epi32(number.cast_signed())
 }

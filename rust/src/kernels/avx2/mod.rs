@@ -5,6 +5,7 @@
 //! unicode the portable loop over characters that are not ASCII, with masks from the sign bits
 //! edges   the places of the set bits of a byte from a table, eight bytes a mask word
 //! grams   eight words at once: 16 bytes of each, transposed; a word that goes on makes all of them go round again
+//! windows  slices that start at eight bytes in a row: one shuffle gives four bytes of each
 //! fold    the portable loop, compiled for this tier
 //! sort    split at a value until 64 keys are left; these in eight columns, merged between lanes
 //! runs    a key that differs from the next one, packed by a permutation from the same table
@@ -25,10 +26,10 @@ mod quotients;
 mod runs;
 mod sort;
 mod unicode;
+mod windows;
 mod words;
 
-use super::portable;
-use super::{Counted, Fold, Kernels, Odd, Plane};
+use super::{Counted, Fold, Kernels, Odd, Plane, Within, portable};
 
 /// The tier, if this processor has all that it needs.
 pub fn detected() -> Option<&'static Kernels> {
@@ -49,7 +50,7 @@ static AVX2: Kernels = Kernels {
     join,
     grams,
     squeeze: portable::squeeze,
-    windows: portable::windows,
+    windows,
     fold,
     sort,
     runs,
@@ -77,6 +78,9 @@ entries! {
     edges::edges(mask: &[u64], edges: &mut Vec<u32>) -> usize;
     join::join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
     grams::grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>);
+    windows::windows(
+        text: &[u8], length: usize, least: usize, greatest: usize, within: Within, hashes: &mut Vec<u32>
+    );
     fold::fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>);
     sort::sort(keys: &mut [u32], spare: &mut Vec<u32>);
     runs::runs(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize;

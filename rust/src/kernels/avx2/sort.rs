@@ -12,7 +12,7 @@
 //! one with a word that is a great part of it) use that up and are left to the standard library.
 
 use super::access::{load, store_at};
-use super::columns::{MOST, columns};
+use super::columns::{MOST, columns, columns_in_place};
 use super::places::places;
 use crate::kernels::portable::grow;
 use std::arch::x86_64::{
@@ -22,82 +22,93 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 /// Keys that a network should get: how many it does get scatters around that.
-const MEANT: usize = 48;
-/// Room between the two sides of a split, for what is written too much.
+const MEANT: usize = 52;
+/// Room between the two sides of a split, and as much behind it, for what is written too much.
 const GAP: usize = 8;
-/// Room behind a split: a network loads as many keys as it could have.
-const BEHIND: usize = MOST;
+/// Memory for splits, in multiples of the keys: even ones, each half of the one before, need two of them.
+const SPLITS: usize = 3;
+/// And for the gaps of as many splits as hashes ever need.
+const GAPS: usize = 64 * GAP;
 
 /// See [`crate::kernels::Kernels::sort`].
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 pub fn sort(keys: &mut [u32], spare: &mut Vec<u32>) {
     if keys.len() <= MOST {
-        let mut copy = [0; MOST];
-        copy[..keys.len()].copy_from_slice(keys);
-        return columns(&copy, keys.len(), keys);
+        return columns_in_place(keys);
     }
+    grow(spare, SPLITS * keys.len() + GAPS);
     let greatest = keys.iter().fold(0, |greatest, &key| key.max(greatest));
-    grow(spare, 3 * keys.len() + 4 * (GAP + BEHIND));
-    let (split, room) = spare.split_at_mut(keys.len() + GAP + BEHIND);
-    let values = 0..u64::from(greatest) + 1;
-    let middle = middle(&values, keys.len());
-    let left = part(keys, middle as u32, split);
-    sort_sides(split, left, keys.len(), middle, values, room, keys);
+    match split(keys, 0..u64::from(greatest) + 1, spare) {
+        Some(split) => sort_sides(split, keys),
+        None => keys.sort_unstable(),
+    }
 }
 
-/// Sorts both sides of a split of `count` keys into `sorted`, which may be longer: what is behind is used up.
+/// Keys parted at a value, and the memory behind them.
+struct Split<'a> {
+    less: &'a [u32],
+    others: &'a [u32],
+    values_less: Range<u64>,
+    values_others: Range<u64>,
+    room: &'a mut [u32],
+}
+
+/// Sorts both sides into memory that may be longer: what is behind is used up.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn sort_sides(
-    split: &[u32],
-    left: usize,
-    count: usize,
-    middle: u64,
-    values: Range<u64>,
-    room: &mut [u32],
-    sorted: &mut [u32],
-) {
-    descend(split, left, values.start..middle, room, sorted);
-    descend(
-        &split[left + GAP..],
-        count - left,
-        middle..values.end,
+fn sort_sides(split: Split, sorted: &mut [u32]) {
+    let Split {
+        less,
+        others,
+        values_less,
+        values_others,
         room,
-        &mut sorted[left..],
-    );
+    } = split;
+    sort_side(less, values_less, room, sorted);
+    sort_side(others, values_others, room, &mut sorted[less.len()..]);
 }
 
-/// Sorts the first `count` keys, all of them in the range of `values`, into `sorted`.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn descend(keys: &[u32], count: usize, values: Range<u64>, room: &mut [u32], sorted: &mut [u32]) {
-    if count <= MOST {
-        if let Some(padded) = keys.first_chunk() {
-            columns(padded, count, sorted);
+fn sort_side(keys: &[u32], values: Range<u64>, room: &mut [u32], sorted: &mut [u32]) {
+    if keys.len() <= MOST {
+        return columns(keys, sorted);
+    }
+    match split(keys, values, room) {
+        Some(split) => sort_sides(split, sorted),
+        None => {
+            let sorted = &mut sorted[..keys.len()];
+            sorted.copy_from_slice(keys);
+            sorted.sort_unstable();
         }
-        return;
     }
-    let keys = &keys[..count];
-    if room.len() < count + GAP + BEHIND || values.end - values.start < 2 {
-        sorted[..count].copy_from_slice(keys);
-        return sorted[..count].sort_unstable();
-    }
-    let (split, room) = room.split_at_mut(count + GAP + BEHIND);
-    let middle = middle(&values, count);
-    let left = part(keys, middle as u32, split);
-    sort_sides(split, left, count, middle, values, room, sorted);
 }
 
-/// The value that leaves half of the networks for `count` keys on either side.
-fn middle(values: &Range<u64>, count: usize) -> u64 {
-    let networks = count.div_ceil(MEANT) as u64;
-    let span = values.end - values.start;
-    values.start + (span * (networks / 2) / networks).max(1)
-}
-
-/// Writes keys less than `middle` to the start of `split`, and the others [`GAP`] behind them; returns how many are
-/// less. There must be eight keys.
+/// Splits keys that lie in the range of `values`, so that half of the networks they need are on either side; `None`
+/// if there is no room for that or only one value.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn part(keys: &[u32], middle: u32, split: &mut [u32]) -> usize {
-    assert!(split.len() >= keys.len() + GAP + BEHIND);
+fn split<'a>(keys: &[u32], values: Range<u64>, room: &'a mut [u32]) -> Option<Split<'a>> {
+    let (sides, room) = room.split_at_mut_checked(keys.len() + 2 * GAP)?;
+    let networks = keys.len().div_ceil(MEANT) as u64;
+    let span = values.end - values.start;
+    let middle = values.start + span * (networks / 2) / networks;
+    if middle == values.start {
+        return None;
+    }
+    let count = part(keys, middle as u32, sides);
+    let (less, others) = sides.split_at(count);
+    Some(Split {
+        less,
+        others: &others[GAP..][..keys.len() - count],
+        values_less: values.start..middle,
+        values_others: middle..values.end,
+        room,
+    })
+}
+
+/// Writes the keys less than `middle` to the start of `sides`, and the others [`GAP`] behind them; returns how many
+/// are less.
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+fn part(keys: &[u32], middle: u32, sides: &mut [u32]) -> usize {
+    assert!(sides.len() == keys.len() + 2 * GAP);
     let middle = _mm256_set1_epi32(middle.cast_signed());
     let (mut left, mut right) = (0, keys.len() + GAP);
     // The first keys, fewer than eight, so that the others are whole eights.
@@ -109,11 +120,11 @@ fn part(keys: &[u32], middle: u32, split: &mut [u32]) -> usize {
         let others = !less & these;
         left = less.count_ones() as usize;
         right -= others.count_ones() as usize;
-        // SAFETY: `right` is at most `keys.len() + GAP`, and `BEHIND` more are there.
+        // SAFETY: `right` is at most `keys.len() + GAP`, and there are eight more behind that.
         unsafe {
-            store_at(split, 0, _mm256_permutevar8x32_epi32(eight, places(less)));
+            store_at(sides, 0, _mm256_permutevar8x32_epi32(eight, places(less)));
             store_at(
-                split,
+                sides,
                 right,
                 _mm256_permutevar8x32_epi32(eight, places(others)),
             );
@@ -125,8 +136,8 @@ fn part(keys: &[u32], middle: u32, split: &mut [u32]) -> usize {
         let parted = _mm256_permutevar8x32_epi32(eight, places(less));
         // SAFETY: between `left` and `right` there is room for the keys that are left, eight at least, and the gap.
         unsafe {
-            store_at(split, left, parted);
-            store_at(split, right - 8, parted);
+            store_at(sides, left, parted);
+            store_at(sides, right - 8, parted);
         }
         let count = less.count_ones() as usize;
         left += count;

@@ -107,7 +107,7 @@ fn transposed([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
 
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
-fn mix_key(key: __m512i) -> __m512i {
+pub fn mix_key(key: __m512i) -> __m512i {
     let key = _mm512_mullo_epi32(key, _mm512_set1_epi32(0xcc9e_2d51_u32.cast_signed()));
     _mm512_mullo_epi32(_mm512_rol_epi32::<15>(key), _mm512_set1_epi32(0x1b87_3593))
 }
@@ -115,7 +115,7 @@ fn mix_key(key: __m512i) -> __m512i {
 /// Mixed where the key was whole.
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
-fn mix_hash(hash: __m512i, whole: u16) -> __m512i {
+pub fn mix_hash(hash: __m512i, whole: u16) -> __m512i {
     let turned = _mm512_rol_epi32::<13>(hash);
     let five = _mm512_add_epi32(_mm512_slli_epi32::<2>(turned), turned);
     _mm512_mask_add_epi32(
@@ -128,7 +128,7 @@ fn mix_hash(hash: __m512i, whole: u16) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
-fn finish(mut hash: __m512i) -> __m512i {
+pub fn finish(mut hash: __m512i) -> __m512i {
     hash = _mm512_xor_si512(hash, _mm512_srli_epi32::<16>(hash));
     hash = _mm512_mullo_epi32(hash, _mm512_set1_epi32(0x85eb_ca6b_u32.cast_signed()));
     hash = _mm512_xor_si512(hash, _mm512_srli_epi32::<13>(hash));

@@ -13,6 +13,7 @@
 //! The lengths share what they have in common: the hash of four bytes is the beginning of those of four to seven.
 
 use super::append::Appended;
+use super::grams::{finish, mix_hash, mix_key};
 use super::memory::{BYTES, LANES, first_16, load_bytes, load_first_bytes};
 use crate::kernels::Within;
 use crate::kernels::portable::{beside, windows as one_by_one};
@@ -69,10 +70,10 @@ fn slices<const WORDS: bool>(
                     continue;
                 }
                 let fits = first_16((length + 1).saturating_sub(start + n));
-                let gram = finish(hash, key, n - from, n);
+                let gram = gram(hash, key, n - from, n);
                 appended.push(fits & !inner as u16, gram);
             }
-            hash = mix_hash(_mm512_xor_si512(hash, mix_key(key)));
+            hash = mix_hash(_mm512_xor_si512(hash, mix_key(key)), !0);
         }
         appended.finish();
     }
@@ -115,30 +116,13 @@ static FOURS: [u8; BYTES] = {
 /// The hash with the lowest `rest` bytes (up to three) of the last key, and of `n` bytes altogether.
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vbmi2")]
-fn finish(mut hash: __m512i, key: __m512i, rest: usize, n: usize) -> __m512i {
+fn gram(mut hash: __m512i, key: __m512i, rest: usize, n: usize) -> __m512i {
     if rest > 0 {
         let keep = _mm512_set1_epi32((1 << (8 * rest)) - 1);
         hash = _mm512_xor_si512(hash, mix_key(_mm512_and_si512(key, keep)));
     }
-    hash = _mm512_xor_si512(hash, _mm512_set1_epi32((n as u32).cast_signed()));
-    hash = _mm512_xor_si512(hash, _mm512_srli_epi32::<16>(hash));
-    hash = _mm512_mullo_epi32(hash, _mm512_set1_epi32(0x85eb_ca6b_u32.cast_signed()));
-    hash = _mm512_xor_si512(hash, _mm512_srli_epi32::<13>(hash));
-    hash = _mm512_mullo_epi32(hash, _mm512_set1_epi32(0xc2b2_ae35_u32.cast_signed()));
-    _mm512_xor_si512(hash, _mm512_srli_epi32::<16>(hash))
-}
-
-#[inline]
-#[target_feature(enable = "avx512vbmi,avx512vbmi2")]
-fn mix_key(key: __m512i) -> __m512i {
-    let key = _mm512_mullo_epi32(key, _mm512_set1_epi32(0xcc9e_2d51_u32.cast_signed()));
-    _mm512_mullo_epi32(_mm512_rol_epi32::<15>(key), _mm512_set1_epi32(0x1b87_3593))
-}
-
-#[inline]
-#[target_feature(enable = "avx512vbmi,avx512vbmi2")]
-fn mix_hash(hash: __m512i) -> __m512i {
-    let hash = _mm512_rol_epi32::<13>(hash);
-    let five = _mm512_add_epi32(hash, _mm512_slli_epi32::<2>(hash));
-    _mm512_add_epi32(five, _mm512_set1_epi32(0xe654_6b64_u32.cast_signed()))
+    finish(_mm512_xor_si512(
+        hash,
+        _mm512_set1_epi32((n as u32).cast_signed()),
+    ))
 }
