@@ -32,13 +32,19 @@ pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
     let (lasts, last_rest) = lasts.as_chunks();
     let before = hashes.len();
     let count = 8 * lasts.len() + last_rest.len() / 2;
-    // Fewer than eight runs at the end are made eight by empty ones, whose hashes are cut off again.
-    let padded = (padded(first_rest), padded(last_rest));
     hashes.resize(before + count.next_multiple_of(8), 0);
-    for (i, out) in hashes[before..].as_chunks_mut().0.iter_mut().enumerate() {
-        let first = firsts.get(i).unwrap_or(&padded.0);
-        let last = lasts.get(i).unwrap_or(&padded.1);
-        store(out, eight(text, first, last));
+    let outs = hashes[before..].as_chunks_mut().0;
+    let (outs, out_rest) = outs.split_at_mut(lasts.len());
+    // Fewer than eight runs at the end are made eight by empty ones, whose hashes are cut off again.
+    let (first_rest, last_rest) = ([padded(first_rest)], [padded(last_rest)]);
+    let parts = [
+        (firsts, lasts, outs),
+        (&first_rest[..], &last_rest[..], out_rest),
+    ];
+    for (firsts, lasts, outs) in parts {
+        for ((first, last), out) in firsts.iter().zip(lasts).zip(outs) {
+            store(out, eight(text, first, last));
+        }
     }
     hashes.truncate(before + count);
 }
