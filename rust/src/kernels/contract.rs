@@ -243,6 +243,24 @@ fn words_that_end_with_a_block_are_whole() {
 }
 
 #[test]
+fn as_many_keys_as_any_network_takes_are_sorted() {
+    for length in 0..300u32 {
+        // Of few values, so that many are equal, and of all.
+        for values in [5, u32::MAX] {
+            let key = |i: u32| i.wrapping_mul(0x9e37_79b1).wrapping_mul(i) % values;
+            let keys: Vec<u32> = (0..length).map(key).collect();
+            let mut expected = keys.clone();
+            expected.sort_unstable();
+            for kernels in available() {
+                let mut sorted = keys.clone();
+                (kernels.sort)(&mut sorted, &mut Vec::new());
+                assert_eq!(sorted, expected, "{} {length}", kernels.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn many_keys_that_crowd_together_are_sorted() {
     let crowded: Vec<u32> = (0..50_000).rev().chain([u32::MAX]).collect();
     let few: Vec<u32> = (0..20_000u32).map(|i| ((i * 7919) % 5) << 28).collect();

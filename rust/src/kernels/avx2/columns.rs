@@ -3,7 +3,7 @@
 //! ```text
 //! sort each column                            whole rows are compared
 //! for pairs of columns, of pairs, of fours:   merge two sorted sequences, each a number of columns
-//!     compare row i of a lane with row 7 - i of the lane mirrored in the other sequence
+//!     compare each row of a lane with the row as far from the end of the lane mirrored in the other sequence
 //!     compare lanes at half the distance, at half of that, …
 //!     compare rows at half the distance, at half of that, …
 //! transpose                                   to one column after the other

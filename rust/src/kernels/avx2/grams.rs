@@ -13,6 +13,7 @@
 //! One word in a hundred is longer than 16 bytes, so nearly all eights go round once.
 
 use super::access::{load_16_at, load_opaque, store};
+use super::columns::transposed;
 use crate::kernels::SLACK;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_ps, _mm256_castps_si256,
@@ -20,8 +21,7 @@ use std::arch::x86_64::{
     _mm256_inserti128_si256, _mm256_max_epu32, _mm256_min_epu32, _mm256_movemask_epi8,
     _mm256_mullo_epi32, _mm256_or_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32,
     _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_sub_epi32, _mm256_testc_si256, _mm256_testz_si256, _mm256_unpackhi_epi32,
-    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_sub_epi32, _mm256_testc_si256, _mm256_testz_si256, _mm256_xor_si256,
 };
 
 /// See [`crate::kernels::Kernels::grams`].
@@ -32,13 +32,19 @@ pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
     let (lasts, last_rest) = lasts.as_chunks();
     let before = hashes.len();
     let count = 8 * lasts.len() + last_rest.len() / 2;
-    // Fewer than eight runs at the end are made eight by empty ones, whose hashes are cut off again.
-    let padded = (padded(first_rest), padded(last_rest));
     hashes.resize(before + count.next_multiple_of(8), 0);
-    for (i, out) in hashes[before..].as_chunks_mut().0.iter_mut().enumerate() {
-        let first = firsts.get(i).unwrap_or(&padded.0);
-        let last = lasts.get(i).unwrap_or(&padded.1);
-        store(out, eight(text, first, last));
+    let outs = hashes[before..].as_chunks_mut().0;
+    let (outs, out_rest) = outs.split_at_mut(lasts.len());
+    // Fewer than eight runs at the end are made eight by empty ones, whose hashes are cut off again.
+    let (first_rest, last_rest) = ([padded(first_rest)], [padded(last_rest)]);
+    let parts = [
+        (firsts, lasts, outs),
+        (&first_rest[..], &last_rest[..], out_rest),
+    ];
+    for (firsts, lasts, outs) in parts {
+        for ((first, last), out) in firsts.iter().zip(lasts).zip(outs) {
+            store(out, eight(text, first, last));
+        }
     }
     hashes.truncate(before + count);
 }
@@ -58,7 +64,7 @@ fn eight(text: &[u8], first: &[u32; 16], last: &[u32; 16]) -> __m256i {
     let addresses = [0, 2, 8, 10, 4, 6, 12, 14].map(|i: usize| first[i]);
     let here = _mm256_min_epu32(length, splat(16));
     let zero = _mm256_setzero_si256();
-    let mut hash = take_in(zero, transposed(text, at, addresses), here);
+    let mut hash = take_in(zero, gathered(text, at, addresses), here);
     if _mm256_testc_si256(here, length) == 0 {
         hash = go_on(text, at, length, hash);
     }
@@ -80,7 +86,7 @@ fn go_on(text: &[u8], mut at: __m256i, mut rest: __m256i, mut hash: __m256i) -> 
         here = _mm256_min_epu32(rest, splat(16));
         let mut addresses = [0; 8];
         store(&mut addresses, at);
-        hash = take_in(hash, transposed(text, at, addresses), here);
+        hash = take_in(hash, gathered(text, at, addresses), here);
     }
 }
 
@@ -99,28 +105,15 @@ fn every_second<const WHICH: i32>(edges: &[u32; 16]) -> __m256i {
 /// If an address is not [`SLACK`] bytes before the end of the text.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transposed(text: &[u8], at: __m256i, addresses: [u32; 8]) -> [__m256i; 4] {
+fn gathered(text: &[u8], at: __m256i, addresses: [u32; 8]) -> [__m256i; 4] {
     let last = text.len().checked_sub(SLACK).expect("slack");
     let most = splat(u32::try_from(last).unwrap_or(u32::MAX));
     let inside = _mm256_cmpeq_epi32(_mm256_max_epu32(at, most), most);
     assert!(_mm256_movemask_epi8(inside) == -1, "slack behind the words");
     // SAFETY: `addresses` are the lanes of `at`, none of which is greater than the text's length less `SLACK`.
     let rows = addresses.map(|address| unsafe { load_16_at(text, address as usize) });
-    let row = |i| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(rows[i]), rows[i + 4]);
-    let (a, b) = (
-        _mm256_unpacklo_epi32(row(0), row(1)),
-        _mm256_unpacklo_epi32(row(2), row(3)),
-    );
-    let (c, d) = (
-        _mm256_unpackhi_epi32(row(0), row(1)),
-        _mm256_unpackhi_epi32(row(2), row(3)),
-    );
-    [
-        _mm256_unpacklo_epi64(a, b),
-        _mm256_unpackhi_epi64(a, b),
-        _mm256_unpacklo_epi64(c, d),
-        _mm256_unpackhi_epi64(c, d),
-    ]
+    let row = |i: usize| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(rows[i]), rows[i + 4]);
+    transposed([row(0), row(1), row(2), row(3)])
 }
 
 /// Takes in 16 bytes of each, of which the first `here` count.
@@ -175,4 +168,25 @@ pub fn rotated<const LEFT: i32, const RIGHT: i32>(lanes: __m256i) -> __m256i {
 #[target_feature(enable = "avx2")]
 pub fn splat(number: u32) -> __m256i {
     _mm256_set1_epi32(number.cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::detected;
+    use crate::kernels::SLACK;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn an_edge_without_slack_behind_it_is_refused() {
+        let refused = |edges: [u32; 2]| {
+            let run = |kernels: &crate::kernels::Kernels| {
+                (kernels.grams)(&[0; 20 + SLACK], &edges, 1, &mut Vec::new());
+            };
+            detected().is_none_or(|kernels| catch_unwind(|| run(kernels)).is_err())
+        };
+        for edges in [[21, 25], [u32::MAX, u32::MAX], [0, 90], [15, 14]] {
+            assert!(refused(edges), "{edges:?}");
+        }
+        assert!(detected().is_none() || !refused([0, 20]));
+    }
 }

@@ -1,14 +1,15 @@
 //! The tier for x86-64-v3: 256 bits, and the counting and shifting instructions that came with them.
 //!
 //! ```text
-//! words   ranges of letters and digits, eight instructions for 32 bytes; the mask is their sign bits
-//! unicode the portable loop over characters that are not ASCII, with masks from the sign bits
-//! edges   the places of the set bits of a byte from a table, eight bytes a mask word
-//! grams   eight words at once: 16 bytes of each, transposed; a word that goes on makes all of them go round again
-//! windows  slices that start at eight bytes in a row: one shuffle gives four bytes of each
-//! fold    the portable loop, compiled for this tier
-//! sort    split at a value until 64 keys are left; these in eight columns, merged between lanes
-//! runs    a key that differs from the next one, packed by a permutation from the same table
+//! words      ranges of letters and digits, two instructions each for 32 bytes; the mask is the signs of what they give
+//! unicode    the portable loop over characters that are not ASCII, with masks from the sign bits
+//! edges      the places of the set bits of a byte from a table, eight bytes a mask word
+//! grams      eight runs at once: 16 bytes of each, transposed; one that goes on makes all of them go round again
+//! windows    slices that start at eight bytes in a row: one shuffle gives four bytes of each
+//! sort       split at a value until 64 keys are left; these in eight columns, merged between lanes
+//! runs       keys that differ from the next one, packed by a permutation from the same table
+//! counts     eight ends beside the eight before them
+//! the rest   the portable loops, of which the compiler makes vectors of this tier
 //! ```
 //!
 //! Instructions without addresses are safe here, and so are loads and stores of whole arrays; the few accesses that

@@ -23,10 +23,11 @@ type Edges = [u32; 2];
 /// See [`crate::kernels::Kernels::grams`].
 #[target_feature(enable = "avx512vbmi2")]
 pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
-    let firsts = edges.as_chunks().0;
-    let lasts = firsts.get(n - 1..).unwrap_or_default();
+    let words = edges.as_chunks().0;
+    let lasts = words.get(n - 1..).unwrap_or_default();
+    let firsts = &words[..lasts.len()];
     extend(hashes, lasts.len(), |i| {
-        let (firsts, lasts) = (&firsts[i..i + (lasts.len() - i).min(LANES)], &lasts[i..]);
+        let (firsts, lasts) = (&firsts[i..], &lasts[i..]);
         match (firsts.first_chunk(), lasts.first_chunk()) {
             (Some(firsts), Some(lasts)) => murmur3(text, firsts, lasts),
             _ => murmur3(text, &padded(firsts), &padded(lasts)),

@@ -80,6 +80,19 @@ pub fn store<T: Word>(words: &mut [T; LANES], value: __m512i) {
     unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), value) };
 }
 
+/// Writes 16 numbers at a place of a slice.
+///
+/// # Panics
+/// If there is not room for all.
+#[inline]
+#[target_feature(enable = "avx512vbmi2")]
+pub fn store_at(words: &mut [u32], place: usize, value: __m512i) {
+    let last = words.len().checked_sub(LANES);
+    assert!(last.is_some_and(|last| place <= last), "no room for 16");
+    // SAFETY: 16 numbers of the slice begin at `place`, as just checked; no alignment is asked for.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().add(place).cast(), value) };
+}
+
 /// Writes as many of 16 numbers as the slice has room for.
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
@@ -101,20 +114,20 @@ pub fn store_first_f64(numbers: &mut [f64], value: __m512d) {
     unsafe { _mm512_mask_storeu_pd(numbers.as_mut_ptr(), mask, value) };
 }
 
-/// Appends `count` numbers, 16 a step: those of step `i` are `next(16 * i)`, and what is too much is not kept.
+/// Appends `count` numbers, 16 a step: `next(i)` are the numbers from `i` on. The last step begins 16 before the end
+/// and so repeats some; only if there are fewer than 16 in all are the ones behind not kept.
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
 pub fn extend(vector: &mut Vec<u32>, count: usize, mut next: impl FnMut(usize) -> __m512i) {
-    vector.reserve(count.next_multiple_of(LANES));
-    let room = vector.spare_capacity_mut();
-    for (i, room) in room.as_chunks_mut::<LANES>().0[..count.div_ceil(LANES)]
-        .iter_mut()
-        .enumerate()
-    {
-        // SAFETY: an array of 64 bytes is written; no alignment is asked for.
-        unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), next(LANES * i)) };
+    vector.reserve(count.max(LANES));
+    let room = &mut vector.spare_capacity_mut()[..count.max(LANES)];
+    for i in (0..count).step_by(LANES) {
+        let i = i.min(count.saturating_sub(LANES));
+        let room = &mut room[i..i + LANES];
+        // SAFETY: a slice of 16 numbers is written; no alignment is asked for.
+        unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), next(i)) };
     }
-    // SAFETY: there is room for `count` more, and the loop has written at least as many.
+    // SAFETY: there is room for `count` more, and the loop has written all of them.
     unsafe { vector.set_len(vector.len() + count) };
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Where parting does not help, because keys are equal on purpose, the standard library sorts.
 
-use super::memory::{LANES, first_16, load_first, store};
+use super::memory::{LANES, first_16, load_first, store_at};
 use super::network;
 use crate::kernels::portable::{grow, scatter};
 use std::arch::x86_64::*;
@@ -35,7 +35,7 @@ const MOST_PARTED: usize = 1 << 15;
 const MOST_WAYS: usize = 8;
 const LEVELS: usize = 2;
 /// Keys that a part should have, most of what a network of 8 or of 16 rows takes, and the nanoseconds of that; a
-/// part costs an eighth of one for every key.
+/// part costs a sixteenth of one for every key.
 const SMALL_PART: (usize, usize) = (105, 111);
 const LARGE_PART: (usize, usize) = (215, 264);
 
@@ -69,7 +69,7 @@ fn range(keys: &[u32]) -> (u32, u32) {
 fn part(keys: &[u32], range: (u32, u32), spare: &mut [u32]) -> Parted {
     let cost = |(length, network): (usize, usize)| {
         let ways = keys.len().div_ceil(length).min(MOST_WAYS);
-        (ways * (keys.len() / 8 + network), ways)
+        (ways * (keys.len() / 16 + network), ways)
     };
     match cost(SMALL_PART).min(cost(LARGE_PART)).1 {
         0..=2 => part_in::<2>(keys, range, spare),
@@ -85,27 +85,26 @@ fn part(keys: &[u32], range: (u32, u32), spare: &mut [u32]) -> Parted {
 #[target_feature(enable = "avx512vbmi2,popcnt")]
 fn part_in<const WAYS: usize>(keys: &[u32], (low, high): (u32, u32), spare: &mut [u32]) -> Parted {
     let width = u64::from(high - low) + 1;
-    let ends: [__m512i; WAYS] = std::array::from_fn(|i| {
-        let end = u64::from(low) + width * (i as u64 + 1) / WAYS as u64;
-        _mm512_set1_epi32((end as u32).cast_signed())
+    let starts: [__m512i; WAYS] = std::array::from_fn(|i| {
+        let start = u64::from(low) + width * i as u64 / WAYS as u64;
+        _mm512_set1_epi32((start as u32).cast_signed())
     });
     let stride = stride(keys.len());
     let mut places: [usize; WAYS] = std::array::from_fn(|i| i * stride);
     for at in (0..keys.len()).step_by(LANES) {
         let here = &keys[at..];
-        let mut left = first_16(here.len());
-        let here = load_first(here, _mm512_setzero_si512());
-        for (i, (end, place)) in ends.iter().zip(&mut places).enumerate() {
-            let below = if i + 1 < WAYS {
-                _mm512_mask_cmplt_epu32_mask(left, here, *end)
+        let valid = first_16(here.len());
+        let here = load_first(here, _mm512_set1_epi32(-1));
+        for (i, place) in places.iter_mut().enumerate() {
+            // Each asks for itself: masks that wait for each other would take longer than a comparison more.
+            let reached = if i + 1 < WAYS {
+                _mm512_cmplt_epu32_mask(here, starts[i + 1])
             } else {
-                left
+                valid
             };
-            left ^= below;
-            if let Some(room) = spare.get_mut(*place..).and_then(<[u32]>::first_chunk_mut) {
-                store(room, _mm512_maskz_compress_epi32(below, here));
-            }
-            *place += below.count_ones() as usize;
+            let inside = _mm512_mask_cmpge_epu32_mask(reached, here, starts[i]);
+            store_at(spare, *place, _mm512_maskz_compress_epi32(inside, here));
+            *place += inside.count_ones() as usize;
         }
     }
     let mut lengths = [0; MOST_WAYS];
