@@ -5,7 +5,7 @@
 //! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
 //! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
-//! sort     networks of comparisons over 16 columns; more than 256 keys are first scattered into buckets
+//! sort     networks of comparisons over 16 columns; more than 256 keys are first parted by ranges
 //! runs, counts, quotients    16 keys a step, compressed where a run starts
 //! ```
 //!
