@@ -8,7 +8,7 @@
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
 //! squeeze  64 bytes a step, compressed to those that are kept
 //! windows  16 slices a step, which start at 16 bytes in a row: one permutation gives four bytes of each
-//! sort     networks of comparisons over 16 columns; more than 256 keys are first scattered into buckets
+//! sort     networks of comparisons over 16 columns; more than 256 keys are first parted by ranges
 //! runs, counts, quotients    16 keys a step, compressed where a run starts
 //! ```
 //!
