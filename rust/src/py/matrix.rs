@@ -10,23 +10,20 @@
 //! ```
 
 use super::characters::table;
-use super::columns::slice;
-use super::options::{Dtype, csr_options, dtype_of, value_error};
+use super::options::{Dtype, csr_options, dtype_of};
 use super::sources::{BLOCK_BYTES, Documents, TextSource, strings};
 use super::strings::Text;
 use super::text::Hasher;
-use crate::rows::{self, CsrOptions, CsrRows, CsrSink, Float, Placing, Positions};
+use crate::rows::{CsrOptions, CsrRows, CsrSink, Float, Placing, Positions};
 use crate::text::{self, Form, HashError};
-use numpy::{Element, IntoPyArray, PyReadonlyArray1};
+use numpy::{Element, IntoPyArray};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
-
+use pyo3::types::{PyList, PyTuple};
 use std::sync::{Mutex, PoisonError};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<MatrixBuilder>()?;
-    module.add_function(wrap_pyfunction!(svmlight_lines, module)?)
+    module.add_class::<MatrixBuilder>()
 }
 
 /// With more tokens than this the positions have 64 bits, as scikit-learn's have.
@@ -298,33 +295,4 @@ pub(super) fn arrays<T: Float + Element>(
             (data, indices.into_pyarray(py), indptr.into_pyarray(py)).into_pyobject(py)
         }
     }
-}
-
-/// The values of either type.
-#[derive(FromPyObject)]
-enum Values<'py> {
-    Float64(PyReadonlyArray1<'py, f64>),
-    Float32(PyReadonlyArray1<'py, f32>),
-}
-
-#[pyfunction]
-fn svmlight_lines<'py>(
-    py: Python<'py>,
-    data: Values<'py>,
-    indices: PyReadonlyArray1<'py, i32>,
-    indptr: PyReadonlyArray1<'py, i64>,
-    labels: PyReadonlyArray1<'py, i64>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let (indices, indptr, labels) = (slice(&indices)?, slice(&indptr)?, slice(&labels)?);
-    let lines = match &data {
-        Values::Float64(data) => {
-            let data = slice(data)?;
-            py.detach(|| rows::svmlight_lines(data, indices, indptr, labels))
-        }
-        Values::Float32(data) => {
-            let data = slice(data)?;
-            py.detach(|| rows::svmlight_lines(data, indices, indptr, labels))
-        }
-    };
-    Ok(PyBytes::new(py, lines.map_err(value_error)?.as_bytes()))
 }

@@ -11,6 +11,7 @@ mod read;
 mod rows;
 mod sources;
 mod strings;
+mod svmlight;
 mod text;
 mod tokens;
 
@@ -25,6 +26,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::register(module)?;
     sources::register(module)?;
     matrix::register(module)?;
+    svmlight::register(module)?;
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)

@@ -30,13 +30,20 @@ if TYPE_CHECKING:
 @click.option("--no-labels", is_flag=True, help="Neither look for labels nor write any.")
 @options.reading
 @click.option(
+    "--analyzer",
+    type=click.Choice(["word", "char", "char_wb"]),
+    default="word",
+    show_default=True,
+    help="What features are made of: words, characters, or characters inside of words.",
+)
+@click.option(
     "--ngram-range",
     type=int,
     nargs=2,
     metavar="LEAST GREATEST",
     default=(1, 1),
     show_default="1 1",
-    help="Words of a feature: 1 2 is words and pairs of words.",
+    help="Words or characters of a feature: 1 2 is words and pairs of words.",
 )
 @click.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
 @click.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")

@@ -21,6 +21,7 @@ class FeatureSettings:
         If a value cannot be.
     """
 
+    analyzer: Literal["word", "char", "char_wb"] = "word"
     ngram_range: tuple[int, int] = (1, 1)
     lowercase: bool = True
     n_features: int = 2**20
@@ -39,7 +40,7 @@ class FeatureSettings:
     def hashed(self, batch: Batch) -> Arrays:
         """Data, indices and indptr of a batch; may be called from any thread."""
         builder = _core.MatrixBuilder(
-            _core.Hasher(ngram_range=self.ngram_range, lowercase=self.lowercase),
+            _core.Hasher(analyzer=self.analyzer, ngram_range=self.ngram_range, lowercase=self.lowercase),
             self.n_features,
             alternate_sign=self.alternate_sign,
             binary=self.binary,

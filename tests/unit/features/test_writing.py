@@ -43,6 +43,7 @@ def assert_same(X, Y):
         {"ngram_range": (1, 2), "n_features": 1000, "dtype": "float32"},
         {"lowercase": False, "norm": None, "binary": True, "alternate_sign": False},
         {"norm": "l1", "compressed": True},
+        {"analyzer": "char_wb", "ngram_range": (2, 3)},
     ],
     ids=str,
 )
