@@ -29,7 +29,6 @@ from sklearn.linear_model import SGDClassifier
 from manymill import _core
 from manymill.linear.settings import Settings
 from manymill.linear.slices import SLICE_BYTES
-from manymill.text.documents import ArrowDocuments, arrow_documents
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {"imdb": "imdb", "20news": "20news-bydate"}
@@ -48,7 +47,8 @@ class Corpus:
         codes = {label: code for code, label in enumerate(classes)}
         self.y = np.array([codes[label] for label in labels], np.int32)[order]
         text = table["text"].combine_chunks()
-        self.documents: list[ArrowDocuments] = arrow_documents(text)
+        _, offsets, data = text.cast(pa.large_string()).buffers()
+        self.documents = [(np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64))]
         self.rows = order.astype(np.uint32)
         self.texts: list[str] = [text[int(i)].as_py() for i in order]
         self.n_bytes = int(self.documents[0][1][-1] - self.documents[0][1][0])
