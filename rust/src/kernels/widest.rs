@@ -17,8 +17,9 @@ pub trait Work {
     /// What comes out.
     type Output;
 
-    /// Does the work, `LANES` numbers side by side; with 1, however the compiler likes best. To be marked `#[inline(always)]`, and all that it calls in its
-    /// inner loops too: only what is inlined is compiled for the wide registers.
+    /// Does the work, `LANES` numbers side by side; with 1, however the compiler likes best. To be marked
+    /// `#[inline(always)]`, and all that it calls in its inner loops too: only what is inlined is compiled for the wide
+    /// registers.
     fn run<const LANES: usize>(self) -> Self::Output;
 }
 

@@ -3,10 +3,10 @@
 //! The arithmetic is written out and uses no function of the system's mathematical library, so that the same text
 //! gives the same bytes on every platform.
 
+use super::values::Values;
 use super::{Norm, Rows};
-use crate::kernels::{self, Fold};
+use crate::kernels::{self, Fold, widest};
 use crate::text::{HashedBatch, Sink};
-use std::sync::LazyLock;
 
 /// The value of a feature that occurs `count` times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct RowWriter {
     distinct: Vec<u32>,
     ends: Vec<u32>,
     rows: Rows,
+    /// Rows that there will be.
+    n_rows: usize,
 }
 
 impl RowWriter {
@@ -71,6 +73,7 @@ impl RowWriter {
                 indptr,
                 ..Rows::default()
             },
+            n_rows,
         }
     }
 
@@ -83,6 +86,7 @@ impl RowWriter {
             distinct,
             ends,
             rows,
+            n_rows,
             ..
         } = self;
         let kernels = kernels::best();
@@ -90,20 +94,22 @@ impl RowWriter {
         (kernels.sort)(keys, spare);
         let count = (kernels.runs)(keys, distinct, ends);
         let written = rows.values.len();
+        if rows.values.capacity() < written + count {
+            // As if all documents were like those so far, and a little for those that are not.
+            let rows_so_far = rows.len().max(1);
+            let likely = (written + count) / rows_so_far * (*n_rows).max(rows_so_far);
+            let more = (likely + likely / 16).saturating_sub(written).max(count);
+            rows.indices.reserve(more);
+            rows.values.reserve(more);
+        }
         rows.indices.extend_from_slice(&distinct[..count]);
-        let starts = [0].iter().chain(&*ends);
-        let counts = ends[..count]
-            .iter()
-            .zip(starts)
-            .map(|(end, start)| end - start);
-        match options.value {
-            Value::Count => rows.values.extend(counts.map(|count| count as f32)),
-            Value::Log => rows.values.extend(counts.map(damped)),
-            Value::Binary => rows.values.extend(counts.map(|_| 1.0)),
-        }
-        if let Some(norm) = options.norm {
-            divide(&mut rows.values[written..], norm);
-        }
+        rows.values.resize(written + count, 0.0);
+        widest::run(Values {
+            ends: &ends[..count],
+            row: &mut rows.values[written..],
+            value: options.value,
+            norm: options.norm,
+        });
         rows.indptr.push(rows.indices.len());
     }
 
@@ -126,50 +132,5 @@ impl Sink for RowWriter {
         self.write(&hashes);
         hashes.clear();
         self.hashes = hashes;
-    }
-}
-
-/// Counts whose damped value is kept: nearly all that occur.
-const KEPT: u32 = 256;
-
-static DAMPED: LazyLock<Vec<f32>> = LazyLock::new(|| (0..KEPT).map(one_plus_log).collect());
-
-fn damped(count: u32) -> f32 {
-    DAMPED
-        .get(count as usize)
-        .copied()
-        .unwrap_or_else(|| one_plus_log(count))
-}
-
-/// `libm` is compiled into the crate: unlike the system's, its logarithm has the same last bit everywhere.
-fn one_plus_log(count: u32) -> f32 {
-    (1.0 + libm::log(f64::from(count))) as f32
-}
-
-/// Sums run in four lanes, in this order whatever the processor: one lane alone would wait for each addition.
-const LANES: usize = 4;
-
-fn divide(row: &mut [f32], norm: Norm) {
-    let term = |value: f32| match norm {
-        Norm::L1 => f64::from(value), // no value is negative
-        Norm::L2 => f64::from(value) * f64::from(value),
-    };
-    let mut sums = [0.0; LANES];
-    let (fours, rest) = row.as_chunks::<LANES>();
-    for four in fours {
-        for (sum, &value) in sums.iter_mut().zip(four) {
-            *sum += term(value);
-        }
-    }
-    for (sum, &value) in sums.iter_mut().zip(rest) {
-        *sum += term(value);
-    }
-    let sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    let by = match norm {
-        Norm::L1 => sum,
-        Norm::L2 => sum.sqrt(),
-    } as f32;
-    if by != 0.0 {
-        row.iter_mut().for_each(|value| *value /= by);
     }
 }

@@ -14,6 +14,7 @@ mod csr_rows;
 mod learner;
 mod placing;
 mod svmlight;
+mod values;
 
 pub use csr::{CsrOptions, Float};
 pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};
