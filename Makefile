@@ -87,6 +87,7 @@ bench: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/startup.py
 	$(BIN)/python benches/hash.py --data $(DATA)
+	$(BIN)/python benches/learn.py --data $(DATA)
 	$(BIN)/python benches/read.py --data $(DATA)
 	$(BIN)/python benches/defaults.py --data $(DATA)
 	$(BIN)/python benches/train.py --data $(DATA)
