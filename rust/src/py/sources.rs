@@ -83,10 +83,6 @@ impl TextSource {
     }
 }
 
-/// Items of a list that are looked at together: a slice of them is made by a loop so tight that the processor waits for
-/// many of them at a time, where one after the other costs 100 ns each if they lie all over the memory.
-const TOGETHER: usize = 64;
-
 /// The next items of a list as strings, about [`BLOCK_BYTES`] of them; and the error at the item behind them.
 pub(super) fn strings<'py>(
     items: &Bound<'py, PyList>,
@@ -95,25 +91,20 @@ pub(super) fn strings<'py>(
 ) -> (Vec<Bound<'py, PyString>>, Option<PyErr>) {
     let (mut strings, mut taken) = (Vec::new(), 0);
     while taken < BLOCK_BYTES {
-        let some = items.get_slice(*next, next.saturating_add(TOGETHER));
-        if some.is_empty() {
+        // The list may be shorter by now than it was: what is not there any more is not asked for.
+        let Ok(item) = items.get_item(*next) else {
             break;
-        }
-        for item in some {
-            if taken >= BLOCK_BYTES {
-                break;
+        };
+        *next += 1;
+        let string = item
+            .cast_into_exact::<PyString>()
+            .or_else(|error| string(decoded, error.into_inner()));
+        match string {
+            Ok(string) => {
+                taken += string.code_point_len().unwrap_or(0).max(8);
+                strings.push(string);
             }
-            *next += 1;
-            let string = item
-                .cast_into_exact::<PyString>()
-                .or_else(|error| string(decoded, error.into_inner()));
-            match string {
-                Ok(string) => {
-                    taken += string.code_point_len().unwrap_or(0).max(8);
-                    strings.push(string);
-                }
-                Err(error) => return (strings, Some(error)),
-            }
+            Err(error) => return (strings, Some(error)),
         }
     }
     (strings, None)
