@@ -27,7 +27,7 @@ pub(super) struct Table {
     /// Slots taken, the first one counted.
     taken: u32,
     width: usize,
-    /// Where the cells begin in the memory, so that no eight of them lie across two cache lines.
+    /// Where the cells begin in the memory: at the beginning of a register.
     origin: usize,
     memory: Vec<f32>,
 }
@@ -38,7 +38,8 @@ const LANES: usize = 8;
 /// Numbers from which on a block is filled up to whole registers; below, to half ones.
 const WIDE: usize = 32;
 
-/// Numbers of a block: pairs with one output, else filled up so that no register is loaded from two cache lines.
+/// Numbers of a block: pairs with one output, else filled up so that registers are seldom, and wide blocks never, loaded from
+/// two cache lines.
 fn width(n_outputs: usize) -> Option<usize> {
     let used = n_outputs.checked_add(1)?;
     match n_outputs {
