@@ -22,13 +22,13 @@ class RowMaker:
     ----------
     analyzer : Analyzer
         How a document becomes a row.
-    executor : Executor
-        Threads that hash.
+    executor : Executor or None
+        Threads that hash; None: the thread that takes the rows does.
     look_ahead : int
         Slices in hand at a time.
     """
 
-    def __init__(self, analyzer: Analyzer, executor: Executor, look_ahead: int) -> None:
+    def __init__(self, analyzer: Analyzer, executor: Executor | None, look_ahead: int) -> None:
         self._analyzer, self._executor, self._look_ahead = analyzer, executor, look_ahead
         self._hasher = _core.Hasher(ngram_range=analyzer.ngram_range, lowercase=analyzer.lowercase)
 
@@ -46,6 +46,8 @@ class RowMaker:
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
+        if self._executor is None:
+            return map(self._paired, slices)
         return map_in_order(self._paired, slices, executor=self._executor, look_ahead=self._look_ahead)
 
     def _paired(self, part: Slice) -> tuple[Slice, _core.Rows]:
