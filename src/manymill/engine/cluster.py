@@ -56,9 +56,11 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, client: Any, *, spool: str | PathLike[str] | None = None, ours: bool = False) -> None:
+        try:
+            client.wait_for_workers(1, timeout=_TIMEOUT)
+        except TimeoutError as error:
+            raise EngineError("The Dask cluster has no worker", "start some with `dask worker`") from error
         threads = client.nthreads()
-        if not threads:
-            raise EngineError("The Dask cluster has no worker", "start some with `dask worker`")
         _check_versions(client)
         super().__init__(sum(threads.values()), spool)
         self._client = client
