@@ -202,10 +202,10 @@ def test_a_scheduler_file_leads_to_the_cluster_and_its_death_is_told(
 
 @pytest.mark.parametrize("address", ["192.0.2.1:8786", "example.invalid:8786"])
 def test_an_address_of_another_host_is_spoken_to_with_encryption_only(address: str) -> None:
-    from manymill.engine.cluster import _address
+    from manymill.engine.connecting import address_of
 
-    assert _address(f"dask://{address}") == f"tls://{address}"
-    assert _address("dask://127.0.0.1:8786") == "tcp://127.0.0.1:8786"
+    assert address_of(f"dask://{address}") == f"tls://{address}"
+    assert address_of("dask://127.0.0.1:8786") == "tcp://127.0.0.1:8786"
 
 
 def test_a_scheduler_file_of_another_host_in_the_clear_is_refused(tmp_path: Path) -> None:

@@ -206,10 +206,56 @@ def test_an_item_whose_worker_is_killed_is_done_again(engine: Engine, tmp_path: 
 
 
 @mended
+def test_a_fold_whose_workers_are_killed_gives_the_same_bytes(engine: Engine, tmp_path: Path) -> None:
+    lanes = [Lane(number, tmp_path) for number in range(len(LANES))]
+    undisturbed = engine.fold(tasks.noise, LANES, tasks.add_up)[1]
+    reports, part = engine.fold(tasks.noise_or_death, lanes, tasks.add_up, keys=range(len(lanes)))
+    assert reports == list(range(len(lanes)))
+    assert part.tobytes() == undisturbed.tobytes()
+
+
+@mended
 def test_an_item_that_kills_its_workers_is_named(engine: Engine) -> None:
     with pytest.raises(EngineError, match=r"lost on lane 2\b"):
         list(engine.map(tasks.die_always, LANES[:3]))
     assert engine.submit(tasks.square, 3).result() == 9
+
+
+dask = pytest.mark.parametrize("engine", ["dask"], indirect=True)
+
+
+@dask
+def test_parts_stay_on_the_workers_of_a_cluster_until_they_are_one(engine: Engine) -> None:
+    back = engine.bytes_back
+    _, processes = engine.fold(tasks.with_process, range(11), tasks.processes_and_this_one)
+    assert os.getpid() not in processes
+    engine.fold(tasks.large, range(11), lambda parts: parts[0])
+    assert 100_000 < engine.bytes_back - back < 200_000
+
+
+@dask
+def test_where_workers_do_not_see_the_spool_the_bytes_travel(engine: Engine) -> None:
+    engine._sees_spool = False
+    ref = engine.publish({"weights": np.arange(1000.0), "seen": np.ones(3, bool)})
+    os.unlink(ref.path)
+    assert list(engine.map(tasks.sum_of, [ref] * 4)) == [(499503.0, False)] * 4
+    engine.withdraw(ref)
+    assert not engine._sent
+    engine._sees_spool = None
+
+
+@dask
+def test_a_client_is_an_engine_and_stays_connected(engine: Engine) -> None:
+    with as_engine(engine._client) as borrowed:
+        assert borrowed.submit(tasks.square, 5).result() == 25
+    assert engine.submit(tasks.square, 6).result() == 36
+
+
+@dask
+def test_workers_of_another_version_are_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.1")
+    with pytest.raises(EngineError, match=r"has manymill .*, this process 0\.0\.1"):
+        as_engine(engine._client)
 
 
 MPI_PROGRAM = """
