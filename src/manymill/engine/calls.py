@@ -20,7 +20,6 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from manymill.engine.spool import Ref, received
@@ -87,7 +86,7 @@ def pack(
     """
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.Pickler):
         def persistent_id(self, value: Any) -> str | None:
             if not isinstance(value, Ref) or refs is None:
                 return None
@@ -123,7 +122,7 @@ def perform(
     payload: bytes,
     *more: Any,
     take: Callable[[Any], Any] | None = None,
-    published: Mapping[str, bytes] = MappingProxyType({}),
+    published: Mapping[str, bytes] | None = None,
 ) -> Reply:
     """Do a packed call, on the worker; whatever the function does, it is in the reply.
 

@@ -60,8 +60,14 @@ def engine_of(client: Any, *, spool: str | PathLike[str] | None = None, ours: bo
     EngineError
         If there is no worker, or one has another version.
     """
+    from manymill.engine.places import ForgetLostPlaces
+
     engine = DaskEngine(client, spool=spool, ours=ours)
     _check_versions(client)
+    try:
+        client.register_plugin(ForgetLostPlaces())
+    except Exception as error:
+        raise EngineError(f"The scheduler of the cluster cannot import manymill: {error}", _INSTALL) from error
     return engine
 
 
