@@ -91,9 +91,12 @@ def put_together(shell: Shell, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """A model of a shell and arrays; shares nothing with them."""
     model = copy.deepcopy(shell.model)
     for name, array in arrays.items():
-        value = np.array(array, dtype=shell.dtypes[name])
-        # An intercept that is not fitted is the number 0.
-        setattr(model, name, float(value.flat[0]) if value.size and not shell.dimensions[name] else value)
+        value: Any = np.array(array, dtype=shell.dtypes[name])
+        if shell.dimensions[name] == 0:  # an intercept that is not fitted is the number 0
+            value = float(value.flat[0])
+        elif shell.dimensions[name] < value.ndim and len(value) == 1:
+            value = value[0]
+        setattr(model, name, value)
     return model
 
 

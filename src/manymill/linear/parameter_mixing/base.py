@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_X_y, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from manymill.data.dataset import Dataset
 from manymill.errors import PlanError, SchemaError
@@ -117,7 +118,8 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
             reference=self.reference,
             seed=seed_of(self.random_state),
         )
-        with engine_for(self.engine) as engine:
+        # Matrices are multiplied in one thread each: the sums, and so the bytes, then are those of any engine.
+        with engine_for(self.engine) as engine, threadpool_limits(1):
             if isinstance(X, Dataset):
                 work = self._of_dataset(X, y, sample_weight, asked, engine)
             else:

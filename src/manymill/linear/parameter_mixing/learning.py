@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,9 @@ from sklearn.utils.validation import has_fit_parameter
 
 from manymill.errors import SettingsError
 from manymill.linear.parameter_mixing.averaging import Arrays, Shell, put_together, rows_of_classes
+
+# Two of its models that are learnt side by side take each other's random numbers: then bytes would depend on chance.
+_LIBLINEAR = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +86,12 @@ def is_joint(model: Any) -> bool:
     return softmax and kind != "ovr" and getattr(model, "solver", None) != "liblinear"
 
 
+def is_liblinear(model: Any) -> bool:
+    """Whether a model is solved by liblinear, whose random numbers are shared by all threads of a process."""
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    return bool(kinds & {"LinearSVC", "LinearSVR"}) or getattr(model, "solver", None) == "liblinear"
+
+
 def seeded(estimator: Any, seed: int | None) -> Any:
     """A clone, every ``random_state`` of it set if there is a seed."""
     model = clone(estimator)
@@ -124,6 +135,18 @@ def learnt(
         If rows have weights that the estimator does not take.
     """
     model = seeded(estimator, seed)
+    with _LIBLINEAR if is_liblinear(model) else nullcontext():
+        return _fitted(model, rows, classes, way, start, balance)
+
+
+def _fitted(
+    model: Any,
+    rows: Rows,
+    classes: NDArray[Any] | None,
+    way: str,
+    start: tuple[Shell, Arrays] | None,
+    balance: NDArray[np.float64] | None,
+) -> Any:
     options: dict[str, Any] = {}
     if rows.weight is not None:
         if not has_fit_parameter(model, "sample_weight"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from manymill.engine.seam import Engine
 from manymill.errors import PlanError
@@ -143,7 +144,10 @@ def _first_task(work: Work, engine: Engine) -> Task:
     if work.held is not None:
         _, held = matrix_parts(work.held, [np.arange(len(work.held))], engine)
     weigh = work.weigh and len(work.parts) > 1
-    return Task(work.parts[0], held, work.estimator, work.classes, way, None, weigh, balance=balance)
+    away = not engine.shares_memory
+    return Task(
+        work.parts[0], held, work.estimator, work.classes, way, None, weigh, balance=balance, away=away
+    )
 
 
 def _seed(work: Work, part: int, number: int) -> int | None:
@@ -173,6 +177,8 @@ def _averaged(work: Work, reports: Sequence[Report], votes: Votes | None) -> Any
     )
     assert fullest.shell is not None
     model = put_together(_aligned(fullest.shell, work.classes), mean_of(votes))
+    # Parts had seeds of their own, and maybe were told to start warm: the user's parameters come back.
+    model.set_params(**clone(work.estimator).get_params(deep=False))
     return counted(model, [shell.model for shell in shells])
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from manymill.engine.spool import Ref
 from manymill.linear.parameter_mixing.averaging import (
@@ -118,6 +119,8 @@ class Task:
         The mean of the round before.
     balance : ndarray or None
         Weights of classes for ``partial_fit``.
+    away : bool
+        Whether it is done in another process than the driver's.
     """
 
     part: Part
@@ -129,6 +132,7 @@ class Task:
     weigh: bool
     start: tuple[Shell, Ref] | None = None
     balance: NDArray[np.float64] | None = None
+    away: bool = False
 
     @property
     def name(self) -> str:
@@ -162,6 +166,7 @@ class Report:
 
 def learn_part(task: Task) -> tuple[Report, Votes | None]:
     """Learn a part: its report, and its vote on the mean."""
+    _use_one_thread(task)
     rows = task.part.rows()
     met = np.zeros(0, np.intp) if task.classes is None else np.unique(rows.y)
     if not len(rows) or (task.classes is not None and len(met) < 2 and task.way != "partial_fit"):
@@ -188,8 +193,15 @@ def count_classes(part: Part, *, n_classes: int) -> NDArray[np.int64]:
 
 def learn_all(task: Task) -> float | None:
     """The held-out score of the estimator fitted on the task's rows, one after the other, nothing averaged."""
+    _use_one_thread(task)
     model = learnt(task.estimator, task.part.rows(), task.classes, "fit", seed=task.seed)
     return None if task.held is None else score_of(model, task.held.rows(), task.classes)
+
+
+def _use_one_thread(task: Task) -> None:
+    """Let a worker of another process multiply matrices in one thread: sums then do not depend on the engine."""
+    if task.away:
+        threadpool_limits(1)
 
 
 def score_of(model: Any, rows: Rows, classes: NDArray[Any] | None) -> float:
