@@ -1,4 +1,4 @@
-"""Every linear model of scikit-learn, mixed: equal to the weighted mean, an ordinary estimator, the same on every engine."""
+"""Every linear model of scikit-learn, mixed: the weighted mean, an ordinary estimator, the same on every engine."""
 
 import pickle
 import warnings

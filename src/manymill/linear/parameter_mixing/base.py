@@ -176,24 +176,6 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         X = self._features(X)
         return np.asarray(self.estimator_.predict(X))
 
-    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy, or R² for regression.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_rows, n_features), sequence of str, or Dataset
-        y, sample_weight : array-like of shape (n_rows,)
-            Labels or targets and, if wanted, weights; left out with a Dataset, which has its own.
-        """
-        if not isinstance(X, Dataset):
-            return float(super().score(X, y, sample_weight))
-        from manymill.linear.parameter_mixing.scoring import score_on
-
-        check_is_fitted(self, "estimator_")
-        if y is not None or sample_weight is not None:
-            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
-        return score_on(X, self.vectorizer, self.estimator_, getattr(self, "classes_", None))
-
     def _features(self, X: Any) -> Any:
         check_is_fitted(self, "estimator_")
         if self.vectorizer is None:

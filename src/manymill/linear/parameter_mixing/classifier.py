@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from manymill.linear.parameter_mixing.base import ParameterMixing
+from manymill.linear.parameter_mixing.scoring import ScoresDatasets
 
 
 def _has(name: str) -> Any:
@@ -23,7 +24,7 @@ def _has(name: str) -> Any:
     return available_if(check)
 
 
-class ParameterMixingClassifier(ClassifierMixin, ParameterMixing):
+class ParameterMixingClassifier(ScoresDatasets, ClassifierMixin, ParameterMixing):
     """Any linear classifier of scikit-learn, trained on parts of the rows in parallel and averaged.
 
     Rows are dealt to parts, each part is learnt apart from the others on any worker, and the coefficients are averaged,

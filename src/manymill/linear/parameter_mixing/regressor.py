@@ -7,9 +7,10 @@ from typing import Any
 from sklearn.base import RegressorMixin
 
 from manymill.linear.parameter_mixing.base import ParameterMixing
+from manymill.linear.parameter_mixing.scoring import ScoresDatasets
 
 
-class ParameterMixingRegressor(RegressorMixin, ParameterMixing):
+class ParameterMixingRegressor(ScoresDatasets, RegressorMixin, ParameterMixing):
     """Any linear regressor of scikit-learn, trained on parts of the rows in parallel and averaged.
 
     Rows are dealt to parts, each part is learnt apart from the others on any worker, and the coefficients are averaged,
