@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from manymill.linear.parameter_mixing.parameters import (
 )
 from manymill.linear.parameter_mixing.partitioning import Partitioning
 from manymill.linear.parameter_mixing.preparing import Asked, work_on_plan, work_on_rows
+from manymill.linear.parameter_mixing.reports import AveragingWarning
 
 
 class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
@@ -119,7 +121,8 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
             seed=seed_of(self.random_state),
         )
         # Matrices are multiplied in one thread each: the sums, and so the bytes, then are those of any engine.
-        with engine_for(self.engine) as engine, threadpool_limits(1):
+        # Estimators change the filters of warnings while they are fitted, which threads side by side do not undo.
+        with warnings.catch_warnings(), threadpool_limits(1), engine_for(self.engine) as engine:
             if isinstance(X, Dataset):
                 work = self._of_dataset(X, y, sample_weight, asked, engine)
             else:
@@ -128,6 +131,9 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
             self.estimator_, self.history_ = mixed(work, engine)
         self.scores_ = self.history_[-1].scores
         self.n_partitions_ = len(work.parts)
+        if self.scores_ and (lost := self.scores_.lost(classification=self._classification)):
+            hint = "take fewer parts or more rounds, or weigh whether to average at all"
+            warnings.warn(f"{lost}; {hint}", AveragingWarning, stacklevel=2)
         return self
 
     def _of_dataset(self, X: Dataset, y: Any, sample_weight: Any, asked: Asked, engine: Any) -> Any:

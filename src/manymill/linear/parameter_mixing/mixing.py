@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from manymill.linear.parameter_mixing.averaging import (
     shell_of,
 )
 from manymill.linear.parameter_mixing.learning import Rows, balance_of, way_to_go_on
-from manymill.linear.parameter_mixing.reports import AveragingWarning, MixingRound, MixingScores
+from manymill.linear.parameter_mixing.reports import MixingRound, MixingScores
 from manymill.linear.parameter_mixing.tasks import (
     MatrixPart,
     Part,
@@ -87,6 +86,15 @@ def mixed(work: Work, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
         If the estimator cannot be averaged, or not in rounds.
     """
     first = _first_task(work, engine)
+    try:
+        return _in_rounds(work, first, engine)
+    finally:
+        for part in (work.everything, first.held):
+            if isinstance(part, MatrixPart):  # the engine may outlive us
+                engine.withdraw(part.ref)
+
+
+def _in_rounds(work: Work, first: Task, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
     task = replace(first, part=work.everything, way="fit", seed=_seed(work, len(work.parts), 0))
     reference = engine.submit(learn_all, task) if work.reference else None
     history: list[MixingRound] = []
@@ -111,7 +119,6 @@ def mixed(work: Work, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
             start = (shell, engine.publish(arrays))
     if reference is not None:
         history = [_with_reference(row, reference.result()) for row in history]
-    _warn(history[-1], classification=work.classes is not None)
     return model, tuple(history)
 
 
@@ -208,10 +215,3 @@ def _round(number: int, reports: Sequence[Report], change: float, scores: Mixing
 
 def _with_reference(row: MixingRound, reference: float | None) -> MixingRound:
     return row if row.scores is None else replace(row, scores=replace(row.scores, reference=reference))
-
-
-def _warn(last: MixingRound, *, classification: bool) -> None:
-    lost = "" if last.scores is None else last.scores.lost(classification=classification)
-    if lost:
-        hint = "take fewer parts or more rounds, or weigh whether to average at all"
-        warnings.warn(f"{lost}; {hint}", AveragingWarning, stacklevel=4)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from manymill import AveragingWarning, ParameterMixingClassifier, ParameterMixingRegressor
+from manymill.engine.choosing import as_engine
 from manymill.errors import PlanError, SchemaError, SettingsError
 from manymill.linear.parameter_mixing.reports import MixingScores
 
@@ -118,6 +119,23 @@ def test_a_clone_has_the_same_pool():
         mixing = ParameterMixingClassifier(n_partitions=2, engine=pool)
         assert clone(mixing).engine is pool
         assert cross_val_score(mixing, X, Y, cv=2).mean() > 0.6
+
+
+def test_filters_of_warnings_are_left_as_they_were():
+    X3, y3 = make_classification(90, 6, n_informative=5, n_redundant=0, n_classes=3, random_state=0)
+    before = list(warnings.filters)
+    ParameterMixingClassifier(SGDClassifier(), n_partitions=8, rounds=5, engine=4).fit(X3, y3)
+    assert warnings.filters == before
+
+
+def test_an_engine_that_was_given_stays_open_and_keeps_nothing(tmp_path):
+    with as_engine("processes:1", spool=tmp_path) as engine:
+        for _ in range(2):
+            mixed = ParameterMixingClassifier(
+                n_partitions=2, rounds=2, validation_fraction=0.1, engine=engine
+            )
+            assert mixed.fit(X, Y).score(X, Y) > 0.6
+        assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_targets_of_several_columns_are_averaged():
