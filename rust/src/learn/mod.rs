@@ -25,6 +25,7 @@
 //! The bytes of the weights depend on the settings and on the order of the rows, and on nothing else: sums have
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
 
+mod counts;
 mod error;
 mod exp;
 mod fetched;
@@ -39,6 +40,7 @@ mod step;
 mod sums;
 mod table;
 
+pub use counts::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
 pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;

@@ -3,6 +3,7 @@
 
 mod characters;
 mod columns;
+mod counts;
 mod kernels;
 mod learn;
 mod matrix;
@@ -29,5 +30,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     svmlight::register(module)?;
     read::register(module)?;
     rows::register(module)?;
-    learn::register(module)
+    learn::register(module)?;
+    counts::register(module)
 }
