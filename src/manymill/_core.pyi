@@ -535,9 +535,7 @@ class FeatureCounts:
     ) -> FeatureCounts:
         """Counts from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be counts of rows."""
 
-    def add(
-        self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None
-    ) -> None:
+    def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
         """Count rows, each as one whatever its weight; a row of class -1 or of weight 0 does not count.
 
         Raises
@@ -599,9 +597,7 @@ class FeatureSums:
     ) -> FeatureSums:
         """Sums from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be sums of rows."""
 
-    def add(
-        self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None
-    ) -> None:
+    def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
         """Add rows, all alike whatever their weights; a row of class -1 or of weight 0 does not count.
 
         Raises

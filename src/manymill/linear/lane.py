@@ -60,7 +60,7 @@ class Lane:
     classes : sequence of str
         Classes known to exist, besides those of the plan's sample.
     ledger : Ledger
-        Told of every batch of the first pass, with its bad rows.
+        Told of every batch of the first visit, with its bad rows.
     on_new_classes : callable
         Told the names of classes that are met first now.
     """
@@ -81,18 +81,32 @@ class Lane:
         self._plan, self._settings, self._executor = plan, settings, executor
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes = ledger, on_new_classes
-        self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
+        # Rows that are counted first are divided by their norm once they are weighed.
+        norm = settings.norm if settings.feature_weights is None else None
+        self._maker = RowMaker(replace(settings.analyzer, norm=norm), executor, self._look_ahead)
+        self.feature_weights: NDArray[np.float32] | None = None
+        self._is_first = True
         self._class_weights = ClassWeights(settings.class_weight)
         self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
         self._kept: list[Lesson] | None = None
 
     def lessons(self, pass_number: int) -> Iterator[Lesson]:
-        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first pass only."""
+        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first visit only."""
         if self._kept is not None:
             return self._again(self._kept, pass_number)
-        if pass_number == 0 and kept_row_bytes(self._plan, self._settings):
+        if self._is_first and kept_row_bytes(self._plan, self._settings):
             return self._keeping(self._fresh(pass_number))
         return self._fresh(pass_number)
+
+    def weigh(self, feature_weights: NDArray[np.float32]) -> None:
+        """Multiply the values of all rows from now on by the weights of their features, ``(n_features,)``."""
+        norm = self._settings.norm
+        self.feature_weights = feature_weights
+        self._maker = RowMaker(self._settings.analyzer, self._executor, self._look_ahead, feature_weights)
+        self.holdout.weigh(feature_weights, norm)
+        for i, lesson in enumerate(self._kept or ()):
+            assert self._kept is not None
+            self._kept[i] = replace(lesson, rows=lesson.rows.weighted(feature_weights, norm))
 
     @property
     def n_bad(self) -> int:
@@ -100,7 +114,7 @@ class Lane:
         return self._ledger.n_rejected
 
     def _fresh(self, pass_number: int) -> Iterator[Lesson]:
-        settings, plan, first = self._settings, self._plan, pass_number == 0
+        settings, plan, first = self._settings, self._plan, self._is_first
         batches: Iterable[Batch] = read(
             plan,
             seed=settings.seed,
@@ -122,6 +136,7 @@ class Lane:
             yield from self._taught(window, first=first, span=(start, stop))
             # The text of this window goes before that of the next one is read.
             del window
+        self._is_first = False
 
     def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
         """The lessons of a window; ``span`` is its share of the pass."""

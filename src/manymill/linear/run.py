@@ -108,6 +108,7 @@ def train_run(
                 _description(state, settings, plan, number, measured),
                 state.weights(),
                 state.intercept(),
+                state.feature_weights,
             )
             record(ModelSaved(str(folder.model), number))
 

@@ -13,7 +13,7 @@ import numpy as np
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.errors import SettingsError
 from manymill.model import Analyzer
-from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
+from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
 
 _LARGEST = sys.float_info.max
 
@@ -34,6 +34,9 @@ class Settings:
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
         What each row is divided by.
+    feature_weights : {"nb", "idf", None}
+        What each value is multiplied by before the row is divided, from counts of a pass of their own: log-count
+        ratios of naive Bayes, or inverse document frequencies (see :mod:`manymill.linear.counting`).
     loss : str
         One of ``LOSSES``.
     l1, l2 : float
@@ -67,6 +70,7 @@ class Settings:
     n_features: int | None = None
     value: Value = "log"
     norm: Norm | None = "l2"
+    feature_weights: FeatureWeights | None = None
     loss: Loss = "log"
     l1: float = 0.0
     l2: float = 0.0
@@ -104,6 +108,9 @@ class Settings:
         _whole(1 if buckets is None else buckets, "n_features", 1, 2**30, "a whole number, 1 to 2^30")
         _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
         _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
+        kind = self.feature_weights
+        allowed = f"one of {FEATURE_WEIGHTS}, or None"
+        _check(kind is None or kind in FEATURE_WEIGHTS, "feature_weights", kind, allowed)
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
 
     def _check_class_weight(self) -> None:

@@ -22,6 +22,7 @@ from manymill.linear.memory import peak_memory_bytes
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.tally import Tally
+from manymill.linear.weighing import weigh
 
 # Between two measurements on held-out rows in mid-pass.
 GLANCE_SECONDS = 3.0
@@ -130,6 +131,8 @@ class _Training:
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
 
     def run(self) -> Trained:
+        if self._settings.feature_weights is not None:
+            weigh(self._lane, self._settings.feature_weights, self._settings.analyzer.n_features)
         n_rows, number, interrupted = 0, 0, False
         for number in range(1, self._settings.passes + 1):
             tally = Tally(number, self._settings.passes, self._plan.source_bytes)
@@ -185,7 +188,10 @@ class _Training:
     def _learn(self, lesson: Lesson, number: int) -> _core.LearnStats:
         if self._state is None:
             integers = self._plan.labels_are_integers
-            self._state = LinearState(self._settings, self._lane.index, as_integers=integers)
+            weights = self._lane.feature_weights
+            self._state = LinearState(
+                self._settings, self._lane.index, as_integers=integers, feature_weights=weights
+            )
         self._state.make_room(lesson.n_classes)
         try:
             return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)

@@ -106,7 +106,7 @@ def test_values_that_sums_cannot_hold_are_refused():
 def test_arrays_that_no_rows_give_are_refused(which, array):
     arrays = list(small().to_arrays())
     arrays[which] = np.array(array, arrays[which].dtype)
-    with pytest.raises(ValueError, match="features|count|shape|rows"):
+    with pytest.raises(ValueError, match=r"features|count|shape|rows"):
         FeatureCounts.from_arrays(5, *arrays, by_class=True)
 
 
