@@ -9,16 +9,26 @@ if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
     from manymill.linear.classifier import TextClassifier
+    from manymill.linear.naive_bayes import ComplementNaiveBayes
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "HashingVectorizer", "ManymillError", "TextClassifier", "TfidfTransformer", "scan"]
+__all__ = [
+    "ComplementNaiveBayes",
+    "Dataset",
+    "HashingVectorizer",
+    "ManymillError",
+    "TextClassifier",
+    "TfidfTransformer",
+    "scan",
+]
 
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
 # command line trains without it.
 _HOMES = {
+    "ComplementNaiveBayes": "manymill.linear.naive_bayes",
     "Dataset": "manymill.data.dataset",
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",

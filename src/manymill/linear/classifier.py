@@ -29,6 +29,7 @@ from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
 from manymill.model import (
     PROBABILISTIC_LOSSES,
+    LinearModel,
     choose_classes,
     load_model,
     probabilities,
@@ -381,7 +382,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If the folder is corrupt or hostile.
         """
-        model = load_model(folder)
+        return cls._of(load_model(folder))
+
+    @classmethod
+    def _of(cls, model: LinearModel) -> Self:
+        """The classifier that predicts with a model."""
         classifier = cls(**parameters_of(model))
         classifier._state = LoadedState(model)
         classifier.classes_ = np.array(model.classes)
