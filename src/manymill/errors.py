@@ -9,7 +9,8 @@
     ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
     │   └── SettingsError           a value that cannot be, whatever the data
     ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
-    └── RunFolderError(OSError)     a run folder is in use, or cannot be written
+    ├── RunFolderError(OSError)     a run folder is in use, or cannot be written
+    └── EngineError(RuntimeError)   workers cannot be had, or died too often, or what travels cannot
 
 A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do.
 """
@@ -32,6 +33,10 @@ class ManymillError(Exception):
         super().__init__(f"{what}. Hint: {hint}" if hint else what)
         self.what = what
         self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is rebuilt from its message alone otherwise; errors come back from other processes.
+        return type(self), (self.what, self.hint), self.__dict__
 
 
 class SourceError(ManymillError, OSError):
@@ -60,3 +65,7 @@ class ModelError(ManymillError, ValueError):
 
 class RunFolderError(ManymillError, OSError):
     """A run folder is in use, or cannot be written."""
+
+
+class EngineError(ManymillError, RuntimeError):
+    """Workers cannot be had, died too often, or what would travel between processes cannot."""

@@ -1,1 +1,1 @@
-"""Where work happens: threads of this process."""
+"""Where work happens: threads of this process, other processes, an executor, a Dask cluster."""

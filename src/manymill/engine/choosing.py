@@ -1,0 +1,99 @@
+"""Which engine is meant."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from os import PathLike
+from typing import Any
+
+from manymill.engine.local import available_threads
+from manymill.engine.seam import Engine
+from manymill.errors import EngineError
+
+_KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
+
+
+def as_engine(
+    engine: object = None,
+    *,
+    threads: int | None = None,
+    spool: str | PathLike[str] | None = None,
+    stall_seconds: float | None = None,
+) -> Engine:
+    """The engine that is meant.
+
+    Parameters
+    ----------
+    engine : None, int, str, Executor, distributed.Client or Engine
+        None: threads. A number: so many threads. ``"processes"``: as many processes as there are processors, or
+        ``"processes:4"``. ``"dask://cluster.json"``: the Dask cluster of a scheduler file; ``"dask://host:port"``
+        or ``"tls://host:port"``: of an address. An executor or a client stays open when the engine is closed.
+        An engine is given back as it is.
+    threads : int, optional
+        Threads or processes where ``engine`` does not say; as many as there are processors if not given.
+    spool : path, optional
+        Where published arrays are written; on a cluster a folder that every host sees.
+    stall_seconds : float, optional
+        Processes only: how long one may be silent before it is killed and its item tried again.
+
+    Raises
+    ------
+    EngineError
+        If no such engine is known, or its package is not installed, or it cannot be reached.
+    """
+    from manymill.engine.threads import ThreadEngine
+
+    if isinstance(engine, Engine):
+        return engine
+    if engine is None:
+        return ThreadEngine(_positive(threads or available_threads()))
+    if isinstance(engine, int) and not isinstance(engine, bool):
+        return ThreadEngine(_positive(engine))
+    if isinstance(engine, str):
+        return _named(engine, threads, spool, stall_seconds)
+    if isinstance(engine, Executor):
+        return _borrowed(engine, spool)
+    if _is_client(engine):
+        from manymill.engine.cluster import DaskEngine
+
+        return DaskEngine(engine, spool=spool)
+    raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
+
+
+def _named(
+    name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
+) -> Engine:
+    kind, _, rest = name.partition(":")
+    if kind == "processes" and (not rest or rest.isdecimal()):
+        from manymill.engine.processes import ProcessEngine
+
+        width = int(rest) if rest else threads or available_threads()
+        return ProcessEngine(_positive(width), spool=spool, stall_seconds=stall_seconds)
+    if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
+        from manymill.engine.cluster import connect
+
+        return connect(name, spool=spool)
+    raise EngineError(f"No engine is called {name!r}", f"give {_KNOWN}")
+
+
+def _borrowed(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
+    # An InterpreterPoolExecutor is a ThreadPoolExecutor whose threads share nothing.
+    if isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor":
+        from manymill.engine.threads import ThreadEngine
+
+        return ThreadEngine(executor._max_workers, executor=executor)
+    from manymill.engine.borrowed import ExecutorEngine
+
+    return ExecutorEngine(executor, spool=spool)
+
+
+def _is_client(engine: Any) -> bool:
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    return distributed is not None and isinstance(engine, distributed.Client)
+
+
+def _positive(width: int) -> int:
+    if width < 1:
+        raise EngineError(f"An engine needs 1 worker or more, not {width}", f"give {_KNOWN}")
+    return width

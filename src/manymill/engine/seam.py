@@ -1,0 +1,218 @@
+"""The seam between the work and who does it: four verbs that every engine has.
+
+::
+
+    with as_engine("processes:4") as engine:
+        ref = engine.publish({"weights": W})                    # once, whatever the number of workers
+        reports, part = engine.fold(visit, lanes, add_up)       # parts are combined in a fixed tree
+        for result in engine.map(measure, files): ...           # in the order of the files
+
+An engine decides where and when; never what comes out. Functions are pure: they may be called again after a worker
+was lost, and whichever call is answered first counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Future
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from numpy.typing import NDArray
+
+from manymill.engine.arrivals import arrivals
+from manymill.engine.folding import FixedTree
+from manymill.engine.spool import Ref, Spool
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Report = TypeVar("Report")
+Part = TypeVar("Part")
+
+# Deaths of workers that one item may cause before it is held to be the reason.
+DEATHS = 3
+
+_log = logging.getLogger("manymill.engine")
+
+
+def warn_of_loss(name: str, why: str, death: int) -> None:
+    """Say that a worker was lost: what an engine does unless it is given something else to do."""
+    _log.warning("%s: %s; it is tried again (loss %d of %d)", name, why, death, DEATHS)
+
+
+class Engine(ABC):
+    """Workers that do pure functions; a context manager.
+
+    Parameters
+    ----------
+    width : int
+        Workers.
+    spool : path, optional
+        Where ``publish`` writes; the system's folder for temporary files if not given. Every host must see it.
+
+    Attributes
+    ----------
+    width : int
+        Workers.
+    shares_memory : bool
+        Whether workers see the objects of the driver themselves.
+    bytes_out, bytes_back : int
+        What has travelled: calls and published arrays; results. 0 where memory is shared.
+    on_loss : callable
+        Called with the name of an item, why its worker was lost, and how many times that has happened to it;
+        from any thread. Logs a warning unless replaced.
+    """
+
+    shares_memory = False
+
+    def __init__(self, width: int, spool: str | PathLike[str] | None = None) -> None:
+        self.width = width
+        self.bytes_out = 0
+        self.bytes_back = 0
+        self.on_loss: Callable[[str, str, int], None] = warn_of_loss
+        self._spool = Spool(spool)
+        self._counting = threading.Lock()
+
+    @abstractmethod
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
+    ) -> Future[Result]:
+        """The future of one call; the same key goes to the same worker where that is possible.
+
+        Raises
+        ------
+        EngineError
+            Here, if the call cannot be pickled. From the future, if the result cannot, or if workers died of it.
+        """
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        keys: Iterable[int | None] | None = None,
+        look_ahead: int | None = None,
+        on_done: Callable[[int, Result], None] | None = None,
+    ) -> Generator[Result, None, None]:
+        """The results of a function, in the order of the items.
+
+        Parameters
+        ----------
+        function : callable
+        items : iterable
+        keys : iterable of int or None, optional
+            See `submit`.
+        look_ahead : int, optional
+            How far ahead of the oldest unfinished item work is handed out; twice the width if not given.
+        on_done : callable, optional
+            Called with (index, result) in the order of arrival, on this thread.
+        """
+        held: dict[int, Result] = {}
+        due = 0
+        for index, result in arrivals(
+            lambda item, key: self.submit(function, item, key=key),
+            items,
+            keys=keys,
+            window=self._ahead if look_ahead is None else look_ahead,
+        ):
+            if on_done is not None:
+                on_done(index, result)
+            held[index] = result
+            while due in held:
+                yield held.pop(due)
+                due += 1
+
+    def fold(
+        self,
+        function: Callable[[Item], tuple[Report, Part | None]],
+        items: Iterable[Item],
+        combine: Callable[[list[Part]], Part],
+        *,
+        keys: Iterable[int | None] | None = None,
+        fan_in: int = 4,
+        on_done: Callable[[int, Report], None] | None = None,
+    ) -> tuple[list[Report], Part | None]:
+        """The reports of all items, and their parts combined in a fixed tree.
+
+        Parameters
+        ----------
+        function : callable
+            Gives (report, part) for an item; the part may be None.
+        items : iterable
+        combine : callable
+            Makes one part of two or more; a part alone in its group passes as it is.
+        keys : iterable of int or None, optional
+            See `submit`.
+        fan_in : int
+            Groups of so many consecutive items are combined, then groups of groups. The grouping depends on
+            nothing else, so sums of floating-point numbers have the same bytes on every engine.
+        on_done : callable, optional
+            Called with (index, report) in the order of arrival, on this thread.
+        """
+        items = list(items)
+        tree = FixedTree(len(items), fan_in, combine)
+        reports: dict[int, Report] = {}
+        for index, (report, part) in arrivals(
+            lambda item, key: self.submit(function, item, key=key), items, keys=keys, window=self._ahead
+        ):
+            reports[index] = report
+            tree.add(index, part)
+            if on_done is not None:
+                on_done(index, report)
+        return [reports[index] for index in range(len(items))], tree.root()
+
+    def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
+        """A small handle that pickles; its ``load()`` gives the arrays, read-only, on any worker.
+
+        They are written to one file that is named by its content: publishing the same bytes again writes nothing.
+
+        Raises
+        ------
+        EngineError
+            If the file cannot be written.
+        """
+        ref, n_bytes = self._spool.publish(arrays)
+        self._count(out=n_bytes)
+        return ref
+
+    def withdraw(self, ref: Ref) -> None:
+        """Forget what was published; workers that have loaded it keep it."""
+        self._spool.withdraw(ref)
+
+    def close(self, *, cancel: bool = True) -> None:
+        """End the workers that are ours and remove what was published.
+
+        Parameters
+        ----------
+        cancel : bool
+            Whether to drop what is unfinished rather than wait for it.
+        """
+        try:
+            self._end(cancel)
+        finally:
+            self._spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(cancel=True)
+
+    @abstractmethod
+    def _end(self, cancel: bool) -> None:
+        """End the workers that are ours."""
+
+    @property
+    def _ahead(self) -> int:
+        return 2 * self.width
+
+    def _count(self, *, out: int = 0, back: int = 0) -> None:
+        with self._counting:
+            self.bytes_out += out
+            self.bytes_back += back
