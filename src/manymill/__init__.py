@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
     from manymill.linear.classifier import TextClassifier
+    from manymill.linear.naive_bayes import ComplementNaiveBayes
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
     from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
     from manymill.linear.parameter_mixing.reports import AveragingWarning
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AveragingWarning",
+    "ComplementNaiveBayes",
     "Dataset",
     "HashingVectorizer",
     "ManymillError",
@@ -33,6 +35,7 @@ __all__ = [
 # command line trains without it.
 _HOMES = {
     "AveragingWarning": "manymill.linear.parameter_mixing.reports",
+    "ComplementNaiveBayes": "manymill.linear.naive_bayes",
     "Dataset": "manymill.data.dataset",
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",

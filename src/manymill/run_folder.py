@@ -23,7 +23,9 @@ from typing import IO, Any
 from manymill.errors import RunFolderError
 from manymill.events import Event
 
-KNOWN = frozenset({"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"})
+KNOWN = frozenset(
+    {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
+)
 
 
 class RunFolder:
@@ -191,7 +193,9 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         plan = json.loads(file.read_bytes())
     except FileNotFoundError as error:
-        raise RunFolderError(f"{os.fspath(path)} holds no run", "name a folder that manymill train made") from error
+        raise RunFolderError(
+            f"{os.fspath(path)} holds no run", "name a folder that manymill train made"
+        ) from error
     except (OSError, ValueError) as error:
         raise RunFolderError(f"cannot read {file}: {error}", "train anew") from error
     if not isinstance(plan, dict):

@@ -26,6 +26,7 @@
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
 
 mod changes;
+mod counts;
 mod error;
 mod exp;
 mod fetched;
@@ -42,6 +43,7 @@ mod sums;
 mod table;
 
 pub use changes::Changes;
+pub use counts::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
 pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;

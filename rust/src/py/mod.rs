@@ -3,6 +3,7 @@
 
 mod characters;
 mod columns;
+mod counts;
 mod kernels;
 mod learn;
 mod matrix;
@@ -31,5 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)?;
-    merging::register(module)
+    merging::register(module)?;
+    counts::register(module)
 }

@@ -5,7 +5,8 @@
     checkpoint/
     ├── position.json       how far, the classes, the best measures, counts; names the two files beside it
     ├── state-12.npz        features met, their weights and squared-gradient sums; intercepts
-    └── held-out-4.npz      rows held out so far with their classes; written again only when there are more
+    └── held-out-4.npz      rows held out so far with their classes, and weights of features; written again only when
+                            there are more
 
 ``position.json`` is replaced last and names files that are never written again: at any moment it speaks of a whole
 checkpoint, the old one or the new one.
@@ -70,6 +71,7 @@ class Checkpoint:
     position: Position
     state: Arrays
     held_out: tuple[HashedRows, ...]
+    feature_weights: NDArray[np.float32] | None  # (n_features,)
 
 
 class Checkpoints:
@@ -87,7 +89,13 @@ class Checkpoints:
         self._n_held_out = -1
         self._held_out_name = ""
 
-    def save(self, position: Position, state: Arrays, held_out: Iterable[HashedRows]) -> None:
+    def save(
+        self,
+        position: Position,
+        state: Arrays,
+        held_out: Iterable[HashedRows],
+        feature_weights: NDArray[np.float32] | None,
+    ) -> None:
         """Replace the checkpoint.
 
         Raises
@@ -100,7 +108,9 @@ class Checkpoints:
             self._number += 1
             held = list(held_out)
             if len(held) != self._n_held_out:
-                self._held_out_name = self._write(f"held-out-{self._number}.npz", _held_out_arrays(held))
+                self._held_out_name = self._write(
+                    f"held-out-{self._number}.npz", _held_out_arrays(held, feature_weights)
+                )
                 self._n_held_out = len(held)
             name = self._write(f"state-{self._number}.npz", state)
             told = {**asdict(position), "state": name, "held_out": self._held_out_name}
@@ -145,7 +155,8 @@ class Checkpoints:
             state = _read(self._folder / state_name)
             if set(state) != _STATE_ARRAYS:
                 raise ValueError(f"{state_name} holds other arrays")
-            held = _held_out_of(_read(self._folder / held_name))
+            arrays = _read(self._folder / held_name)
+            held = _held_out_of(arrays)
             self._n_held_out, self._held_out_name = len(held), held_name
             best = told.pop("best")
             known = {f.name for f in fields(Position)}
@@ -157,7 +168,7 @@ class Checkpoints:
             position = Position(**values, best=None if best is None else Measured(**best))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise self._damaged(str(error)) from error
-        return Checkpoint(position, state, tuple(held))
+        return Checkpoint(position, state, tuple(held), arrays.get("feature_weights"))
 
     def asked(self) -> str | None:
         """The digest of the training whose checkpoint is there; None without one, or if it is damaged."""
@@ -236,6 +247,7 @@ class Recorder:
             ),
             taken(state.learner, state.learner.met()),
             self._learning.held_out(),
+            state.feature_weights,
         )
         self._next = time.monotonic() + LEAST_SECONDS
 
@@ -262,8 +274,10 @@ def _read(path: Path) -> Arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _held_out_arrays(parts: list[HashedRows]) -> Arrays:
+def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float32] | None) -> Arrays:
     arrays: Arrays = {"n_parts": np.array([len(parts)], np.int64)}
+    if feature_weights is not None:
+        arrays["feature_weights"] = feature_weights
     for i, (rows, classes) in enumerate(parts):
         indptr, indices, values = rows.arrays()
         arrays |= {f"indptr{i}": indptr, f"indices{i}": indices, f"values{i}": values, f"classes{i}": classes}

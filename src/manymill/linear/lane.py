@@ -91,11 +91,15 @@ class Lane:
     classes : sequence of str
         Classes known to exist, besides those of the plan's sample.
     ledger : Ledger
-        Told of every batch of the first pass, with its bad rows.
+        Told of every batch of the first visit, with its bad rows.
     on_new_classes : callable
         Told the names of classes that are met first now.
     on_window : callable
         Told how many windows of the pass have been learnt whenever one more has, before the next is read.
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What values are multiplied by, if that is known.
+    first : bool
+        Whether the first visit is the first: rows are held out, classes and bad rows are counted.
     """
 
     def __init__(
@@ -109,6 +113,8 @@ class Lane:
         ledger: Ledger,
         on_new_classes: Callable[[tuple[str, ...]], None] = lambda names: None,
         on_window: Callable[[int], None] = lambda number: None,
+        feature_weights: NDArray[np.float32] | None = None,
+        first: bool = True,
     ) -> None:
         self.index = ClassIndex([*classes, *plan.class_counts])
         self.holdout = Holdout()
@@ -116,13 +122,18 @@ class Lane:
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
         self._skips = False
-        self._maker = RowMaker(settings.analyzer, executor, self._look_ahead)
+        # Rows that are counted first are divided by their norm once they are weighed.
+        counted = settings.feature_weights is not None and feature_weights is None
+        analyzer = replace(settings.analyzer, norm=None) if counted else settings.analyzer
+        self._maker = RowMaker(analyzer, executor, self._look_ahead, feature_weights)
+        self.feature_weights = feature_weights
+        self._is_first = first
         self._class_weights = ClassWeights(settings.class_weight)
         self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
         self._kept: list[Lesson] | None = None
 
     def lessons(self, pass_number: int, skip: int = 0) -> Iterator[Lesson]:
-        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first pass only.
+        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first visit only.
 
         Parameters
         ----------
@@ -131,13 +142,13 @@ class Lane:
             Windows that were learnt before, by a training that this one goes on with; they are read and passed over.
         """
         if self.keeps:
-            if pass_number and self._kept is None:  # an earlier training has had the first pass
+            if pass_number and self._is_first:  # an earlier training has had the first pass
                 for _ in self._keeping(self.read(0)):
                     pass
             if self._kept is not None:
                 return self._again(self._kept, pass_number)
-            if pass_number == 0:
-                return self._keeping(self.read(0))
+            if self._is_first:
+                return self._keeping(self.read(pass_number))
         return self.read(pass_number, skip=skip)
 
     @property
@@ -146,11 +157,20 @@ class Lane:
         return kept_row_bytes(self._plan, self._settings) > 0
 
     def restore(
-        self, classes: Sequence[str], class_rows: Sequence[int], held_out: Iterable[HashedRows]
+        self,
+        classes: Sequence[str],
+        class_rows: Sequence[int],
+        held_out: Iterable[HashedRows],
+        *,
+        first: bool,
+        feature_weights: NDArray[np.float32] | None,
     ) -> None:
-        """Know what an earlier training found in its first pass."""
+        """Know what an earlier training found in its first visit, over or not."""
         self.index = ClassIndex.in_order(classes)
         self._class_weights.counts = np.array(class_rows, np.int64)
+        self._is_first = first
+        if feature_weights is not None:
+            self.weigh(feature_weights)
         for rows, codes in held_out:
             self.holdout.add(rows, codes)
 
@@ -158,6 +178,16 @@ class Lane:
     def class_rows(self) -> tuple[int, ...]:
         """Rows of each class that balanced weights count."""
         return tuple(self._class_weights.counts.tolist())
+
+    def weigh(self, feature_weights: NDArray[np.float32]) -> None:
+        """Multiply the values of all rows from now on by the weights of their features, ``(n_features,)``."""
+        norm = self._settings.norm
+        self.feature_weights = feature_weights
+        self._maker = RowMaker(self._settings.analyzer, self._executor, self._look_ahead, feature_weights)
+        self.holdout.weigh(feature_weights, norm)
+        for i, lesson in enumerate(self._kept or ()):
+            assert self._kept is not None
+            self._kept[i] = replace(lesson, rows=lesson.rows.weighted(feature_weights, norm))
 
     @property
     def n_bad(self) -> int:
@@ -168,7 +198,7 @@ class Lane:
         self, pass_number: int, blocks: Sequence[int] | None = None, *, skip: int = 0
     ) -> Iterator[Lesson]:
         """The lessons of some blocks in a pass, read and hashed; of all blocks with None."""
-        settings, plan, first = self._settings, self._plan, pass_number == 0
+        settings, plan, first = self._settings, self._plan, self._is_first
         batches: Iterable[Batch] = read(
             plan,
             order=blocks,
@@ -196,6 +226,7 @@ class Lane:
             self._skips = number < skip
             # The text of this window goes before that of the next one is read.
             del window
+        self._is_first = False
 
     def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
         """The lessons of a window; ``span`` is its share of the pass."""

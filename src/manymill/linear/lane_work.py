@@ -18,14 +18,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.data.ledger import Ledger
 from manymill.engine import stopping
+from manymill.linear.counting import counts_for
 from manymill.linear.exchange import Arrays, put
 from manymill.linear.holdout import HashedRows
 from manymill.linear.lane import Lane, Lesson, joined
@@ -39,6 +41,7 @@ _RUNS = 2
 
 # Kept rows that are copied into their new order at a time.
 _ROWS_OF_A_LESSON = 4096
+
 
 class Published(Protocol):
     """Arrays that a worker can have by asking for them."""
@@ -101,6 +104,32 @@ class LaneTask:
 
 
 @dataclass(frozen=True, slots=True)
+class CountTask:
+    """A lane whose features are counted."""
+
+    work: Work
+    lane: int
+
+    @property
+    def name(self) -> str:
+        """What people call it, should it fail."""
+        return f"the counts of lane {self.lane + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTally:
+    """Counts of features as arrays, which travel."""
+
+    n_features: int
+    by_class: bool
+    arrays: tuple[NDArray[Any], ...]
+
+    def counts(self) -> _core.FeatureCounts:
+        """The counts."""
+        return _core.FeatureCounts.from_arrays(self.n_features, *self.arrays, by_class=self.by_class)
+
+
+@dataclass(frozen=True, slots=True)
 class LaneReport:
     """What the driver is told of a lane's round, besides the changes."""
 
@@ -152,9 +181,52 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     ), sums if n_rows else None
 
 
+def count_lane(work_and_lane: CountTask) -> tuple[None, FeatureTally]:
+    """Count the features of a lane's rows, for the weights of features."""
+    work, lane = work_and_lane.work, work_and_lane.lane
+    kind = work.settings.feature_weights
+    assert kind is not None
+    counts = counts_for(kind, work.settings.analyzer.n_features, max(1, len(work.classes)))
+    for number in range(work.lanes.rounds):
+        rows = _rows_of(work, lane, number, ledger=Ledger(), first=True, weights=None)
+        for lesson in rows.read(0, work.lanes.of_round(lane, 0, number)):
+            stopping.check()
+            counts.add(lesson.rows, lesson.classes, lesson.weights)
+    return None, FeatureTally(work.settings.analyzer.n_features, kind == "nb", counts.to_arrays())
+
+
+def add_counts(parts: list[FeatureTally]) -> FeatureTally:
+    """The counts of several lanes; whole numbers, so that no order changes them."""
+    counts = parts[0].counts()
+    for part in parts[1:]:
+        counts.merge(part.counts())
+    return replace(parts[0], arrays=counts.to_arrays())
+
+
 def add_up(parts: list[_core.MergeSums]) -> _core.MergeSums:
     """The sums of several lanes, in their order."""
     return _core.MergeSums.combine(parts)
+
+
+def _rows_of(
+    work: Work,
+    lane: int,
+    round_number: int,
+    *,
+    ledger: Ledger,
+    first: bool,
+    weights: NDArray[np.float32] | None,
+) -> Lane:
+    return Lane(
+        work.lanes.plan,
+        replace(work.settings, seed=work.lanes.seed_of(lane, round_number)),
+        executor=None,
+        threads=1,
+        classes=work.classes,
+        ledger=ledger,
+        feature_weights=weights,
+        first=first,
+    )
 
 
 class _LaneRows:
@@ -181,13 +253,9 @@ class _LaneRows:
         work = self._work
         blocks = work.lanes.of_round(self._number, pass_number, round_number)
         ledger = Ledger()
-        lane = Lane(
-            work.lanes.plan,
-            replace(work.settings, seed=work.lanes.seed_of(self._number, round_number)),
-            executor=None,
-            threads=1,
-            classes=work.classes,
-            ledger=ledger,
+        weights = None if work.feature_weights is None else work.feature_weights.load()["weights"]
+        lane = _rows_of(
+            work, self._number, round_number, ledger=ledger, first=pass_number == 0, weights=weights
         )
         kept: list[Lesson] = []
         for lesson in lane.read(pass_number, blocks):

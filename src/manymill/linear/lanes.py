@@ -115,7 +115,11 @@ def _finer(plan: Plan, n_blocks: int) -> Plan:
 def _cut(plan: Plan, block: Block, block_bytes: int) -> list[Block]:
     file = plan.files[block.file]
     # A row group is read as a whole.
-    n_units = 1 if not file.cuttable and file.format != "folder" or file.format == "parquet" else block.stop - block.start
+    n_units = (
+        1
+        if not file.cuttable and file.format != "folder" or file.format == "parquet"
+        else block.stop - block.start
+    )
     n_pieces = min(n_units, -(-block.raw_bytes // block_bytes))
     if n_pieces <= 1:
         return [block]

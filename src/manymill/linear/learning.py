@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manymill import _core
 from manymill.data.plan import Plan
 from manymill.engine import stopping
@@ -18,6 +21,7 @@ from manymill.linear.lane import Lane, Lesson
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
+from manymill.linear.weighing import weigh
 
 # Between two measurements on held-out rows in mid-pass.
 GLANCE_SECONDS = 3.0
@@ -109,13 +113,30 @@ class OneLane:
             # The lane will read the first pass again and number the classes alike.
             index = ClassIndex.in_order(position.classes)
         else:
-            self._lane.restore(position.classes, position.class_rows, checkpoint.held_out)
+            weights = checkpoint.feature_weights
+            self._lane.restore(
+                position.classes,
+                position.class_rows,
+                checkpoint.held_out,
+                first=position.pass_number == 1 and weights is None,
+                feature_weights=weights,
+            )
             index = self._lane.index
-        self.state = LinearState(self._settings, index, as_integers=self._plan.labels_are_integers)
+        self.state = self._new_state(index, checkpoint.feature_weights)
         put(self.state.learner, checkpoint.state)
+
+    def _new_state(
+        self, index: ClassIndex, feature_weights: NDArray[np.float32] | None = None
+    ) -> LinearState:
+        weights = self._lane.feature_weights if feature_weights is None else feature_weights
+        integers = self._plan.labels_are_integers
+        return LinearState(self._settings, index, as_integers=integers, feature_weights=weights)
 
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more."""
+        kind = self._settings.feature_weights
+        if kind is not None and self._lane.feature_weights is None:
+            weigh(self._lane, kind, self._settings.analyzer.n_features)
         # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
         self._lane.on_window = (lambda number: None) if self._lane.keeps else on_step
         for lesson in self._lane.lessons(tally.number - 1, skip):
@@ -128,8 +149,7 @@ class OneLane:
 
     def _learn(self, lesson: Lesson) -> _core.LearnStats:
         if self.state is None:
-            integers = self._plan.labels_are_integers
-            self.state = LinearState(self._settings, self._lane.index, as_integers=integers)
+            self.state = self._new_state(self._lane.index)
         self.state.make_room(lesson.n_classes)
         return self.state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
 

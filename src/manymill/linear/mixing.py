@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
@@ -25,24 +26,31 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.data.reading import read
 from manymill.engine.seam import Engine
 from manymill.events import LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
+from manymill.linear.counting import feature_weights
 from manymill.linear.exchange import Arrays, put, taken
+from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.lane_work import (
     Broadcast,
+    CountTask,
     LaneReport,
     LaneTask,
     Work,
+    add_counts,
     add_up,
+    count_lane,
     forget,
     learn_round,
 )
 from manymill.linear.lanes import deal
 from manymill.linear.settings import Settings
+from manymill.linear.slices import whole
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
 
@@ -67,7 +75,6 @@ class ManyLanes:
         Told of the bad rows of the first pass.
     observe : callable
         Called with every event.
-    feature_weights : ndarray of float32, shape (n_features,), optional
     """
 
     def __init__(
@@ -79,7 +86,6 @@ class ManyLanes:
         classes: Sequence[str],
         ledger: Ledger,
         observe: Observer,
-        feature_weights: NDArray[np.float32] | None = None,
     ) -> None:
         self.index = ClassIndex(classes)
         self.state = LinearState(settings, self.index, as_integers=plan.labels_are_integers)
@@ -106,13 +112,13 @@ class ManyLanes:
             settings=settings,
             classes=self.index.names,
             rules=merging.rules_of(settings.merge, 1 if len(self.index) <= 2 else len(self.index)),
-            feature_weights=None if feature_weights is None else engine.publish({"weights": feature_weights}),
         )
-        self._feature_weights = feature_weights
         self._broadcast = Broadcast()
         self._version = 0
         self._accuracy: float | None = None  # of the last choice on held-out rows
-        self._is_judged = np.zeros(self.state.learner.n_features, np.bool_)  # features of the rows to choose by
+        self._is_judged = np.zeros(
+            self.state.learner.n_features, np.bool_
+        )  # features of the rows to choose by
         self._n_judged = 0  # parts of the held-out rows that are in it
 
     def __enter__(self) -> ManyLanes:
@@ -134,7 +140,9 @@ class ManyLanes:
 
     def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
         """The rows of another plan, read here."""
-        yield from rows_with_classes(plan, self._work.settings.analyzer, self.index, self._feature_weights)
+        maker = RowMaker(self._work.settings.analyzer, None, 1, self.state.feature_weights)
+        for part, rows in maker.ahead(whole(batch, self.index) for batch in read(plan) if len(batch)):
+            yield rows, part.classes
 
     @property
     def class_rows(self) -> tuple[int, ...]:
@@ -143,6 +151,8 @@ class ManyLanes:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
+        if checkpoint.feature_weights is not None:
+            self._weigh_by(checkpoint.feature_weights)
         for rows, classes in checkpoint.held_out:
             self._holdout.add(rows, classes)
         put(self.state.learner, checkpoint.state)
@@ -151,9 +161,19 @@ class ManyLanes:
 
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more, in rounds."""
+        kind = self._work.settings.feature_weights
+        if kind is not None and self._work.feature_weights is None:
+            tasks = [CountTask(self._work, lane) for lane in range(len(self._work.lanes))]
+            _, tally_of_all = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))
+            assert tally_of_all is not None
+            self._weigh_by(feature_weights(kind, tally_of_all.counts()))
         for number in range(skip, self._work.lanes.rounds):
             self._round(tally, number)
             on_step(number + 1)
+
+    def _weigh_by(self, weights: NDArray[np.float32]) -> None:
+        self.state.feature_weights = weights
+        self._work = replace(self._work, feature_weights=self._engine.publish({"weights": weights}))
 
     def _round(self, tally: Tally, number: int) -> None:
         started = time.monotonic()

@@ -127,6 +127,7 @@ def train_run(
                 _description(state, settings, plan, number, measured),
                 state.weights(),
                 state.intercept(),
+                state.feature_weights,
             )
             record(ModelSaved(str(folder.model), number))
 
@@ -175,9 +176,13 @@ def resume_run(
         holdout = None if told["holdout"] is None else Plan.from_json(told["holdout"])
         engine = told["engine"] if engine is None else engine
     except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew") from error
+        raise RunFolderError(
+            f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
+        ) from error
     if checkpoints.asked() is None and (Path(out) / "model").exists():
-        raise RunFolderError(f"there is nothing to go on with in {os.fspath(out)}: the run is over, or too young")
+        raise RunFolderError(
+            f"there is nothing to go on with in {os.fspath(out)}: the run is over, or too young"
+        )
     return train_run(plan, out, settings, threads=threads, holdout=holdout, engine=engine, observe=observe)
 
 

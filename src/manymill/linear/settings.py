@@ -14,7 +14,7 @@ from manymill.data.shuffling import WINDOW_BYTES
 from manymill.errors import SettingsError
 from manymill.linear.merging import MERGES
 from manymill.model import Analyzer
-from manymill.model.linear import LOSSES, NORMS, VALUES, Loss, Norm, Value
+from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
 
 _LARGEST = sys.float_info.max
 
@@ -35,6 +35,9 @@ class Settings:
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
         What each row is divided by.
+    feature_weights : {"nb", "idf", None}
+        What each value is multiplied by before the row is divided, from counts of a pass of their own: log-count
+        ratios of naive Bayes, or inverse document frequencies (see :mod:`manymill.linear.counting`).
     loss : str
         One of ``LOSSES``.
     l1, l2 : float
@@ -77,6 +80,7 @@ class Settings:
     n_features: int | None = None
     value: Value = "log"
     norm: Norm | None = "l2"
+    feature_weights: FeatureWeights | None = None
     loss: Loss = "log"
     l1: float = 0.0
     l2: float = 0.0
@@ -122,6 +126,9 @@ class Settings:
         _whole(1 if buckets is None else buckets, "n_features", 1, 2**30, "a whole number, 1 to 2^30")
         _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
         _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
+        kind = self.feature_weights
+        allowed = f"one of {FEATURE_WEIGHTS}, or None"
+        _check(kind is None or kind in FEATURE_WEIGHTS, "feature_weights", kind, allowed)
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
 
     def _check_class_weight(self) -> None:
@@ -169,13 +176,13 @@ class Settings:
         """AdaGrad's step for so many classes: the one given, or one that does well on held-out parts of four corpora.
 
         Softmax spreads a row's gradient over its outputs and wants longer steps; the hinges, whose gradients do not
-        fade, want shorter ones.
+        fade, want shorter ones; so do rows in which the features that tell classes apart weigh most.
         """
         if self.learning_rate is not None:
             return self.learning_rate
-        if self.loss == "log":
-            return 0.5 if n_classes == 2 else 1.2
-        return 0.2 if n_classes == 2 else 0.3
+        of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
+        rate = of_two if n_classes == 2 else of_more
+        return rate if self.feature_weights is None else 0.6 * rate
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""

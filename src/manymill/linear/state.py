@@ -51,10 +51,20 @@ class LinearState:
         grow; call :meth:`make_room` then.
     as_integers : bool
         Whether classes are sorted and given as integers, if all of them are.
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What each value of the rows that it learns was multiplied by.
     """
 
-    def __init__(self, settings: Settings, index: ClassIndex, *, as_integers: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        index: ClassIndex,
+        *,
+        as_integers: bool,
+        feature_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
+        self.feature_weights = feature_weights
         self.learner = new_learner(settings, max(2, len(index)))
 
     @property
@@ -135,6 +145,7 @@ class LinearState:
             "settings": self._settings,
             "names": self._index.names,
             "as_integers": self._as_integers,
+            "feature_weights": self.feature_weights,
             "weights": learner.weights(0, learner.n_features),
             "accumulators": learner.accumulators(0, learner.n_features),
             "intercept": learner.intercept_state(),
@@ -143,7 +154,11 @@ class LinearState:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         LinearState.__init__(
-            self, state["settings"], ClassIndex.in_order(state["names"]), as_integers=state["as_integers"]
+            self,
+            state["settings"],
+            ClassIndex.in_order(state["names"]),
+            as_integers=state["as_integers"],
+            feature_weights=state["feature_weights"],
         )
         self.learner.set_state(0, state["weights"], state["accumulators"])
         self.learner.set_intercept_state(state["intercept"], state["n_rows_seen"])
