@@ -1,5 +1,6 @@
 """What every engine promises, whoever its workers are."""
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -42,6 +43,10 @@ def spawned(stack: ExitStack) -> Executor:
 
 def cluster(stack: ExitStack) -> str:
     distributed = pytest.importorskip("distributed")
+    # A worker that is being restarted so long after a loss is closed for good: here they are killed often.
+    stack.enter_context(
+        importlib.import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1h"})
+    )
     local = stack.enter_context(
         distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
     )

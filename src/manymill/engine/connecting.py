@@ -67,7 +67,9 @@ def engine_of(client: Any, *, spool: str | PathLike[str] | None = None, ours: bo
     try:
         client.register_plugin(ForgetLostPlaces())
     except Exception as error:
-        raise EngineError(f"The scheduler of the cluster cannot import manymill: {error}", _INSTALL) from error
+        raise EngineError(
+            f"The scheduler of the cluster cannot import manymill: {error}", _INSTALL
+        ) from error
     return engine
 
 
