@@ -299,6 +299,22 @@ class Rows:
     def take(self, order: NDArray[np.uint32]) -> Rows:
         """The rows picked by ``order``, in that order (copied); ``ValueError`` if there is no such row."""
 
+    def weighted(self, weights: NDArray[np.float32], norm: Literal["l1", "l2"] | None) -> Rows:
+        """The same rows, each value multiplied by its feature's weight, each row then divided by its norm.
+
+        A row in which nothing is left but zeros stays a row of zeros.
+
+        Parameters
+        ----------
+        weights
+            Shape ``(n_features,)``, C-contiguous; read in place.
+
+        Raises
+        ------
+        ValueError
+            If a feature has no weight, or a value is not finite any more.
+        """
+
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
         """Copies of indptr, indices and values."""
 
@@ -478,6 +494,140 @@ def score_rows(
     ndarray
         Shape ``(n_rows, n_outputs)``.
     """
+
+# ---- counts: rows → whole numbers that can be added up in any order ---------------------------------------------
+
+@final
+class FeatureCounts:
+    """In how many rows each feature is, over all classes or in each of them.
+
+    It changes: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, are the
+    counts of the data. It takes 4 bytes for each feature; by three or more classes 4 for each feature, and 4 for each
+    class and feature that was met.
+
+    Parameters
+    ----------
+    n_features
+        1 to 2^30.
+    n_classes
+        1 or more.
+    by_class
+        Whether each class has counts of its own.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    MemoryError
+        If there is not so much memory.
+    """
+
+    def __new__(cls, n_features: int, n_classes: int, *, by_class: bool) -> FeatureCounts: ...
+    @staticmethod
+    def from_arrays(
+        n_features: int,
+        features: NDArray[np.uint32],
+        counts: NDArray[np.uint32],
+        rows: NDArray[np.uint64],
+        distinct: NDArray[np.uint64],
+        *,
+        by_class: bool,
+    ) -> FeatureCounts:
+        """Counts from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be counts of rows."""
+
+    def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
+        """Count rows, each as one whatever its weight; a row of class -1 or of weight 0 does not count.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, a class is not in ``-1 .. n_classes - 1``, a feature is not below ``n_features``, or
+            there would be more than 2^32 - 1 rows; nothing is counted then.
+        """
+
+    def merge(self, other: FeatureCounts) -> None:
+        """Add the counts of other rows; ``ValueError`` if shapes differ or there would be too many rows."""
+
+    def grow(self, n_classes: int) -> None:
+        """Make room for further classes; ``ValueError`` if there are more already."""
+
+    def to_arrays(
+        self,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
+        """Features that were met, ascending, ``(m,)``; their counts, ``(m, 1)`` or ``(m, n_classes)``; rows; distinct.
+
+        The last two are of shape ``(n_classes,)``, as the properties of these names.
+        """
+
+    def document_frequencies(self) -> NDArray[np.uint32]:
+        """In how many rows each feature is, ``(n_features,)``."""
+
+    def counts(self, start: int, stop: int) -> NDArray[np.uint32]:
+        """The counts of features ``start`` to ``stop``, ``(stop - start, 1)`` or ``(stop - start, n_classes)``."""
+
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def rows(self) -> NDArray[np.uint64]:
+        """Rows counted, by class, ``(n_classes,)``."""
+
+    @property
+    def distinct(self) -> NDArray[np.uint64]:
+        """Features of the rows of each class, each counted once a row, ``(n_classes,)``."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use at most."""
+
+@final
+class FeatureSums:
+    """Sums of the values of each feature in each class, in whole numbers of 2^-36: the same bits in any order.
+
+    It changes: one thread at a time, else ``RuntimeError``. It takes twice the memory of :class:`FeatureCounts`.
+    """
+
+    def __new__(cls, n_features: int, n_classes: int) -> FeatureSums: ...
+    @staticmethod
+    def from_arrays(
+        n_features: int,
+        features: NDArray[np.uint32],
+        sums: NDArray[np.uint64],
+        rows: NDArray[np.uint64],
+        bound: int,
+    ) -> FeatureSums:
+        """Sums from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be sums of rows."""
+
+    def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
+        """Add rows, all alike whatever their weights; a row of class -1 or of weight 0 does not count.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`FeatureCounts.add`; if a value is negative, or the greatest values of all rows make more than
+            2^27.
+        """
+
+    def merge(self, other: FeatureSums) -> None:
+        """Add the sums of other rows; ``ValueError`` if shapes differ or the sums would be too large."""
+
+    def grow(self, n_classes: int) -> None:
+        """Make room for further classes; ``ValueError`` if there are more already."""
+
+    def to_arrays(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64], int]:
+        """Features that were met, ascending, ``(m,)``; sums, ``(m, n_classes)``; rows, ``(n_classes,)``; bound.
+
+        The bound is the greatest that a sum over all classes can be: the greatest value of each row, summed up.
+        """
+
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def rows(self) -> NDArray[np.uint64]:
+        """Rows added, by class, ``(n_classes,)``."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use at most."""
 
 # ---- read: bytes of a block → documents, labels, bad rows -----------------------------------------------
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.model import LinearModel
+from manymill.model.rows import RowHasher
 
 # Scores held at once by a thread, in numbers: thousands of classes must not make a batch large.
 MAX_SCORES = 2**22
@@ -28,9 +29,8 @@ class Scorer:
     """
 
     def __init__(self, model: LinearModel) -> None:
-        analyzer = model.analyzer
         self.model = model
-        self._hasher = _core.Hasher(ngram_range=analyzer.ngram_range, lowercase=analyzer.lowercase)
+        self._hasher = RowHasher(model.analyzer, model.feature_weights)
 
     def pieces(self, batch: Batch) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """The scores of a batch in order, in pieces of at most ``MAX_SCORES`` numbers.
@@ -47,14 +47,6 @@ class Scorer:
             yield slice(start, stop), self._scores(batch, start, stop)
 
     def _scores(self, batch: Batch, start: int, stop: int) -> NDArray[np.float32]:
-        analyzer = self.model.analyzer
         row_of = np.arange(start, stop, dtype=np.uint32)
-        rows = self._hasher.rows_utf8(
-            [(batch.data, batch.offsets)],
-            np.zeros_like(row_of),
-            row_of,
-            analyzer.n_features,
-            value=analyzer.value,
-            norm=analyzer.norm,
-        )
+        rows = self._hasher.rows([(batch.data, batch.offsets)], np.zeros_like(row_of), row_of)
         return _core.score_rows(rows, self.model.weights, self.model.intercept)

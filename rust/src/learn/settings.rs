@@ -52,13 +52,20 @@ impl Settings {
 /// # Errors
 /// If no learner has so many features or classes.
 pub(super) fn check_shape(n_features: usize, n_classes: usize) -> Result<(), LearnError> {
+    check_features(n_features)?;
+    if !(2..=i32::MAX as usize).contains(&n_classes) {
+        return LearnError::invalid(format!("n_classes is {n_classes}, not 2 to {}", i32::MAX));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// If there are not so many features anywhere.
+pub(super) fn check_features(n_features: usize) -> Result<(), LearnError> {
     if !(1..=MAX_FEATURES).contains(&n_features) {
         return LearnError::invalid(format!(
             "n_features is {n_features}, not 1 to {MAX_FEATURES}"
         ));
-    }
-    if !(2..=i32::MAX as usize).contains(&n_classes) {
-        return LearnError::invalid(format!("n_classes is {n_classes}, not 2 to {}", i32::MAX));
     }
     Ok(())
 }

@@ -3,9 +3,11 @@
 
 mod characters;
 mod columns;
+mod counts;
 mod kernels;
 mod learn;
 mod matrix;
+mod merging;
 mod options;
 mod read;
 mod rows;
@@ -29,5 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     svmlight::register(module)?;
     read::register(module)?;
     rows::register(module)?;
-    learn::register(module)
+    learn::register(module)?;
+    merging::register(module)?;
+    counts::register(module)
 }

@@ -1,5 +1,6 @@
 //! Rows of features.
 
+use super::options::norm_of;
 use crate::rows::Rows;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -47,11 +48,31 @@ impl PyRows {
         )
     }
 
+    /// For pickle: rows travel between processes as their arrays.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Arrays<'py>)> {
+        let make = slf.get_type().getattr("from_arrays")?;
+        Ok((make, slf.get().arrays(slf.py())))
+    }
+
     fn take(&self, py: Python<'_>, order: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
         let order: Vec<u32> = order.as_array().to_vec();
         py.detach(|| self.0.take(&order))
             .map(Self)
             .ok_or_else(|| PyValueError::new_err(format!("a row is not below {}", self.0.len())))
+    }
+
+    fn weighted(
+        &self,
+        py: Python<'_>,
+        weights: PyReadonlyArray1<'_, f32>,
+        norm: Option<&str>,
+    ) -> PyResult<Self> {
+        let norm = norm_of(norm)?;
+        // In place: a copy for each call would take longer than the call.
+        let weights = weights.as_slice()?;
+        py.detach(|| self.0.weighted(weights, norm))
+            .map(Self)
+            .map_err(PyValueError::new_err)
     }
 
     fn __len__(&self) -> usize {

@@ -15,6 +15,7 @@ mod learner;
 mod placing;
 mod svmlight;
 mod values;
+mod weighted;
 
 pub use csr::{CsrOptions, Float};
 pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};

@@ -82,7 +82,7 @@ fn one_plus_log(count: u32) -> f32 {
 const SUMS: usize = 4;
 
 #[inline(always)]
-fn sum(row: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+pub(super) fn sum(row: &[f32], term: impl Fn(f32) -> f64) -> f64 {
     let mut sums = [0.0; SUMS];
     let (fours, rest) = row.as_chunks::<SUMS>();
     for four in fours {
@@ -97,7 +97,7 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f64) -> f64 {
 }
 
 #[inline(always)]
-fn divide(row: &mut [f32], by: f32) {
+pub(super) fn divide(row: &mut [f32], by: f32) {
     if by != 0.0 {
         row.iter_mut().for_each(|value| *value /= by);
     }

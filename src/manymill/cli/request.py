@@ -94,6 +94,11 @@ _asked = options.combined(
         help="What a row is divided by.",
     ),
     click.option(
+        "--feature-weights",
+        type=click.Choice(["nb", "idf"]),
+        help="Count first, and weigh features: nb by how well they tell the labels apart, idf by how rare they are.",
+    ),
+    click.option(
         "--loss",
         type=click.Choice(["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]),
         default="log",

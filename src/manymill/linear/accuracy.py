@@ -22,6 +22,9 @@ class _State(Protocol):
     @property
     def analyzer(self) -> Analyzer: ...
 
+    @property
+    def feature_weights(self) -> NDArray[np.float32] | None: ...
+
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]: ...
 
 
@@ -52,7 +55,7 @@ def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threa
     n_rows = n_correct = 0
     with workers(threads) as executor:
         batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
-        maker = RowMaker(state.analyzer, executor, 2 * threads)
+        maker = RowMaker(state.analyzer, executor, 2 * threads, state.feature_weights)
         for part, rows in maker.ahead(whole(batch, index) for batch in batches if len(batch)):
             n_rows += len(rows)
             n_correct += int(np.sum(choose_classes(state.scores(rows)) == part.classes))

@@ -20,21 +20,22 @@ from manymill.linear.accuracy import accuracy_on
 from manymill.linear.classes import ClassIndex
 from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
-from manymill.linear.labels import Labels, plain_classes
+from manymill.linear.labels import Labels
 from manymill.linear.loaded import LoadedState
 from manymill.linear.parameters import check_partial_fit, settings_of, threads_of
+from manymill.linear.saved import description_of, parameters_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
 from manymill.model import (
     PROBABILISTIC_LOSSES,
-    ModelDescription,
+    LinearModel,
     choose_classes,
     load_model,
     probabilities,
     save_model,
 )
-from manymill.model.linear import Loss, Norm, Value
+from manymill.model.linear import FeatureWeights, Loss, Norm, Value
 
 
 def _has_probabilities(classifier: TextClassifier) -> bool:
@@ -62,6 +63,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
         What each row is divided by.
+    feature_weights : {"nb", "idf", None}
+        What each value is multiplied by before the row is divided by its norm, counted in a pass of its own:
+        ``"nb"``, how much a feature tells the classes apart (log-count ratios of naive Bayes: Wang and Manning 2012
+        for two classes), or ``"idf"``, inverse document frequencies.
     loss : {"log", "hinge", "squared_hinge", "modified_huber", "squared_error"}
         ``"log"`` is logistic for two classes and softmax for more; the others are one class against the rest.
     l1, l2 : float
@@ -114,6 +119,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         lowercase: bool = True,
         value: Value = "log",
         norm: Norm | None = "l2",
+        feature_weights: FeatureWeights | None = None,
         loss: Loss = "log",
         l1: float = 0.0,
         l2: float = 0.0,
@@ -131,6 +137,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.lowercase = lowercase
         self.value = value
         self.norm = norm
+        self.feature_weights = feature_weights
         self.loss = loss
         self.l1 = l1
         self.l2 = l2
@@ -233,7 +240,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         PlanError
-            If the first call has no ``classes``, a label is none of them, or ``class_weight`` is "balanced".
+            If the first call has no ``classes``, a label is none of them, or ``class_weight`` is "balanced",
+            or there are ``feature_weights``.
         SchemaError
             If a text is missing or no string.
         ModelError
@@ -332,7 +340,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        return rows_of(X, self._state.analyzer, threads=threads_of(self))
+        return rows_of(X, self._state.analyzer, self._state.feature_weights, threads=threads_of(self))
 
     @property
     def coef_(self) -> NDArray[np.float32]:
@@ -361,14 +369,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             If the folder cannot be written.
         """
         check_is_fitted(self, "classes_")
-        description = ModelDescription(
-            classes=plain_classes(self.classes_),
-            loss=self.loss,
-            analyzer=self._state.analyzer,
-            fit_intercept=self.fit_intercept,
-            facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
+        save_model(
+            folder, description_of(self), self._state.weights(), self.intercept_, self._state.feature_weights
         )
-        save_model(folder, description, self._state.weights(), self.intercept_)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -379,17 +382,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If the folder is corrupt or hostile.
         """
-        model = load_model(folder)
-        analyzer = model.analyzer
-        classifier = cls(
-            ngram_range=analyzer.ngram_range,
-            n_features=analyzer.n_features,
-            lowercase=analyzer.lowercase,
-            value=analyzer.value,
-            norm=analyzer.norm,
-            loss=model.loss,
-            fit_intercept=model.fit_intercept,
-        )
+        return cls._of(load_model(folder))
+
+    @classmethod
+    def _of(cls, model: LinearModel) -> Self:
+        """The classifier that predicts with a model."""
+        classifier = cls(**parameters_of(model))
         classifier._state = LoadedState(model)
         classifier.classes_ = np.array(model.classes)
         classifier.n_iter_ = int(model.facts.get("passes", 0))

@@ -111,7 +111,7 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
     # Reading and hashing share the threads; the learner has one of its own.
     blocks = plan.source_bytes / max(1, batch.n_bytes)
     slowest = max((read_and_hashed - start) / threads, learnt - read_and_hashed)
-    return float(slowest * blocks * settings.passes)
+    return float(slowest * blocks * (settings.passes + (settings.feature_weights is not None)))
 
 
 def _classes(plan: Plan) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.reading import read
@@ -13,6 +16,7 @@ from manymill.engine.local import workers
 from manymill.engine.ordered import map_in_order
 from manymill.linear.slices import Slice, whole
 from manymill.model import Analyzer
+from manymill.model.rows import RowHasher
 
 
 class RowMaker:
@@ -22,37 +26,41 @@ class RowMaker:
     ----------
     analyzer : Analyzer
         How a document becomes a row.
-    executor : Executor
-        Threads that hash.
+    executor : Executor or None
+        Threads that hash; None: the thread that takes the rows does.
     look_ahead : int
         Slices in hand at a time.
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What each value is multiplied by before the row is divided by its norm.
     """
 
-    def __init__(self, analyzer: Analyzer, executor: Executor, look_ahead: int) -> None:
-        self._analyzer, self._executor, self._look_ahead = analyzer, executor, look_ahead
-        self._hasher = _core.Hasher(ngram_range=analyzer.ngram_range, lowercase=analyzer.lowercase)
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        executor: Executor | None,
+        look_ahead: int,
+        feature_weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._executor, self._look_ahead = executor, look_ahead
+        self._hasher = RowHasher(analyzer, feature_weights)
 
     def rows(self, part: Slice) -> _core.Rows:
         """The rows of a slice."""
-        analyzer = self._analyzer
-        return self._hasher.rows_utf8(
-            part.documents,
-            part.chunk_of,
-            part.row_of,
-            analyzer.n_features,
-            value=analyzer.value,
-            norm=analyzer.norm,
-        )
+        return self._hasher.rows(part.documents, part.chunk_of, part.row_of)
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
+        if self._executor is None:
+            return map(self._paired, slices)
         return map_in_order(self._paired, slices, executor=self._executor, look_ahead=self._look_ahead)
 
     def _paired(self, part: Slice) -> tuple[Slice, _core.Rows]:
         return part, self.rows(part)
 
 
-def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]:
+def rows_of(
+    X: Any, analyzer: Analyzer, feature_weights: NDArray[np.float32] | None, *, threads: int
+) -> Iterator[_core.Rows]:
     """The rows of texts in their own order, some at a time.
 
     Parameters
@@ -61,6 +69,8 @@ def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]
         Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan` gives.
     analyzer : Analyzer
         How a document becomes a row.
+    feature_weights : ndarray of float32, shape (n_features,), or None
+        What each value is multiplied by before the row is divided by its norm.
     threads : int
         Threads that hash.
 
@@ -76,6 +86,6 @@ def rows_of(X: Any, analyzer: Analyzer, *, threads: int) -> Iterator[_core.Rows]
         X = Dataset.from_memory(complete_texts(X))
     with workers(threads) as executor:
         batches = read(X.plan(), executor=executor, look_ahead=2 * threads)
-        maker = RowMaker(analyzer, executor, 2 * threads)
+        maker = RowMaker(analyzer, executor, 2 * threads, feature_weights)
         for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):
             yield rows

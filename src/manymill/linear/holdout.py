@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.linear.losses import mean_loss
 from manymill.model import choose_classes
+from manymill.model.linear import Norm
 
 HashedRows = tuple[_core.Rows, NDArray[np.int32]]
 
@@ -24,6 +25,11 @@ class Holdout:
     def add(self, rows: _core.Rows, classes: NDArray[np.int32]) -> None:
         """Keep rows and their classes, ``(n_rows,)``."""
         self._parts.append((rows, classes))
+
+    def weigh(self, feature_weights: NDArray[np.float32], norm: Norm | None) -> None:
+        """Multiply the values of the rows by the weights of their features, ``(n_features,)``."""
+        for i, (rows, classes) in enumerate(self._parts):
+            self._parts[i] = rows.weighted(feature_weights, norm), classes
 
     def __iter__(self) -> Iterator[HashedRows]:
         return iter(self._parts)

@@ -28,6 +28,11 @@ class LoadedState:
         """How documents become rows."""
         return self._model.analyzer
 
+    @property
+    def feature_weights(self) -> NDArray[np.float32] | None:
+        """What each value is multiplied by, ``(n_features,)``; None: by 1."""
+        return self._model.feature_weights
+
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
         """Decision values, ``(n_rows, n_outputs)``."""
         return _core.score_rows(rows, self._model.weights, self._model.intercept)

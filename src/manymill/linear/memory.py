@@ -13,7 +13,7 @@ from math import ceil
 from manymill.data.plan import Plan
 from manymill.errors import PlanError
 from manymill.linear.settings import Settings
-from manymill.linear.sizes import kept_row_bytes, row_bytes_per_byte, state_bytes
+from manymill.linear.sizes import count_bytes, kept_row_bytes, row_bytes_per_byte, state_bytes
 from manymill.linear.slices import SLICE_BYTES
 
 # Python, NumPy and this library: 43 MB at the end of a training of 20 rows. Arrow, where it reads: its code, its pool,
@@ -68,9 +68,13 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     state = state_bytes(n_features, outputs)
     if settings.l1 or settings.l2:
         state += 4 * n_features
+    if settings.feature_weights is not None:
+        # The counts go before the state comes; the weights stay.
+        state = max(state, count_bytes(settings, n_features, classes)) + 4 * n_features
     least, greatest = settings.ngram_range
     hashed = HASHED_BYTES_PER_BYTE * (greatest - least + 1)
-    per_byte = row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
+    copies = 1 if settings.feature_weights is None else 2  # weighed rows beside those they are made of
+    per_byte = copies * row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
     by_arrow = any(file.format in ("parquet", "memory") or file.compression == "zstd" for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     share = min(1.0, settings.window_bytes / max(1, plan.text_bytes))

@@ -16,8 +16,8 @@ from manymill.linear.settings import Settings
 
 # Parameters that go into the settings as they are.
 _AS_THEY_ARE = (
-    "lowercase", "n_features", "value", "norm", "loss", "l1", "l2", "learning_rate", "fit_intercept", "passes",
-    "patience", "holdout",
+    "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate", "fit_intercept",
+    "passes", "patience", "holdout",
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def check_partial_fit(estimator: Any, classes: object) -> None:
     Raises
     ------
     PlanError
-        If the classes are not known yet, or the weights of classes need more than the rows of one call.
+        If the classes are not known yet, or the weights of classes or of features need more than the rows of one call.
     ModelError
         If the model was loaded from a folder.
     """
@@ -75,6 +75,11 @@ def check_partial_fit(estimator: Any, classes: object) -> None:
         raise PlanError(
             "class_weight='balanced' needs to see more than the rows of one call",
             "give weights by class, or use fit",
+        )
+    if estimator.feature_weights is not None:
+        raise PlanError(
+            f"feature_weights={estimator.feature_weights!r} need to count more than the rows of one call",
+            "use fit, or feature_weights=None",
         )
     if getattr(estimator, "classes_", None) is None and classes is None:
         raise PlanError(

@@ -24,6 +24,14 @@ def state_bytes(n_features: int, n_outputs: int) -> int:
     return 4 * n_features * (block + 1)
 
 
+def count_bytes(settings: Settings, n_features: int, n_classes: int) -> int:
+    """Bytes of the counts that feature weights are made of, at most."""
+    if settings.feature_weights is None:
+        return 0
+    columns = n_classes if settings.feature_weights == "nb" else 1
+    return 4 * n_features * (columns + (columns > 2))
+
+
 def row_bytes_per_byte(settings: Settings) -> float:
     """Bytes of rows for a byte of text, at most on ordinary text."""
     longest = settings.ngram_range[1]
@@ -31,6 +39,7 @@ def row_bytes_per_byte(settings: Settings) -> float:
 
 
 def kept_row_bytes(plan: Plan, settings: Settings) -> int:
-    """Bytes of rows that are kept between passes; 0 if there is one pass, or too much text to keep them."""
+    """Bytes of rows that are kept between passes; 0 if there is one visit, or too much text to keep them."""
     n_bytes = int(plan.text_bytes * row_bytes_per_byte(settings))
-    return n_bytes if settings.passes > 1 and n_bytes <= CACHE_BYTES else 0
+    visits = settings.passes + (settings.feature_weights is not None)
+    return n_bytes if visits > 1 and n_bytes <= CACHE_BYTES else 0

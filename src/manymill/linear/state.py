@@ -26,6 +26,19 @@ class Snapshot:
     intercept: NDArray[np.float32]  # (2, n_outputs): intercepts and their squared-gradient sums
 
 
+def new_learner(settings: Settings, n_classes: int) -> _core.Learner:
+    """A learner that knows nothing yet."""
+    return _core.Learner(
+        settings.analyzer.n_features,
+        n_classes,
+        loss=settings.loss,
+        l1=settings.l1,
+        l2=settings.l2,
+        learning_rate=settings.rate(n_classes),
+        fit_intercept=settings.fit_intercept,
+    )
+
+
 class LinearState:
     """A learner and the classes of its outputs.
 
@@ -38,20 +51,21 @@ class LinearState:
         grow; call :meth:`make_room` then.
     as_integers : bool
         Whether classes are sorted and given as integers, if all of them are.
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What each value of the rows that it learns was multiplied by.
     """
 
-    def __init__(self, settings: Settings, index: ClassIndex, *, as_integers: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        index: ClassIndex,
+        *,
+        as_integers: bool,
+        feature_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
-        n_classes = max(2, len(index))
-        self.learner = _core.Learner(
-            settings.analyzer.n_features,
-            n_classes,
-            loss=settings.loss,
-            l1=settings.l1,
-            l2=settings.l2,
-            learning_rate=settings.rate(n_classes),
-            fit_intercept=settings.fit_intercept,
-        )
+        self.feature_weights = feature_weights
+        self.learner = new_learner(settings, max(2, len(index)))
 
     @property
     def analyzer(self) -> Analyzer:
@@ -131,6 +145,7 @@ class LinearState:
             "settings": self._settings,
             "names": self._index.names,
             "as_integers": self._as_integers,
+            "feature_weights": self.feature_weights,
             "weights": learner.weights(0, learner.n_features),
             "accumulators": learner.accumulators(0, learner.n_features),
             "intercept": learner.intercept_state(),
@@ -139,7 +154,11 @@ class LinearState:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         LinearState.__init__(
-            self, state["settings"], ClassIndex.in_order(state["names"]), as_integers=state["as_integers"]
+            self,
+            state["settings"],
+            ClassIndex.in_order(state["names"]),
+            as_integers=state["as_integers"],
+            feature_weights=state["feature_weights"],
         )
         self.learner.set_state(0, state["weights"], state["accumulators"])
         self.learner.set_intercept_state(state["intercept"], state["n_rows_seen"])

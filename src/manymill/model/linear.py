@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 Loss = Literal["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]
 Value = Literal["count", "log", "binary"]
 Norm = Literal["l1", "l2"]
+FeatureWeights = Literal["nb", "idf"]
 
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 VALUES: tuple[Value, ...] = get_args(Value)
 NORMS: tuple[Norm, ...] = get_args(Norm)
+FEATURE_WEIGHTS: tuple[FeatureWeights, ...] = get_args(FeatureWeights)
 MAX_FEATURES = 2**30
 
 
@@ -89,10 +91,13 @@ class LinearModel(ModelDescription):
         Read-only; a memory map after loading.
     intercept : ndarray of float32, shape (n_outputs,)
         Read-only.
+    feature_weights : ndarray of float32, shape (n_features,), or None
+        What each value of a row is multiplied by before the row is divided by its norm; read-only. None: by 1.
     checksum : str
         Names the content of the folder that the model was loaded from; empty if it was not.
     """
 
     weights: NDArray[np.float32]
     intercept: NDArray[np.float32]
+    feature_weights: NDArray[np.float32] | None = None
     checksum: str = ""

@@ -6,6 +6,7 @@ memory-mapped read-only, and no object is ever made from a name in a file.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from pathlib import Path
@@ -82,7 +83,7 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
     path = folder / weights_file.name
     try:
         with _open_regular(path) as file:
-            weights, intercept = _map_weights(file, weights_file, verify)
+            tensors = _map_tensors(file, weights_file, verify)
     except FileNotFoundError:
         raise
     except ModelError as error:
@@ -91,30 +92,42 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
         raise ModelError(f"{path}: cannot be read: {error}") from error
     fields = {name: getattr(description, name) for name in ModelDescription.__dataclass_fields__}
     checksum = manifest.checksum([text])
-    return LinearModel(**fields, weights=weights, intercept=intercept, checksum=checksum)
+    return LinearModel(
+        **fields,
+        weights=tensors["weights"],
+        intercept=tensors["intercept"],
+        feature_weights=tensors.get("feature_weights"),
+        checksum=checksum,
+    )
 
 
-def _map_weights(
+def _map_tensors(
     file: BinaryIO, weights: manifest.WeightsFile, verify: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    n_features, n_outputs = weights.n_features, weights.n_outputs
-    size, right_size = os.fstat(file.fileno()).st_size, safetensors.file_bytes(n_features, n_outputs)
+) -> dict[str, NDArray[np.float32]]:
+    n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
+    size = os.fstat(file.fileno()).st_size
+    right_size = safetensors.file_bytes(n_features, n_outputs, weighed=weighed)
     if size != right_size:
         raise ModelError(f"it has {size} bytes instead of {right_size}", "it was cut off: copy it again")
-    header = safetensors.header(n_features, n_outputs)
+    header = safetensors.header(n_features, n_outputs, weighed=weighed)
     if file.read(len(header)) != header:
         raise ModelError("its header does not say what model.json says", "copy the folder again")
     if verify:
         file.seek(0)
         if manifest.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
             raise ModelError("its bytes do not match their checksum", "it was damaged: copy it again")
-    values = np.memmap(file, dtype="<f4", mode="r", offset=len(header))
-    split = n_features * n_outputs
-    intercept = np.array(values[split:], dtype=np.float32)
-    intercept.flags.writeable = False
-    if not np.isfinite(intercept).all():
-        raise ModelError("its intercept holds NaN or infinity")
-    return np.asarray(values)[:split].reshape(n_features, n_outputs), intercept
+    values = np.asarray(np.memmap(file, dtype="<f4", mode="r", offset=len(header)))
+    tensors, end = {}, 0
+    for name, shape in safetensors.shapes(n_features, n_outputs, weighed=weighed).items():
+        start, end = end, end + math.prod(shape)
+        tensors[name] = values[start:end].reshape(shape)
+    # The others are small, or read by every row; the weights stay where they are.
+    for name in tensors.keys() - {"weights"}:
+        tensors[name] = np.array(tensors[name], dtype=np.float32)
+        tensors[name].flags.writeable = False
+        if not np.isfinite(tensors[name]).all():
+            raise ModelError(f"its {name} holds NaN or infinity")
+    return tensors
 
 
 def _open_regular(path: Path) -> BinaryIO:

@@ -50,6 +50,7 @@ class WeightsFile:
     checksum: str
     n_features: int
     n_outputs: int
+    weighed: bool  # whether features have weights of their own
 
     @property
     def name(self) -> str:
@@ -191,21 +192,22 @@ def _weights_file(value: Any, description: ModelDescription) -> WeightsFile:
     _keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
     stated = value["checksum"]
     _require("checksum", stated, isinstance(stated, str) and _CHECKSUM.fullmatch(stated) is not None)
-    weights = WeightsFile(stated, description.analyzer.n_features, description.n_outputs)
+    tensors = value["tensors"]
+    weighed = isinstance(tensors, dict) and "feature_weights" in tensors
+    weights = WeightsFile(stated, description.analyzer.n_features, description.n_outputs, weighed)
     for name, right in _weights_entry(weights).items():
         _require(f"weights_file {name}", value[name], _canonical(value[name]) == _canonical(right))
     return weights
 
 
 def _weights_entry(weights: WeightsFile) -> dict[str, Any]:
+    n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
+    shapes = safetensors.shapes(n_features, n_outputs, weighed=weighed)
     return {
         "name": weights.name,
-        "bytes": safetensors.file_bytes(weights.n_features, weights.n_outputs),
+        "bytes": safetensors.file_bytes(n_features, n_outputs, weighed=weighed),
         "checksum": weights.checksum,
-        "tensors": {
-            "weights": {"dtype": "float32", "shape": [weights.n_features, weights.n_outputs]},
-            "intercept": {"dtype": "float32", "shape": [weights.n_outputs]},
-        },
+        "tensors": {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()},
     }
 
 

@@ -31,6 +31,7 @@ def save_model(
     description: ModelDescription,
     weights: NDArray[np.float32] | Iterable[NDArray[np.float32]],
     intercept: NDArray[np.float32],
+    feature_weights: NDArray[np.float32] | None = None,
 ) -> None:
     """Save a model to a folder; equal models give equal bytes.
 
@@ -43,6 +44,8 @@ def save_model(
     weights : ndarray of float32 or iterable of them, shape (n_features, n_outputs)
         All rows, or slices of rows in order; a slice is written before the next is asked for.
     intercept : ndarray of float32, shape (n_outputs,)
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What each value of a row is multiplied by.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def save_model(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _saving_alone(folder):
-            _save(folder, description, weights, intercept)
+            _save(folder, description, weights, intercept, feature_weights)
     except ManymillError:
         raise
     except OSError as error:
@@ -70,15 +73,17 @@ def _save(
     description: ModelDescription,
     weights: NDArray[np.float32] | Iterable[NDArray[np.float32]],
     intercept: NDArray[np.float32],
+    feature_weights: NDArray[np.float32] | None,
 ) -> None:
     n_features, n_outputs = description.analyzer.n_features, description.n_outputs
     digest = hashlib.blake2b(digest_size=32)
     slices = [weights] if isinstance(weights, np.ndarray) else weights
     unnamed = folder / "weights.partial"
-    pieces = _file_pieces(n_features, n_outputs, slices, intercept)
+    pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
     write_durably(unnamed, _digested(pieces, digest))
     try:
-        file = manifest.WeightsFile(manifest.format_checksum(digest), n_features, n_outputs)
+        checksum = manifest.format_checksum(digest)
+        file = manifest.WeightsFile(checksum, n_features, n_outputs, feature_weights is not None)
         text = manifest.dump(description, file, __version__)
         replace_durably(unnamed, folder / file.name)
         write_durably(folder / "model.json.partial", [text])
@@ -88,9 +93,13 @@ def _save(
 
 
 def _file_pieces(
-    n_features: int, n_outputs: int, slices: Iterable[NDArray[np.float32]], intercept: NDArray[np.float32]
+    n_features: int,
+    n_outputs: int,
+    slices: Iterable[NDArray[np.float32]],
+    intercept: NDArray[np.float32],
+    feature_weights: NDArray[np.float32] | None,
 ) -> Iterator[bytes | memoryview]:
-    yield safetensors.header(n_features, n_outputs)
+    yield safetensors.header(n_features, n_outputs, weighed=feature_weights is not None)
     n_rows = 0
     step = max(1, _PIECE_BYTES // (4 * n_outputs))
     for part in slices:
@@ -106,6 +115,10 @@ def _file_pieces(
     if intercept.dtype != np.float32 or intercept.shape != (n_outputs,):
         raise ModelError(f"the intercept must be float32 of shape ({n_outputs},)")
     yield _finite_bytes("intercept", intercept)
+    if feature_weights is not None:
+        if feature_weights.dtype != np.float32 or feature_weights.shape != (n_features,):
+            raise ModelError(f"the feature weights must be float32 of shape ({n_features},)")
+        yield _finite_bytes("feature weights", feature_weights)
 
 
 def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:

@@ -204,3 +204,13 @@ def test_weights_by_label_may_have_an_equals_sign_in_the_label():
 def test_held_out_rows_are_a_share_or_a_file():
     assert Holdout().convert("0.1", None, None) == 0.1
     assert Holdout().convert("valid.jsonl", None, None) == "valid.jsonl"
+
+
+@pytest.mark.parametrize("kind", ["nb", "idf"])
+def test_features_are_weighed_from_training_to_prediction(manymill, films, kind):
+    code, _, _ = manymill("train", films, "--out", "run", "--feature-weights", kind, *FAST)
+    assert code == 0
+    code, output, _ = manymill("evaluate", "run", films, "--json")
+    assert (code, json.loads(output)["accuracy"]) == (0, 1.0)
+    code, output, _ = manymill("plan", films, "--feature-weights", kind, "--json", *FAST)
+    assert json.loads(output)["settings"]["feature_weights"] == kind

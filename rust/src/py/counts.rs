@@ -1,0 +1,296 @@
+//! Rows to counts and sums by feature.
+
+use super::learn::turned;
+use super::rows::PyRows;
+use crate::learn::{FeatureCounts, FeatureSums, LearnError, SparseCounts, SparseSums};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+/// In how many rows each feature is.
+#[pyclass(name = "FeatureCounts", module = "manymill._core")]
+struct PyFeatureCounts(FeatureCounts);
+
+/// Sums of the values of each feature, by class.
+#[pyclass(name = "FeatureSums", module = "manymill._core")]
+struct PyFeatureSums(FeatureSums);
+
+type CountArrays<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray2<u32>>,
+    Bound<'py, PyArray1<u64>>,
+    Bound<'py, PyArray1<u64>>,
+);
+
+type SumArrays<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray2<u64>>,
+    Bound<'py, PyArray1<u64>>,
+    u64,
+);
+
+const BUSY: &str = "another call uses these counts. Hint: one object serves one call at a time";
+
+fn alone<'py, T: pyo3::PyClass<Frozen = pyo3::pyclass::boolean_struct::False>>(
+    counts: &Bound<'py, T>,
+) -> PyResult<PyRefMut<'py, T>> {
+    counts
+        .try_borrow_mut()
+        .map_err(|_| PyRuntimeError::new_err(BUSY))
+}
+
+fn shared<'py, T: pyo3::PyClass>(counts: &Bound<'py, T>) -> PyResult<PyRef<'py, T>> {
+    counts
+        .try_borrow()
+        .map_err(|_| PyRuntimeError::new_err(BUSY))
+}
+
+// What is negative is out of range, as 0 is.
+fn size(n: i64) -> usize {
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// A call on rows with classes and weights, copied: another thread may write to the caller's arrays meanwhile.
+fn add(
+    py: Python<'_>,
+    classes: &PyReadonlyArray1<'_, i32>,
+    weights: Option<&PyReadonlyArray1<'_, f32>>,
+    add: impl Send + FnOnce(&[i32], Option<&[f32]>) -> Result<(), LearnError>,
+) -> PyResult<()> {
+    let classes = classes.as_array().to_vec();
+    let weights = weights.map(|weights| weights.as_array().to_vec());
+    py.detach(|| add(&classes, weights.as_deref()))
+        .map_err(turned)
+}
+
+fn matrix<T: numpy::Element>(
+    py: Python<'_>,
+    numbers: Vec<T>,
+    n_columns: usize,
+) -> PyResult<Bound<'_, PyArray2<T>>> {
+    let n_rows = numbers.len() / n_columns;
+    PyArray1::from_vec(py, numbers).reshape([n_rows, n_columns])
+}
+
+/// The numbers of a matrix with so many rows.
+fn numbers<T: numpy::Element + Copy>(
+    matrix: &PyReadonlyArray2<'_, T>,
+    n_rows: usize,
+    n_columns: usize,
+) -> PyResult<Vec<T>> {
+    if matrix.shape() != [n_rows, n_columns] {
+        return Err(PyValueError::new_err(format!(
+            "the numbers are of shape {:?}, not ({n_rows}, {n_columns})",
+            matrix.shape()
+        )));
+    }
+    Ok(matrix.as_array().iter().copied().collect())
+}
+
+#[pymethods]
+impl PyFeatureCounts {
+    #[new]
+    #[pyo3(signature = (n_features, n_classes, *, by_class))]
+    fn new(py: Python<'_>, n_features: i64, n_classes: i64, by_class: bool) -> PyResult<Self> {
+        py.detach(|| FeatureCounts::new(size(n_features), size(n_classes), by_class))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (n_features, features, counts, rows, distinct, *, by_class))]
+    fn from_arrays(
+        py: Python<'_>,
+        n_features: i64,
+        features: PyReadonlyArray1<'_, u32>,
+        counts: PyReadonlyArray2<'_, u32>,
+        rows: PyReadonlyArray1<'_, u64>,
+        distinct: PyReadonlyArray1<'_, u64>,
+        by_class: bool,
+    ) -> PyResult<Self> {
+        let n_columns = if by_class { rows.len() } else { 1 };
+        let sparse = SparseCounts {
+            features: features.as_array().to_vec(),
+            counts: numbers(&counts, features.len(), n_columns)?,
+            rows: rows.as_array().to_vec(),
+            distinct: distinct.as_array().to_vec(),
+        };
+        py.detach(|| FeatureCounts::from_sparse(size(n_features), by_class, &sparse))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[pyo3(signature = (rows, classes, weights = None))]
+    fn add(
+        slf: &Bound<'_, Self>,
+        rows: &PyRows,
+        classes: PyReadonlyArray1<'_, i32>,
+        weights: Option<PyReadonlyArray1<'_, f32>>,
+    ) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let counts = &mut guard.0;
+        add(slf.py(), &classes, weights.as_ref(), |classes, weights| {
+            counts.add(&rows.0, classes, weights)
+        })
+    }
+
+    fn merge(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<()> {
+        let (mut guard, other) = (alone(slf)?, shared(other)?);
+        let (counts, other) = (&mut guard.0, &other.0);
+        slf.py().detach(|| counts.merge(other)).map_err(turned)
+    }
+
+    fn grow(slf: &Bound<'_, Self>, n_classes: i64) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let counts = &mut guard.0;
+        slf.py()
+            .detach(|| counts.grow(size(n_classes)))
+            .map_err(turned)
+    }
+
+    fn to_arrays<'py>(slf: &Bound<'py, Self>) -> PyResult<CountArrays<'py>> {
+        let guard = shared(slf)?;
+        let (py, counts) = (slf.py(), &guard.0);
+        let sparse = py.detach(|| counts.sparse());
+        Ok((
+            PyArray1::from_vec(py, sparse.features),
+            matrix(py, sparse.counts, counts.n_columns())?,
+            PyArray1::from_vec(py, sparse.rows),
+            PyArray1::from_vec(py, sparse.distinct),
+        ))
+    }
+
+    fn document_frequencies<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        let guard = shared(slf)?;
+        let counts = &guard.0;
+        let frequencies = slf.py().detach(|| counts.document_frequencies());
+        Ok(PyArray1::from_vec(slf.py(), frequencies))
+    }
+
+    fn counts<'py>(
+        slf: &Bound<'py, Self>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<Bound<'py, PyArray2<u32>>> {
+        let guard = shared(slf)?;
+        let counts = &guard.0;
+        let block = slf
+            .py()
+            .detach(|| counts.block(start, stop))
+            .map_err(turned)?;
+        matrix(slf.py(), block, counts.n_columns())
+    }
+
+    #[getter]
+    fn n_features(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.n_features())
+    }
+
+    #[getter]
+    fn rows<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        Ok(PyArray1::from_slice(slf.py(), shared(slf)?.0.rows()))
+    }
+
+    #[getter]
+    fn distinct<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        Ok(PyArray1::from_slice(slf.py(), shared(slf)?.0.distinct()))
+    }
+
+    #[getter]
+    fn nbytes(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.nbytes())
+    }
+}
+
+#[pymethods]
+impl PyFeatureSums {
+    #[new]
+    fn new(py: Python<'_>, n_features: i64, n_classes: i64) -> PyResult<Self> {
+        py.detach(|| FeatureSums::new(size(n_features), size(n_classes)))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[staticmethod]
+    fn from_arrays(
+        py: Python<'_>,
+        n_features: i64,
+        features: PyReadonlyArray1<'_, u32>,
+        sums: PyReadonlyArray2<'_, u64>,
+        rows: PyReadonlyArray1<'_, u64>,
+        bound: u64,
+    ) -> PyResult<Self> {
+        let sparse = SparseSums {
+            features: features.as_array().to_vec(),
+            sums: numbers(&sums, features.len(), rows.len())?,
+            rows: rows.as_array().to_vec(),
+            bound,
+        };
+        py.detach(|| FeatureSums::from_sparse(size(n_features), &sparse))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[pyo3(signature = (rows, classes, weights = None))]
+    fn add(
+        slf: &Bound<'_, Self>,
+        rows: &PyRows,
+        classes: PyReadonlyArray1<'_, i32>,
+        weights: Option<PyReadonlyArray1<'_, f32>>,
+    ) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let sums = &mut guard.0;
+        add(slf.py(), &classes, weights.as_ref(), |classes, weights| {
+            sums.add(&rows.0, classes, weights)
+        })
+    }
+
+    fn merge(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<()> {
+        let (mut guard, other) = (alone(slf)?, shared(other)?);
+        let (sums, other) = (&mut guard.0, &other.0);
+        slf.py().detach(|| sums.merge(other)).map_err(turned)
+    }
+
+    fn grow(slf: &Bound<'_, Self>, n_classes: i64) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let sums = &mut guard.0;
+        slf.py()
+            .detach(|| sums.grow(size(n_classes)))
+            .map_err(turned)
+    }
+
+    fn to_arrays<'py>(slf: &Bound<'py, Self>) -> PyResult<SumArrays<'py>> {
+        let guard = shared(slf)?;
+        let (py, sums) = (slf.py(), &guard.0);
+        let sparse = py.detach(|| sums.sparse());
+        let n_classes = sparse.rows.len();
+        Ok((
+            PyArray1::from_vec(py, sparse.features),
+            matrix(py, sparse.sums, n_classes)?,
+            PyArray1::from_vec(py, sparse.rows),
+            sparse.bound,
+        ))
+    }
+
+    #[getter]
+    fn n_features(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.n_features())
+    }
+
+    #[getter]
+    fn rows<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        Ok(PyArray1::from_slice(slf.py(), shared(slf)?.0.rows()))
+    }
+
+    #[getter]
+    fn nbytes(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(shared(slf)?.0.nbytes())
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyFeatureCounts>()?;
+    module.add_class::<PyFeatureSums>()
+}

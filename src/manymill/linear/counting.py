@@ -1,0 +1,162 @@
+"""What counts of rows say: weights of features, weights of classes, and whether partitions differ in their labels.
+
+In: whole numbers, which add up exactly (:class:`manymill._core.FeatureCounts`). Out: float arrays. Nothing here reads a
+row. Logarithms are NumPy's, whose last bit may differ between processors: weights are computed once and handed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manymill import _core
+from manymill.model.linear import FeatureWeights
+
+# Counts looked at at a time: those of all classes are never held twice.
+SLICE_COUNTS = 1 << 20
+
+
+def counts_for(kind: FeatureWeights, n_features: int, n_classes: int) -> _core.FeatureCounts:
+    """Counts of no rows, of the shape that these weights need."""
+    return _core.FeatureCounts(n_features, n_classes, by_class=kind == "nb")
+
+
+def feature_weights(kind: FeatureWeights, counts: _core.FeatureCounts) -> NDArray[np.float32]:
+    """The weights of all features, ``(n_features,)``; those that were never met weigh 0."""
+    if kind == "nb":
+        return nb_weights(counts)
+    return idf(counts.document_frequencies(), int(counts.rows.sum()))
+
+
+def idf(df: NDArray[np.uint32], n_rows: int) -> NDArray[np.float32]:
+    """``ln((1 + n) / (1 + df)) + 1`` for features that are in a row, else 0, ``(n_features,)``.
+
+    Parameters
+    ----------
+    df : ndarray of shape (n_features,)
+        In how many rows each feature is.
+    n_rows : int
+        How many rows there are.
+    """
+    smooth = np.log((1.0 + n_rows) / (1.0 + df.astype(np.float64))) + 1.0
+    return np.where(df > 0, smooth, 0.0).astype(np.float32)
+
+
+def nb_weights(counts: _core.FeatureCounts, alpha: float | None = None) -> NDArray[np.float32]:
+    """How much each feature tells of the class, ``(n_features,)``; 0 for one that is in no row.
+
+    With two classes the absolute log-count ratio of naive Bayes (Wang and Manning 2012): ``|ln(p / q)|``, where ``p``
+    is the share of the feature among the features of the rows of one class, each counted once a row, and ``q`` that of
+    the other, counts smoothed by ``alpha``.
+
+    With more classes the root of the divergence (Kullback and Leibler 1951) of the classes of the rows that hold the
+    feature from the classes of all rows: ``sqrt(sum_c p_c ln(p_c / prior_c))``, with ``alpha`` rows a class added that
+    are distributed as all rows are. Accuracy on parts held out of training sets, words and pairs of words, softmax, per
+    cent (20 newsgroups: the last fifth of each group by date, headers kept and stripped; Debian's sections: a fifth):
+
+    ====================================  =====  ========  ======
+    weights                                kept  stripped  Debian
+    ====================================  =====  ========  ======
+    none                                   90.6      71.8    79.5
+    inverse document frequency             90.8      73.8    77.6
+    greatest ratio, one against the rest   90.6         -    80.9
+    root mean square of these ratios       90.6      70.2    81.1
+    root of the divergence, alpha = 1     90.4      72.5    82.0
+    root of the divergence, alpha = 0.2   91.2      74.0    81.8
+    root of the divergence, alpha = 0.1   91.4      74.3    81.4
+    ====================================  =====  ========  ======
+
+    Parameters
+    ----------
+    counts : FeatureCounts
+        By class.
+    alpha : float, optional
+        Smoothing, above 0; 1 with two classes and 0.2 with more if not given.
+    """
+    n_features, n_classes = counts.n_features, len(counts.rows)
+    if alpha is None:
+        alpha = 1.0 if n_classes == 2 else 0.2
+    weights = np.zeros(n_features, np.float32)
+    step = max(1, SLICE_COUNTS // n_classes)
+    measure = _log_count_ratio if n_classes == 2 else _divergence
+    for start in range(0, n_features, step):
+        part = counts.counts(start, min(start + step, n_features))
+        met = part.any(axis=1)
+        weights[start : start + len(part)][met] = measure(part[met].astype(np.float64), counts, alpha)
+    return weights
+
+
+def _log_count_ratio(
+    of_class: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
+) -> NDArray[np.float64]:
+    shares = (alpha + of_class) / (alpha * counts.n_features + counts.distinct)
+    ratio: NDArray[np.float64] = np.abs(np.log(shares[:, 1] / shares[:, 0]))
+    return ratio
+
+
+def _divergence(
+    of_class: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
+) -> NDArray[np.float64]:
+    with_rows = counts.rows > 0
+    prior = counts.rows[with_rows] / counts.rows.sum()
+    added = alpha * len(prior)
+    shares = of_class[:, with_rows] + added * prior
+    shares /= shares.sum(axis=1, keepdims=True)
+    divergence = (shares * np.log(shares / prior)).sum(axis=1)
+    # Rounding makes the divergence of equal distributions a little less than 0 at times.
+    root: NDArray[np.float64] = np.sqrt(np.maximum(divergence, 0.0))
+    return root
+
+
+def priors(histogram: ArrayLike) -> NDArray[np.float64]:
+    """The share of each class, ``(n_classes,)``, from its number of rows."""
+    rows = np.asarray(histogram, np.float64)
+    return np.divide(rows, max(1.0, rows.sum()))
+
+
+def balanced_class_weights(histogram: ArrayLike) -> NDArray[np.float64]:
+    """``n / (n_classes * n_c)``, ``(n_classes,)``; classes without a row do not count, and weigh as if they had one."""
+    rows = np.asarray(histogram, np.float64)
+    return np.asarray(rows.sum() / (max(1, np.count_nonzero(rows)) * np.maximum(rows, 1.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """How much partitions differ in their labels: a test of independence of label and partition."""
+
+    statistic: float  # chi square
+    degrees: int
+    p_value: float
+    cramers_v: (
+        float  # 0: all partitions are alike; 1: a label is known from its partition, or the other way round
+    )
+
+
+def skew(histograms: ArrayLike) -> Skew:
+    """Whether labels are spread over partitions as chance would.
+
+    Parameters
+    ----------
+    histograms : array-like of shape (n_partitions, n_classes)
+        Rows of each label in each partition. Partitions and labels without a row do not count.
+
+    Returns
+    -------
+    Skew
+        Pearson's chi square. Of many rows the p-value finds differences that do not matter: judge by Cramér's V, which
+        does not grow with them.
+    """
+    from scipy.stats import chi2
+
+    table = np.asarray(histograms, np.float64)
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
+    if min(table.shape) < 2:
+        return Skew(0.0, 0, 1.0, 0.0)
+    n = table.sum()
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    cramers_v = float(np.sqrt(statistic / (n * (min(table.shape) - 1))))
+    return Skew(statistic, degrees, float(chi2.sf(statistic, degrees)), min(1.0, cramers_v))

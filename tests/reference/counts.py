@@ -1,0 +1,51 @@
+"""Slow twins of counting and weighing: dense matrices, one entry after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from manymill._core import FeatureCounts, FeatureSums
+
+
+def counts_of(X, classes, weights, n_classes):
+    """In how many rows of each class each feature is, rows of each class, and features of its rows."""
+    counts = np.zeros((X.shape[1], n_classes), np.int64)
+    rows, distinct = np.zeros(n_classes, np.int64), np.zeros(n_classes, np.int64)
+    for x, c, weight in zip(X, classes, weights, strict=True):
+        if c >= 0 and weight != 0:
+            rows[c] += 1
+            for j in np.flatnonzero(~np.isnan(x)):
+                counts[j, c] += 1
+                distinct[c] += 1
+    return counts, rows, distinct
+
+
+def weighted(X, weights, norm):
+    """A dense matrix, NaN where nothing is stored, times weights, each row divided by its norm."""
+    Z = X * weights
+    for z in Z:
+        stored = z[~np.isnan(z)]
+        size = np.abs(stored).sum() if norm == "l1" else np.sqrt((stored**2).sum())
+        if norm and size > 0:
+            z /= size
+    return Z
+
+
+def counting(kind, n_features, n_classes):
+    """An empty counter of a kind: ``"rows"``, ``"classes"`` or ``"sums"``."""
+    if kind == "sums":
+        return FeatureSums(n_features, n_classes)
+    return FeatureCounts(n_features, n_classes, by_class=kind == "classes")
+
+
+def arrays_again(counter, kind):
+    """A counter that was sent as arrays."""
+    arrays = counter.to_arrays()
+    if kind == "sums":
+        return FeatureSums.from_arrays(counter.n_features, *arrays)
+    return FeatureCounts.from_arrays(counter.n_features, *arrays, by_class=kind == "classes")
+
+
+def bits(counter):
+    """All that a counter holds, to be compared."""
+    return [part.tobytes() if hasattr(part, "tobytes") else part for part in counter.to_arrays()]

@@ -1,0 +1,92 @@
+"""Arithmetic over counts, against the formulas written out feature by feature."""
+
+from math import log, sqrt
+
+import numpy as np
+import pytest
+from scipy.stats import chi2_contingency
+from sklearn.utils.class_weight import compute_class_weight
+
+from manymill._core import FeatureCounts
+from manymill.linear.counting import balanced_class_weights, idf, nb_weights, priors, skew
+from reference.sparse import random_rows, sparse
+
+
+def counted(n_classes, seed=0, n_features=40):
+    X, classes = random_rows(seed, 30, n_features, n_classes)
+    counts = FeatureCounts(n_features, n_classes, by_class=True)
+    counts.add(sparse(X), classes)
+    return counts, np.array([(X[classes == c] != 0).sum(axis=0) for c in range(n_classes)]).T, classes
+
+
+def test_idf_is_smooth_and_0_for_what_was_never_met():
+    got = idf(np.array([0, 1, 9], np.uint32), 9)
+    np.testing.assert_allclose(got, [0, log(10 / 2) + 1, 1], rtol=1e-6)
+    assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_two_classes_weigh_by_the_log_count_ratio(alpha):
+    counts, of_class, _ = counted(2)
+    totals = alpha * 40 + of_class.sum(axis=0)
+    for j, weight in enumerate(nb_weights(counts, alpha)):
+        p, q = (alpha + of_class[j]) / totals
+        assert weight == pytest.approx(abs(log(p / q)) if of_class[j].any() else 0, rel=1e-6)
+
+
+def test_more_classes_weigh_by_the_divergence_from_all_rows():
+    counts, of_class, classes = counted(5)
+    prior = np.bincount(classes, minlength=5) / len(classes)
+    met = prior > 0
+    added = 0.2 * met.sum()
+    for j, weight in enumerate(nb_weights(counts)):
+        p = (of_class[j] + added * prior)[met] / (of_class[j].sum() + added)
+        divergence = sum(p * np.log(p / prior[met]))
+        assert weight == pytest.approx(
+            sqrt(max(0, divergence)) if of_class[j].any() else 0, rel=1e-5, abs=1e-7
+        )
+
+
+def test_counts_are_looked_at_in_slices(monkeypatch):
+    counts, _, _ = counted(5)
+    whole = nb_weights(counts)
+    monkeypatch.setattr("manymill.linear.counting.SLICE_COUNTS", 35)
+    np.testing.assert_array_equal(nb_weights(counts), whole)
+
+
+def test_a_class_without_rows_changes_no_weight():
+    counts, _, _ = counted(4)
+    before = nb_weights(counts)
+    counts.grow(6)
+    np.testing.assert_array_equal(nb_weights(counts), before)
+
+
+def test_weights_of_classes_are_scikit_learns():
+    y = np.repeat([0, 1, 3], [5, 1, 14])
+    weights = balanced_class_weights(np.bincount(y))
+    np.testing.assert_allclose(
+        weights[[0, 1, 3]], compute_class_weight("balanced", classes=np.unique(y), y=y)
+    )
+    np.testing.assert_allclose(priors(np.bincount(y)), [0.25, 0.05, 0, 0.7])
+
+
+def test_skew_is_scipys_chi_square():
+    table = np.random.default_rng(1).integers(1, 30, (4, 3))
+    found, expected = skew(table), chi2_contingency(table, correction=False)
+    assert found.statistic == pytest.approx(expected.statistic)
+    assert (found.degrees, found.p_value) == (expected.dof, pytest.approx(expected.pvalue))
+
+
+def test_sorted_partitions_are_found_and_mixed_ones_are_not():
+    assert skew(np.diag([50, 50, 50])).cramers_v == pytest.approx(1)
+    assert skew(np.diag([50, 50, 50])).p_value < 1e-50
+    even = skew(np.full((8, 3), 50))
+    assert (even.statistic, even.p_value, even.cramers_v) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "table", [[[3, 4]], [[3], [4]], [[0, 3], [0, 4]], [[0, 0], [0, 0]], [[1, 2], [0, 0]]]
+)
+def test_one_partition_or_label_has_no_skew(table):
+    assert skew(table).p_value == 1
+    assert skew(table).cramers_v == 0
