@@ -11,7 +11,7 @@ from manymill.engine.local import available_threads
 from manymill.engine.seam import Engine
 from manymill.errors import EngineError
 
-_KNOWN = 'None, a number of threads, "threads", "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
+_KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
 
 def as_engine(

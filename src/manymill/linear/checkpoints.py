@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.errors import RunFolderError
-from manymill.linear.holdout import HashedRows, Measured
 from manymill.linear.exchange import Arrays, taken
+from manymill.linear.holdout import HashedRows, Measured
 from manymill.model.durable import replace_durably, sync_file, write_durably
 
 if TYPE_CHECKING:
@@ -160,12 +160,13 @@ class Checkpoints:
             self._n_held_out, self._held_out_name = len(held), held_name
             best = told.pop("best")
             known = {f.name for f in fields(Position)}
-            values = {
+            values: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in told.items()
                 if name in known
             }
-            position = Position(**values, best=None if best is None else Measured(**best))
+            values["best"] = None if best is None else Measured(**best)
+            position = Position(**values)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise self._damaged(str(error)) from error
         return Checkpoint(position, state, tuple(held), arrays.get("feature_weights"))

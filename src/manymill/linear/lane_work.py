@@ -28,8 +28,9 @@ from manymill.data.batches import BadRow
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine import stopping
+from manymill.engine.spool import Ref
 from manymill.linear.counting import counts_for
-from manymill.linear.exchange import Arrays, put
+from manymill.linear.exchange import put
 from manymill.linear.holdout import HashedRows
 from manymill.linear.lane import Lane, Lesson, joined
 from manymill.linear.lanes import Lanes, deal
@@ -51,13 +52,6 @@ class Source(Protocol):
         """The plan."""
 
 
-class Published(Protocol):
-    """Arrays that a worker can have by asking for them."""
-
-    def load(self) -> Arrays:
-        """The arrays, read-only."""
-
-
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that the lanes of a training have in common; small, since it travels with every task."""
@@ -67,7 +61,7 @@ class Work:
     settings: Settings
     classes: tuple[str, ...]  # in the order of the learner's outputs
     rules: tuple[str, ...]  # what the merging will need sums for
-    feature_weights: Published | None = None
+    feature_weights: Ref | None = None
 
     def lanes(self) -> Lanes:
         """The plan, dealt: the same on every worker."""
@@ -89,15 +83,15 @@ class Broadcast:
     ----------
     version : int
         Rounds that are behind this state; 0 is the state that knows nothing.
-    full : (int, Published) or None
+    full : (int, Ref) or None
         A whole state and its version.
-    changes : tuple of (int, Published)
+    changes : tuple of (int, Ref)
         For each version after the whole state's, up to this one: the new values of the features that changed.
     """
 
     version: int = 0
-    full: tuple[int, Published] | None = None
-    changes: tuple[tuple[int, Published], ...] = ()
+    full: tuple[int, Ref] | None = None
+    changes: tuple[tuple[int, Ref], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +189,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     ), sums if n_rows else None
 
 
-def count_lane(task: CountTask) -> tuple[None, FeatureTally]:
+def count_lane(task: CountTask) -> tuple[None, FeatureTally | None]:
     """Count the features of a lane's rows, for the weights of features."""
     place, lane = _place(task.work), task.lane
     kind = task.work.settings.feature_weights
@@ -276,7 +270,7 @@ class _LaneRows:
                 self._told.pop(number, None)
         if self._all is None:
             self._all = joined([lesson for number in range(rounds) for lesson in self._kept[number]])
-            self._kept = dict.fromkeys(range(rounds), [])
+            self._kept = {number: [] for number in range(rounds)}
         if self._all is None:
             return
         n_rows = len(self._all.classes)
@@ -352,7 +346,7 @@ class _Place:
         missing = [change for change in broadcast.changes if change[0] > version]
         if broadcast.full is not None and version < broadcast.full[0]:
             missing = [broadcast.full, *broadcast.changes]
-        share = np.float32(len(self.lanes))
+        share = len(self.lanes)
         for _, published in missing:
             put(learner, published.load(), share)
 

@@ -11,14 +11,16 @@ not to a worker, so the number of workers decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from manymill.data.plan import Block, Plan
 
-# Blocks that a lane should have in each round: of a source that is sorted by class, so many draws decide how the classes
-# are mixed in a round of a lane. And the fewest bytes of a block: opening one costs as much as hashing some kilobytes.
+# Blocks that a lane should have in each round: of a source that is sorted by class, so many draws decide how the
+# classes are mixed in a round of a lane.
 _BLOCKS_OF_A_ROUND = 32
+# The fewest bytes of a block: opening one costs as much as hashing some kilobytes.
 _LEAST_BLOCK_BYTES = 16 << 10
 
 # Keeps the random streams of lanes apart from those of blocks and windows.
@@ -114,17 +116,14 @@ def _finer(plan: Plan, n_blocks: int) -> Plan:
 
 def _cut(plan: Plan, block: Block, block_bytes: int) -> list[Block]:
     file = plan.files[block.file]
-    # A row group is read as a whole.
-    n_units = (
-        1
-        if not file.cuttable and file.format != "folder" or file.format == "parquet"
-        else block.stop - block.start
-    )
+    # Row groups and streams are read as a whole.
+    can_be_cut = file.format != "parquet" and (file.cuttable or file.format == "folder")
+    n_units = block.stop - block.start if can_be_cut else 1
     n_pieces = min(n_units, -(-block.raw_bytes // block_bytes))
     if n_pieces <= 1:
         return [block]
     ends = [block.start + n_units * i // n_pieces for i in range(n_pieces + 1)]
     return [
         Block(block.file, start, stop, max(1, block.raw_bytes * (stop - start) // n_units))
-        for start, stop in zip(ends, ends[1:], strict=False)
+        for start, stop in pairwise(ends)
     ]

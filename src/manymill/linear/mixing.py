@@ -104,8 +104,8 @@ class ManyLanes:
         if len(lanes) < settings.lanes:
             observe(
                 Warned(
-                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(lanes)}: its files cannot be "
-                    f"cut further. Give more files, or lines of JSON that are not compressed"
+                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(lanes)}: its files cannot "
+                    f"be cut further. Give more files, or lines of JSON that are not compressed"
                 )
             )
         self._broadcast = Broadcast()

@@ -18,13 +18,20 @@ class Stats(Protocol):
     """What learning some rows saw: see ``LearnStats`` of the core."""
 
     @property
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """Rows learnt from."""
+
     @property
-    def weight_sum(self) -> float: ...
+    def weight_sum(self) -> float:
+        """The sum of their weights."""
+
     @property
-    def loss_sum(self) -> float: ...
+    def loss_sum(self) -> float:
+        """The sum of weight times loss."""
+
     @property
-    def n_correct(self) -> int: ...
+    def n_correct(self) -> int:
+        """Rows whose class was predicted."""
 
 
 class Tally:

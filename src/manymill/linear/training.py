@@ -84,7 +84,8 @@ def train(
     classes : sequence of str, optional
         Classes known to exist, besides those of the plan's sample.
     engine : optional
-        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`. The model does not depend on it.
+        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`. The model does not
+        depend on it.
     checkpoints : Checkpoints, optional
         Where checkpoints are written while the training goes on; if there is one, it goes on from there.
 

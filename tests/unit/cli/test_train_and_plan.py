@@ -113,7 +113,7 @@ def test_plan_and_train_take_the_same_options(manymill):
         lines = manymill(command, "--help")[1].splitlines()
         return {line.split()[0] for line in lines if line.startswith("  --")}
 
-    assert options("train") - options("plan") == {"--out"}
+    assert options("train") - options("plan") == {"--out", "--engine", "--workers"}
     assert options("plan") <= options("train")
 
 
@@ -163,10 +163,10 @@ def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeyp
 
     lessons = Lane.lessons
 
-    def broken(self, number):
+    def broken(self, number, skip=0):
         if number == 1:
             raise KeyboardInterrupt
-        return lessons(self, number)
+        return lessons(self, number, skip)
 
     monkeypatch.setattr(Lane, "lessons", broken)
     code, _, messages = manymill("train", films, "--out", "run", *FAST)
