@@ -144,6 +144,11 @@ class ManyLanes:
         """Nothing: the weights of classes are known before the first round."""
         return ()
 
+    @property
+    def reads_again(self) -> bool:
+        """Never: rounds that are merged are told of once."""
+        return False
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         if checkpoint.feature_weights is not None:
