@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from manymill import scan
+from manymill.data.dataset import Dataset
 from manymill.errors import RunFolderError, SourceError
 from manymill.events import Resumed
 from manymill.linear import sizes
@@ -132,9 +133,9 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(source, t
     assert model(copies[-1]) == model(run.folder)
 
 
-def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path, monkeypatch):
+def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
     texts, labels = zip(*((row["text"], row["label"]) for row in languages[:500]), strict=True)
-    train_run(scan(list(texts), labels=list(labels)), tmp_path / "run", MANY, checkpoint_seconds=0)
+    train_run(Dataset.from_memory(texts, labels), tmp_path / "run", MANY, checkpoint_seconds=0)
     assert not (tmp_path / "run" / "checkpoint").exists()
     (tmp_path / "run" / "events.jsonl").unlink()
     with pytest.raises(RunFolderError, match="data in memory, which cannot be read again"):

@@ -45,6 +45,7 @@ class Trained:
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
     state: LinearState  # as the last pass left it
+    settings: Settings
 
 
 def train(
@@ -192,7 +193,7 @@ class _Training:
         if self._recorder is not None and not interrupted:
             self._recorder.remove()
         self._observe(self._ended(number, n_rows))
-        return Trained(number, self._best_pass, n_rows, self._best, interrupted, state)
+        return Trained(number, self._best_pass, n_rows, self._best, interrupted, state, self._settings)
 
     def _record(self, position: Position) -> None:
         if self._recorder is not None:
