@@ -166,16 +166,16 @@ def describe(event: Event) -> str | None:
     if isinstance(event, RoundEnded):
         step = "" if event.step == 1 else f" x {event.step:g}"
         held = "" if event.holdout_accuracy is None else f"  held-out {event.holdout_accuracy:.4f}"
-        travelled = f"  {_bytes(event.bytes_out)} out, {_bytes(event.bytes_back)} back"
+        travelled = f"  {_bytes(event.bytes_out)} out, {_bytes(event.bytes_back)} back so far"
         return (
-            f"pass {event.pass_number}  round {event.round_number} of {event.rounds}  merged by {event.rule}{step}{held}"
-            f"{travelled if event.bytes_out else ''}  {event.seconds:.1f} s"
+            f"pass {event.pass_number}  round {event.round_number} of {event.rounds}  merged by {event.rule}{step}"
+            f"{held}{travelled if event.bytes_out else ''}  {event.seconds:.1f} s"
         )
     if isinstance(event, WorkerLost):
         return f"warning {event.what}: {event.why}; it is done again (loss {event.loss})"
     if isinstance(event, Resumed):
         where = "" if event.round_number == 1 else f", step {event.round_number}"
-        return f"resumed at pass {event.pass_number}{where}"
+        return f"resumed pass {event.pass_number}{where}"
     if isinstance(event, Interrupted):
         return "stopping: the state of this moment is kept" if event.kept else "stopping"
     return None

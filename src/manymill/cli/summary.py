@@ -32,12 +32,7 @@ def summary(run: Run) -> str:
         lines.append(f"bad     {ledger.summary()}{listed}")
     accuracy = trained.measured.accuracy
     quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
-    settings = trained.settings
-    lanes = (
-        f" in {settings.lanes} lanes merged {settings.rounds_per_pass} times a pass"
-        if settings.lanes > 1
-        else ""
-    )
+    lanes = f" in {trained.lanes} lanes" if trained.lanes > 1 else ""
     lines.append(
         f"done    {trained.n_rows:,} rows{lanes}, pass {trained.best_pass} of {trained.passes} kept, {quality}"
     )

@@ -14,8 +14,8 @@ from manymill.cli import options
 @options.json
 def watch(run: Path, json: bool) -> None:
     """Show the training of RUN, which another process does, from its beginning until it ends."""
-    from manymill.cli.summary import ending
     from manymill.cli.progress import follow
+    from manymill.cli.summary import ending
     from manymill.run_events import read_events
 
     last = None

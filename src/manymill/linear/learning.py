@@ -42,6 +42,10 @@ class Learning(Protocol):
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
 
+    @property
+    def n_lanes(self) -> int:
+        """How many learn side by side."""
+
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more.
 
@@ -91,6 +95,11 @@ class OneLane:
     def index(self) -> ClassIndex:
         """The classes met so far."""
         return self._lane.index
+
+    @property
+    def n_lanes(self) -> int:
+        """One."""
+        return 1
 
     @property
     def n_bad(self) -> int:

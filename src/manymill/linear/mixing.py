@@ -125,6 +125,11 @@ class ManyLanes:
         forget(self._work.token)
 
     @property
+    def n_lanes(self) -> int:
+        """As many as the source feeds."""
+        return len(self._lanes)
+
+    @property
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
         return self._ledger.n_rejected

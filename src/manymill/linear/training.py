@@ -45,7 +45,7 @@ class Trained:
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
     state: LinearState  # as the last pass left it
-    settings: Settings
+    lanes: int  # that learnt side by side
 
 
 def train(
@@ -193,7 +193,9 @@ class _Training:
         if self._recorder is not None and not interrupted:
             self._recorder.remove()
         self._observe(self._ended(number, n_rows))
-        return Trained(number, self._best_pass, n_rows, self._best, interrupted, state, self._settings)
+        return Trained(
+            number, self._best_pass, n_rows, self._best, interrupted, state, self._learning.n_lanes
+        )
 
     def _record(self, position: Position) -> None:
         if self._recorder is not None:
