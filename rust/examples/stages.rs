@@ -32,7 +32,6 @@ struct Buffers {
     mask: Vec<u64>,
     edges: Vec<u32>,
     joined: Vec<u8>,
-    joined_edges: Vec<u32>,
     hashes: Vec<u32>,
     keys: Vec<u32>,
     spare: Vec<u32>,
@@ -50,23 +49,19 @@ impl Buffers {
         if upto == 0 {
             return 0;
         }
-        let count = (kernels.edges)(&self.mask, &mut self.edges);
+        let (joined, text) = (greatest > 1, &self.lowered);
+        let count = if joined {
+            (kernels.pack)(text, &self.mask, &mut self.joined, &mut self.edges)
+        } else {
+            (kernels.edges)(&self.mask, &mut self.edges)
+        };
         if upto == 1 {
             return 0;
         }
-        let edges = &self.edges[..count];
+        let text = if joined { &self.joined } else { text };
         self.hashes.clear();
-        (kernels.grams)(&self.lowered, edges, 1, &mut self.hashes);
-        if greatest > 1 {
-            (kernels.join)(
-                &self.lowered,
-                edges,
-                &mut self.joined,
-                &mut self.joined_edges,
-            );
-            for n in 2..=greatest.min(count / 2) {
-                (kernels.grams)(&self.joined, &self.joined_edges, n, &mut self.hashes);
-            }
+        for n in 1..=greatest.min(count / 2) {
+            (kernels.grams)(text, &self.edges[..count], n, &mut self.hashes);
         }
         if upto >= 3 {
             (kernels.fold)(&self.hashes, Fold::new(FEATURES), true, &mut self.keys);

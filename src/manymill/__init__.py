@@ -10,16 +10,22 @@ if TYPE_CHECKING:
     from manymill.errors import ManymillError
     from manymill.linear.classifier import TextClassifier
     from manymill.linear.naive_bayes import ComplementNaiveBayes
+    from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
+    from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
+    from manymill.linear.parameter_mixing.reports import AveragingWarning
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AveragingWarning",
     "ComplementNaiveBayes",
     "Dataset",
     "HashingVectorizer",
     "ManymillError",
+    "ParameterMixingClassifier",
+    "ParameterMixingRegressor",
     "TextClassifier",
     "TfidfTransformer",
     "scan",
@@ -28,10 +34,13 @@ __all__ = [
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
 # command line trains without it.
 _HOMES = {
+    "AveragingWarning": "manymill.linear.parameter_mixing.reports",
     "ComplementNaiveBayes": "manymill.linear.naive_bayes",
     "Dataset": "manymill.data.dataset",
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",
+    "ParameterMixingClassifier": "manymill.linear.parameter_mixing.classifier",
+    "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "scan": "manymill.data.dataset",

@@ -83,6 +83,53 @@ class PassEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LaneEnded(Event):
+    """A lane has learnt its rows of a round."""
+
+    pass_number: int
+    round_number: int  # from 1
+    lane: int  # from 1
+    lanes: int
+    n_rows: int
+    loss: float  # mean, each row predicted by the lane's own state before it was learnt
+    seconds: float  # of the worker
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnded(Event):
+    """The lanes of a round were merged."""
+
+    pass_number: int
+    round_number: int  # from 1
+    rounds: int  # of a pass
+    rule: str
+    step: float  # along the rule's direction; 1 is the rule itself
+    n_features: int  # that any lane changed
+    holdout_loss: float | None  # of the rows that the choice looked at; None without held-out rows
+    holdout_accuracy: float | None
+    bytes_out: int  # that have travelled to the workers since the run began
+    bytes_back: int  # likewise from them
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost(Event):
+    """A worker was lost; what it did is done again elsewhere."""
+
+    what: str  # it was doing
+    why: str
+    loss: int  # how many workers were lost on this
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """A run goes on from a checkpoint."""
+
+    pass_number: int  # that is begun or gone on with, from 1
+    round_number: int  # from 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSaved(Event):
     """A model folder was written."""
 

@@ -6,6 +6,7 @@
     ├── plan.json        what was read and how: files, columns, classes of the sample, settings
     ├── events.jsonl     what happened, one record a line, written as it happens
     ├── bad_rows.jsonl   rows that could not be used: file, place, reason
+    ├── checkpoint/      where to go on from, while the training is not over
     └── model/           the best state so far; see manymill.model
 """
 
@@ -22,7 +23,9 @@ from typing import IO, Any
 from manymill.errors import RunFolderError
 from manymill.events import Event
 
-KNOWN = frozenset({"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", ".lock"})
+KNOWN = frozenset(
+    {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
+)
 
 
 class RunFolder:
@@ -33,6 +36,10 @@ class RunFolder:
     path : path
         Made if it is not there. A folder that holds anything but a run is refused; an earlier run's model
         stays until the first state of the new run is saved over it.
+
+    Attributes
+    ----------
+    path : Path
 
     Raises
     ------
@@ -55,8 +62,7 @@ class RunFolder:
             # The system frees the lock of a process that died, so a lock is never stale.
             self._lock = FileLock(self.path / ".lock")
             self._lock.acquire(timeout=0)
-            self.bad_rows.unlink(missing_ok=True)
-            self._events: IO[str] = (self.path / "events.jsonl").open("w", encoding="utf-8", errors="replace")
+            self._events: IO[str] = self._log("a")
         except Timeout as error:
             raise RunFolderError(
                 f"another run is writing to {self.path}",
@@ -70,6 +76,40 @@ class RunFolder:
                 f"cannot write to {self.path}: {reason}", "name another folder with --out"
             ) from error
         self._start = time.monotonic()
+
+    def begin(self) -> None:
+        """Forget the events and the bad rows of an earlier run; the run that is not begun goes on with it.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder cannot be written.
+        """
+        try:
+            self._close_events()
+            self.bad_rows.unlink(missing_ok=True)
+            self._events = self._log("w")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunFolderError(f"cannot write to {self.path}: {reason}") from error
+
+    def _log(self, mode: str) -> IO[str]:
+        return (self.path / "events.jsonl").open(mode, encoding="utf-8", errors="replace")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the checkpoint is, if there is one."""
+        return self.path / "checkpoint"
+
+    def read_plan(self) -> dict[str, Any]:
+        """What :meth:`write_plan` wrote.
+
+        Raises
+        ------
+        RunFolderError
+            If there is no run in the folder, or it cannot be read.
+        """
+        return read_plan(self.path)
 
     @property
     def model(self) -> Path:
@@ -139,3 +179,25 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The plan of a run folder, which another process may own.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or it cannot be read.
+    """
+    file = Path(path) / "plan.json"
+    try:
+        plan = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{os.fspath(path)} holds no run", "name a folder that manymill train made"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"cannot read {file}: {error}", "train anew") from error
+    if not isinstance(plan, dict):
+        raise RunFolderError(f"{file} is no plan of a run", "train anew")
+    return plan

@@ -125,13 +125,30 @@ proptest! {
         let (text, edges) = laid_out(&words, noise);
         let expected: String = words.iter().map(|word| format!("{word} ")).collect();
         for kernels in available() {
-            let (mut joined, mut joined_edges) = (vec![7; 90], vec![7; 9]);
-            (kernels.join)(&text, &edges, &mut joined, &mut joined_edges);
+            let (mut joined, mut joined_edges) = (vec![7; 90], edges.clone());
+            (kernels.join)(&text, &mut joined_edges, &mut joined);
             let found: Vec<&[u8]> = joined_edges.as_chunks::<2>().0.iter()
                 .map(|&[start, end]| &joined[start as usize..end as usize]).collect();
             prop_assert_eq!(&joined[..expected.len()], expected.as_bytes(), "{}", kernels.name);
             prop_assert!(joined.len() >= expected.len() + SLACK);
             prop_assert_eq!(found, words.iter().map(String::as_bytes).collect::<Vec<_>>(), "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn packed_words_are_those_of_the_mask_joined(text in "[a-c_]{0,150}([a-c]{1,40}[ .a]){0,70}|[ab ]{0,200}") {
+        let Buffers { mut lowered, mut mask, mut edges } = Buffers::used();
+        (super::portable::PORTABLE.words)(text.as_bytes(), true, &mut lowered, &mut mask);
+        let count = super::portable::edges(&mask, &mut edges);
+        let mut expected = vec![];
+        super::portable::join(&lowered, &mut edges[..count], &mut expected);
+        expected.truncate(edges[..count].last().map_or(0, |&end| end as usize + 1));
+        for kernels in available() {
+            let (mut packed, mut found) = (vec![7; 90], vec![7; 9]);
+            let found_count = (kernels.pack)(&lowered, &mask, &mut packed, &mut found);
+            prop_assert!(packed.len() >= expected.len() + SLACK);
+            prop_assert_eq!(&packed[..expected.len()], &expected, "{}", kernels.name);
+            prop_assert_eq!(&found[..found_count], &edges[..count], "{}", kernels.name);
         }
     }
 

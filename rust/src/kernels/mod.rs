@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text ──words──► lower case, mask ──edges──► words ──(join)──grams──► hashes
+//!                                  ──pack───► words joined ──grams──► hashes
 //! text ──squeeze──► lower case, runs of whitespace one space ──windows──► hashes
 //! hashes ──fold──► keys ──sort──► sorted ──runs──► distinct, ends ──counts──► features, counts ──quotients──► values
 //!
@@ -57,8 +58,10 @@ pub struct Kernels {
     /// there are.
     pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
     /// Copies the words one after the other with a space behind each, and [`SLACK`] bytes behind the last; the edges
-    /// of the copies replace what is in the last argument.
-    pub join: Join,
+    /// become those of the copies.
+    pub join: fn(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>),
+    /// What `edges` and then `join` do: the copies of all words, their edges, how many edges there are.
+    pub pack: Pack,
     /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
     /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
@@ -107,8 +110,8 @@ pub type Unicode = fn(
     odd: &mut Odd<'_>,
 ) -> bool;
 
-/// See [`Kernels::join`].
-pub type Join = fn(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
+/// See [`Kernels::pack`].
+pub type Pack = fn(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize;
 
 /// See [`Kernels::counts`].
 pub type Counts = fn(

@@ -1,5 +1,6 @@
 //! The learner itself: rows in, state changed.
 
+use super::changes::Noted;
 use super::fetched::Fetched;
 use super::lesson::{Lesson, Room};
 use super::margins::{Model, check_rows, margins, score};
@@ -35,6 +36,7 @@ pub struct Learner {
     /// Intercepts, then the sum of squared gradients of each.
     pub(super) intercept: Vec<f32>,
     pub(super) arrears: Option<Arrears>,
+    pub(super) noted: Option<Noted>,
 }
 
 impl Learner {
@@ -62,6 +64,7 @@ impl Learner {
             table,
             intercept,
             arrears,
+            noted: None,
         })
     }
 
@@ -102,6 +105,7 @@ impl Learner {
     ) -> Result<LearnStats, LearnError> {
         check_rows(rows, self.n_features())?;
         self.check_targets(rows.len(), classes, weights)?;
+        self.note(rows);
         let lesson = Lesson {
             learner: self,
             rows,

@@ -25,6 +25,7 @@
 //! The bytes of the weights depend on the settings and on the order of the rows, and on nothing else: sums have
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
 
+mod changes;
 mod counts;
 mod error;
 mod exp;
@@ -33,6 +34,7 @@ mod learner;
 mod lesson;
 mod loss;
 mod margins;
+mod merging;
 mod regularise;
 mod settings;
 mod state;
@@ -40,9 +42,11 @@ mod step;
 mod sums;
 mod table;
 
+pub use changes::Changes;
 pub use counts::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
 pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;
 pub use margins::score_rows;
+pub use merging::{MergeRule, MergeSums};
 pub use settings::Settings;

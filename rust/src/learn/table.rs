@@ -167,9 +167,16 @@ impl Table {
         }
     }
 
-    fn block(&self, feature: usize) -> &[f32] {
+    /// The block of a feature; all zeros if it was never met.
+    pub(super) fn block(&self, feature: usize) -> &[f32] {
         let width = self.width();
         &self.cells()[self.slot(feature) * width..][..width]
+    }
+
+    /// The block in a slot.
+    pub(super) fn block_of_slot(&mut self, slot: u32) -> &mut [f32] {
+        let width = self.width();
+        &mut self.cells_mut()[slot as usize * width..][..width]
     }
 
     /// Numbers of a block: the weights, the sum of squared gradients, and zeros that fill it up.

@@ -1,7 +1,7 @@
 //! Rows to weights.
 
 use super::rows::PyRows;
-use crate::learn::{LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
+use crate::learn::{Changes, LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
@@ -22,6 +22,24 @@ pub(super) fn turned(error: LearnError) -> PyErr {
 fn matrix(py: Python<'_>, numbers: Vec<f32>, n_columns: usize) -> Matrix<'_> {
     let n_rows = numbers.len() / n_columns;
     PyArray1::from_vec(py, numbers).reshape([n_rows, n_columns])
+}
+
+/// Features, how far their weights, their sums and the intercept state moved.
+type Changed<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray2<f32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray2<f32>>,
+);
+
+fn changed(py: Python<'_>, changes: Changes) -> PyResult<Changed<'_>> {
+    let k = changes.intercept.len() / 2;
+    Ok((
+        PyArray1::from_vec(py, changes.features),
+        matrix(py, changes.weights, k)?,
+        PyArray1::from_vec(py, changes.sums),
+        matrix(py, changes.intercept, k)?,
+    ))
 }
 
 /// What one call of learn saw before learning from each row.
@@ -65,10 +83,10 @@ impl PyLearnStats {
 
 /// A linear model that learns rows one after the other.
 #[pyclass(name = "Learner", module = "manymill._core")]
-struct PyLearner(Learner);
+pub(super) struct PyLearner(pub(super) Learner);
 
 /// The learner for a call that changes it.
-fn alone<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRefMut<'py, PyLearner>> {
+pub(super) fn alone<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRefMut<'py, PyLearner>> {
     let busy = "another thread uses this Learner. Hint: one Learner serves one call at a time";
     learner
         .try_borrow_mut()
@@ -230,6 +248,64 @@ impl PyLearner {
         slf.py()
             .detach(|| learner.set_state(start, &weights, &sums))
             .map_err(turned)
+    }
+
+    fn begin_changes(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        slf.py().detach(|| learner.begin_changes()).map_err(turned)
+    }
+
+    fn take_changes<'py>(slf: &Bound<'py, Self>) -> PyResult<Changed<'py>> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        let changes = slf.py().detach(|| learner.take_changes()).map_err(turned)?;
+        changed(slf.py(), changes)
+    }
+
+    fn gather<'py>(
+        slf: &Bound<'py, Self>,
+        features: PyReadonlyArray1<'py, u32>,
+    ) -> PyResult<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<f32>>)> {
+        let guard = shared(slf)?;
+        let learner = &guard.0;
+        let features = features.as_array().to_vec();
+        let (weights, sums) = slf
+            .py()
+            .detach(|| learner.gather(&features))
+            .map_err(turned)?;
+        let weights = matrix(slf.py(), weights, learner.n_outputs())?;
+        Ok((weights, PyArray1::from_vec(slf.py(), sums)))
+    }
+
+    fn scatter(
+        slf: &Bound<'_, Self>,
+        features: PyReadonlyArray1<'_, u32>,
+        weights: PyReadonlyArray2<'_, f32>,
+        sums: PyReadonlyArray1<'_, f32>,
+    ) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        let (k, n) = (learner.n_outputs(), features.len());
+        if weights.shape() != [n, k] {
+            return Err(PyValueError::new_err(format!(
+                "weights are of shape {:?}, not ({n}, {k})",
+                weights.shape()
+            )));
+        }
+        let features = features.as_array().to_vec();
+        let weights: Vec<f32> = weights.as_array().iter().copied().collect();
+        let sums = sums.as_array().to_vec();
+        slf.py()
+            .detach(|| learner.scatter(&features, &weights, &sums))
+            .map_err(turned)
+    }
+
+    fn met<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        let guard = shared(slf)?;
+        let learner = &guard.0;
+        let features = slf.py().detach(|| learner.met());
+        Ok(PyArray1::from_vec(slf.py(), features))
     }
 
     fn intercept_state<'py>(slf: &Bound<'py, Self>) -> Matrix<'py> {

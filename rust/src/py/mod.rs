@@ -7,6 +7,7 @@ mod counts;
 mod kernels;
 mod learn;
 mod matrix;
+mod merging;
 mod options;
 mod read;
 mod rows;
@@ -31,5 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     read::register(module)?;
     rows::register(module)?;
     learn::register(module)?;
+    merging::register(module)?;
     counts::register(module)
 }

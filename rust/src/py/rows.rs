@@ -48,6 +48,12 @@ impl PyRows {
         )
     }
 
+    /// For pickle: rows travel between processes as their arrays.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Arrays<'py>)> {
+        let make = slf.get_type().getattr("from_arrays")?;
+        Ok((make, slf.get().arrays(slf.py())))
+    }
+
     fn take(&self, py: Python<'_>, order: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
         let order: Vec<u32> = order.as_array().to_vec();
         py.detach(|| self.0.take(&order))

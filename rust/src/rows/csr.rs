@@ -76,13 +76,13 @@ impl RowWriter {
         }
     }
 
-    /// Writes the row into arrays that are at least as long as there are hashes; returns how long the row is.
+    /// Appends the row to both arrays.
     pub(super) fn write<T: Float>(
         &mut self,
         hashes: &[u32],
-        data: &mut [T],
-        indices: &mut [i32],
-    ) -> usize {
+        data: &mut Vec<T>,
+        indices: &mut Vec<i32>,
+    ) {
         let Self {
             kernels, options, ..
         } = *self;
@@ -91,10 +91,14 @@ impl RowWriter {
         let mut length = (kernels.runs)(&self.keys, &mut self.distinct, &mut self.ends);
         let (distinct, ends) = (&self.distinct[..length], &self.ends[..length]);
         let signed = options.alternate_sign;
-        let counted = (kernels.counts)(distinct, ends, signed, indices, &mut self.counts);
+        let start = indices.len();
+        indices.resize(start + length, 0);
+        let here = &mut indices[start..];
+        let counted = (kernels.counts)(distinct, ends, signed, here, &mut self.counts);
         let (mut counts, mut squares) = (&mut self.counts[..length], Some(counted.squares));
         if counted.both_signs {
-            length = merge(counts, indices);
+            length = merge(counts, here);
+            indices.truncate(start + length);
             (counts, squares) = (&mut counts[..length], None);
         }
         if options.binary {
@@ -111,13 +115,9 @@ impl RowWriter {
             .sqrt(),
         };
         // A row whose norm is 0 is left as it is.
-        T::divide(
-            kernels,
-            counts,
-            if by == 0.0 { 1.0 } else { by },
-            &mut data[..length],
-        );
-        length
+        let by = if by == 0.0 { 1.0 } else { by };
+        data.resize(start + length, T::default());
+        T::divide(kernels, counts, by, &mut data[start..]);
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! for each document:
-//!     its hashes ──RowWriter──► its row, in memory that stays in the processor's cache ──► the end of the rows
+//!     its hashes ──RowWriter──► its row, at the end of the rows
 //! ```
 //!
-//! The row is copied from there since its length is known only then: room for every token would be twice as much.
-//! Nothing is written to memory that is not used, so that the system need not find any for it.
+//! How long a row is is known before anything of it is written. Nothing is written to memory that is not used, so that
+//! the system need not find any for it.
 
 use super::csr::{CsrOptions, Float, RowWriter};
 use crate::kernels::memory::prefer_large_pages;
@@ -53,14 +53,6 @@ impl<T: Float> CsrRows<T> {
         self.indices.clear();
         self.ends.clear();
         self.n_tokens = 0;
-    }
-
-    /// Appends a row.
-    fn push(&mut self, data: &[T], indices: &[i32], n_tokens: usize) {
-        self.data.extend_from_slice(data);
-        self.indices.extend_from_slice(indices);
-        self.ends.push(self.data.len());
-        self.n_tokens += n_tokens;
     }
 
     /// Appends rows.
@@ -151,8 +143,6 @@ pub struct CsrSink<T> {
     pub rows: CsrRows<T>,
     writer: RowWriter,
     hashes: Vec<u32>,
-    data: Vec<T>,
-    indices: Vec<i32>,
 }
 
 impl<T: Float> CsrSink<T> {
@@ -163,19 +153,14 @@ impl<T: Float> CsrSink<T> {
             rows,
             writer: RowWriter::new(options),
             hashes: Vec::new(),
-            data: Vec::new(),
-            indices: Vec::new(),
         }
     }
 
     fn write(&mut self, hashes: &[u32]) {
-        if self.data.len() < hashes.len() {
-            self.data.resize(hashes.len(), T::default());
-            self.indices.resize(hashes.len(), 0);
-        }
-        let length = self.writer.write(hashes, &mut self.data, &mut self.indices);
-        let (data, indices) = (&self.data[..length], &self.indices[..length]);
-        self.rows.push(data, indices, hashes.len());
+        let CsrRows { data, indices, .. } = &mut self.rows;
+        self.writer.write(hashes, data, indices);
+        self.rows.ends.push(self.rows.data.len());
+        self.rows.n_tokens += hashes.len();
     }
 }
 

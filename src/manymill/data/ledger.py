@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from manymill.data.batches import BadRow, Batch
@@ -82,16 +82,18 @@ class Ledger:
         RowError
             If the ledger is strict and the batch has a bad row.
         """
-        self.n_used += len(batch)
-        self.counts.update(batch.bad_counts)
-        if not batch.bad:
-            return
-        kept = batch.bad[: self.keep - len(self.first)]
+        self.count(len(batch), batch.bad_counts, batch.bad)
+        if self.strict:
+            refuse_bad_rows(batch)
+
+    def count(self, n_used: int, bad_counts: Mapping[str, int], bad: Sequence[BadRow]) -> None:
+        """Count rows and bad rows that were read elsewhere; ``bad`` are the first of them."""
+        self.n_used += n_used
+        self.counts.update(bad_counts)
+        kept = bad[: self.keep - len(self.first)]
         self.first.extend(kept)
         if self.path is not None and kept:
             self._write(self.path, kept)
-        if self.strict:
-            refuse_bad_rows(batch)
 
     def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
         try:

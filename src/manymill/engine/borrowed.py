@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -102,8 +102,6 @@ class ExecutorEngine(Engine):
             task.attempt.cancel()
 
     def _end(self, cancel: bool) -> None:
-        from concurrent.futures import wait
-
         unfinished = list(self._unfinished)
         for task in unfinished if cancel else []:
             task.future.cancel()
@@ -113,8 +111,9 @@ class ExecutorEngine(Engine):
 
 def _width(executor: Executor) -> int:
     """Workers of an executor, which has no public name for them; processors of this machine if it does not tell."""
-    if workers := getattr(executor, "_max_workers", None):
-        return int(workers)
+    for name in ("num_workers", "_max_workers"):  # mpi4py; the standard library
+        if workers := getattr(executor, name, None):
+            return int(workers)
     if (view := getattr(executor, "view", None)) is not None:  # ipyparallel
         return max(len(view.client.ids), 1)
     return available_threads()

@@ -12,15 +12,17 @@ the machinery, such as a dead worker, and never one of the function.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from manymill.engine.spool import Ref, received
 from manymill.errors import EngineError
 
 # Of what one call prints, this much is brought back.
@@ -63,8 +65,19 @@ def name_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}…"
 
 
-def pack(function: Callable[..., Any], arguments: tuple[Any, ...], name: str) -> bytes:
+def pack(
+    function: Callable[..., Any], arguments: tuple[Any, ...], name: str, *, refs: dict[str, Ref] | None = None
+) -> bytes:
     """A call as bytes; functions of ``__main__`` and lambdas travel by value.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : tuple
+    name : str
+        Of the work, for the error.
+    refs : dict, optional
+        Is filled with the handles among the arguments, by digest: `perform` must be given what they stand for.
 
     Raises
     ------
@@ -73,8 +86,20 @@ def pack(function: Callable[..., Any], arguments: tuple[Any, ...], name: str) ->
     """
     import cloudpickle
 
+    class Pickler(cloudpickle.Pickler):
+        def persistent_id(self, value: Any) -> str | None:
+            if not isinstance(value, Ref) or refs is None:
+                return None
+            refs[value.digest] = value
+            return value.digest
+
     try:
-        return bytes(cloudpickle.dumps((os.getpid(), function, arguments)))
+        call = (os.getpid(), function, arguments)
+        if refs is None:
+            return bytes(cloudpickle.dumps(call))
+        packed = io.BytesIO()
+        Pickler(packed).dump(call)
+        return packed.getvalue()
     except Exception as error:
         raise EngineError(
             f"The work on {name} cannot be sent to another process: {error}",
@@ -82,7 +107,23 @@ def pack(function: Callable[..., Any], arguments: tuple[Any, ...], name: str) ->
         ) from error
 
 
-def perform(payload: bytes, *more: Any, take: Callable[[Any], Any] | None = None) -> Reply:
+class _Unpickler(pickle.Unpickler):
+    """Reads a call of our own driver, which runs code here anyway; handles get the bytes they stand for."""
+
+    def __init__(self, payload: bytes, published: Mapping[str, bytes]) -> None:
+        super().__init__(io.BytesIO(payload))
+        self._published = published
+
+    def persistent_load(self, digest: str) -> Ref:
+        return received(digest, self._published[digest])
+
+
+def perform(
+    payload: bytes,
+    *more: Any,
+    take: Callable[[Any], Any] | None = None,
+    published: Mapping[str, bytes] | None = None,
+) -> Reply:
     """Do a packed call, on the worker; whatever the function does, it is in the reply.
 
     Parameters
@@ -93,6 +134,8 @@ def perform(payload: bytes, *more: Any, take: Callable[[Any], Any] | None = None
         Arguments after the packed ones: what is on the worker already.
     take : callable, optional
         Makes of the value what is to be brought back; the value itself if not given.
+    published : mapping, optional
+        The files of the handles that `pack` set aside, by digest.
     """
     said: list[tuple[str, str]] = []
     try:

@@ -55,9 +55,9 @@ def as_engine(
     if isinstance(engine, Executor):
         return _borrowed(engine, spool)
     if _is_client(engine):
-        from manymill.engine.cluster import DaskEngine
+        from manymill.engine.connecting import engine_of
 
-        return DaskEngine(engine, spool=spool)
+        return engine_of(engine, spool=spool)
     raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
 
 
@@ -71,7 +71,7 @@ def _named(
         width = int(rest) if rest else threads or available_threads()
         return ProcessEngine(_positive(width), spool=spool, stall_seconds=stall_seconds)
     if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
-        from manymill.engine.cluster import connect
+        from manymill.engine.connecting import connect
 
         return connect(name, spool=spool)
     raise EngineError(f"No engine is called {name!r}", f"give {_KNOWN}")

@@ -12,35 +12,27 @@ scattered, because what is scattered is lost with its worker.
 
 from __future__ import annotations
 
-import ipaddress
-import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import Any, cast
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any
 
-from manymill.engine import calls
+from numpy.typing import NDArray
+
+from manymill.engine import calls, kept
 from manymill.engine.arrivals import arrivals
 from manymill.engine.folding import FixedTree
 from manymill.engine.seam import DEATHS, Engine, Item, Part, Report, Result
+from manymill.engine.spool import Ref
 from manymill.errors import EngineError
 
 # A host that was cut off is given up after so long. With Dask's own 30 s a run ended 41 s after the cut, so 23 s;
 # 5 s is refused.
-_TIMEOUT = "12s"
-_INSTALL = "pip install 'manymill[cluster]'"
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What stays on a worker: a part, and the reply that says what became of it."""
-
-    reply: calls.Reply
-    part: Any
+TIMEOUT = "12s"
 
 
 class DaskEngine(Engine):
@@ -56,23 +48,21 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, client: Any, *, spool: str | PathLike[str] | None = None, ours: bool = False) -> None:
-        threads = client.nthreads()
-        if not threads:
-            raise EngineError("The Dask cluster has no worker", "start some with `dask worker`")
-        _check_versions(client)
+        threads = _threads(client)
         super().__init__(sum(threads.values()), spool)
         self._client = client
         self._ours = ours
         self._out: dict[Future[Any], Any] = {}  # Dask drops the work of a future that nobody holds
         self._places: dict[int, str] = {}
+        self._sees_spool: bool | None = None  # whether every worker does; found out at the first publication
+        self._sent: dict[str, Any] = {}
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
     ) -> Future[Result]:
         """See `Engine.submit`."""
         name = calls.name_of(function, arguments)
-        payload = calls.pack(function, arguments, name)
-        return self._awaited(self._start(calls.perform, payload, place=self._place(key)), name)
+        return self._awaited(self._begin(calls.perform, function, arguments, name, key), name)
 
     def fold(
         self,
@@ -87,35 +77,79 @@ class DaskEngine(Engine):
         """See `Engine.fold`; parts stay on the workers and are combined there."""
         items = list(items)
         payload = calls.pack(combine, (), "the parts")
-        tree: FixedTree[Any] = FixedTree(
-            len(items), fan_in, lambda parts: self._start(_combine, payload, *parts)
-        )
+
+        def together(parts: list[Any]) -> Any:
+            self._count(out=len(payload))
+            return self._start(kept.combine, payload, *parts)
+
+        tree: FixedTree[Any] = FixedTree(len(items), fan_in, together)
         reports: dict[int, Report] = {}
-        kept: dict[int, Any] = {}
+        waiting: dict[int, Any] = {}
         order = iter(range(len(items)))
 
         def begin(item: Item, key: int | None) -> Future[tuple[Report, bool]]:
             name = calls.name_of(function, (item,))
-            call = calls.pack(function, (item,), name)
-            part = kept[next(order)] = self._start(_keep, call, place=self._place(key))
-            return self._awaited(self._start(_reply, part), name)
+            part = waiting[next(order)] = self._begin(kept.keep, function, (item,), name, key)
+            return self._awaited(self._start(kept.reply_of, part), name)
 
         for index, (report, has_part) in arrivals(begin, items, keys=keys, window=self._ahead):
             reports[index] = report
-            part = kept.pop(index)
+            part = waiting.pop(index)
             tree.add(index, part if has_part else None)
             if on_done is not None:
                 on_done(index, report)
         root = tree.root()
-        last = None if root is None else self._awaited(self._start(_bring, root), "the parts").result()
+        last = None if root is None else self._awaited(self._start(kept.bring, root), "the parts").result()
         return [reports[index] for index in range(len(items))], last
 
-    def _start(self, function: Callable[..., Any], *arguments: Any, place: str | None = None) -> Any:
-        """The Dask future of a call; the first argument is its payload if it is bytes."""
-        if isinstance(arguments[0], bytes):
-            self._count(out=len(arguments[0]))
-        where = {} if place is None else {"workers": [place], "allow_other_workers": True}
-        return self._client.submit(function, *arguments, pure=False, retries=DEATHS, **where)
+    def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
+        """See `Engine.publish`; where a worker does not see the spool folder, the bytes travel with the calls."""
+        ref = super().publish(arrays)
+        if self._sees_spool is None:
+            self._sees_spool = all(self._client.run(os.path.exists, ref.path).values())
+        if not self._sees_spool and ref.digest not in self._sent:
+            self._sent[ref.digest] = self._send(ref)
+        return ref
+
+    def withdraw(self, ref: Ref) -> None:
+        """See `Engine.withdraw`."""
+        self._sent.pop(ref.digest, None)
+        super().withdraw(ref)
+
+    def _send(self, ref: Ref) -> Any:
+        """The Dask future of a file's bytes: the scheduler can have them made anew wherever they are lost."""
+        import dask
+
+        assert ref.path is not None
+        data = Path(ref.path).read_bytes()
+        self._count(out=len(data))
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * len(data) + 1_000_000}):
+            return self._client.submit(bytes, data, key=f"manymill-{ref.digest}", retries=DEATHS)
+
+    def _begin(
+        self,
+        perform: Callable[..., Any],
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        name: str,
+        key: int | None,
+    ) -> Any:
+        """The Dask future of a packed call that a function of ours does on a worker."""
+        refs: dict[str, Ref] | None = {} if self._sent else None
+        payload = calls.pack(function, arguments, name, refs=refs)
+        self._count(out=len(payload))
+        try:
+            published = {digest: self._sent[digest] for digest in refs or {}}
+        except KeyError as error:
+            raise EngineError(f"The work on {name} needs arrays that were withdrawn") from error
+        return self._start(perform, payload, place=self._place(key), published=published)
+
+    def _start(
+        self, function: Callable[..., Any], *arguments: Any, place: str | None = None, **options: Any
+    ) -> Any:
+        if place is not None:
+            options |= {"workers": [place], "allow_other_workers": True}
+        return self._client.submit(function, *arguments, pure=False, retries=DEATHS, **options)
 
     def _awaited(self, inner: Any, name: str) -> Future[Any]:
         """A future of the standard library for a Dask future of a reply."""
@@ -171,93 +205,6 @@ class DaskEngine(Engine):
             self._client.close()
 
 
-def connect(name: str, *, spool: str | PathLike[str] | None = None) -> DaskEngine:
-    """The engine of a running cluster.
-
-    Parameters
-    ----------
-    name : str
-        ``dask://`` and the path of a scheduler file, or a host and a port; ``tls://host:port``.
-    spool : path, optional
-        See `DaskEngine`.
-
-    Raises
-    ------
-    EngineError
-        If distributed is not installed, the file is none, the address is not of this machine and not encrypted,
-        or nothing answers.
-    """
-    try:
-        import dask
-        from distributed import Client
-    except ImportError as error:
-        raise EngineError("A Dask cluster needs the package distributed", _INSTALL) from error
-    address = _address(name)
-    dask.config.set({f"distributed.comm.timeouts.{kind}": _TIMEOUT for kind in ("tcp", "connect")})
-    try:
-        client = cast(Any, Client)(address, timeout=_TIMEOUT, set_as_default=False)
-    except Exception as error:  # of any kind: no answer, no certificate, another protocol
-        what = f"No Dask scheduler can be reached at {address}: {error}"
-        raise EngineError(what, "start one with `dask scheduler`, or see its certificates") from error
-    try:
-        return DaskEngine(client, spool=spool, ours=True)
-    except BaseException:
-        client.close()
-        raise
-
-
-def _address(name: str) -> str:
-    """The address that Dask understands.
-
-    Raises
-    ------
-    EngineError
-        If it would send calls in the clear over a network: who can write to that port runs code on the cluster.
-    """
-    scheme, _, rest = name.partition("://")
-    if scheme == "dask" and not rest.rpartition(":")[2].isdecimal():
-        try:
-            with open(rest, encoding="utf-8") as file:
-                address = str(json.load(file)["address"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            what = f"{rest} is no scheduler file: {error}"
-            raise EngineError(what, "name the file that `dask scheduler --scheduler-file` wrote") from error
-    else:
-        address = f"tls://{rest}" if scheme == "tls" or not _is_loopback(f"tcp://{rest}") else f"tcp://{rest}"
-    if not address.startswith(("tls://", "inproc://")) and not _is_loopback(address):
-        raise EngineError(
-            f"The scheduler at {address} speaks without encryption, and is not on this machine",
-            "start it with certificates (tls://), see https://distributed.dask.org/en/stable/tls.html",
-        )
-    return address
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("manymill")
-
-
-def _check_versions(client: Any) -> None:
-    """Refuse workers that have another manymill than this process, or none."""
-    try:
-        there = client.run(_version)
-    except Exception as error:
-        raise EngineError(f"A worker of the cluster cannot import manymill: {error}", _INSTALL) from error
-    for place, version in there.items():
-        if version != _version():
-            what = f"The worker {place} has manymill {version}, this process {_version()}"
-            raise EngineError(what, "install the same version everywhere")
-
-
 def _explained(error: Exception, name: str) -> Exception:
     from distributed import KilledWorker
 
@@ -270,6 +217,16 @@ def _explained(error: Exception, name: str) -> Exception:
     return error
 
 
+def _threads(client: Any) -> dict[str, int]:
+    """Workers and their threads."""
+    try:
+        client.wait_for_workers(1, timeout=TIMEOUT)
+    except TimeoutError as error:
+        raise EngineError("The Dask cluster has no worker", "start some with `dask worker`") from error
+    threads: dict[str, int] = client.nthreads()
+    return threads
+
+
 def _resolve(future: Future[Any], *, value: Any = None, error: BaseException | None = None) -> None:
     if not future.set_running_or_notify_cancel():
         return
@@ -277,34 +234,3 @@ def _resolve(future: Future[Any], *, value: Any = None, error: BaseException | N
         future.set_result(value)
     else:
         future.set_exception(error)
-
-
-def _keep(payload: bytes) -> _Kept:
-    """On a worker: the part of an item."""
-    parts = []
-
-    def take(value: tuple[Any, Any]) -> tuple[Any, bool]:
-        report, part = value
-        parts.append(part)
-        return report, part is not None
-
-    reply = calls.perform(payload, take=take)
-    return _Kept(reply, parts[0] if parts else None)
-
-
-def _combine(payload: bytes, *kept: _Kept) -> _Kept:
-    """On a worker: one part of several; the first failure passes as it is."""
-    failed = next((one for one in kept if one.reply.error is not None), None)
-    if failed is not None:
-        return failed
-    parts: list[Any] = []
-    reply = calls.perform(payload, [one.part for one in kept], take=parts.append)
-    return _Kept(reply, parts[0] if parts else None)
-
-
-def _reply(kept: _Kept) -> calls.Reply:
-    return kept.reply
-
-
-def _bring(kept: _Kept) -> calls.Reply:
-    return kept.reply if kept.reply.error is not None else calls.Reply(calls.packed(kept.part))

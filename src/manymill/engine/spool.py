@@ -73,7 +73,7 @@ class Ref:
             return dict(self._arrays)
         assert self.path is not None
         try:
-            return _map(self.path)
+            return _arrays_in(np.memmap(self.path, np.uint8, "r"))
         except OSError as error:
             raise EngineError(
                 f"The published arrays cannot be read on this worker: {self.path}: {error.strerror or error}",
@@ -88,6 +88,11 @@ def shared(arrays: Arrays) -> Ref:
         views[name] = array.view()
         views[name].flags.writeable = False
     return Ref("", None, views)
+
+
+def received(digest: str, data: bytes) -> Ref:
+    """A handle of what came as the bytes of a file."""
+    return Ref(digest, None, _arrays_in(np.frombuffer(data, np.uint8)))
 
 
 class Spool:
@@ -190,8 +195,7 @@ def _header(arrays: Arrays) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _map(path: str) -> dict[str, NDArray[Any]]:
-    data = np.memmap(path, np.uint8, "r")
+def _arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     arrays = {}
     for name, tensor in json.loads(data[8:start].tobytes()).items():

@@ -66,14 +66,20 @@ class ClassIndex:
 
 
 class ClassWeights:
-    """The weight of a row by its class: none, given by name, or balanced over the rows met so far."""
+    """The weight of a row by its class: none, given by name, or balanced over the rows met so far.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (n_classes,)
+        Rows of each class met so far, where weights are balanced.
+    """
 
     def __init__(self, class_weight: str | Mapping[Any, float] | None) -> None:
         self._given = (
             {str(k): float(v) for k, v in class_weight.items()} if isinstance(class_weight, Mapping) else {}
         )
         self._balanced = class_weight == "balanced"
-        self._counts = np.zeros(0, np.int64)
+        self.counts = np.zeros(0, np.int64)
 
     def update(
         self, codes: NDArray[np.int32], index: ClassIndex, *, count: bool
@@ -88,9 +94,9 @@ class ClassWeights:
         if not self._balanced:
             return None
         if count:
-            self._counts = np.bincount(codes, minlength=len(index)) + np.pad(
-                self._counts, (0, len(index) - len(self._counts))
+            self.counts = np.bincount(codes, minlength=len(index)) + np.pad(
+                self.counts, (0, len(index) - len(self.counts))
             )
-        met = np.maximum(self._counts, 1)
-        balanced = self._counts.sum() / (np.count_nonzero(self._counts) * met)
+        met = np.maximum(self.counts, 1)
+        balanced = self.counts.sum() / (np.count_nonzero(self.counts) * met)
         return np.asarray(balanced, np.float32)

@@ -26,8 +26,8 @@ class RowMaker:
     ----------
     analyzer : Analyzer
         How a document becomes a row.
-    executor : Executor
-        Threads that hash.
+    executor : Executor or None
+        Threads that hash; None: the thread that takes the rows does.
     look_ahead : int
         Slices in hand at a time.
     feature_weights : ndarray of float32, shape (n_features,), optional
@@ -37,7 +37,7 @@ class RowMaker:
     def __init__(
         self,
         analyzer: Analyzer,
-        executor: Executor,
+        executor: Executor | None,
         look_ahead: int,
         feature_weights: NDArray[np.float32] | None = None,
     ) -> None:
@@ -50,6 +50,8 @@ class RowMaker:
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
+        if self._executor is None:
+            return map(self._paired, slices)
         return map_in_order(self._paired, slices, executor=self._executor, look_ahead=self._look_ahead)
 
     def _paired(self, part: Slice) -> tuple[Slice, _core.Rows]:

@@ -43,6 +43,37 @@ class Lesson:
     n_classes: int  # known when the lesson was made: the learner must have room for them
     share: float  # of the pass that is over after this lesson, 0 to 1
 
+    def taken(self, order: NDArray[np.uint32]) -> Lesson:
+        """The lesson with its rows in another order."""
+        return replace(
+            self,
+            rows=self.rows.take(order),
+            classes=self.classes[order],
+            weights=None if self.weights is None else self.weights[order],
+        )
+
+
+def joined(lessons: Sequence[Lesson]) -> Lesson | None:
+    """The rows of several lessons as one; None if there are none. The lessons' own rows are copied."""
+    if not lessons:
+        return None
+    indptr, indices, values = zip(*(lesson.rows.arrays() for lesson in lessons), strict=True)
+    n_before = np.cumsum([0, *(len(part) for part in indices)])
+    starts = [part[:-1] + before for part, before in zip(indptr, n_before, strict=False)]
+    weighted = any(lesson.weights is not None for lesson in lessons)
+    return replace(
+        lessons[-1],
+        rows=_core.Rows.from_arrays(
+            np.concatenate([*starts, n_before[-1:]]), np.concatenate(indices), np.concatenate(values)
+        ),
+        classes=np.concatenate([lesson.classes for lesson in lessons]),
+        weights=np.concatenate([_weights(lesson) for lesson in lessons]) if weighted else None,
+    )
+
+
+def _weights(lesson: Lesson) -> NDArray[np.float32]:
+    return np.ones(len(lesson.classes), np.float32) if lesson.weights is None else lesson.weights
+
 
 class Lane:
     """One ordered stream of rows, read and hashed ahead of the learner that takes them.
@@ -53,8 +84,8 @@ class Lane:
         What is read.
     settings : Settings
         How text becomes rows, in which order, and which rows are held out.
-    executor : Executor
-        Threads that parse and hash.
+    executor : Executor or None
+        Threads that parse and hash; None: all is done by the thread that takes the lessons.
     threads : int
         How many of them: decides how far ahead they work, never what comes out.
     classes : sequence of str
@@ -63,6 +94,12 @@ class Lane:
         Told of every batch of the first visit, with its bad rows.
     on_new_classes : callable
         Told the names of classes that are met first now.
+    on_window : callable
+        Told how many windows of the pass have been learnt whenever one more has, before the next is read.
+    feature_weights : ndarray of float32, shape (n_features,), optional
+        What values are multiplied by, if that is known.
+    first : bool
+        Whether the first visit is the first: rows are held out, classes and bad rows are counted.
     """
 
     def __init__(
@@ -70,33 +107,77 @@ class Lane:
         plan: Plan,
         settings: Settings,
         *,
-        executor: Executor,
+        executor: Executor | None,
         threads: int,
         classes: Sequence[str],
         ledger: Ledger,
-        on_new_classes: Callable[[tuple[str, ...]], None],
+        on_new_classes: Callable[[tuple[str, ...]], None] = lambda names: None,
+        on_window: Callable[[int], None] = lambda number: None,
+        feature_weights: NDArray[np.float32] | None = None,
+        first: bool = True,
     ) -> None:
         self.index = ClassIndex([*classes, *plan.class_counts])
         self.holdout = Holdout()
         self._plan, self._settings, self._executor = plan, settings, executor
         self._look_ahead = 2 * threads
-        self._ledger, self._on_new_classes = ledger, on_new_classes
+        self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
+        self._skips = False
         # Rows that are counted first are divided by their norm once they are weighed.
-        norm = settings.norm if settings.feature_weights is None else None
-        self._maker = RowMaker(replace(settings.analyzer, norm=norm), executor, self._look_ahead)
-        self.feature_weights: NDArray[np.float32] | None = None
-        self._is_first = True
+        counted = settings.feature_weights is not None and feature_weights is None
+        analyzer = replace(settings.analyzer, norm=None) if counted else settings.analyzer
+        self._maker = RowMaker(analyzer, executor, self._look_ahead, feature_weights)
+        self.feature_weights = feature_weights
+        self._is_first = first
         self._class_weights = ClassWeights(settings.class_weight)
         self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
         self._kept: list[Lesson] | None = None
 
-    def lessons(self, pass_number: int) -> Iterator[Lesson]:
-        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first visit only."""
-        if self._kept is not None:
-            return self._again(self._kept, pass_number)
-        if self._is_first and kept_row_bytes(self._plan, self._settings):
-            return self._keeping(self._fresh(pass_number))
-        return self._fresh(pass_number)
+    def lessons(self, pass_number: int, skip: int = 0) -> Iterator[Lesson]:
+        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first visit only.
+
+        Parameters
+        ----------
+        pass_number : int
+        skip : int
+            Windows that were learnt before, by a training that this one goes on with; they are read and passed over.
+        """
+        if self.keeps:
+            if pass_number and self._is_first:  # an earlier training has had the first pass
+                for _ in self._keeping(self.read(0)):
+                    pass
+            if self._kept is not None:
+                return self._again(self._kept, pass_number)
+            if self._is_first:
+                return self._keeping(self.read(pass_number))
+        return self.read(pass_number, skip=skip)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether rows are kept between passes: what the first pass found is then found again, not restored."""
+        return kept_row_bytes(self._plan, self._settings) > 0
+
+    def restore(
+        self,
+        classes: Sequence[str],
+        class_rows: Sequence[int],
+        held_out: Iterable[HashedRows],
+        *,
+        first: bool,
+        feature_weights: NDArray[np.float32] | None,
+    ) -> None:
+        """Know what an earlier training found in its first visit, over or not."""
+        self.index = ClassIndex.in_order(classes)
+        self._class_weights.counts = np.array(class_rows, np.int64)
+        self._is_first = first
+        if feature_weights is not None:
+            self.weigh(feature_weights)
+        for rows, codes in held_out:
+            self.holdout.add(rows, codes)
+
+    @property
+    def class_rows(self) -> tuple[int, ...]:
+        """Rows of each class that balanced weights count."""
+        return tuple(self._class_weights.counts.tolist())
 
     def weigh(self, feature_weights: NDArray[np.float32]) -> None:
         """Multiply the values of all rows from now on by the weights of their features, ``(n_features,)``."""
@@ -113,10 +194,14 @@ class Lane:
         """Bad rows met in the first pass."""
         return self._ledger.n_rejected
 
-    def _fresh(self, pass_number: int) -> Iterator[Lesson]:
+    def read(
+        self, pass_number: int, blocks: Sequence[int] | None = None, *, skip: int = 0
+    ) -> Iterator[Lesson]:
+        """The lessons of some blocks in a pass, read and hashed; of all blocks with None."""
         settings, plan, first = self._settings, self._plan, self._is_first
         batches: Iterable[Batch] = read(
             plan,
+            order=blocks,
             seed=settings.seed,
             pass_number=pass_number,
             keyed=self._share_held_out > 0,
@@ -125,7 +210,8 @@ class Lane:
         )
         if first:
             batches = self._noting(batches)
-        n_bytes = 0
+        n_bytes = number = 0
+        self._skips = skip > 0
         shuffled = windows(
             batches, window_bytes=settings.window_bytes, seed=settings.seed, pass_number=pass_number
         )
@@ -133,7 +219,11 @@ class Lane:
             start = n_bytes / max(1, plan.source_bytes)
             n_bytes += sum(batch.n_bytes for batch in window.batches)
             stop = min(1.0, n_bytes / max(1, plan.source_bytes))
-            yield from self._taught(window, first=first, span=(start, stop))
+            number += 1
+            if number > skip:
+                yield from self._taught(window, first=first, span=(start, stop))
+                self.on_window(number)
+            self._skips = number < skip
             # The text of this window goes before that of the next one is read.
             del window
         self._is_first = False
@@ -157,7 +247,8 @@ class Lane:
 
     def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            self._ledger.add(batch)
+            if not self._skips:
+                self._ledger.add(batch)
             yield batch
 
     def other_rows(self, plan: Plan) -> Iterator[HashedRows]:
@@ -184,13 +275,6 @@ class Lane:
         """The lessons of the first pass in a new order: lessons among each other, rows inside each."""
         generator = np.random.default_rng([self._settings.seed, pass_number])
         for i, which in enumerate(generator.permutation(len(kept))):
-            lesson = kept[which]
-            order = generator.permutation(len(lesson.classes)).astype(np.uint32)
-            yield replace(
-                lesson,
-                rows=lesson.rows.take(order),
-                classes=lesson.classes[order],
-                weights=None if lesson.weights is None else lesson.weights[order],
-                n_classes=len(self.index),
-                share=(i + 1) / len(kept),
-            )
+            order = generator.permutation(len(kept[which].classes)).astype(np.uint32)
+            lesson = kept[which].taken(order)
+            yield replace(lesson, n_classes=len(self.index), share=(i + 1) / len(kept))

@@ -14,13 +14,14 @@ from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
+from manymill.linear.checkpoints import Checkpoints, digest
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import check_memory
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
-from manymill.run_folder import RunFolder
+from manymill.run_folder import RunFolder, read_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ def train_run(
     *,
     threads: int | None = None,
     memory: int | None = None,
-    holdout: Dataset | None = None,
+    holdout: Dataset | Plan | None = None,
+    engine: Any = None,
     observe: Observer = lambda event: None,
 ) -> Run:
-    """Train on a source and leave a run folder behind.
+    """Train on a source and leave a run folder behind; a run that was stopped there with the same plan goes on.
 
     The folder's ``model/`` holds the best state so far from the end of the first pass on, so a run that is stopped
     or killed leaves a whole model or the old one. Where nothing is held out, passes that follow each other within ten
@@ -61,8 +63,10 @@ def train_run(
         Threads that read and hash; all processors if not given.
     memory : int, optional
         Bytes that the training may take; it is refused beforehand if it would take more.
-    holdout : Dataset, optional
+    holdout : Dataset or Plan, optional
         Rows to hold out instead of a share of the source's.
+    engine : optional
+        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`.
     observe : callable
         Called with every event.
 
@@ -74,7 +78,7 @@ def train_run(
     threads = threads or available_threads()
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
-    held_out = None if holdout is None else holdout.plan()
+    held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
     need = check_memory(plan, settings, threads=threads, limit=memory)
     with RunFolder(out) as folder:
         known = set(plan.class_counts)
@@ -95,9 +99,24 @@ def train_run(
         def warn(message: str) -> None:
             record(Warned(message))
 
+        checkpoints = Checkpoints(folder.checkpoint)
+        asked = digest(plan, settings)
+        left_by = checkpoints.asked()
+        if left_by != asked:
+            folder.begin()
+            checkpoints.remove()
         folder.write_plan(
-            {"plan": plan.to_json(), "settings": settings.to_json(), "memory_bytes": need.total}
+            {
+                "plan": plan.to_json(),
+                "settings": settings.to_json(),
+                "memory_bytes": need.total,
+                "holdout": None if held_out is None else held_out.to_json(),
+                "engine": engine if isinstance(engine, str | int) else None,
+                "threads": threads,
+            }
         )
+        if left_by is not None and left_by != asked:
+            warn("the run that was stopped here had another source or other settings: this one begins anew")
         record(_planned(plan))
         for warning in plan.warnings:
             warn(warning)
@@ -114,9 +133,57 @@ def train_run(
 
         ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
         trained = train(
-            plan, settings, keep=keep, observe=record, threads=threads, ledger=ledger, holdout=held_out
+            plan,
+            settings,
+            keep=keep,
+            observe=record,
+            threads=threads,
+            ledger=ledger,
+            holdout=held_out,
+            engine=engine,
+            checkpoints=checkpoints,
         )
         return Run(folder.path, plan, trained, ledger)
+
+
+def resume_run(
+    out: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    engine: Any = None,
+    observe: Observer = lambda event: None,
+) -> Run:
+    """Go on with a run that was stopped or killed, to the same model as if it had not been.
+
+    Parameters
+    ----------
+    out : path
+        Its run folder.
+    threads, engine, observe
+        As for :func:`train_run`; the model does not depend on them. The engine is that of the run if not given.
+
+    Raises
+    ------
+    RunFolderError
+        If there is nothing to go on with.
+    SourceError
+        If a file has changed since.
+    """
+    told = read_plan(out)
+    checkpoints = Checkpoints(Path(out) / "checkpoint")
+    try:
+        plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
+        holdout = None if told["holdout"] is None else Plan.from_json(told["holdout"])
+        engine = told["engine"] if engine is None else engine
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
+        ) from error
+    if checkpoints.asked() is None and (Path(out) / "model").exists():
+        raise RunFolderError(
+            f"there is nothing to go on with in {os.fspath(out)}: the run is over, or too young"
+        )
+    return train_run(plan, out, settings, threads=threads, holdout=holdout, engine=engine, observe=observe)
 
 
 def _weights_of_no_class(settings: Settings, known: set[str]) -> Iterator[str]:

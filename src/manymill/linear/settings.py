@@ -12,6 +12,7 @@ import numpy as np
 
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.errors import SettingsError
+from manymill.linear.merging import MERGES
 from manymill.model import Analyzer
 from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
 
@@ -58,6 +59,15 @@ class Settings:
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
         Text that is shuffled at a time.
+    lanes : int
+        Streams of partitions, each with a learner of its own, that are merged every round. One lane is learnt in
+        sequence: nothing is merged.
+    rounds_per_pass : int
+        How often several lanes are merged in a pass; 1, with one pass, is the one-shot mixing of parameters.
+    merge : str
+        One of ``MERGES``: see :mod:`manymill.linear.merging`.
+    interleaved : bool
+        Whether each lane gets partitions from all over the source, or neighbours only.
 
     Raises
     ------
@@ -82,6 +92,10 @@ class Settings:
     holdout: float | None = None
     seed: int = 0
     window_bytes: int = WINDOW_BYTES
+    lanes: int = 1
+    rounds_per_pass: int = 4
+    merge: str = "auto"
+    interleaved: bool = True
 
     def __post_init__(self) -> None:
         self._check_rows()
@@ -96,6 +110,10 @@ class Settings:
         _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
         _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
         _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
+        _whole(self.lanes, "lanes", 1, 10_000, "a whole number, 1 to 10,000")
+        _whole(self.rounds_per_pass, "rounds_per_pass", 1, 10_000, "a whole number, 1 to 10,000")
+        _check(self.merge in MERGES, "merge", self.merge, f"one of {MERGES}")
+        _truth(self.interleaved, "interleaved")
         self._check_class_weight()
 
     def _check_rows(self) -> None:
@@ -146,6 +164,14 @@ class Settings:
         bits = next((b for b in range(22, 16, -1) if 4 * 2**b * (outputs + 1) <= 256 << 20), 16)
         return replace(self, n_features=2**bits)
 
+    def weighing(self, class_counts: Mapping[str, int]) -> Settings:
+        """The same settings with balanced weights of classes as numbers, ``n / (n_classes * n_c)``."""
+        if self.class_weight != "balanced":
+            return self
+        met = {name: n for name, n in class_counts.items() if n}
+        total = sum(met.values())
+        return replace(self, class_weight={name: total / (len(met) * n) for name, n in met.items()})
+
     def rate(self, n_classes: int) -> float:
         """AdaGrad's step for so many classes: the one given, or one that does well on held-out parts of four corpora.
 
@@ -163,6 +189,11 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""
         return asdict(self)
+
+    @staticmethod
+    def from_json(settings: Mapping[str, Any]) -> Settings:
+        """The settings that :meth:`to_json` gave, after a journey through JSON."""
+        return Settings(**{**settings, "ngram_range": tuple(settings["ngram_range"])})
 
     def holdout_share(self, n_rows: int, text_bytes: int) -> float:
         """The share of rows held out when about ``n_rows`` with ``text_bytes`` of text are read.

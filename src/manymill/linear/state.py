@@ -26,6 +26,19 @@ class Snapshot:
     intercept: NDArray[np.float32]  # (2, n_outputs): intercepts and their squared-gradient sums
 
 
+def new_learner(settings: Settings, n_classes: int) -> _core.Learner:
+    """A learner that knows nothing yet."""
+    return _core.Learner(
+        settings.analyzer.n_features,
+        n_classes,
+        loss=settings.loss,
+        l1=settings.l1,
+        l2=settings.l2,
+        learning_rate=settings.rate(n_classes),
+        fit_intercept=settings.fit_intercept,
+    )
+
+
 class LinearState:
     """A learner and the classes of its outputs.
 
@@ -52,16 +65,7 @@ class LinearState:
     ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
         self.feature_weights = feature_weights
-        n_classes = max(2, len(index))
-        self.learner = _core.Learner(
-            settings.analyzer.n_features,
-            n_classes,
-            loss=settings.loss,
-            l1=settings.l1,
-            l2=settings.l2,
-            learning_rate=settings.rate(n_classes),
-            fit_intercept=settings.fit_intercept,
-        )
+        self.learner = new_learner(settings, max(2, len(index)))
 
     @property
     def analyzer(self) -> Analyzer:

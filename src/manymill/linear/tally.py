@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from manymill import _core
 from manymill.events import PassEnded, Progress
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import resident_bytes
 
 # Between two records of progress.
 PROGRESS_SECONDS = 0.5
+
+
+class Stats(Protocol):
+    """What learning some rows saw: see ``LearnStats`` of the core."""
+
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def weight_sum(self) -> float: ...
+    @property
+    def loss_sum(self) -> float: ...
+    @property
+    def n_correct(self) -> int: ...
 
 
 class Tally:
@@ -30,12 +44,22 @@ class Tally:
         self.n_rows, self._n_correct, self._loss, self._weight = 0, 0, 0.0, 0.0
         self._recent = (0, 0, 0.0, 0.0)
 
-    def add(self, stats: _core.LearnStats) -> None:
+    def add(self, stats: Stats) -> None:
         """Count what was learnt."""
         self.n_rows += stats.n_rows
         self._n_correct += stats.n_correct
         self._loss += stats.loss_sum
         self._weight += stats.weight_sum
+
+    def figures(self) -> tuple[float, ...]:
+        """The sums so far, for a checkpoint."""
+        return self._now()
+
+    def restore(self, figures: Sequence[float]) -> None:
+        """Go on from the sums of a checkpoint."""
+        n_rows, n_correct, self._loss, self._weight = figures
+        self.n_rows, self._n_correct = int(n_rows), int(n_correct)
+        self._recent = self._now()
 
     def _now(self) -> tuple[int, int, float, float]:
         return self.n_rows, self._n_correct, self._loss, self._weight

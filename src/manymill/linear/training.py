@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
-from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
-from manymill.engine import stopping
+from manymill.engine.choosing import as_engine
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
-from manymill.events import ClassesFound, Ended, Interrupted, Observer
+from manymill.events import ClassesFound, Ended, Interrupted, Observer, Resumed, WorkerLost
+from manymill.linear.census import class_counts
+from manymill.linear.checkpoints import Checkpoints, Position, Recorder, digest
 from manymill.linear.holdout import HashedRows, Measured, measure
-from manymill.linear.lane import Lane, Lesson
+from manymill.linear.lane import Lane
+from manymill.linear.learning import Learning, OneLane
 from manymill.linear.memory import peak_memory_bytes
+from manymill.linear.mixing import ManyLanes
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.tally import Tally
-from manymill.linear.weighing import weigh
-
-# Between two measurements on held-out rows in mid-pass.
-GLANCE_SECONDS = 3.0
 
 # Where nothing is held out and each pass is better than the one before: how much work may be lost to a kill.
 KEEP_SECONDS = 10.0
@@ -55,6 +56,8 @@ def train(
     ledger: Ledger | None = None,
     holdout: Plan | None = None,
     classes: Sequence[str] = (),
+    engine: Any = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
@@ -80,6 +83,10 @@ def train(
         Rows to hold out; a share of the plan's own if not given.
     classes : sequence of str, optional
         Classes known to exist, besides those of the plan's sample.
+    engine : optional
+        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`. The model does not depend on it.
+    checkpoints : Checkpoints, optional
+        Where checkpoints are written while the training goes on; if there is one, it goes on from there.
 
     Raises
     ------
@@ -94,17 +101,39 @@ def train(
     settings = settings.for_classes(len({*classes, *plan.class_counts}))
     if holdout is not None:
         settings = replace(settings, holdout=0.0)
-    with workers(threads) as executor:
-        lane = Lane(
-            plan,
-            settings,
-            executor=executor,
-            threads=threads,
-            classes=classes,
-            ledger=ledger or Ledger(strict=plan.dataset.strict),
-            on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
-        )
-        return _Training(plan, settings, lane, keep, observe, holdout).run()
+    ledger = ledger or Ledger(strict=plan.dataset.strict)
+    asked = digest(plan, settings)
+    with ExitStack() as stack:
+        learning: Learning
+        if settings.lanes > 1:
+            where = stack.enter_context(as_engine(engine, threads=threads))
+            where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
+            counts = class_counts(plan, where)
+            lanes = ManyLanes(
+                plan,
+                settings.weighing(counts),
+                where,
+                classes=[*classes, *counts],
+                ledger=ledger,
+                observe=observe,
+            )
+            learning = stack.enter_context(lanes)
+        else:
+            executor = stack.enter_context(workers(threads))
+            lane = Lane(
+                plan,
+                settings,
+                executor=executor,
+                threads=threads,
+                classes=classes,
+                ledger=ledger,
+                on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
+            )
+            learning = OneLane(plan, settings, lane, observe)
+        training = _Training(plan, settings, learning, keep, observe, holdout)
+        if checkpoints is not None:
+            training.keep_checkpoints(checkpoints, ledger, asked)
+        return training.run()
 
 
 class _Training:
@@ -114,27 +143,33 @@ class _Training:
         self,
         plan: Plan,
         settings: Settings,
-        lane: Lane,
+        learning: Learning,
         keep: Keep,
         observe: Observer,
         holdout: Plan | None,
     ) -> None:
-        self._plan, self._settings, self._lane = plan, settings, lane
+        self._plan, self._settings, self._learning = plan, settings, learning
         self._keep, self._observe, self._holdout = keep, observe, holdout
-        self._state: LinearState | None = None
         self._best: Measured | None = None
         self._best_pass = 0
         self._start = time.monotonic()
-        self._next_glance = self._start + GLANCE_SECONDS
-        self._glanced: float | None = None
         self._kept_at = self._start
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
+        self._recorder: Recorder | None = None
+        self._from = Position()
+
+    def keep_checkpoints(self, checkpoints: Checkpoints, ledger: Ledger, asked: str) -> None:
+        """Write checkpoints, and go on from the one that is there."""
+        self._recorder = Recorder(checkpoints, self._learning, ledger, asked)
+        found = self._recorder.found()
+        if found is not None:
+            self._from = found
+            self._best, self._best_pass = found.best, found.best_pass
+            self._observe(Resumed(found.pass_number, found.step + 1))
 
     def run(self) -> Trained:
-        if self._settings.feature_weights is not None:
-            weigh(self._lane, self._settings.feature_weights, self._settings.analyzer.n_features)
-        n_rows, number, interrupted = 0, 0, False
-        for number in range(1, self._settings.passes + 1):
+        n_rows, number, interrupted = 0, self._from.pass_number - 1, False
+        for number in range(self._from.pass_number, self._settings.passes + 1):
             tally = Tally(number, self._settings.passes, self._plan.source_bytes)
             try:
                 self._visit(tally)
@@ -147,63 +182,53 @@ class _Training:
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
-        assert self._state is not None
+            self._record(Position(pass_number=number + 1))
+        state = self._learning.state
+        assert state is not None
         assert self._best is not None
+        if self._recorder is not None and not interrupted:
+            self._recorder.remove()
         self._observe(self._ended(number, n_rows))
-        return Trained(number, self._best_pass, n_rows, self._best, interrupted, self._state)
+        return Trained(number, self._best_pass, n_rows, self._best, interrupted, state)
+
+    def _record(self, position: Position) -> None:
+        if self._recorder is not None:
+            self._recorder.record(replace(position, best=self._best, best_pass=self._best_pass))
 
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""
-        for lesson in self._lane.lessons(tally.number - 1):
-            stopping.check()
-            tally.add(self._learn(lesson, tally.number))
-            if tally.is_due():
-                self._observe(tally.progress(lesson.share, self._glance()))
+        skip = 0
+        if tally.number == self._from.pass_number and self._from.step:
+            skip = self._from.step
+            tally.restore(self._from.tally)
+        try:
+            self._learning.visit(
+                tally, skip, lambda step: self._record(Position(tally.number, step, tally=tally.figures()))
+            )
+        except FloatingPointError as error:
+            rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
+            raise PlanError(
+                f"the weights grew without bound in pass {tally.number}{rest}",
+                "use a lower learning rate, or look at the weights of the rows",
+            ) from error
         if not tally.n_rows:
             raise PlanError(
                 "there is no row to learn from",
                 "look at the counts of bad rows, and whether the right columns are read as text and label",
             )
-        if len(self._lane.index) < 2:
+        if len(self._learning.index) < 2:
             raise PlanError(
-                f"all rows have the same label, {self._lane.index.names[0]!r}",
+                f"all rows have the same label, {self._learning.index.names[0]!r}",
                 "give data of two classes or more",
             )
-        assert self._state is not None, "a row was learnt"
-        self._state.learner.settle()
-        measured = measure(self._held_out(), self._state.learner, self._settings.loss)
-        kept = self._keep_if_best(self._state, tally.number, measured)
-        self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
-
-    def _glance(self) -> float | None:
-        """The accuracy on the rows held out so far, measured now and then: it may take a twentieth of the time."""
-        start = time.monotonic()
-        if start >= self._next_glance and self._state is not None:
-            measured = measure(self._lane.holdout, self._state.learner, self._settings.loss)
-            end = time.monotonic()
-            self._next_glance = end + max(GLANCE_SECONDS, 20 * (end - start))
-            self._glanced = measured.accuracy
-        return self._glanced
-
-    def _learn(self, lesson: Lesson, number: int) -> _core.LearnStats:
-        if self._state is None:
-            integers = self._plan.labels_are_integers
-            weights = self._lane.feature_weights
-            self._state = LinearState(
-                self._settings, self._lane.index, as_integers=integers, feature_weights=weights
-            )
-        self._state.make_room(lesson.n_classes)
-        try:
-            return self._state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
-        except FloatingPointError as error:
-            rest = f"; the model of pass {self._best_pass} is kept" if self._best else ""
-            raise PlanError(
-                f"the weights grew without bound in pass {number}{rest}",
-                "use a lower learning rate, or look at the weights of the rows",
-            ) from error
+        state = self._learning.state
+        assert state is not None, "a row was learnt"
+        measured = measure(self._held_out(), state.learner, self._settings.loss)
+        kept = self._keep_if_best(state, tally.number, measured)
+        self._observe(tally.ended(self._learning.n_bad, measured, kept=kept))
 
     def _held_out(self) -> Iterable[HashedRows]:
-        return self._lane.holdout if self._holdout is None else self._lane.other_rows(self._holdout)
+        return self._learning.held_out() if self._holdout is None else self._learning.rows_of(self._holdout)
 
     def _keep_if_best(self, state: LinearState, number: int, measured: Measured) -> bool:
         if not measured.better_than(self._best):
@@ -221,22 +246,23 @@ class _Training:
 
     def _save_unsaved(self) -> None:
         """After a failure: keep the state of the last whole pass if a better one was awaited instead."""
-        if self._unsaved is None or self._state is None or self._best is None:
+        state = self._learning.state
+        if self._unsaved is None or state is None or self._best is None:
             return
-        self._state.restore(self._unsaved)
-        self._keep(self._state, self._best_pass, self._best)
+        state.restore(self._unsaved)
+        self._keep(state, self._best_pass, self._best)
 
     def _rescue(self, number: int) -> None:
         """Interrupted in mid-pass: keep the state of this moment if none is kept yet, or the next was awaited.
 
         The user waits: nothing is measured, and a state that is kept already stays.
         """
-        kept = False
+        kept, state = False, self._learning.state
         nothing_kept = self._best is None or self._unsaved is not None
-        if nothing_kept and self._state is not None and len(self._lane.index) > 1:
-            self._state.learner.settle()
+        if nothing_kept and state is not None and len(self._learning.index) > 1:
+            state.learner.settle()
             self._best, self._best_pass = Measured(0, None, None), number
-            self._keep(self._state, number, self._best)
+            self._keep(state, number, self._best)
             kept = True
         self._observe(Interrupted(number, kept))
         if self._best is None:
@@ -248,8 +274,8 @@ class _Training:
             passes=passes,
             best_pass=self._best_pass,
             n_rows=n_rows,
-            n_bad=self._lane.n_bad,
-            n_classes=len(self._lane.index),
+            n_bad=self._learning.n_bad,
+            n_classes=len(self._learning.index),
             holdout_accuracy=self._best.accuracy,
             seconds=time.monotonic() - self._start,
             peak_memory_bytes=peak_memory_bytes(),

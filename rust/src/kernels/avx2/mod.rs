@@ -49,6 +49,7 @@ static AVX2: Kernels = Kernels {
     unicode,
     edges,
     join,
+    pack,
     grams,
     squeeze: portable::squeeze,
     windows,
@@ -77,7 +78,8 @@ entries! {
         text: &[u8], plane: &Plane, lowercase: bool, lowered: &mut [u8], mask: &mut [u64], odd: &mut Odd<'_>
     ) -> bool;
     edges::edges(mask: &[u64], edges: &mut Vec<u32>) -> usize;
-    join::join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>);
+    join::join(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>);
+    join::pack(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize;
     grams::grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>);
     windows::windows(
         text: &[u8], length: usize, least: usize, greatest: usize, within: Within, hashes: &mut Vec<u32>

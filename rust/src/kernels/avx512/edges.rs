@@ -17,31 +17,46 @@ const UNASKED: usize = 2 * LANES;
 #[target_feature(enable = "avx512vbmi2,popcnt")]
 pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
     grow(edges, (mask.len() + 1) * BYTES);
-    let numbers = load_bytes(&NUMBERS);
     let mut base = _mm512_setzero_si512();
-    let mut count = 0;
+    let (mut count, mut last) = (0, 0);
+    for (kept, changes) in changes(mask) {
+        count += write(changes, base, &mut edges[count..]);
+        base = _mm512_add_epi32(base, _mm512_set1_epi32(BYTES as i32));
+        last = kept >> 63;
+    }
+    edges[count] = (mask.len() * BYTES) as u32;
+    count + last as usize
+}
+
+/// The bytes of words of two and more, and where a byte differs from the one before in that, 64 after 64.
+#[inline(always)]
+pub fn changes(mask: &[u64]) -> impl Iterator<Item = (u64, u64)> {
     let (mut word_before, mut kept_before) = (0, 0);
-    for (i, &word) in mask.iter().enumerate() {
+    mask.iter().enumerate().map(move |(i, &word)| {
         let next = mask.get(i + 1).map_or(0, |next| next << 63);
         let kept = word & ((word << 1 | word_before) | (word >> 1 | next));
         let changes = kept ^ (kept << 1 | kept_before);
         (word_before, kept_before) = (word >> 63, kept >> 63);
-        let places = _mm512_maskz_compress_epi8(changes, numbers);
-        if let Some(room) = edges[count..].first_chunk_mut::<BYTES>() {
-            let (room, _) = room.as_chunks_mut::<LANES>();
-            store(&mut room[0], wide::<0>(places, base));
-            store(&mut room[1], wide::<1>(places, base));
-            let here = changes.count_ones() as usize;
-            if here > UNASKED {
-                store(&mut room[2], wide::<2>(places, base));
-                store(&mut room[3], wide::<3>(places, base));
-            }
-            count += here;
+        (kept, changes)
+    })
+}
+
+/// Writes the place of each set bit, plus `base`, if there is room for 64; returns how many there are.
+#[inline]
+#[target_feature(enable = "avx512vbmi2,popcnt")]
+pub fn write(bits: u64, base: __m512i, edges: &mut [u32]) -> usize {
+    let places = _mm512_maskz_compress_epi8(bits, load_bytes(&NUMBERS));
+    let here = bits.count_ones() as usize;
+    if let Some(room) = edges.first_chunk_mut::<BYTES>() {
+        let (room, _) = room.as_chunks_mut::<LANES>();
+        store(&mut room[0], wide::<0>(places, base));
+        store(&mut room[1], wide::<1>(places, base));
+        if here > UNASKED {
+            store(&mut room[2], wide::<2>(places, base));
+            store(&mut room[3], wide::<3>(places, base));
         }
-        base = _mm512_add_epi32(base, _mm512_set1_epi32(BYTES as i32));
     }
-    edges[count] = (mask.len() * BYTES) as u32;
-    count + kept_before as usize
+    here
 }
 
 /// The bytes of a quarter, each as 32 bits, plus `base`.

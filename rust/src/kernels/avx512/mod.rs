@@ -5,6 +5,7 @@
 //! unicode  up to 32 characters a step, compressed out of 64 bytes; their classes are gathered
 //! edges    64 bits a step: compressing the numbers 0 to 63 by a mask leaves the places of its bits
 //! join     16 bytes a word, copied together with what is behind it; the next word overwrites that
+//! pack     64 bytes a step, compressed to the words and a space behind each
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
 //! squeeze  64 bytes a step, compressed to those that are kept
 //! windows  16 slices a step, which start at 16 bytes in a row: one permutation gives four bytes of each
@@ -60,7 +61,8 @@ static AVX512: Kernels = Kernels {
     words: entry!(words::words, text, lowercase, lowered, mask),
     unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
     edges: entry!(edges::edges, mask, edges),
-    join: entry!(join::join, text, edges, joined, joined_edges),
+    join: entry!(join::join, text, edges, joined),
+    pack: entry!(join::pack, text, mask, packed, edges),
     grams: entry!(grams::grams, text, edges, n, hashes),
     squeeze: entry!(squeeze::squeeze, text, lowercase, within, squeezed),
     windows: entry!(

@@ -7,20 +7,18 @@
 //!     a space
 //! ```
 
-use super::{SLACK, grow};
+use super::{SLACK, edges, grow};
 
 /// Bytes that are copied at once, which a word nearly never exceeds.
 const COPIED: usize = 16;
 
 /// See [`crate::kernels::Kernels::join`].
-pub fn join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut Vec<u32>) {
+pub fn join(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>) {
     // Between two words there is a byte, so that the words and their spaces are no longer than the text and a space.
     grow(joined, text.len() + 1 + SLACK + COPIED);
-    joined_edges.clear();
-    joined_edges.resize(edges.len(), 0);
     let mut to = 0;
-    let outs = joined_edges.as_chunks_mut().0;
-    for (&[start, end], out) in edges.as_chunks().0.iter().zip(outs) {
+    for edges in edges.as_chunks_mut().0 {
+        let [start, end] = *edges;
         let (from, length) = (start as usize, (end - start) as usize);
         let mut copied = 0;
         loop {
@@ -34,8 +32,15 @@ pub fn join(text: &[u8], edges: &[u32], joined: &mut Vec<u8>, joined_edges: &mut
                 break;
             }
         }
-        *out = [to, to + length].map(|edge| edge as u32);
+        *edges = [to, to + length].map(|edge| edge as u32);
         joined[to + length] = b' ';
         to += length + 1;
     }
+}
+
+/// See [`crate::kernels::Kernels::pack`].
+pub fn pack(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize {
+    let count = self::edges(mask, edges);
+    join(text, &mut edges[..count], packed);
+    count
 }

@@ -14,10 +14,10 @@ mod unicode;
 mod windows;
 mod words;
 
-pub use edges::edges_by;
+pub use edges::{edges, edges_by};
 pub use fold::fold;
 pub use grams::murmur3;
-pub use join::join;
+pub use join::{join, pack};
 pub use sort::{scatter, sort};
 pub use squeeze::{is_space, squeeze};
 pub use unicode::{Found, Room, look, unicode_by};
@@ -32,8 +32,9 @@ pub const PORTABLE: Kernels = Kernels {
     name: "portable",
     words: words::words,
     unicode: unicode::unicode,
-    edges: edges::edges,
-    join: join::join,
+    edges,
+    join,
+    pack,
     grams: grams::grams,
     squeeze,
     windows,

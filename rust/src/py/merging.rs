@@ -1,0 +1,154 @@
+//! Changes of several lanes, added up.
+
+use super::learn::{PyLearner, alone, turned};
+use crate::learn::{MergeRule, MergeSums};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Sums over lanes of what they changed.
+#[pyclass(frozen, name = "MergeSums", module = "manymill._core")]
+struct PyMergeSums(MergeSums);
+
+type Counts = (usize, u64, u64, f64);
+
+type Numbers<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+);
+
+fn rule(name: &str) -> PyResult<MergeRule> {
+    MergeRule::from_name(name).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "there is no rule {name:?}. Hint: take uniform, rows, support, damped or mass"
+        ))
+    })
+}
+
+#[pymethods]
+impl PyMergeSums {
+    #[staticmethod]
+    fn of(
+        py: Python<'_>,
+        learner: &Bound<'_, PyLearner>,
+        n_rows: u64,
+        row_weight: f64,
+        rules: Vec<String>,
+    ) -> PyResult<Self> {
+        let rules = rules
+            .iter()
+            .map(|name| rule(name))
+            .collect::<PyResult<Vec<_>>>()?;
+        let mut guard = alone(learner)?;
+        let learner = &mut guard.0;
+        py.detach(|| MergeSums::of(learner.take_changes()?, n_rows, row_weight, &rules))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[staticmethod]
+    fn combine(py: Python<'_>, parts: Vec<Bound<'_, Self>>) -> PyResult<Self> {
+        let parts: Vec<&MergeSums> = parts.iter().map(|part| &part.get().0).collect();
+        py.detach(|| MergeSums::combine(&parts))
+            .map(Self)
+            .map_err(turned)
+    }
+
+    #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "the arrays of a pickle")]
+    fn from_arrays(
+        counts: Counts,
+        features: PyReadonlyArray1<'_, u32>,
+        support: PyReadonlyArray1<'_, u32>,
+        mass: PyReadonlyArray1<'_, f64>,
+        plain: PyReadonlyArray1<'_, f64>,
+        by_mass: PyReadonlyArray1<'_, f64>,
+        by_rows: PyReadonlyArray1<'_, f64>,
+        intercept: PyReadonlyArray1<'_, f64>,
+    ) -> PyResult<Self> {
+        let (n_outputs, n_lanes, n_rows, row_weight) = counts;
+        let numbers = |array: &PyReadonlyArray1<'_, f64>| array.as_array().to_vec();
+        MergeSums {
+            n_outputs,
+            n_lanes,
+            n_rows,
+            row_weight,
+            features: features.as_array().to_vec(),
+            support: support.as_array().to_vec(),
+            mass: numbers(&mass),
+            plain: numbers(&plain),
+            by_mass: numbers(&by_mass),
+            by_rows: numbers(&by_rows),
+            intercept: numbers(&intercept),
+        }
+        .checked()
+        .map(Self)
+        .map_err(turned)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, pyo3::types::PyTuple>)> {
+        let (py, sums) = (slf.py(), &slf.get().0);
+        let counts: Counts = (sums.n_outputs, sums.n_lanes, sums.n_rows, sums.row_weight);
+        let numbers: Numbers<'py> = (
+            PyArray1::from_slice(py, &sums.features),
+            PyArray1::from_slice(py, &sums.support),
+            PyArray1::from_slice(py, &sums.mass),
+            PyArray1::from_slice(py, &sums.plain),
+            PyArray1::from_slice(py, &sums.by_mass),
+            PyArray1::from_slice(py, &sums.by_rows),
+            PyArray1::from_slice(py, &sums.intercept),
+        );
+        let (a, b, c, d, e, f, g) = numbers;
+        let arguments = (counts, a, b, c, d, e, f, g).into_pyobject(py)?;
+        Ok((slf.get_type().getattr("from_arrays")?, arguments))
+    }
+
+    fn features<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, &self.0.features)
+    }
+
+    fn merge_into(
+        &self,
+        py: Python<'_>,
+        learner: &Bound<'_, PyLearner>,
+        name: &str,
+        step: f64,
+    ) -> PyResult<()> {
+        let rule = rule(name)?;
+        let mut guard = alone(learner)?;
+        let learner = &mut guard.0;
+        py.detach(|| learner.merge(&self.0, rule, step))
+            .map_err(turned)
+    }
+
+    fn part(&self, py: Python<'_>, marks: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
+        let marks = marks.as_array().to_vec();
+        py.detach(|| self.0.part(&marks)).map(Self).map_err(turned)
+    }
+
+    #[getter]
+    fn n_lanes(&self) -> u64 {
+        self.0.n_lanes
+    }
+
+    #[getter]
+    fn n_rows(&self) -> u64 {
+        self.0.n_rows
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.0.n_bytes()
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyMergeSums>()
+}

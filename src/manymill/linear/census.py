@@ -1,0 +1,58 @@
+"""Which classes there are, and how many rows each has, before lanes begin: exact, since lanes must agree on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from manymill.data.plan import Plan
+from manymill.data.reading import read
+from manymill.engine.seam import Engine
+
+# Blocks that one task reads: enough to be worth a task on a cluster.
+_BLOCKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    plan: Plan
+    blocks: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call it, should it fail."""
+        block = self.plan.blocks[self.blocks[0]]
+        return f"the labels of {self.plan.files[block.file].path} from {block.start} on"
+
+
+def class_counts(plan: Plan, engine: Engine) -> dict[str, int]:
+    """The rows of each class, sorted by name; 0 for a class that was named and no row has.
+
+    Reads the labels of the whole source, unless the plan's sample was the whole source.
+
+    Raises
+    ------
+    SourceError
+        If a file cannot be read, or has changed.
+    """
+    if plan.exact:
+        return dict(plan.class_counts)
+    total = Counter(dict.fromkeys(plan.class_counts, 0))
+    for counts in engine.map(_count, _parts(plan)):
+        total.update(counts)
+    return dict(sorted(total.items()))
+
+
+def _parts(plan: Plan) -> Iterator[_Part]:
+    numbers: Sequence[int] = range(len(plan.blocks))
+    for start in range(0, len(numbers), _BLOCKS):
+        yield _Part(plan, tuple(numbers[start : start + _BLOCKS]))
+
+
+def _count(part: _Part) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for batch in read(part.plan, order=part.blocks):
+        if batch.label is not None:
+            counts.update(batch.label.counts())
+    return dict(counts)

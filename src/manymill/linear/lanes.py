@@ -1,0 +1,130 @@
+"""A plan's blocks dealt to lanes, and a lane's blocks to the rounds of a pass.
+
+::
+
+    blocks ──► cut finely enough ──► dealt to lanes, once for the whole training ──► of each pass: cut into rounds
+
+Which lane a block belongs to never changes: whoever works on a lane may keep its rows. A lane is bound to the plan,
+not to a worker, so the number of workers decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from manymill.data.plan import Block, Plan
+
+# Blocks that a lane should have in each round: of a source that is sorted by class, so many draws decide how the classes
+# are mixed in a round of a lane. And the fewest bytes of a block: opening one costs as much as hashing some kilobytes.
+_BLOCKS_OF_A_ROUND = 32
+_LEAST_BLOCK_BYTES = 16 << 10
+
+# Keeps the random streams of lanes apart from those of blocks and windows.
+_DEALING, _ROUNDS, _SEEDS = 10, 11, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Who learns what.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan, its blocks cut finely enough for lanes and rounds.
+    blocks : tuple of tuple of int
+        Numbers of the plan's blocks by lane. There may be fewer lanes than were asked for: none is empty.
+    rounds : int
+        Rounds of a pass.
+    seed : int
+        Decides the order of a lane's blocks.
+    """
+
+    plan: Plan
+    blocks: tuple[tuple[int, ...], ...]
+    rounds: int
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def of_round(self, lane: int, pass_number: int, round_number: int) -> tuple[int, ...]:
+        """The blocks that a lane takes in a round, in order; passes and rounds are numbered from 0."""
+        mine = self.blocks[lane]
+        order = np.random.default_rng((self.seed, _ROUNDS, pass_number, lane)).permutation(len(mine))
+        sizes = np.array([max(1, self.plan.blocks[mine[i]].raw_bytes) for i in order], np.float64)
+        # A block belongs to the round in which its middle lies.
+        middles = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
+        rounds = np.minimum((middles * self.rounds).astype(np.int64), self.rounds - 1)
+        return tuple(mine[i] for i in order[rounds == round_number])
+
+    def seed_of(self, lane: int, round_number: int) -> int:
+        """The seed of the order of rows inside a lane's round."""
+        sequence = np.random.SeedSequence((self.seed, _SEEDS, lane, round_number))
+        return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def deal(plan: Plan, n_lanes: int, rounds: int, *, seed: int, interleaved: bool) -> Lanes:
+    """Deal a plan's blocks to lanes.
+
+    Parameters
+    ----------
+    plan : Plan
+    n_lanes : int
+        Lanes wanted. A source with fewer blocks (files that cannot be cut) feeds fewer.
+    rounds : int
+        Rounds of a pass.
+    seed : int
+        Decides who gets what.
+    interleaved : bool
+        Whether each lane gets blocks from all over the source, which keeps lanes alike where the source is sorted;
+        else each lane gets a run of neighbours, as if every host had a part of its own.
+    """
+    plan = _finer(plan, n_lanes * rounds * _BLOCKS_OF_A_ROUND)
+    sizes = [max(1, block.raw_bytes) for block in plan.blocks]
+    n_lanes = min(n_lanes, len(sizes))
+    lanes: list[list[int]] = [[] for _ in range(n_lanes)]
+    if interleaved:
+        loads = [0] * n_lanes
+        for i in np.random.default_rng((seed, _DEALING)).permutation(len(sizes)):
+            lane = loads.index(min(loads))
+            lanes[lane].append(int(i))
+            loads[lane] += sizes[i]
+    else:
+        total, before = sum(sizes), 0
+        for i, size in enumerate(sizes):
+            left = len(sizes) - i
+            lane = min(n_lanes - 1, int((before + size / 2) * n_lanes / total))
+            # Large blocks may jump over a lane: none may stay without a block.
+            empty = next((k for k in range(n_lanes) if not lanes[k]), n_lanes)
+            lane = min(lane, empty) if left > n_lanes - empty else empty
+            lanes[lane].append(i)
+            before += size
+    return Lanes(plan, tuple(tuple(sorted(lane)) for lane in lanes), rounds, seed)
+
+
+def _finer(plan: Plan, n_blocks: int) -> Plan:
+    """The plan with at least so many blocks, as far as its files can be cut."""
+    total = sum(block.raw_bytes for block in plan.blocks)
+    block_bytes = max(_LEAST_BLOCK_BYTES, total // max(1, n_blocks))
+    blocks = [piece for block in plan.blocks for piece in _cut(plan, block, block_bytes)]
+    return replace(plan, blocks=tuple(blocks))
+
+
+def _cut(plan: Plan, block: Block, block_bytes: int) -> list[Block]:
+    file = plan.files[block.file]
+    # A row group is read as a whole.
+    n_units = (
+        1
+        if not file.cuttable and file.format != "folder" or file.format == "parquet"
+        else block.stop - block.start
+    )
+    n_pieces = min(n_units, -(-block.raw_bytes // block_bytes))
+    if n_pieces <= 1:
+        return [block]
+    ends = [block.start + n_units * i // n_pieces for i in range(n_pieces + 1)]
+    return [
+        Block(block.file, start, stop, max(1, block.raw_bytes * (stop - start) // n_units))
+        for start, stop in zip(ends, ends[1:], strict=False)
+    ]

@@ -1,0 +1,164 @@
+"""What the training loop needs of whoever learns, and the one that learns with a single lane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill import _core
+from manymill.data.plan import Plan
+from manymill.engine import stopping
+from manymill.events import Observer
+from manymill.linear.checkpoints import Checkpoint
+from manymill.linear.classes import ClassIndex
+from manymill.linear.exchange import put
+from manymill.linear.holdout import HashedRows, measure
+from manymill.linear.lane import Lane, Lesson
+from manymill.linear.settings import Settings
+from manymill.linear.state import LinearState
+from manymill.linear.tally import Tally
+from manymill.linear.weighing import weigh
+
+# Between two measurements on held-out rows in mid-pass.
+GLANCE_SECONDS = 3.0
+
+
+class Learning(Protocol):
+    """One who visits all rows, pass after pass."""
+
+    @property
+    def index(self) -> ClassIndex:
+        """The classes met so far."""
+
+    @property
+    def state(self) -> LinearState | None:
+        """What has been learnt; None before the first row."""
+
+    @property
+    def n_bad(self) -> int:
+        """Bad rows met in the first pass."""
+
+    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn from every row once more.
+
+        Parameters
+        ----------
+        tally : Tally
+            Told what was learnt.
+        skip : int
+            Steps of this pass that were made before, by a training that this one goes on with.
+        on_step : callable
+            Told how many steps of the pass are made, whenever the training could go on from there.
+
+        Raises
+        ------
+        FloatingPointError
+            If the weights grow without bound.
+        """
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+
+    @property
+    def class_rows(self) -> tuple[int, ...]:
+        """Rows of each class that balanced weights count."""
+
+    def held_out(self) -> Iterable[HashedRows]:
+        """The rows that tell one state from another."""
+
+    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
+        """The rows of another plan; -1 is the class of one that is not learnt."""
+
+
+class OneLane:
+    """All rows in one stream, learnt in the order of the plan and the seed."""
+
+    def __init__(self, plan: Plan, settings: Settings, lane: Lane, observe: Observer) -> None:
+        self._plan, self._settings, self._lane, self._observe = plan, settings, lane, observe
+        self.state: LinearState | None = None
+        self._next_glance = time.monotonic() + GLANCE_SECONDS
+        self._glanced: float | None = None
+
+    @property
+    def index(self) -> ClassIndex:
+        """The classes met so far."""
+        return self._lane.index
+
+    @property
+    def n_bad(self) -> int:
+        """Bad rows met in the first pass."""
+        return self._lane.n_bad
+
+    def held_out(self) -> Iterable[HashedRows]:
+        """The rows held out of the first pass."""
+        return self._lane.holdout
+
+    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
+        """The rows of another plan."""
+        return self._lane.other_rows(plan)
+
+    @property
+    def class_rows(self) -> tuple[int, ...]:
+        """Rows of each class that balanced weights count."""
+        return self._lane.class_rows
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        position = checkpoint.position
+        if self._lane.keeps:
+            # The lane will read the first pass again and number the classes alike.
+            index = ClassIndex.in_order(position.classes)
+        else:
+            weights = checkpoint.feature_weights
+            self._lane.restore(
+                position.classes,
+                position.class_rows,
+                checkpoint.held_out,
+                first=position.pass_number == 1 and weights is None,
+                feature_weights=weights,
+            )
+            index = self._lane.index
+        self.state = self._new_state(index, checkpoint.feature_weights)
+        put(self.state.learner, checkpoint.state)
+
+    def _new_state(
+        self, index: ClassIndex, feature_weights: NDArray[np.float32] | None = None
+    ) -> LinearState:
+        weights = self._lane.feature_weights if feature_weights is None else feature_weights
+        integers = self._plan.labels_are_integers
+        return LinearState(self._settings, index, as_integers=integers, feature_weights=weights)
+
+    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn from every row once more."""
+        kind = self._settings.feature_weights
+        if kind is not None and self._lane.feature_weights is None:
+            weigh(self._lane, kind, self._settings.analyzer.n_features)
+        # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
+        self._lane.on_window = (lambda number: None) if self._lane.keeps else on_step
+        for lesson in self._lane.lessons(tally.number - 1, skip):
+            stopping.check()
+            tally.add(self._learn(lesson))
+            if tally.is_due():
+                self._observe(tally.progress(lesson.share, self._glance()))
+        if self.state is not None:
+            self.state.learner.settle()
+
+    def _learn(self, lesson: Lesson) -> _core.LearnStats:
+        if self.state is None:
+            self.state = self._new_state(self._lane.index)
+        self.state.make_room(lesson.n_classes)
+        return self.state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
+
+    def _glance(self) -> float | None:
+        """The accuracy on the rows held out so far, measured now and then: it may take a twentieth of the time."""
+        start = time.monotonic()
+        if start >= self._next_glance and self.state is not None:
+            measured = measure(self._lane.holdout, self.state.learner, self._settings.loss)
+            end = time.monotonic()
+            self._next_glance = end + max(GLANCE_SECONDS, 20 * (end - start))
+            self._glanced = measured.accuracy
+        return self._glanced

@@ -1,0 +1,285 @@
+"""Iterative parameter mixing: lanes learn from the same state, their states are merged, and again.
+
+::
+
+    state ── broadcast ──► every lane learns its rows of this round          (on the engine)
+      ▲                          │ what changed, sparse
+      │                          ▼
+      └── rule, chosen on ◄── sums in a fixed tree, in lane order            (float64)
+          held-out rows
+
+McDonald, Hall and Mann 2010 show why to mix after every round and not once at the end; their scheme is one round a
+pass, and the one-shot mixing of Mann et al. 2009 is one round of one pass.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill import _core
+from manymill.data.ledger import Ledger
+from manymill.data.plan import Plan
+from manymill.data.reading import read
+from manymill.engine.seam import Engine
+from manymill.events import LaneEnded, Observer, RoundEnded, Warned
+from manymill.linear import merging
+from manymill.linear.checkpoints import Checkpoint
+from manymill.linear.classes import ClassIndex
+from manymill.linear.counting import feature_weights
+from manymill.linear.exchange import Arrays, put, taken
+from manymill.linear.hashing import RowMaker
+from manymill.linear.holdout import HashedRows, Holdout
+from manymill.linear.lane_work import (
+    Broadcast,
+    CountTask,
+    LaneReport,
+    LaneTask,
+    Work,
+    add_counts,
+    add_up,
+    count_lane,
+    forget,
+    learn_round,
+)
+from manymill.linear.lanes import deal
+from manymill.linear.settings import Settings
+from manymill.linear.slices import whole
+from manymill.linear.state import LinearState
+from manymill.linear.tally import Tally
+
+# Rounds whose changes are broadcast one by one before the whole state is again.
+_CHANGES = 8
+
+
+class ManyLanes:
+    """Several lanes, merged every round.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is read.
+    settings : Settings
+        How to learn, in how many lanes and rounds, and how to merge.
+    engine : Engine
+        Where lanes work.
+    classes : sequence of str
+        All classes.
+    ledger : Ledger
+        Told of the bad rows of the first pass.
+    observe : callable
+        Called with every event.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        engine: Engine,
+        *,
+        classes: Sequence[str],
+        ledger: Ledger,
+        observe: Observer,
+    ) -> None:
+        self.index = ClassIndex(classes)
+        self.state = LinearState(settings, self.index, as_integers=plan.labels_are_integers)
+        self._settings, self._engine = settings, engine
+        self._ledger, self._observe = ledger, observe
+        self._holdout = Holdout()
+        lanes = deal(
+            plan,
+            settings.lanes,
+            settings.rounds_per_pass,
+            seed=settings.seed,
+            interleaved=settings.interleaved,
+        )
+        if len(lanes) < settings.lanes:
+            observe(
+                Warned(
+                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(lanes)}: its files cannot be "
+                    f"cut further. Give more files, or lines of JSON that are not compressed"
+                )
+            )
+        self._work = Work(
+            token=uuid.uuid4().hex,
+            lanes=lanes,
+            settings=settings,
+            classes=self.index.names,
+            rules=merging.rules_of(settings.merge, 1 if len(self.index) <= 2 else len(self.index)),
+        )
+        self._broadcast = Broadcast()
+        self._version = 0
+        self._accuracy: float | None = None  # of the last choice on held-out rows
+        self._is_judged = np.zeros(
+            self.state.learner.n_features, np.bool_
+        )  # features of the rows to choose by
+        self._n_judged = 0  # parts of the held-out rows that are in it
+
+    def __enter__(self) -> ManyLanes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        forget(self._work.token)
+
+    @property
+    def n_bad(self) -> int:
+        """Bad rows met in the first pass."""
+        return self._ledger.n_rejected
+
+    def held_out(self) -> Iterable[HashedRows]:
+        """The rows held out of the first pass, in the order of rounds and lanes."""
+        return self._holdout
+
+    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
+        """The rows of another plan, read here."""
+        maker = RowMaker(self._work.settings.analyzer, None, 1, self.state.feature_weights)
+        for part, rows in maker.ahead(whole(batch, self.index) for batch in read(plan) if len(batch)):
+            yield rows, part.classes
+
+    @property
+    def class_rows(self) -> tuple[int, ...]:
+        """Nothing: the weights of classes are known before the first round."""
+        return ()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        if checkpoint.feature_weights is not None:
+            self._weigh_by(checkpoint.feature_weights)
+        for rows, classes in checkpoint.held_out:
+            self._holdout.add(rows, classes)
+        put(self.state.learner, checkpoint.state)
+        self._version = 1
+        self._publish_all(checkpoint.state)
+
+    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn from every row once more, in rounds."""
+        kind = self._work.settings.feature_weights
+        if kind is not None and self._work.feature_weights is None:
+            tasks = [CountTask(self._work, lane) for lane in range(len(self._work.lanes))]
+            _, tally_of_all = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))
+            assert tally_of_all is not None
+            self._weigh_by(feature_weights(kind, tally_of_all.counts()))
+        for number in range(skip, self._work.lanes.rounds):
+            self._round(tally, number)
+            on_step(number + 1)
+
+    def _weigh_by(self, weights: NDArray[np.float32]) -> None:
+        self.state.feature_weights = weights
+        self._work = replace(self._work, feature_weights=self._engine.publish({"weights": weights}))
+
+    def _round(self, tally: Tally, number: int) -> None:
+        started = time.monotonic()
+        n_lanes, rounds = len(self._work.lanes), self._work.lanes.rounds
+        tasks = [
+            LaneTask(self._work, lane, tally.number - 1, number, self._broadcast) for lane in range(n_lanes)
+        ]
+        n_done = 0
+
+        def on_done(lane: int, report: LaneReport) -> None:
+            nonlocal n_done
+            n_done += 1
+            self._observe(
+                LaneEnded(
+                    pass_number=tally.number,
+                    round_number=number + 1,
+                    lane=lane + 1,
+                    lanes=n_lanes,
+                    n_rows=report.n_rows,
+                    loss=report.loss_sum / report.weight_sum if report.weight_sum else 0.0,
+                    seconds=report.seconds,
+                )
+            )
+            if tally.is_due():
+                self._observe(tally.progress((number + n_done / n_lanes) / rounds, self._accuracy))
+
+        reports, sums = self._engine.fold(learn_round, tasks, add_up, keys=range(n_lanes), on_done=on_done)
+        for report in reports:
+            self._told(report, tally)
+        if sums is None:
+            return
+        choice = self._merge(sums)
+        self._accuracy = choice.accuracy
+        self._observe(
+            RoundEnded(
+                pass_number=tally.number,
+                round_number=number + 1,
+                rounds=rounds,
+                rule=choice.rule,
+                step=choice.step,
+                n_features=len(sums.features()),
+                holdout_loss=choice.loss,
+                holdout_accuracy=choice.accuracy,
+                bytes_out=self._engine.bytes_out,
+                bytes_back=self._engine.bytes_back,
+                seconds=time.monotonic() - started,
+            )
+        )
+
+    def _told(self, report: LaneReport, tally: Tally) -> None:
+        tally.add(report)
+        self._ledger.count(report.n_used, dict(report.bad_counts), report.bad)
+        for rows, classes in report.held_out:
+            self._holdout.add(rows, classes)
+
+    def _merge(self, sums: _core.MergeSums) -> merging.Choice:
+        """Take the best of the states that the rules give, and broadcast it."""
+        learner = self.state.learner
+        rows, classes = self._judged()
+        before = _scores(learner, rows)
+        # Of each candidate only what the rows to choose by have: the rest would not be looked at.
+        part = sums.part(self._is_judged)
+        now = taken(learner, part.features())
+        candidates = {}
+        for rule in self._work.rules:
+            part.merge_into(learner, rule, 1.0)
+            candidates[rule] = _scores(learner, rows)
+            put(learner, now)
+        choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge)
+        sums.merge_into(learner, choice.rule, choice.step)
+        self._publish(taken(learner, sums.features()))
+        return choice
+
+    def _judged(self) -> tuple[list[_core.Rows], NDArray[np.int32]]:
+        """Held-out rows to choose by: as many of the first ones as take little time."""
+        most = max(1, merging.MARGINS // self.state.learner.n_outputs)
+        parts, codes, n_rows = [], [np.zeros(0, np.int32)], 0
+        for rows, classes in self._holdout:
+            if n_rows >= most:
+                break
+            parts.append(rows)
+            codes.append(classes)
+            n_rows += len(classes)
+            if len(parts) > self._n_judged:
+                self._is_judged[rows.arrays()[1]] = True
+                self._n_judged += 1
+        return parts, np.concatenate(codes)
+
+    def _publish(self, changed: Arrays) -> None:
+        """Have the next round start from the state as it is now."""
+        self._version += 1
+        changes = self._broadcast.changes
+        if len(changes) >= _CHANGES:
+            learner = self.state.learner
+            self._publish_all(taken(learner, learner.met()))
+            return
+        changes = (*changes, (self._version, self._engine.publish(changed)))
+        self._broadcast = Broadcast(self._version, self._broadcast.full, changes)
+
+    def _publish_all(self, state: Arrays) -> None:
+        old = self._broadcast
+        self._broadcast = Broadcast(self._version, (self._version, self._engine.publish(state)))
+        # Nobody is at work now: every worker loads what it lacks when its next task begins.
+        for _, published in [*old.changes, *([old.full] if old.full else [])]:
+            self._engine.withdraw(published)
+
+
+def _scores(learner: _core.Learner, parts: list[_core.Rows]) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros((0, learner.n_outputs), np.float32), *map(learner.scores, parts)])

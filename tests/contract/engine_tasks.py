@@ -1,0 +1,130 @@
+"""What the contract of engines has workers do; in a module of its own, which they can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill.engine.spool import Ref
+from manymill.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An item with a name."""
+
+    number: int
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"lane {self.number}"
+
+
+def noise(lane: Lane) -> tuple[int, NDArray[np.float32] | None]:
+    """Numbers of all magnitudes, so that every other order of adding them gives other bytes."""
+    random = np.random.default_rng(lane.number)
+    part = (random.standard_normal(500) * 10.0 ** random.integers(-6, 6, 500)).astype(np.float32)
+    return lane.number, None if lane.number % 7 == 3 else part
+
+
+def add_up(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def large(number: int) -> tuple[int, NDArray[np.uint8]]:
+    return number, np.full(100_000, number, np.uint8)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def process_of(_: object) -> int:
+    return os.getpid()
+
+
+def with_process(number: int) -> tuple[int, frozenset[int]]:
+    return number, frozenset({os.getpid()})
+
+
+def processes_and_this_one(parts: list[frozenset[int]]) -> frozenset[int]:
+    return frozenset({os.getpid()}).union(*parts)
+
+
+def refuse(lane: Lane) -> int:
+    if lane.number == 2:
+        raise SourceError("The file is gone", "bring it back")
+    return lane.number
+
+
+def a_lock(_: object) -> Any:
+    import threading
+
+    return threading.Lock()
+
+
+def speak(lane: Lane) -> None:
+    print(f"{lane.name} is heard")
+    print(f"{lane.name} complains", file=sys.stderr)
+
+
+def sum_of(ref: Ref) -> tuple[float, bool]:
+    arrays = ref.load()
+    return float(sum(array.sum() for array in arrays.values())), any(
+        a.flags.writeable for a in arrays.values()
+    )
+
+
+def die_once(lane: Lane) -> int:
+    """Be killed at the first attempt; the folder remembers it."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lane.number
+
+
+def noise_or_death(lane: Lane) -> tuple[int, NDArray[np.float32] | None]:
+    """The noise of a lane; the process is killed at the first attempt of some."""
+    if lane.number in {1, 6}:
+        die_once(lane)
+    return noise(lane)
+
+
+def die_always(lane: Lane) -> int:
+    if lane.number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lane.number
+
+
+def stop_once(lane: Lane) -> int:
+    """Hang at the first attempt, as a process that is stopped does."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return lane.number
+
+
+def never_end(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+    while True:
+        time.sleep(1)
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)

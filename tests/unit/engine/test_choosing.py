@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from manymill.engine import connecting
+from manymill.engine.choosing import as_engine
+from manymill.engine.local import available_threads
+from manymill.errors import EngineError
+
+
+@pytest.mark.parametrize(
+    ("engine", "threads", "width"), [(None, None, available_threads()), (None, 5, 5), (3, 5, 3)]
+)
+def test_nothing_or_a_number_means_threads(engine: int | None, threads: int | None, width: int) -> None:
+    with as_engine(engine, threads=threads) as made:
+        assert (made.width, made.shares_memory) == (width, True)
+
+
+@pytest.mark.parametrize(("name", "threads", "width"), [("processes", 3, 3), ("processes:4", 3, 4)])
+def test_processes_are_as_many_as_said(name: str, threads: int, width: int) -> None:
+    with as_engine(name, threads=threads) as made:
+        assert (made.width, made.shares_memory) == (width, False)
+
+
+def test_an_engine_stays_what_it_is() -> None:
+    with as_engine(1) as engine:
+        assert as_engine(engine) is engine
+
+
+def test_threads_of_somebody_else_are_used_and_left_open() -> None:
+    with ThreadPoolExecutor(3) as executor:
+        with as_engine(executor) as engine:
+            assert (engine.width, engine.shares_memory) == (3, True)
+        assert executor.submit(abs, -1).result() == 1
+
+
+@pytest.mark.parametrize(
+    "engine", ["spark", "processes:x", "processes:0", 0, -1, True, 2.5, "dask://", "", "tls:"]
+)
+def test_what_is_no_engine_is_refused(engine: object) -> None:
+    with pytest.raises(EngineError, match="Hint: give None, a number of threads"):
+        as_engine(engine)
+
+
+def test_a_scheduler_file_that_is_missing_is_named() -> None:
+    with pytest.raises(EngineError, match=r"no\.json is no scheduler file"):
+        as_engine("dask://no.json")
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(EngineError, match=r"pip install 'manymill\[cluster\]'"):
+        connecting.connect("dask://127.0.0.1:1")
+
+
+def test_engines_that_are_not_used_are_not_imported() -> None:
+    code = """
+import sys
+from manymill.engine.choosing import as_engine
+as_engine(2).close()
+print(sorted({"loky", "cloudpickle", "distributed", "dask", "psutil"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
