@@ -1,5 +1,6 @@
 """What every engine promises, whoever its workers are."""
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -42,6 +43,13 @@ def spawned(stack: ExitStack) -> Executor:
 
 def cluster(stack: ExitStack) -> str:
     distributed = pytest.importorskip("distributed")
+    settings = {
+        # A worker that is being restarted so long after a loss is closed for good: here they are killed often.
+        "distributed.deploy.lost-worker-timeout": "1h",
+        # So long Dask tries to reach a worker that held a result and is dead.
+        "distributed.comm.timeouts.connect": "3s",
+    }
+    stack.enter_context(importlib.import_module("dask").config.set(settings))
     local = stack.enter_context(
         distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
     )

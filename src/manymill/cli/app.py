@@ -10,7 +10,9 @@ from manymill.cli.evaluate import evaluate
 from manymill.cli.hash import hash
 from manymill.cli.plan import plan
 from manymill.cli.predict import predict
+from manymill.cli.resume import resume
 from manymill.cli.train import train
+from manymill.cli.watch import watch
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -37,5 +39,5 @@ def app(debug: bool) -> None:
         os.environ["MANYMILL_DEBUG"] = "1"
 
 
-for _command in (train, evaluate, predict, plan, hash):
+for _command in (train, resume, watch, evaluate, predict, plan, hash):
     app.add_command(_command)

@@ -62,6 +62,11 @@ files = click.argument("files", nargs=-1, required=True)
 text = click.option("--text", metavar="COLUMN", help="Column of the text; guessed if not given.")
 label = click.option("--label", metavar="COLUMN", help="Column of the label; guessed if not given.")
 threads = click.option("--threads", type=click.IntRange(1), help="Threads; all processors if not given.")
+engine = click.option(
+    "--engine",
+    metavar="ENGINE",
+    help="Where lanes work: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
+)
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
 # How files are read, whatever is done with them.

@@ -135,6 +135,33 @@ _asked = options.combined(
         show_default=True,
         help="Text that is shuffled at a time.",
     ),
+    click.option(
+        "--lanes",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Streams of partitions that learn side by side and are merged every round.",
+    ),
+    click.option(
+        "--rounds",
+        "rounds_per_pass",
+        type=int,
+        default=8,
+        show_default=True,
+        help="How often several lanes are merged in a pass.",
+    ),
+    click.option(
+        "--merge",
+        default="auto",
+        show_default=True,
+        metavar="RULE",
+        help="auto, uniform, rows, support, damped or mass; with +search the step is chosen on held-out rows.",
+    ),
+    click.option(
+        "--interleaved/--contiguous",
+        default=True,
+        help="Give each lane partitions from all over the source, or neighbours only.",
+    ),
     click.option("--memory", type=options.Size(), help="Refuse to start if more is needed, such as 2GB."),
     options.threads,
 )

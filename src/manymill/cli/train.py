@@ -20,10 +20,13 @@ from manymill.cli.request import Request, takes_request
     metavar="RUN",
     help="The run folder.",
 )
+@options.engine
+@click.option("--workers", type=click.IntRange(1), help="Workers of the engine.")
 @options.json
-def train(request: Request, out: Path, json: bool) -> None:
+def train(request: Request, out: Path, engine: str | None, workers: int | None, json: bool) -> None:
     """Train a model on FILES of labelled text."""
     from manymill.cli.progress import follow
+    from manymill.engine.choosing import with_workers
     from manymill.linear.run import train_run
 
     with follow(json=json) as observe:
@@ -34,6 +37,7 @@ def train(request: Request, out: Path, json: bool) -> None:
             threads=request.threads,
             memory=request.memory,
             holdout=request.holdout,
+            engine=with_workers(engine, workers),
             observe=observe,
         )
     if not json:

@@ -139,9 +139,7 @@ def perform(
     """
     said: list[tuple[str, str]] = []
     try:
-        driver, function, arguments = pickle.loads(
-            payload
-        )  # from our own driver, which runs code here anyway
+        driver, function, arguments = _Unpickler(payload, published or {}).load()
         with _Overhearing(said, driver):
             value = function(*arguments, *more)
             brought = value if take is None else take(value)

@@ -11,7 +11,7 @@ from manymill.engine.local import available_threads
 from manymill.engine.seam import Engine
 from manymill.errors import EngineError
 
-_KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
+_KNOWN = 'None, a number of threads, "threads", "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
 
 def as_engine(
@@ -61,9 +61,30 @@ def as_engine(
     raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
 
 
+def with_workers(engine: str | None, workers: int | None) -> str | None:
+    """The name of an engine with so many workers, for one that does not say how many it has.
+
+    Raises
+    ------
+    EngineError
+        If the engine has its own number of workers.
+    """
+    if workers is None:
+        return engine
+    if engine in (None, "threads"):
+        return str(workers)
+    if engine == "processes":
+        return f"processes:{workers}"
+    raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
+
+
 def _named(
     name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
 ) -> Engine:
+    if name == "threads" or name.isdecimal():
+        from manymill.engine.threads import ThreadEngine
+
+        return ThreadEngine(_positive(int(name) if name.isdecimal() else threads or available_threads()))
     kind, _, rest = name.partition(":")
     if kind == "processes" and (not rest or rest.isdecimal()):
         from manymill.engine.processes import ProcessEngine

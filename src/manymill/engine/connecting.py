@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from manymill.engine.cluster import TIMEOUT, DaskEngine
 from manymill.errors import EngineError
 
+_THEIR_TIMEOUT = "30s"  # Dask's own; whoever has set another one keeps it
 _INSTALL = "pip install 'manymill[cluster]'"
 
 
@@ -39,7 +40,9 @@ def connect(name: str, *, spool: str | PathLike[str] | None = None) -> DaskEngin
     except ImportError as error:
         raise EngineError("A Dask cluster needs the package distributed", _INSTALL) from error
     address = address_of(name)
-    dask.config.set({f"distributed.comm.timeouts.{kind}": TIMEOUT for kind in ("tcp", "connect")})
+    for timeout in ("distributed.comm.timeouts.tcp", "distributed.comm.timeouts.connect"):
+        if dask.config.get(timeout) == _THEIR_TIMEOUT:
+            dask.config.set({timeout: TIMEOUT})
     try:
         client = cast(Any, Client)(address, timeout=TIMEOUT, set_as_default=False)
     except Exception as error:  # of any kind: no answer, no certificate, another protocol

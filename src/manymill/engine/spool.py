@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from manymill.errors import EngineError
 
 Arrays = Mapping[str, NDArray[Any]]
+
+_PREFIX = "manymill-spool-"
+_FRESH_SECONDS = 60.0
 
 # The tensors start at a multiple of a cache line.
 _ALIGNMENT = 64
@@ -146,6 +151,7 @@ class Spool:
         """Remove everything."""
         self._refs.clear()
         if self._folder is not None:
+            self._lock.release()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -153,7 +159,10 @@ class Spool:
         if self._folder is None:
             if self._parent is not None:
                 os.makedirs(self._parent, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix="manymill-spool-", dir=self._parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._lock = _lock(self._folder)
+            self._lock.acquire(blocking=False)
+            _sweep(self._folder.parent)
         target, partial = self._folder / f"{name}.safetensors", self._folder / f"{name}.partial"
         try:
             with open(partial, "wb") as file:
@@ -166,6 +175,22 @@ class Spool:
             partial.unlink(missing_ok=True)
             raise
         return target, n_bytes
+
+
+def _lock(folder: Path) -> FileLock:
+    """Held as long as the driver lives."""
+    return FileLock(folder / "in-use")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of drivers that were killed."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        # Who cannot tell, or is not allowed, leaves the folder; one that was just made may not be locked yet.
+        with suppress(OSError, Timeout, NotImplementedError):
+            if time.time() - folder.stat().st_mtime > _FRESH_SECONDS:
+                with _lock(folder).acquire(blocking=False):
+                    pass
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stored(name: str, array: NDArray[Any]) -> NDArray[Any]:

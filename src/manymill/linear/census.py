@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from manymill.data.plan import Plan
 from manymill.data.reading import read
@@ -39,15 +39,18 @@ def class_counts(plan: Plan, engine: Engine) -> dict[str, int]:
     if plan.exact:
         return dict(plan.class_counts)
     total = Counter(dict.fromkeys(plan.class_counts, 0))
-    for counts in engine.map(_count, _parts(plan)):
+    # Data in memory is here, and its labels are quickly counted.
+    counting = map if plan.dataset.memory is not None else engine.map
+    for counts in counting(_count, _parts(plan)):
         total.update(counts)
     return dict(sorted(total.items()))
 
 
 def _parts(plan: Plan) -> Iterator[_Part]:
-    numbers: Sequence[int] = range(len(plan.blocks))
-    for start in range(0, len(numbers), _BLOCKS):
-        yield _Part(plan, tuple(numbers[start : start + _BLOCKS]))
+    for start in range(0, len(plan.blocks), _BLOCKS):
+        # Its own blocks alone travel with a task.
+        blocks = plan.blocks[start : start + _BLOCKS]
+        yield _Part(replace(plan, blocks=blocks), tuple(range(len(blocks))))
 
 
 def _count(part: _Part) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -84,6 +85,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     holdout : float or None
         Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about
         20,000 rows, and none below 5,000 rows.
+    lanes : int
+        Streams of rows that learn side by side, each with a state of its own, and are merged every round. One lane
+        learns in sequence: the most accurate on one machine, and as fast on a few processors.
+    rounds_per_pass : int
+        How often several lanes are merged in a pass.
+    merge : str
+        How: ``"auto"`` chooses by held-out rows among the rules; see :mod:`manymill.linear.merging`.
+    interleaved : bool
+        Whether each lane gets rows from all over the source, or neighbours only.
     random_state : int, RandomState or None
         Decides the order of rows.
     threads : int or None
@@ -129,6 +139,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         passes: int = 3,
         patience: int = 2,
         holdout: float | None = None,
+        lanes: int = 1,
+        rounds_per_pass: int = 8,
+        merge: str = "auto",
+        interleaved: bool = True,
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
@@ -147,6 +161,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.passes = passes
         self.patience = patience
         self.holdout = holdout
+        self.lanes = lanes
+        self.rounds_per_pass = rounds_per_pass
+        self.merge = merge
+        self.interleaved = interleaved
         self.random_state = random_state
         self.threads = threads
 
@@ -159,7 +177,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     # ---- learning
 
-    def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        engine: Any = None,
+        lanes: int | None = None,
+        rounds_per_pass: int | None = None,
+    ) -> Self:
         """Learn texts and their labels, forgetting what was learnt before.
 
         Ctrl-C stops early; the estimator then is fitted with the best that was learnt, and
@@ -174,6 +201,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             Labels; left out with a Dataset, which has its own.
         sample_weight : array-like of shape (n_rows,), optional
             Weights of rows, 0 or more; a row of weight 0 is left out.
+        engine : optional
+            Where lanes work: None or a number for threads, ``"processes"``, ``"dask://cluster.json"``, an executor or a
+            Dask client; see :func:`manymill.engine.choosing.as_engine`. The model does not depend on it.
+        lanes, rounds_per_pass : int, optional
+            Instead of the parameters of the same names.
 
         Returns
         -------
@@ -186,17 +218,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         SchemaError
             If a text is missing or no string.
         """
+        given = {"lanes": lanes, "rounds_per_pass": rounds_per_pass}
+        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if isinstance(X, Dataset):
             if y is not None or sample_weight is not None:
                 raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
-            trained = self._train(X.plan(), settings_of(self, self.class_weight), ())
+            settings = replace(settings_of(self, self.class_weight), **asked)
+            trained = self._train(X.plan(), settings, (), engine)
             self.classes_ = np.array(trained.state.classes)
         else:
             texts = complete_texts(X)
             labels = Labels(texts, y, sample_weight)
-            settings = settings_of(self, labels.by_name(self.class_weight))
+            settings = replace(settings_of(self, labels.by_name(self.class_weight)), **asked)
             dataset = Dataset.from_memory(*labels.counting(texts))
-            trained = self._train(dataset.plan(), settings, labels.names)
+            trained = self._train(dataset.plan(), settings, labels.names, engine)
             self.classes_ = labels.classes
         self._state: LinearState | LoadedState = trained.state
         self.n_iter_ = trained.passes
@@ -205,14 +240,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise KeyboardInterrupt
         return self
 
-    def _train(self, plan: Plan, settings: Settings, names: Sequence[str]) -> Trained:
+    def _train(self, plan: Plan, settings: Settings, names: Sequence[str], engine: Any) -> Trained:
         kept: list[Snapshot] = []
 
         def keep(state: LinearState, number: int, measured: Measured) -> None:
             # The state of the last pass is in the learner; only an earlier one has to be copied.
             kept[:] = [] if number == settings.passes else [state.snapshot()]
 
-        trained = train(plan, settings, keep=keep, threads=threads_of(self), classes=names)
+        trained = train(plan, settings, keep=keep, threads=threads_of(self), classes=names, engine=engine)
         if kept and trained.best_pass < trained.passes:
             trained.state.restore(kept[0])
         return trained

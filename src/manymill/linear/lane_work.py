@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.data.ledger import Ledger
+from manymill.data.plan import Plan
 from manymill.engine import stopping
 from manymill.linear.counting import counts_for
 from manymill.linear.exchange import Arrays, put
 from manymill.linear.holdout import HashedRows
 from manymill.linear.lane import Lane, Lesson, joined
-from manymill.linear.lanes import Lanes
+from manymill.linear.lanes import Lanes, deal
 from manymill.linear.settings import Settings
 from manymill.linear.sizes import kept_row_bytes
 from manymill.linear.state import new_learner
@@ -43,6 +44,13 @@ _RUNS = 2
 _ROWS_OF_A_LESSON = 4096
 
 
+class Source(Protocol):
+    """Where a worker has the plan from."""
+
+    def plan(self) -> Plan:
+        """The plan."""
+
+
 class Published(Protocol):
     """Arrays that a worker can have by asking for them."""
 
@@ -52,14 +60,25 @@ class Published(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that the lanes of a training have in common; small enough to travel with every task."""
+    """All that the lanes of a training have in common; small, since it travels with every task."""
 
     token: str  # of this training on this driver
-    lanes: Lanes
+    source: Source
     settings: Settings
     classes: tuple[str, ...]  # in the order of the learner's outputs
     rules: tuple[str, ...]  # what the merging will need sums for
     feature_weights: Published | None = None
+
+    def lanes(self) -> Lanes:
+        """The plan, dealt: the same on every worker."""
+        settings = self.settings
+        return deal(
+            self.source.plan(),
+            settings.lanes,
+            settings.rounds_per_pass,
+            seed=settings.seed,
+            interleaved=settings.interleaved,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +109,12 @@ class LaneTask:
     pass_number: int
     round_number: int
     broadcast: Broadcast
+    where: str = ""  # what it begins with, for people
 
     @property
     def name(self) -> str:
         """What people call it, should it fail."""
-        plan = self.work.lanes.plan
-        blocks = self.work.lanes.of_round(self.lane, self.pass_number, self.round_number)
-        where = ""
-        if blocks:
-            block = plan.blocks[blocks[0]]
-            where = f" (it begins with {plan.files[block.file].path}, {block.start} to {block.stop})"
-        return f"lane {self.lane + 1} in round {self.round_number + 1} of pass {self.pass_number + 1}{where}"
+        return f"lane {self.lane + 1} in round {self.round_number + 1} of pass {self.pass_number + 1}{self.where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +195,19 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     ), sums if n_rows else None
 
 
-def count_lane(work_and_lane: CountTask) -> tuple[None, FeatureTally]:
+def count_lane(task: CountTask) -> tuple[None, FeatureTally]:
     """Count the features of a lane's rows, for the weights of features."""
-    work, lane = work_and_lane.work, work_and_lane.lane
-    kind = work.settings.feature_weights
+    place, lane = _place(task.work), task.lane
+    kind = task.work.settings.feature_weights
     assert kind is not None
-    counts = counts_for(kind, work.settings.analyzer.n_features, max(1, len(work.classes)))
-    for number in range(work.lanes.rounds):
-        rows = _rows_of(work, lane, number, ledger=Ledger(), first=True, weights=None)
-        for lesson in rows.read(0, work.lanes.of_round(lane, 0, number)):
-            stopping.check()
+    n_features = task.work.settings.analyzer.n_features
+    counts = counts_for(kind, n_features, max(1, len(task.work.classes)))
+    for number in range(place.lanes.rounds):
+        rows = place.lane(lane, number, ledger=Ledger(), first=True, weights=None)
+        for lesson in rows.read(0, place.lanes.of_round(lane, 0, number)):
+            place.check()
             counts.add(lesson.rows, lesson.classes, lesson.weights)
-    return None, FeatureTally(work.settings.analyzer.n_features, kind == "nb", counts.to_arrays())
+    return None, FeatureTally(n_features, kind == "nb", counts.to_arrays())
 
 
 def add_counts(parts: list[FeatureTally]) -> FeatureTally:
@@ -208,33 +223,12 @@ def add_up(parts: list[_core.MergeSums]) -> _core.MergeSums:
     return _core.MergeSums.combine(parts)
 
 
-def _rows_of(
-    work: Work,
-    lane: int,
-    round_number: int,
-    *,
-    ledger: Ledger,
-    first: bool,
-    weights: NDArray[np.float32] | None,
-) -> Lane:
-    return Lane(
-        work.lanes.plan,
-        replace(work.settings, seed=work.lanes.seed_of(lane, round_number)),
-        executor=None,
-        threads=1,
-        classes=work.classes,
-        ledger=ledger,
-        feature_weights=weights,
-        first=first,
-    )
-
-
 class _LaneRows:
     """The rows of one lane, round by round; kept after the first pass where they are few."""
 
-    def __init__(self, work: Work, lane: int) -> None:
-        self._work, self._number = work, lane
-        self._keeps = bool(kept_row_bytes(work.lanes.plan, work.settings))
+    def __init__(self, place: _Place, lane: int) -> None:
+        self._place, self._number = place, lane
+        self._keeps = bool(kept_row_bytes(place.lanes.plan, place.work.settings))
         self._kept: dict[int, list[Lesson]] = {}
         self._all: Lesson | None = None
         self._told: dict[int, LaneReport] = {}
@@ -250,12 +244,14 @@ class _LaneRows:
         return nothing if pass_number else self._told.pop(round_number, nothing)
 
     def _fresh(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
-        work = self._work
-        blocks = work.lanes.of_round(self._number, pass_number, round_number)
-        ledger = Ledger()
-        weights = None if work.feature_weights is None else work.feature_weights.load()["weights"]
-        lane = _rows_of(
-            work, self._number, round_number, ledger=ledger, first=pass_number == 0, weights=weights
+        place, ledger = self._place, Ledger()
+        blocks = place.lanes.of_round(self._number, pass_number, round_number)
+        lane = place.lane(
+            self._number,
+            round_number,
+            ledger=ledger,
+            first=pass_number == 0,
+            weights=place.feature_weights(),
         )
         kept: list[Lesson] = []
         for lesson in lane.read(pass_number, blocks):
@@ -272,7 +268,7 @@ class _LaneRows:
 
     def _again(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
         """Lessons of the first pass in a new order, over all rounds, and their rows in a new order."""
-        rounds = self._work.lanes.rounds
+        rounds = self._place.lanes.rounds
         for number in range(rounds):
             if number not in self._kept:  # this worker has not had that round
                 for _ in self._fresh(0, number):
@@ -284,7 +280,7 @@ class _LaneRows:
         if self._all is None:
             return
         n_rows = len(self._all.classes)
-        order = np.random.default_rng((self._work.lanes.seed, pass_number, self._number)).permutation(n_rows)
+        order = np.random.default_rng((self._place.lanes.seed, pass_number, self._number)).permutation(n_rows)
         mine = np.array_split(order.astype(np.uint32), rounds)[round_number]
         for start in range(0, len(mine), _ROWS_OF_A_LESSON):
             yield self._all.taken(mine[start : start + _ROWS_OF_A_LESSON])
@@ -294,11 +290,38 @@ class _Place:
     """What a process keeps of one training."""
 
     def __init__(self, work: Work) -> None:
-        self._work = work
+        self.work = work
+        self.lanes = work.lanes()
         self._lock = threading.Lock()
         self._idle: list[tuple[int, _core.Learner]] = []
         self._rows: dict[int, _LaneRows] = {}
         self._over = False
+
+    def feature_weights(self) -> NDArray[np.float32] | None:
+        """What the values of rows are multiplied by."""
+        published = self.work.feature_weights
+        return None if published is None else published.load()["weights"]
+
+    def lane(
+        self,
+        lane: int,
+        round_number: int,
+        *,
+        ledger: Ledger,
+        first: bool,
+        weights: NDArray[np.float32] | None,
+    ) -> Lane:
+        """A reader of a lane's rows of a round, all of whose work is done by the thread that takes them."""
+        return Lane(
+            self.lanes.plan,
+            replace(self.work.settings, seed=self.lanes.seed_of(lane, round_number)),
+            executor=None,
+            threads=1,
+            classes=self.work.classes,
+            ledger=ledger,
+            feature_weights=weights,
+            first=first,
+        )
 
     def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if nobody waits for this training any more."""
@@ -311,7 +334,7 @@ class _Place:
 
     def rows(self, lane: int) -> _LaneRows:
         with self._lock:
-            return self._rows.setdefault(lane, _LaneRows(self._work, lane))
+            return self._rows.setdefault(lane, _LaneRows(self, lane))
 
     @contextmanager
     def learner(self, broadcast: Broadcast) -> Iterator[_core.Learner]:
@@ -319,7 +342,7 @@ class _Place:
         with self._lock:
             version, learner = self._idle.pop() if self._idle else (0, None)
         if learner is None:
-            learner = new_learner(self._work.settings, max(2, len(self._work.classes)))
+            learner = new_learner(self.work.settings, max(2, len(self.work.classes)))
         self._catch_up(learner, version, broadcast)
         yield learner
         with self._lock:
@@ -329,7 +352,7 @@ class _Place:
         missing = [change for change in broadcast.changes if change[0] > version]
         if broadcast.full is not None and version < broadcast.full[0]:
             missing = [broadcast.full, *broadcast.changes]
-        share = np.float32(len(self._work.lanes))
+        share = np.float32(len(self.lanes))
         for _, published in missing:
             put(learner, published.load(), share)
 
@@ -342,8 +365,10 @@ def _place(work: Work) -> _Place:
     with _places_lock:
         if work.token not in _places:
             _places[work.token] = _Place(work)
-            while len(_places) > _RUNS:
-                _places.popitem(last=False)
+        # The weights of features come later than the first task.
+        _places[work.token].work = work
+        while len(_places) > _RUNS:
+            _places.popitem(last=False)
         _places.move_to_end(work.token)
         return _places[work.token]
 

@@ -48,8 +48,8 @@ from manymill.linear.lane_work import (
     forget,
     learn_round,
 )
-from manymill.linear.lanes import deal
 from manymill.linear.settings import Settings
+from manymill.linear.sharing import SharedPlan, share
 from manymill.linear.slices import whole
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
@@ -92,13 +92,15 @@ class ManyLanes:
         self._settings, self._engine = settings, engine
         self._ledger, self._observe = ledger, observe
         self._holdout = Holdout()
-        lanes = deal(
-            plan,
-            settings.lanes,
-            settings.rounds_per_pass,
-            seed=settings.seed,
-            interleaved=settings.interleaved,
+        source = share(plan, engine)
+        self._work = Work(
+            token=uuid.uuid4().hex,
+            source=source,
+            settings=settings,
+            classes=self.index.names,
+            rules=merging.rules_of(settings.merge, 1 if len(self.index) <= 2 else len(self.index)),
         )
+        self._lanes = lanes = replace(self._work, source=SharedPlan(plan)).lanes()
         if len(lanes) < settings.lanes:
             observe(
                 Warned(
@@ -106,13 +108,6 @@ class ManyLanes:
                     f"cut further. Give more files, or lines of JSON that are not compressed"
                 )
             )
-        self._work = Work(
-            token=uuid.uuid4().hex,
-            lanes=lanes,
-            settings=settings,
-            classes=self.index.names,
-            rules=merging.rules_of(settings.merge, 1 if len(self.index) <= 2 else len(self.index)),
-        )
         self._broadcast = Broadcast()
         self._version = 0
         self._accuracy: float | None = None  # of the last choice on held-out rows
@@ -163,11 +158,11 @@ class ManyLanes:
         """Learn from every row once more, in rounds."""
         kind = self._work.settings.feature_weights
         if kind is not None and self._work.feature_weights is None:
-            tasks = [CountTask(self._work, lane) for lane in range(len(self._work.lanes))]
+            tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]
             _, tally_of_all = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))
             assert tally_of_all is not None
             self._weigh_by(feature_weights(kind, tally_of_all.counts()))
-        for number in range(skip, self._work.lanes.rounds):
+        for number in range(skip, self._lanes.rounds):
             self._round(tally, number)
             on_step(number + 1)
 
@@ -177,9 +172,12 @@ class ManyLanes:
 
     def _round(self, tally: Tally, number: int) -> None:
         started = time.monotonic()
-        n_lanes, rounds = len(self._work.lanes), self._work.lanes.rounds
+        n_lanes, rounds = len(self._lanes), self._lanes.rounds
         tasks = [
-            LaneTask(self._work, lane, tally.number - 1, number, self._broadcast) for lane in range(n_lanes)
+            LaneTask(
+                self._work, lane, tally.number - 1, number, self._broadcast, self._where(lane, tally, number)
+            )
+            for lane in range(n_lanes)
         ]
         n_done = 0
 
@@ -222,6 +220,14 @@ class ManyLanes:
                 seconds=time.monotonic() - started,
             )
         )
+
+    def _where(self, lane: int, tally: Tally, number: int) -> str:
+        """What a lane's round begins with, for people."""
+        plan, blocks = self._lanes.plan, self._lanes.of_round(lane, tally.number - 1, number)
+        if not blocks:
+            return ""
+        block = plan.blocks[blocks[0]]
+        return f" (it begins with {plan.files[block.file].path}, {block.start} to {block.stop})"
 
     def _told(self, report: LaneReport, tally: Tally) -> None:
         tally.add(report)

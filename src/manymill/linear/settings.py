@@ -93,7 +93,7 @@ class Settings:
     seed: int = 0
     window_bytes: int = WINDOW_BYTES
     lanes: int = 1
-    rounds_per_pass: int = 4
+    rounds_per_pass: int = 8
     merge: str = "auto"
     interleaved: bool = True
 

@@ -1,4 +1,5 @@
 import pickle
+import threading
 
 import pytest
 
@@ -29,13 +30,14 @@ def test_what_would_end_a_process_does_not_end_the_driver(end: BaseException) ->
 
 
 class Awkward(Exception):
-    def __init__(self, first: int, second: int) -> None:
-        super().__init__(f"{first} and {second}")
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()  # does not pickle
 
 
-def test_an_error_that_cannot_be_rebuilt_is_told_with_its_traceback() -> None:
+def test_an_error_that_cannot_be_brought_back_is_told_with_its_traceback() -> None:
     def raising() -> None:
-        raise Awkward(1, 2)
+        raise Awkward("1 and 2")
 
     with pytest.raises(EngineError, match="The worker raised Awkward: 1 and 2") as caught:
         calls.result(perform(raising), "it")

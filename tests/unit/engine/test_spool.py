@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_equal_arrays_are_one_file_and_others_another(tmp_path: Path) -> None:
     assert (again, nothing) == (first, 0)
     assert written > 0
     assert other.digest != first.digest
-    assert len(list(tmp_path.rglob("*.*"))) == 2
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
 def test_what_is_withdrawn_is_gone_from_the_disk_and_can_be_published_again(tmp_path: Path) -> None:
@@ -49,9 +50,24 @@ def test_what_is_withdrawn_is_gone_from_the_disk_and_can_be_published_again(tmp_
     ref, written = spool.publish({"a": np.arange(4)})
     held = ref.load()["a"]
     spool.withdraw(ref)
-    assert not list(tmp_path.rglob("*.*"))
+    assert not list(tmp_path.rglob("*.safetensors"))
     assert held.tolist() == [0, 1, 2, 3]
     assert spool.publish({"a": np.arange(4)}) == (ref, written)
+
+
+def test_what_a_killed_driver_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    living = Spool(tmp_path)
+    kept, _ = living.publish({"a": np.arange(4)})
+    left = tmp_path / "manymill-spool-of-the-dead"
+    left.mkdir()
+    for folder in (left, Path(kept.path).parent):
+        os.utime(folder, (0, 0))
+    (tmp_path / "manymill-spool-just-made").mkdir()
+    Spool(tmp_path).publish({"a": np.arange(4)})
+    assert not left.exists()
+    assert kept.load()["a"].tolist() == [0, 1, 2, 3]
+    assert (tmp_path / "manymill-spool-just-made").exists()
+    living.close()
 
 
 def test_objects_are_refused() -> None:
