@@ -180,9 +180,11 @@ class Settings:
         """
         if self.learning_rate is not None:
             return self.learning_rate
-        of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
-        rate = of_two if n_classes == 2 else of_more
-        return rate if self.feature_weights is None else 0.6 * rate
+        if self.feature_weights is None:
+            of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
+        else:
+            of_two, of_more = (0.3, 0.8) if self.loss == "log" else (0.15, 0.25)
+        return of_two if n_classes == 2 else of_more
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""
