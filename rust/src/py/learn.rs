@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 type Matrix<'py> = PyResult<Bound<'py, PyArray2<f32>>>;
 
-fn turned(error: LearnError) -> PyErr {
+pub(super) fn turned(error: LearnError) -> PyErr {
     let message = error.to_string();
     match error {
         LearnError::Invalid(_) => PyValueError::new_err(message),

@@ -6,6 +6,7 @@ mod columns;
 mod kernels;
 mod learn;
 mod matrix;
+mod objective;
 mod options;
 mod read;
 mod rows;
@@ -29,5 +30,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     svmlight::register(module)?;
     read::register(module)?;
     rows::register(module)?;
-    learn::register(module)
+    learn::register(module)?;
+    objective::register(module)
 }

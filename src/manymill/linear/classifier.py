@@ -79,6 +79,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     holdout : float or None
         Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about
         20,000 rows, and none below 5,000 rows.
+    calibrate : bool
+        Whether a temperature found on the rows held out makes :meth:`predict_proba` honest. Chosen classes and scores
+        do not depend on it.
     random_state : int, RandomState or None
         Decides the order of rows.
     threads : int or None
@@ -96,6 +99,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Passes made.
     holdout_score_ : float or None
         Accuracy of the kept pass on held-out rows; None if none were.
+    temperature_ : float
+        What scores are divided by before they become probabilities; 1 where nothing was held out, or nothing could
+        be told.
 
     Examples
     --------
@@ -123,6 +129,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         passes: int = 3,
         patience: int = 2,
         holdout: float | None = None,
+        calibrate: bool = True,
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
@@ -140,6 +147,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.passes = passes
         self.patience = patience
         self.holdout = holdout
+        self.calibrate = calibrate
         self.random_state = random_state
         self.threads = threads
 
@@ -194,6 +202,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self._state: LinearState | LoadedState = trained.state
         self.n_iter_ = trained.passes
         self.holdout_score_ = trained.measured.accuracy
+        self.temperature_ = trained.measured.temperature
         if trained.interrupted:
             raise KeyboardInterrupt
         return self
@@ -247,6 +256,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             settings = settings_of(self, labels.by_name(self.class_weight)).for_classes(len(labels.names))
             self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
             self.classes_, self.n_iter_, self.holdout_score_ = labels.classes, 0, None
+            self.temperature_ = 1.0
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
             raise PlanError("classes differ from those of the first call of partial_fit")
         state = self._state
@@ -323,7 +333,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         X : sequence of str of shape (n_rows,), or Dataset
             Texts.
         """
-        return probabilities(self._scores(X), self.loss, len(self.classes_))
+        return probabilities(self._scores(X), self.loss, len(self.classes_), self.temperature_)
 
     def _scores(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "classes_")
@@ -366,6 +376,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             loss=self.loss,
             analyzer=self._state.analyzer,
             fit_intercept=self.fit_intercept,
+            temperature=self.temperature_,
             facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
         )
         save_model(folder, description, self._state.weights(), self.intercept_)
@@ -392,6 +403,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         classifier._state = LoadedState(model)
         classifier.classes_ = np.array(model.classes)
+        classifier.temperature_ = model.temperature
         classifier.n_iter_ = int(model.facts.get("passes", 0))
         classifier.holdout_score_ = model.facts.get("holdout_accuracy")
         return classifier

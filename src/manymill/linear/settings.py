@@ -51,6 +51,8 @@ class Settings:
     holdout : float or None
         Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
         rows or 16 MB of text, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
+    calibrate : bool
+        Whether probabilities are made honest by a temperature, found on the rows held out.
     seed : int
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
@@ -76,6 +78,7 @@ class Settings:
     passes: int = 3
     patience: int = 2
     holdout: float | None = None
+    calibrate: bool = True
     seed: int = 0
     window_bytes: int = WINDOW_BYTES
 
@@ -90,6 +93,7 @@ class Settings:
         _whole(self.patience, "patience", 1, 2**31, "a whole number, 1 or more")
         share = self.holdout
         _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
+        _truth(self.calibrate, "calibrate")
         _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
         _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
         self._check_class_weight()

@@ -168,7 +168,9 @@ class _Training:
             )
         assert self._state is not None, "a row was learnt"
         self._state.learner.settle()
-        measured = measure(self._held_out(), self._state.learner, self._settings.loss)
+        measured = measure(
+            self._held_out(), self._state.learner, self._settings.loss, calibrate=self._settings.calibrate
+        )
         kept = self._keep_if_best(self._state, tally.number, measured)
         self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
 
