@@ -71,7 +71,7 @@ class Reliability:
 
     @property
     def error(self) -> float | None:
-        """Expected calibration error (Guo et al. 2017): mean distance of accuracy and probability; None without rows."""
+        """Mean distance of accuracy and probability (Guo et al. 2017); None without rows."""
         rows, right, units = self.table
         if not rows.any():
             return None

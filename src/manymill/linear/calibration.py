@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.linear.losses import mean_loss
-from manymill.model import PROBABILISTIC_LOSSES, probabilities
+from manymill.model import PROBABILISTIC_LOSSES, choose_classes, probabilities
 
 # Fewer rows tell nothing: the error of T from 100 rows is about a sixth.
 LEAST_ROWS = 100
@@ -53,14 +53,14 @@ def fit_temperature(scores: NDArray[np.float32], classes: NDArray[np.int32], los
     if loss not in PROBABILISTIC_LOSSES:
         return 1.0
     good = (classes >= 0) & np.isfinite(scores).all(axis=1)
-    scores, classes = scores[good].astype(np.float64), classes[good]
+    wide, classes = scores[good].astype(np.float64), classes[good]
     if len(classes) < LEAST_ROWS:
         return 1.0
-    chosen = (scores[:, 0] > 0) if scores.shape[1] == 1 else scores.argmax(axis=1)
+    chosen = choose_classes(wide)
     # Where all are right the loss falls for ever as T does: certainty would be made of nothing.
     if np.all(chosen == classes) or not np.any(chosen == classes):
         return 1.0
-    return math.exp(_least(scores, classes, loss))
+    return math.exp(_least(wide, classes, loss))
 
 
 def _least(scores: NDArray[np.float64], classes: NDArray[np.int32], loss: str) -> float:

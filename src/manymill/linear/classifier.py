@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,6 +82,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     calibrate : bool
         Whether a temperature found on the rows held out makes :meth:`predict_proba` honest. Chosen classes and scores
         do not depend on it.
+    finish : None or "lbfgs"
+        What follows the passes: L-BFGS over all rows, kept only where the held-out rows are predicted no worse. For
+        the loss "log", without L1.
+    finish_iterations : int
+        Iterations at most; each is two visits of every row.
     random_state : int, RandomState or None
         Decides the order of rows.
     threads : int or None
@@ -130,6 +135,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         patience: int = 2,
         holdout: float | None = None,
         calibrate: bool = True,
+        finish: Literal["lbfgs"] | None = None,
+        finish_iterations: int = 5,
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
@@ -148,6 +155,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.patience = patience
         self.holdout = holdout
         self.calibrate = calibrate
+        self.finish = finish
+        self.finish_iterations = finish_iterations
         self.random_state = random_state
         self.threads = threads
 

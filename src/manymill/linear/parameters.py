@@ -17,7 +17,7 @@ from manymill.linear.settings import Settings
 # Parameters that go into the settings as they are.
 _AS_THEY_ARE = (
     "lowercase", "n_features", "value", "norm", "loss", "l1", "l2", "learning_rate", "fit_intercept", "passes",
-    "patience", "holdout", "calibrate",
+    "patience", "holdout", "calibrate", "finish", "finish_iterations",
 )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from manymill.data.plan import Plan
 from manymill.engine import stopping
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
-from manymill.events import ClassesFound, Ended, Interrupted, Observer
+from manymill.events import ClassesFound, Ended, FinishIteration, Interrupted, Observer, Warned
+from manymill.linear import finish
 from manymill.linear.holdout import HashedRows, Measured, measure
 from manymill.linear.lane import Lane, Lesson
 from manymill.linear.memory import peak_memory_bytes
@@ -127,6 +128,7 @@ class _Training:
         self._next_glance = self._start + GLANCE_SECONDS
         self._glanced: float | None = None
         self._kept_at = self._start
+        self._best_state: Snapshot | None = None  # where a finish starts from
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
 
     def run(self) -> Trained:
@@ -144,6 +146,8 @@ class _Training:
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
+        if self._settings.finish is not None and not interrupted:
+            interrupted = self._finish(number)
         assert self._state is not None
         assert self._best is not None
         self._observe(self._ended(number, n_rows))
@@ -168,11 +172,40 @@ class _Training:
             )
         assert self._state is not None, "a row was learnt"
         self._state.learner.settle()
-        measured = measure(
-            self._held_out(), self._state.learner, self._settings.loss, calibrate=self._settings.calibrate
-        )
+        measured = self._measure(self._state)
         kept = self._keep_if_best(self._state, tally.number, measured)
         self._observe(tally.ended(self._lane.n_bad, measured, kept=kept))
+
+    def _measure(self, state: LinearState) -> Measured:
+        settings = self._settings
+        return measure(self._held_out(), state.learner, settings.loss, calibrate=settings.calibrate)
+
+    def _finish(self, number: int) -> bool:
+        """Go on from the best state as long as it helps, and leave the best in place; whether it was interrupted."""
+        assert self._state is not None
+        assert self._best is not None
+        if self._best_state is None:
+            self._observe(Warned("nothing is held out to judge a finish by: the passes were the end"))
+            return False
+        start, interrupted = time.monotonic(), False
+        self._state.restore(self._best_state)
+        try:
+            for iterate in finish.iterations(self._lane, self._state, self._settings, number):
+                measured = self._measure(self._state)
+                assert measured.loss is not None
+                assert measured.accuracy is not None
+                kept = measured.no_worse_than(self._best)
+                if kept:
+                    self._keep(self._state, self._best_pass, measured)
+                    self._best, self._best_state = measured, self._state.snapshot()
+                seconds = time.monotonic() - start
+                tried = (iterate.number, iterate.step, iterate.loss, measured.loss, measured.accuracy)
+                self._observe(FinishIteration(*tried, kept, seconds))
+        except KeyboardInterrupt:
+            interrupted = True
+            self._observe(Interrupted(number, kept=False))
+        self._state.restore(self._best_state)
+        return interrupted
 
     def _glance(self) -> float | None:
         """The accuracy on the rows held out so far, measured now and then: it may take a twentieth of the time."""
@@ -212,6 +245,8 @@ class _Training:
             # In this order: a stop while the state is being saved must find it not yet kept.
             self._keep(state, number, measured)
             self._kept_at = time.monotonic()
+        if self._settings.finish is not None and measured.accuracy is not None:
+            self._best_state = state.snapshot()
         self._best, self._best_pass = measured, number
         return not awaited
 
