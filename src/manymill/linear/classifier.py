@@ -18,9 +18,10 @@ from manymill.data.plan import Plan
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.accuracy import accuracy_on
 from manymill.linear.classes import ClassIndex
+from manymill.linear.folders import description_of, restored
 from manymill.linear.hashing import rows_of
 from manymill.linear.holdout import Measured
-from manymill.linear.labels import Labels, plain_classes
+from manymill.linear.labels import Labels
 from manymill.linear.loaded import LoadedState
 from manymill.linear.parameters import check_partial_fit, settings_of, threads_of
 from manymill.linear.settings import Settings
@@ -28,7 +29,6 @@ from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
 from manymill.model import (
     PROBABILISTIC_LOSSES,
-    ModelDescription,
     choose_classes,
     load_model,
     probabilities,
@@ -380,15 +380,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             If the folder cannot be written.
         """
         check_is_fitted(self, "classes_")
-        description = ModelDescription(
-            classes=plain_classes(self.classes_),
-            loss=self.loss,
-            analyzer=self._state.analyzer,
-            fit_intercept=self.fit_intercept,
-            temperature=self.temperature_,
-            facts={"passes": self.n_iter_, "holdout_accuracy": self.holdout_score_},
-        )
-        save_model(folder, description, self._state.weights(), self.intercept_)
+        save_model(folder, description_of(self), self._state.weights(), self.intercept_)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -399,20 +391,5 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If the folder is corrupt or hostile.
         """
-        model = load_model(folder)
-        analyzer = model.analyzer
-        classifier = cls(
-            ngram_range=analyzer.ngram_range,
-            n_features=analyzer.n_features,
-            lowercase=analyzer.lowercase,
-            value=analyzer.value,
-            norm=analyzer.norm,
-            loss=model.loss,
-            fit_intercept=model.fit_intercept,
-        )
-        classifier._state = LoadedState(model)
-        classifier.classes_ = np.array(model.classes)
-        classifier.temperature_ = model.temperature
-        classifier.n_iter_ = int(model.facts.get("passes", 0))
-        classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+        classifier: Self = restored(cls, load_model(folder))
         return classifier
