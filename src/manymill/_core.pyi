@@ -495,6 +495,90 @@ def score_rows(
         Shape ``(n_rows, n_outputs)``.
     """
 
+@final
+class Gradient:
+    """Loss and gradient summed over rows, for the features met: parts add up to the whole.
+
+    Sums are float64, in the order of the rows or parts. The loss is logistic for one output and softmax for more;
+    regularisation is not in it.
+    """
+
+    @staticmethod
+    def at(
+        rows: Rows,
+        classes: NDArray[np.int32],
+        row_weights: NDArray[np.float32] | None,
+        weights: NDArray[np.float32],
+        intercept: NDArray[np.float32],
+    ) -> Gradient:
+        """The gradient over rows at given weights.
+
+        Parameters
+        ----------
+        rows, classes, row_weights
+            As for :meth:`Learner.learn`; a row of weight 0 meets no feature.
+        weights
+            Shape ``(n_features, n_outputs)``, C-contiguous.
+        intercept
+            Shape ``(n_outputs,)``.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together, or a class, feature or weight is out of range.
+        FloatingPointError
+            If a loss is not finite.
+        """
+
+    @staticmethod
+    def combine(parts: list[Gradient]) -> Gradient:
+        """The sum of parts, in their order; ``ValueError`` if there are none, or their outputs differ."""
+
+    @staticmethod
+    def from_arrays(
+        loss_sum: float,
+        weight_sum: float,
+        features: NDArray[np.uint32],
+        sums: NDArray[np.float64],
+        intercept: NDArray[np.float64],
+    ) -> Gradient:
+        """A part from its numbers (copied); ``ValueError`` if they do not fit together."""
+
+    @property
+    def loss_sum(self) -> float:
+        """Sum of weight times loss."""
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the rows' weights."""
+
+    @property
+    def features(self) -> NDArray[np.uint32]:
+        """The features met, ascending, shape ``(m,)`` (a copy)."""
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """The gradient by their weights, shape ``(m, n_outputs)`` (a copy)."""
+
+    @property
+    def intercept(self) -> NDArray[np.float64]:
+        """The gradient by the intercepts, shape ``(n_outputs,)`` (a copy)."""
+
+def losses_along(
+    rows: Rows,
+    classes: NDArray[np.int32],
+    row_weights: NDArray[np.float32] | None,
+    weights: NDArray[np.float32],
+    intercept: NDArray[np.float32],
+    direction: NDArray[np.float32],
+    direction_intercept: NDArray[np.float32],
+    steps: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sums of weight times loss at ``weights + step * direction``, float64, shape ``(n_steps,)``.
+
+    Arguments and errors as for :meth:`Gradient.at`; a loss that is too large is infinite.
+    """
+
 # ---- counts: rows → whole numbers that can be added up in any order ---------------------------------------------
 
 @final

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,13 +24,12 @@ from manymill.linear.holdout import Measured
 from manymill.linear.labels import Labels
 from manymill.linear.loaded import LoadedState
 from manymill.linear.parameters import check_partial_fit, settings_of, threads_of
-from manymill.linear.saved import description_of, parameters_of
+from manymill.linear.saved import description_of, restored
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.training import Trained, train
 from manymill.model import (
     PROBABILISTIC_LOSSES,
-    LinearModel,
     choose_classes,
     load_model,
     probabilities,
@@ -94,6 +93,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         How: ``"auto"`` chooses by held-out rows among the rules; see :mod:`manymill.linear.merging`.
     interleaved : bool
         Whether each lane gets rows from all over the source, or neighbours only.
+    calibrate : bool
+        Whether a temperature found on the rows held out makes :meth:`predict_proba` honest. Chosen classes and scores
+        do not depend on it.
+    finish : None or "lbfgs"
+        What follows the passes: L-BFGS over all rows, kept only where the held-out rows are predicted no worse. For
+        the loss "log", without L1.
+    finish_iterations : int
+        Iterations at most; each is two visits of every row.
     random_state : int, RandomState or None
         Decides the order of rows.
     threads : int or None
@@ -111,6 +118,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Passes made.
     holdout_score_ : float or None
         Accuracy of the kept pass on held-out rows; None if none were.
+    temperature_ : float
+        What scores are divided by before they become probabilities; 1 where nothing was held out, or nothing could
+        be told.
 
     Examples
     --------
@@ -143,6 +153,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         rounds_per_pass: int = 8,
         merge: str = "auto",
         interleaved: bool = True,
+        calibrate: bool = True,
+        finish: Literal["lbfgs"] | None = None,
+        finish_iterations: int = 5,
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
@@ -165,6 +178,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.rounds_per_pass = rounds_per_pass
         self.merge = merge
         self.interleaved = interleaved
+        self.calibrate = calibrate
+        self.finish = finish
+        self.finish_iterations = finish_iterations
         self.random_state = random_state
         self.threads = threads
 
@@ -236,6 +252,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self._state: LinearState | LoadedState = trained.state
         self.n_iter_ = trained.passes
         self.holdout_score_ = trained.measured.accuracy
+        self.temperature_ = trained.measured.temperature
         if trained.interrupted:
             raise KeyboardInterrupt
         return self
@@ -290,6 +307,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             settings = settings_of(self, labels.by_name(self.class_weight)).for_classes(len(labels.names))
             self._state = LinearState(settings, ClassIndex.in_order(labels.names), as_integers=False)
             self.classes_, self.n_iter_, self.holdout_score_ = labels.classes, 0, None
+            self.temperature_ = 1.0
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
             raise PlanError("classes differ from those of the first call of partial_fit")
         state = self._state
@@ -366,7 +384,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         X : sequence of str of shape (n_rows,), or Dataset
             Texts.
         """
-        return probabilities(self._scores(X), self.loss, len(self.classes_))
+        return probabilities(self._scores(X), self.loss, len(self.classes_), self.temperature_)
 
     def _scores(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "classes_")
@@ -417,14 +435,5 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         ModelError
             If the folder is corrupt or hostile.
         """
-        return cls._of(load_model(folder))
-
-    @classmethod
-    def _of(cls, model: LinearModel) -> Self:
-        """The classifier that predicts with a model."""
-        classifier = cls(**parameters_of(model))
-        classifier._state = LoadedState(model)
-        classifier.classes_ = np.array(model.classes)
-        classifier.n_iter_ = int(model.facts.get("passes", 0))
-        classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+        classifier: Self = restored(cls, load_model(folder))
         return classifier

@@ -16,6 +16,7 @@ from manymill.events import Observer
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
 from manymill.linear.exchange import put
+from manymill.linear.finish import LessonSums, RowSums
 from manymill.linear.holdout import HashedRows, measure
 from manymill.linear.lane import Lane, Lesson
 from manymill.linear.settings import Settings
@@ -72,6 +73,9 @@ class Learning(Protocol):
 
     def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
         """The rows of another plan; -1 is the class of one that is not learnt."""
+
+    def row_sums(self, first_pass: int) -> RowSums:
+        """Sums over all rows, from the pass of this number on, from 0."""
 
 
 class OneLane:
@@ -131,6 +135,10 @@ class OneLane:
         weights = self._lane.feature_weights if feature_weights is None else feature_weights
         integers = self._plan.labels_are_integers
         return LinearState(self._settings, index, as_integers=integers, feature_weights=weights)
+
+    def row_sums(self, first_pass: int) -> RowSums:
+        """Sums over all rows."""
+        return LessonSums(self._lane, first_pass)
 
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more."""

@@ -34,6 +34,8 @@ from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
 from manymill.linear.counting import feature_weights
 from manymill.linear.exchange import Arrays, put, taken
+from manymill.linear.finish import RowSums
+from manymill.linear.finish_lanes import LaneSums
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.lane_work import (
@@ -144,6 +146,10 @@ class ManyLanes:
         """Nothing: the weights of classes are known before the first round."""
         return ()
 
+    def row_sums(self, first_pass: int) -> RowSums:
+        """Sums over all rows, added up by the lanes."""
+        return LaneSums(self._work, len(self._lanes), self._engine)
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         if checkpoint.feature_weights is not None:
@@ -159,9 +165,9 @@ class ManyLanes:
         kind = self._work.settings.feature_weights
         if kind is not None and self._work.feature_weights is None:
             tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]
-            _, tally_of_all = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))
-            assert tally_of_all is not None
-            self._weigh_by(feature_weights(kind, tally_of_all.counts()))
+            counted = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))[1]
+            assert counted is not None
+            self._weigh_by(feature_weights(kind, counted.counts()))
         for number in range(skip, self._lanes.rounds):
             self._round(tally, number)
             on_step(number + 1)

@@ -16,7 +16,17 @@ from manymill.data.plan import Plan
 from manymill.engine.choosing import as_engine
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
-from manymill.events import ClassesFound, Ended, Interrupted, Observer, Resumed, WorkerLost
+from manymill.events import (
+    ClassesFound,
+    Ended,
+    FinishIteration,
+    Interrupted,
+    Observer,
+    Resumed,
+    Warned,
+    WorkerLost,
+)
+from manymill.linear import finish
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoints, Position, Recorder, digest
 from manymill.linear.holdout import HashedRows, Measured, measure
@@ -155,6 +165,7 @@ class _Training:
         self._best_pass = 0
         self._start = time.monotonic()
         self._kept_at = self._start
+        self._best_state: Snapshot | None = None  # where a finish starts from
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
         self._recorder: Recorder | None = None
         self._from = Position()
@@ -184,6 +195,8 @@ class _Training:
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
             self._record(Position(pass_number=number + 1))
+        if self._settings.finish is not None and not interrupted:
+            interrupted = self._finish(number)
         state = self._learning.state
         assert state is not None
         assert self._best is not None
@@ -224,9 +237,41 @@ class _Training:
             )
         state = self._learning.state
         assert state is not None, "a row was learnt"
-        measured = measure(self._held_out(), state.learner, self._settings.loss)
+        measured = self._measure(state)
         kept = self._keep_if_best(state, tally.number, measured)
         self._observe(tally.ended(self._learning.n_bad, measured, kept=kept))
+
+    def _measure(self, state: LinearState) -> Measured:
+        settings = self._settings
+        return measure(self._held_out(), state.learner, settings.loss, calibrate=settings.calibrate)
+
+    def _finish(self, number: int) -> bool:
+        """Go on from the best state as long as it helps, and leave the best in place; whether it was interrupted."""
+        state = self._learning.state
+        assert state is not None
+        assert self._best is not None
+        if self._best_state is None:
+            self._observe(Warned("nothing is held out to judge a finish by: the passes were the end"))
+            return False
+        start, interrupted = time.monotonic(), False
+        state.restore(self._best_state)
+        try:
+            for iterate in finish.iterations(self._learning.row_sums(number), state, self._settings):
+                measured = self._measure(state)
+                assert measured.loss is not None
+                assert measured.accuracy is not None
+                kept = measured.no_worse_than(self._best)
+                if kept:
+                    self._keep(state, self._best_pass, measured)
+                    self._best, self._best_state = measured, state.snapshot()
+                seconds = time.monotonic() - start
+                tried = (iterate.number, iterate.step, iterate.loss, measured.loss, measured.accuracy)
+                self._observe(FinishIteration(*tried, kept, seconds))
+        except KeyboardInterrupt:
+            interrupted = True
+            self._observe(Interrupted(number, kept=False))
+        state.restore(self._best_state)
+        return interrupted
 
     def _held_out(self) -> Iterable[HashedRows]:
         return self._learning.held_out() if self._holdout is None else self._learning.rows_of(self._holdout)
@@ -242,6 +287,8 @@ class _Training:
             # In this order: a stop while the state is being saved must find it not yet kept.
             self._keep(state, number, measured)
             self._kept_at = time.monotonic()
+        if self._settings.finish is not None and measured.accuracy is not None:
+            self._best_state = state.snapshot()
         self._best, self._best_pass = measured, number
         return not awaited
 
