@@ -282,7 +282,7 @@ impl PyLearner {
         slf: &Bound<'_, Self>,
         features: PyReadonlyArray1<'_, u32>,
         weights: PyReadonlyArray2<'_, f32>,
-        sums: PyReadonlyArray1<'_, f32>,
+        accumulators: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<()> {
         let mut guard = alone(slf)?;
         let learner = &mut guard.0;
@@ -295,7 +295,7 @@ impl PyLearner {
         }
         let features = features.as_array().to_vec();
         let weights: Vec<f32> = weights.as_array().iter().copied().collect();
-        let sums = sums.as_array().to_vec();
+        let sums = accumulators.as_array().to_vec();
         slf.py()
             .detach(|| learner.scatter(&features, &weights, &sums))
             .map_err(turned)

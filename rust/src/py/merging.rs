@@ -22,7 +22,7 @@ type Numbers<'py> = (
     Bound<'py, PyArray1<f64>>,
 );
 
-fn rule(name: &str) -> PyResult<MergeRule> {
+fn named(name: &str) -> PyResult<MergeRule> {
     MergeRule::from_name(name).ok_or_else(|| {
         PyValueError::new_err(format!(
             "there is no rule {name:?}. Hint: take uniform, rows, support, damped or mass"
@@ -42,7 +42,7 @@ impl PyMergeSums {
     ) -> PyResult<Self> {
         let rules = rules
             .iter()
-            .map(|name| rule(name))
+            .map(|name| named(name))
             .collect::<PyResult<Vec<_>>>()?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
@@ -118,10 +118,10 @@ impl PyMergeSums {
         &self,
         py: Python<'_>,
         learner: &Bound<'_, PyLearner>,
-        name: &str,
+        rule: &str,
         step: f64,
     ) -> PyResult<()> {
-        let rule = rule(name)?;
+        let rule = named(rule)?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
         py.detach(|| learner.merge(&self.0, rule, step))
