@@ -147,8 +147,41 @@ def test_the_sums_of_a_lane_are_those_of_its_changes(n_classes, rules):
     changes = learner.take_changes()
     learner.begin_changes()
     learner.learn(sparse(X), y)
-    assert same(arrays(MergeSums.of(learner, 30, 45.0, rules)), arrays(sums_of(changes, 30, rules)))
+    lane = MergeSums.of(learner, 30, 45.0, rules)
     assert not len(learner.met())
+    there = pickle.loads(pickle.dumps(lane))
+    for one in (lane, there):
+        assert same(arrays(MergeSums.combine([one])), arrays(sums_of(changes, 30, rules)))
+        assert (one.n_lanes, one.n_rows, one.nbytes) == (1, 30, sum(part.nbytes for part in changes))
+    both = learner_of(n_classes), learner_of(n_classes)
+    for learner, one in zip(both, (lane, MergeSums.combine([lane])), strict=True):
+        one.merge_into(learner, rules[0], 0.5)
+    assert same(*(learner.gather(lane.features()) for learner in both))
+
+
+@pytest.mark.parametrize(
+    ("position", "array"),
+    [
+        (0, (5, np.inf, True, True)),
+        (0, (5, -1.0, True, True)),
+        (1, np.array([3, 3], np.uint32)),
+        (1, np.array([1], np.uint32)),
+        (2, np.ones(3, np.float32)),
+        (2, np.full(4, np.nan, np.float32)),
+        (3, np.float32([1, -1])),
+        (3, np.float32([1, np.inf])),
+        (4, np.ones(3, np.float32)),
+        (4, np.full(4, -np.inf, np.float32)),
+        (4, np.zeros(0, np.float32)),
+    ],
+)
+def test_impossible_changes_are_refused(position, array):
+    numbers = [np.ones(length, np.float32) for length in (4, 2, 4)]
+    given = [(5, 5.0, True, True), np.array([1, 7], np.uint32), *numbers]
+    assert len(MergeSums.from_changes(*given).features()) == 2
+    given[position] = array
+    with pytest.raises((ValueError, TypeError)):
+        MergeSums.from_changes(*given)
 
 
 def test_half_a_step_moves_weights_half_as_far_and_sums_as_far():
