@@ -325,6 +325,11 @@ class Rows:
     def nbytes(self) -> int:
         """Bytes of memory held."""
 
+    def __reduce__(
+        self,
+    ) -> tuple[Any, tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]]:
+        """Pickles as its arrays."""
+
 # ---- learn: rows → state ------------------------------------------------------------------------------------
 
 @final
@@ -477,6 +482,194 @@ class Learner:
     def set_intercept_state(self, state: NDArray[np.float32], n_rows_seen: int) -> None:
         """Overwrite what :meth:`intercept_state` gives, and the count of rows."""
 
+    def begin_changes(self) -> None:
+        """Note from now on what changes; learning gives the same bytes as without.
+
+        Regularisation is settled first. What was noted before is forgotten, as it is by :meth:`grow`,
+        :meth:`set_state`, :meth:`scatter` and ``MergeSums.merge_into``.
+        """
+
+    def take_changes(
+        self,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """How far the learner moved since :meth:`begin_changes`; it is put back, to the byte, to how it was then.
+
+        After a ``FloatingPointError`` of :meth:`learn` it is put back as well; the changes may then hold NaN.
+
+        Returns
+        -------
+        features : ndarray of shape (m,), uint32
+            Features whose weights or accumulator are others now, ascending.
+        weights : ndarray of shape (m, n_outputs), float32
+            Weights now less weights then.
+        accumulators : ndarray of shape (m,), float32
+            Squared gradients added.
+        intercept : ndarray of shape (2, n_outputs), float32
+            The same of the intercepts, then of their accumulators.
+
+        Raises
+        ------
+        ValueError
+            If nothing is being noted.
+        """
+
+    def gather(self, features: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies of the weights, shape ``(m, n_outputs)``, and accumulators, shape ``(m,)``, of some features.
+
+        ``ValueError`` if ``features`` do not ascend, or one is not below ``n_features``.
+        """
+
+    def scatter(
+        self,
+        features: NDArray[np.uint32],
+        weights: NDArray[np.float32],
+        accumulators: NDArray[np.float32],
+    ) -> None:
+        """Overwrite the state of some features: what :meth:`gather` gives.
+
+        Parameters
+        ----------
+        features
+            Shape ``(m,)``, ascending.
+        weights
+            Shape ``(m, n_outputs)``.
+        accumulators
+            Shape ``(m,)``.
+
+        Raises
+        ------
+        ValueError
+            If features do not ascend or one is not below ``n_features``, shapes do not fit, a number is not finite, or
+            an accumulator is negative; nothing is changed then.
+        """
+
+    def met(self) -> NDArray[np.uint32]:
+        """Features that have a weight or an accumulator other than 0, ascending; reads the whole table."""
+
+@final
+class MergeSums:
+    """Sums of several lanes' changes, from which a rule makes one direction.
+
+    The rules are those of ``manymill.linear.merging``. Sums are float64 and added in the order given, so that a
+    fixed tree of :meth:`combine` gives the same bytes wherever it is worked out. What one lane changed stays in
+    float32, half as much to keep and to send, until it is combined. Pickles as its arrays.
+    """
+
+    @staticmethod
+    def of(learner: Learner, n_rows: int, row_weight: float, rules: Sequence[str]) -> MergeSums:
+        """The sums of one lane: takes the changes of its learner, which is put back to how it was.
+
+        Parameters
+        ----------
+        learner
+            One that notes changes: see :meth:`Learner.begin_changes`.
+        n_rows
+            Rows that it learnt since.
+        row_weight
+            The sum of their weights.
+        rules
+            Those that :meth:`merge_into` will be asked for. ``"mass"`` and ``"rows"`` cost ``8 * n_outputs`` bytes a
+            feature each once combined; the others take nothing of their own.
+
+        Raises
+        ------
+        ValueError
+            If nothing is being noted, there is no such rule, or a number is not finite: the learner diverged.
+        """
+
+    @staticmethod
+    def combine(parts: Sequence[MergeSums]) -> MergeSums:
+        """The sums of all parts, added in the order given.
+
+        ``ValueError`` if there is none, or they differ in outputs or in the rules that they serve.
+        """
+
+    @staticmethod
+    def from_arrays(
+        counts: tuple[int, int, int, float],
+        features: NDArray[np.uint32],
+        support: NDArray[np.uint32],
+        mass: NDArray[np.float64],
+        plain: NDArray[np.float64],
+        by_mass: NDArray[np.float64],
+        by_rows: NDArray[np.float64],
+        intercept: NDArray[np.float64],
+    ) -> MergeSums:
+        """The sums of a pickle; ``ValueError`` if no lanes can have had such sums.
+
+        Parameters
+        ----------
+        counts
+            Outputs, lanes, rows, and the sum of the rows' weights.
+        features, support, mass
+            Shape ``(m,)``: ascending; the lanes that changed each feature; the squared gradients that they added.
+        plain, by_mass, by_rows
+            Shape ``(m * n_outputs,)``: sums of changes, and those weighted by squared gradients and by rows; the last
+            two are empty if no rule needs them.
+        intercept
+            Shape ``(4 * n_outputs,)``: squared gradients, then the three sums.
+        """
+
+    @staticmethod
+    def from_changes(
+        counts: tuple[int, float, bool, bool],
+        features: NDArray[np.uint32],
+        weights: NDArray[np.float32],
+        accumulators: NDArray[np.float32],
+        intercept: NDArray[np.float32],
+    ) -> MergeSums:
+        """The sums of one lane from a pickle; ``ValueError`` if no lane can have changed so.
+
+        Parameters
+        ----------
+        counts
+            Rows, the sum of their weights, and whether ``"mass"`` and ``"rows"`` are served.
+        features, accumulators
+            Shape ``(m,)``, features ascending.
+        weights
+            Shape ``(m * n_outputs,)``.
+        intercept
+            Shape ``(2 * n_outputs,)``.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as its arrays."""
+
+    def features(self) -> NDArray[np.uint32]:
+        """A copy of the features that any lane changed, ascending."""
+
+    def part(self, marks: NDArray[np.bool_]) -> MergeSums:
+        """The sums of the marked features alone; ``ValueError`` if a feature has no mark.
+
+        Enough to score rows that have no other features. ``marks`` has shape ``(n_features,)``.
+        """
+
+    def merge_into(self, learner: Learner, rule: str, step: float) -> None:
+        """Move the state from which the lanes began by ``step`` along a rule's direction.
+
+        Accumulators grow by all that the lanes added, whatever the rule and the step.
+
+        Raises
+        ------
+        ValueError
+            If the learner has another shape, there is no such rule, or its sums were not kept; nothing is changed
+            then.
+        FloatingPointError
+            If a weight became infinite; the state is then of no use.
+        """
+
+    @property
+    def n_lanes(self) -> int:
+        """Lanes added up."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that they learnt."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+
 def score_rows(
     rows: Rows, weights: NDArray[np.float32], intercept: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -493,6 +686,90 @@ def score_rows(
     -------
     ndarray
         Shape ``(n_rows, n_outputs)``.
+    """
+
+@final
+class Gradient:
+    """Loss and gradient summed over rows, for the features met: parts add up to the whole.
+
+    Sums are float64, in the order of the rows or parts. The loss is logistic for one output and softmax for more;
+    regularisation is not in it.
+    """
+
+    @staticmethod
+    def at(
+        rows: Rows,
+        classes: NDArray[np.int32],
+        row_weights: NDArray[np.float32] | None,
+        weights: NDArray[np.float32],
+        intercept: NDArray[np.float32],
+    ) -> Gradient:
+        """The gradient over rows at given weights.
+
+        Parameters
+        ----------
+        rows, classes, row_weights
+            As for :meth:`Learner.learn`; a row of weight 0 meets no feature.
+        weights
+            Shape ``(n_features, n_outputs)``, C-contiguous.
+        intercept
+            Shape ``(n_outputs,)``.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together, or a class, feature or weight is out of range.
+        FloatingPointError
+            If a loss is not finite.
+        """
+
+    @staticmethod
+    def combine(parts: list[Gradient]) -> Gradient:
+        """The sum of parts, in their order; ``ValueError`` if there are none, or their outputs differ."""
+
+    @staticmethod
+    def from_arrays(
+        loss_sum: float,
+        weight_sum: float,
+        features: NDArray[np.uint32],
+        sums: NDArray[np.float64],
+        intercept: NDArray[np.float64],
+    ) -> Gradient:
+        """A part from its numbers (copied); ``ValueError`` if they do not fit together."""
+
+    @property
+    def loss_sum(self) -> float:
+        """Sum of weight times loss."""
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the rows' weights."""
+
+    @property
+    def features(self) -> NDArray[np.uint32]:
+        """The features met, ascending, shape ``(m,)`` (a copy)."""
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """The gradient by their weights, shape ``(m, n_outputs)`` (a copy)."""
+
+    @property
+    def intercept(self) -> NDArray[np.float64]:
+        """The gradient by the intercepts, shape ``(n_outputs,)`` (a copy)."""
+
+def losses_along(
+    rows: Rows,
+    classes: NDArray[np.int32],
+    row_weights: NDArray[np.float32] | None,
+    weights: NDArray[np.float32],
+    intercept: NDArray[np.float32],
+    direction: NDArray[np.float32],
+    direction_intercept: NDArray[np.float32],
+    steps: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sums of weight times loss at ``weights + step * direction``, float64, shape ``(n_steps,)``.
+
+    Arguments and errors as for :meth:`Gradient.at`; a loss that is too large is infinite.
     """
 
 # ---- counts: rows → whole numbers that can be added up in any order ---------------------------------------------

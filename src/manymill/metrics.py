@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill.reliability import Reliability
+
 Label = str | int
 
 MAX_UNKNOWN_LABELS = 1_000
@@ -44,6 +46,8 @@ class Counts:
         Rows of each pair.
     loss_units, n_loss_rows : int
         The log loss summed, in units of 2^-30, and the rows that it was summed over.
+    reliability : Reliability
+        The rows that have a log loss, by the probability of their chosen class.
     unknown_labels : mapping
         Labels in the data that the model does not know and their rows; of very many, the first in
         alphabetical order.
@@ -54,6 +58,7 @@ class Counts:
     n_of_pair: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, _INTEGERS))
     loss_units: int = 0
     n_loss_rows: int = 0
+    reliability: Reliability = field(default_factory=Reliability)
     unknown_labels: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Counts) -> Counts:
@@ -69,6 +74,7 @@ class Counts:
             n_of_pair,
             self.loss_units + other.loss_units,
             self.n_loss_rows + other.n_loss_rows,
+            self.reliability + other.reliability,
             _first_labels(Counter(self.unknown_labels) + Counter(other.unknown_labels)),
         )
 
@@ -104,6 +110,9 @@ class Metrics:
         F1 of all rows pooled; equals the accuracy, since each row has one label and one choice.
     log_loss : float or None
         Mean of ``-ln`` of the probability given to the label, over rows whose label the model knows.
+    calibration_error : float or None
+        Expected calibration error of the same rows: mean distance between the probability of the chosen class and
+        the share of rows that are right, over 15 bins.
     classes : tuple of ClassMetrics
         One for each class of the model.
     n_unknown : int
@@ -119,6 +128,7 @@ class Metrics:
     macro_f1: float
     micro_f1: float
     log_loss: float | None
+    calibration_error: float | None
     classes: tuple[ClassMetrics, ...]
     n_unknown: int
     unknown_labels: Mapping[str, int]
@@ -148,15 +158,17 @@ def count(
     """
     true = np.where(true < 0, n_classes, true).astype(_INTEGERS)
     pairs, n_of_pair = np.unique(true * n_classes + chosen, return_counts=True)
-    loss_units, n_loss_rows = 0, 0
+    loss_units, n_loss_rows, reliability = 0, 0, Reliability()
     if probabilities is not None:
         known = np.flatnonzero(true < n_classes)
+        reliability = Reliability.of(probabilities[known], true[known])
         given = probabilities[known, true[known]].astype(np.float64)
         losses = -np.log(np.maximum(given, np.finfo(np.float64).eps))
         loss_units = int(np.rint(losses * _LOSS_UNITS).astype(_INTEGERS).sum())
         n_loss_rows = len(known)
     unknown = _first_labels(Counter(unknown_labels))
-    return Counts(n_classes, pairs, n_of_pair.astype(_INTEGERS), loss_units, n_loss_rows, unknown)
+    n_of_pair = n_of_pair.astype(_INTEGERS)
+    return Counts(n_classes, pairs, n_of_pair, loss_units, n_loss_rows, reliability, unknown)
 
 
 def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
@@ -189,6 +201,7 @@ def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
         macro_f1=float(f1[occurs].mean()) if occurs.any() else 0.0,
         micro_f1=accuracy,
         log_loss=counts.loss_units / _LOSS_UNITS / counts.n_loss_rows if counts.n_loss_rows else None,
+        calibration_error=counts.reliability.error,
         classes=tuple(ClassMetrics(label, *row) for label, row in zip(classes, columns, strict=True)),
         n_unknown=int(support[k]),
         unknown_labels=dict(counts.unknown_labels),

@@ -22,6 +22,7 @@ CHOICES = [
     {"class_weight": "balanced", "feature_weights": "idf"},
     {"class_weight": "balanced", "l2": 1e-5, "l1": 1e-7},
     {"holdout": 0.0, "passes": 3},
+    {"finish": "lbfgs", "passes": 3},
 ]
 
 

@@ -26,6 +26,7 @@
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
 
 mod changes;
+mod combining;
 mod counts;
 mod error;
 mod exp;
@@ -35,6 +36,7 @@ mod lesson;
 mod loss;
 mod margins;
 mod merging;
+mod objective;
 mod regularise;
 mod settings;
 mod state;
@@ -43,10 +45,12 @@ mod sums;
 mod table;
 
 pub use changes::Changes;
+pub use combining::{LaneSums, Part};
 pub use counts::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
 pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;
 pub use margins::score_rows;
 pub use merging::{MergeRule, MergeSums};
+pub use objective::{Gradient, Judged, Point, losses_along};
 pub use settings::Settings;

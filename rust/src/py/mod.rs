@@ -8,6 +8,7 @@ mod kernels;
 mod learn;
 mod matrix;
 mod merging;
+mod objective;
 mod options;
 mod read;
 mod rows;
@@ -33,5 +34,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     rows::register(module)?;
     learn::register(module)?;
     merging::register(module)?;
-    counts::register(module)
+    counts::register(module)?;
+    objective::register(module)
 }

@@ -126,6 +126,17 @@ _asked = options.combined(
         metavar="SHARE|FILE",
         help="Share of rows to hold out, or a file of such rows; about 2 % if not given.",
     ),
+    click.option(
+        "--calibrate/--no-calibrate",
+        default=True,
+        help="Make probabilities honest by the rows held out, or not.",
+    ),
+    click.option(
+        "--finish",
+        type=click.Choice(["lbfgs"]),
+        help="After the passes, L-BFGS over all rows; kept if held-out rows are predicted no worse.",
+    ),
+    click.option("--finish-iterations", type=int, default=5, show_default=True, help="Iterations at most."),
     click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of rows."),
     click.option(
         "--window",

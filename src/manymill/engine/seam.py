@@ -130,7 +130,7 @@ class Engine(ABC):
         self,
         function: Callable[[Item], tuple[Report, Part | None]],
         items: Iterable[Item],
-        combine: Callable[[list[Part]], Part],
+        combine: Callable[[list[Any]], Part],
         *,
         keys: Iterable[int | None] | None = None,
         fan_in: int = 4,

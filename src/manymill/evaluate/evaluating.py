@@ -134,7 +134,7 @@ class _Counter:
         for rows, scores in self._scorer.pieces(batch):
             given = None
             if model.loss in PROBABILISTIC_LOSSES:
-                given = probabilities(scores, model.loss, n_classes)
+                given = probabilities(scores, model.loss, n_classes, model.temperature)
             unknown = [names[codes[row]] for row in rows.start + np.flatnonzero(true[rows] < 0)]
             counts += metrics.count(
                 true[rows], choose_classes(scores), n_classes, probabilities=given, unknown_labels=unknown

@@ -25,6 +25,8 @@ def summary(result: Metrics, bad_counts: Mapping[str, int]) -> str:
     ]
     if result.log_loss is not None:
         lines.append(f"log loss  {result.log_loss:.4f}")
+    if result.calibration_error is not None:
+        lines.append(f"ECE       {result.calibration_error:.4f}  (expected calibration error)")
     if result.n_unknown:
         labels = sorted(result.unknown_labels, key=lambda label: -result.unknown_labels[label])
         some = ", ".join(

@@ -35,6 +35,7 @@ from manymill.model.durable import replace_durably, sync_file, write_durably
 
 _POSITION = "position.json"
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
+_BEST_ARRAYS = frozenset({"best_weights", "best_intercept"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Checkpoint:
     """A training that can be gone on with."""
 
     position: Position
-    state: Arrays
+    state: Arrays  # with the best weights of these features so far, where a finish will start from them
     held_out: tuple[HashedRows, ...]
     feature_weights: NDArray[np.float32] | None  # (n_features,)
 
@@ -150,7 +151,7 @@ class Checkpoints:
             number = int(state_name.removeprefix("state-").removesuffix(".npz"))
             position = _position_of(told)
             state = read_arrays(self._folder / state_name)
-            if set(state) != _STATE_ARRAYS:
+            if set(state) not in (_STATE_ARRAYS, _STATE_ARRAYS | _BEST_ARRAYS):
                 raise ValueError(f"{state_name} holds other arrays")
             arrays = read_arrays(self._folder / held_name)
             held = _held_out_of(arrays, len(position.classes))

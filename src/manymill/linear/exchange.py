@@ -19,7 +19,8 @@ Arrays = dict[str, NDArray[Any]]
 
 def put(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
     """Overwrite the features of a broadcast; the squared-gradient sums divided among ``share`` lanes."""
-    learner.scatter(arrays["features"], arrays["weights"], arrays["sums"] / np.float32(share))
+    sums: NDArray[np.float32] = arrays["sums"]
+    learner.scatter(arrays["features"], arrays["weights"], sums / np.float32(share))
     intercept = arrays["intercept"].copy()
     intercept[1] /= np.float32(share)
     learner.set_intercept_state(intercept, int(arrays["n_rows_seen"][0]))

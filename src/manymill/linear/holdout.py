@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.linear.calibration import HeldOutScores
 from manymill.linear.losses import mean_loss
 from manymill.model import choose_classes
 from manymill.model.linear import Norm
@@ -42,6 +43,7 @@ class Measured:
     n_rows: int
     loss: float | None  # mean; None without rows
     accuracy: float | None
+    temperature: float = 1.0  # that probabilities are honest with
 
     def better_than(self, other: Measured | None) -> bool:
         """Whether this is the better state: by accuracy, then by loss; without rows the later one is."""
@@ -51,13 +53,31 @@ class Measured:
         assert other.loss is not None
         return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
+    def no_worse_than(self, other: Measured) -> bool:
+        """Whether neither accuracy nor loss is worse; both must have been measured."""
+        assert self.accuracy is not None
+        assert other.accuracy is not None
+        assert self.loss is not None
+        assert other.loss is not None
+        return self.accuracy >= other.accuracy and self.loss <= other.loss
 
-def measure(parts: Iterable[HashedRows], learner: _core.Learner, loss: str) -> Measured:
-    """Mean loss and accuracy of rows; a class of -1, one that is not learnt, is never predicted right."""
+
+def measure(
+    parts: Iterable[HashedRows], learner: _core.Learner, loss: str, *, calibrate: bool = False
+) -> Measured:
+    """Mean loss and accuracy of rows, and the temperature that suits them.
+
+    A class of -1, one that is not learnt, is never predicted right.
+    """
+    seen = HeldOutScores()
     n_rows, n_right, total = 0, 0, 0.0
     for rows, classes in parts:
         scores = learner.scores(rows)
         n_rows += len(classes)
         n_right += int((choose_classes(scores) == classes).sum())
         total += len(classes) * mean_loss(scores, classes, loss)
-    return Measured(n_rows, total / n_rows, n_right / n_rows) if n_rows else Measured(0, None, None)
+        if calibrate:
+            seen.add(scores, classes)
+    if not n_rows:
+        return Measured(0, None, None)
+    return Measured(n_rows, total / n_rows, n_right / n_rows, seen.temperature(loss))

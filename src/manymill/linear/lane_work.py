@@ -45,6 +45,18 @@ _RUNS = 2
 _ROWS_OF_A_LESSON = 4096
 
 
+class NewClassesError(Exception):
+    """A lane met classes that it does not know: all lanes have to begin anew with them."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(names)
+        self.names = names
+
+
+def _refuse_classes(names: tuple[str, ...]) -> None:
+    raise NewClassesError(names)
+
+
 class Source(Protocol):
     """Where a worker has the plan from."""
 
@@ -164,7 +176,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
         If the weights grow without bound.
     """
     started = time.monotonic()
-    place = _place(task.work)
+    place = place_of(task.work)
     rows = place.rows(task.lane)
     n_rows, weight_sum, loss_sum, n_correct = 0, 0.0, 0.0, 0
     with place.learner(task.broadcast) as learner:
@@ -191,7 +203,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
 
 def count_lane(task: CountTask) -> tuple[None, FeatureTally | None]:
     """Count the features of a lane's rows, for the weights of features."""
-    place, lane = _place(task.work), task.lane
+    place, lane = place_of(task.work), task.lane
     kind = task.work.settings.feature_weights
     assert kind is not None
     n_features = task.work.settings.analyzer.n_features
@@ -220,7 +232,7 @@ def add_up(parts: list[_core.MergeSums]) -> _core.MergeSums:
 class _LaneRows:
     """The rows of one lane, round by round; kept after the first pass where they are few."""
 
-    def __init__(self, place: _Place, lane: int) -> None:
+    def __init__(self, place: Place, lane: int) -> None:
         self._place, self._number = place, lane
         self._keeps = bool(kept_row_bytes(place.lanes.plan, place.work.settings))
         self._kept: dict[int, list[Lesson]] = {}
@@ -280,7 +292,7 @@ class _LaneRows:
             yield self._all.taken(mine[start : start + _ROWS_OF_A_LESSON])
 
 
-class _Place:
+class Place:
     """What a process keeps of one training."""
 
     def __init__(self, work: Work) -> None:
@@ -313,6 +325,7 @@ class _Place:
             threads=1,
             classes=self.work.classes,
             ledger=ledger,
+            on_new_classes=_refuse_classes,
             feature_weights=weights,
             first=first,
         )
@@ -327,6 +340,7 @@ class _Place:
         self._over = True
 
     def rows(self, lane: int) -> _LaneRows:
+        """The rows of a lane."""
         with self._lock:
             return self._rows.setdefault(lane, _LaneRows(self, lane))
 
@@ -351,14 +365,15 @@ class _Place:
             put(learner, published.load(), share)
 
 
-_places: OrderedDict[str, _Place] = OrderedDict()
+_places: OrderedDict[str, Place] = OrderedDict()
 _places_lock = threading.Lock()
 
 
-def _place(work: Work) -> _Place:
+def place_of(work: Work) -> Place:
+    """What this process keeps of a training."""
     with _places_lock:
         if work.token not in _places:
-            _places[work.token] = _Place(work)
+            _places[work.token] = Place(work)
         # The weights of features come later than the first task.
         _places[work.token].work = work
         while len(_places) > _RUNS:

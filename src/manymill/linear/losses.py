@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-def mean_loss(scores: NDArray[np.float32], classes: NDArray[np.int32], loss: str) -> float:
+def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], loss: str) -> float:
     """The mean loss of the rows.
 
     Parameters

@@ -14,6 +14,7 @@ from manymill.errors import RunFolderError
 from manymill.events import Observer, Warned
 from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
 from manymill.linear.exchange import taken
+from manymill.linear.state import Snapshot
 
 if TYPE_CHECKING:
     from manymill.data.ledger import Ledger
@@ -52,8 +53,10 @@ class Recorder:
         self._next = time.monotonic() + least_seconds
         self._has_warned = False
 
-    def found(self, learning: Learning, ledger: Ledger) -> Position | None:
+    def found(self, learning: Learning, ledger: Ledger) -> tuple[Position, Snapshot | None] | None:
         """The position of the checkpoint that is there, its state put into who learns; None if there is none.
+
+        With it comes the state that a finish will start from, if there will be one.
 
         Raises
         ------
@@ -72,16 +75,20 @@ class Recorder:
         try:
             learning.restore(checkpoint)
             _check_features(checkpoint, learning)
+            best = _best_of(checkpoint, learning)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise self._checkpoints.damaged(error) from error
         if learning.reads_again:
             ledger.go_on(0, {}, 0)
         else:
             ledger.go_on(position.n_used, position.bad_counts, position.n_listed)
-        return position
+        return position, best
 
-    def record(self, position: Position, learning: Learning, ledger: Ledger) -> None:
-        """Write a checkpoint, unless the last one is recent or nothing has been learnt."""
+    def record(self, position: Position, learning: Learning, ledger: Ledger, best: Snapshot | None) -> None:
+        """Write a checkpoint, unless the last one is recent or nothing has been learnt.
+
+        ``best`` is the state that a finish will start from, if there will be one.
+        """
         state = learning.state
         if state is None or time.monotonic() < self._next:
             return
@@ -96,6 +103,9 @@ class Recorder:
             n_listed=len(ledger.first),
         )
         arrays = taken(state.learner, state.learner.met())
+        if best is not None:
+            # Features met later are 0 in it.
+            arrays |= {"best_weights": best.weights[arrays["features"]], "best_intercept": best.intercept}
         try:
             self._checkpoints.save(whole, arrays, learning.held_out(), state.feature_weights)
         except RunFolderError as error:
@@ -118,6 +128,18 @@ def digest(plan: Plan, settings: Settings, holdout: Plan | None = None) -> str:
         "holdout": None if holdout is None else holdout.to_json(),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _best_of(checkpoint: Checkpoint, learning: Learning) -> Snapshot | None:
+    if "best_weights" not in checkpoint.state:
+        return None
+    assert learning.state is not None
+    learner, state = learning.state.learner, checkpoint.state
+    weights = np.zeros((learner.n_features, learner.n_outputs), np.float32)
+    weights[state["features"]] = state["best_weights"]
+    if state["best_intercept"].shape != (2, learner.n_outputs):
+        raise ValueError("the best intercepts are of other classes")
+    return Snapshot(weights, state["best_intercept"].astype(np.float32))
 
 
 def _check_features(checkpoint: Checkpoint, learning: Learning) -> None:

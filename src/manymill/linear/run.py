@@ -275,5 +275,6 @@ def _description(
         loss=settings.loss,
         analyzer=settings.analyzer,
         fit_intercept=settings.fit_intercept,
+        temperature=measured.temperature,
         facts=facts,
     )

@@ -1,11 +1,14 @@
-"""A classifier's parameters in a model folder, and back."""
+"""A classifier as the description of a model folder, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from manymill.linear.labels import plain_classes
+from manymill.linear.loaded import LoadedState
 from manymill.model import LinearModel, ModelDescription
 from manymill.model.linear import FEATURE_WEIGHTS, FeatureWeights
 
@@ -17,6 +20,7 @@ def description_of(classifier: Any) -> ModelDescription:
         loss=classifier.loss,
         analyzer=classifier._state.analyzer,
         fit_intercept=classifier.fit_intercept,
+        temperature=classifier.temperature_,
         facts={
             "passes": classifier.n_iter_,
             "holdout_accuracy": classifier.holdout_score_,
@@ -25,7 +29,18 @@ def description_of(classifier: Any) -> ModelDescription:
     )
 
 
-def parameters_of(model: LinearModel) -> dict[str, Any]:
+def restored(kind: type[Any], model: LinearModel) -> Any:
+    """A fitted classifier of that class with the weights of a model."""
+    classifier = kind(**_parameters_of(model))
+    classifier._state = LoadedState(model)
+    classifier.classes_ = np.array(model.classes)
+    classifier.temperature_ = model.temperature
+    classifier.n_iter_ = int(model.facts.get("passes", 0))
+    classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+    return classifier
+
+
+def _parameters_of(model: LinearModel) -> dict[str, Any]:
     """The parameters of the classifier that a folder holds, as far as the folder tells them."""
     analyzer = model.analyzer
     return {

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,6 +55,13 @@ class Settings:
     holdout : float or None
         Share of rows held out, chosen by a hash of their text. None: 2 %, fewer when that is over 20,000
         rows or 16 MB of text, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
+    calibrate : bool
+        Whether probabilities are made honest by a temperature, found on the rows held out.
+    finish : None or "lbfgs"
+        What follows the passes: L-BFGS over all rows, kept only where the held-out rows are predicted no worse. For
+        the loss "log", without L1.
+    finish_iterations : int
+        Iterations at most; each is two visits of every row.
     seed : int
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
@@ -90,6 +97,9 @@ class Settings:
     passes: int = 3
     patience: int = 2
     holdout: float | None = None
+    calibrate: bool = True
+    finish: Literal["lbfgs"] | None = None
+    finish_iterations: int = 5
     seed: int = 0
     window_bytes: int = WINDOW_BYTES
     lanes: int = 1
@@ -108,6 +118,11 @@ class Settings:
         _whole(self.patience, "patience", 1, 2**31, "a whole number, 1 or more")
         share = self.holdout
         _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
+        _truth(self.calibrate, "calibrate")
+        _check(self.finish in (None, "lbfgs"), "finish", self.finish, "'lbfgs', or None")
+        smooth = self.finish is None or (self.loss == "log" and not self.l1)
+        _check(smooth, "finish", self.finish, "None, or the loss 'log' and no l1")
+        _whole(self.finish_iterations, "finish_iterations", 1, 2**31, "a whole number, 1 or more")
         _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
         _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
         _whole(self.lanes, "lanes", 1, 10_000, "a whole number, 1 to 10,000")
@@ -180,9 +195,11 @@ class Settings:
         """
         if self.learning_rate is not None:
             return self.learning_rate
-        of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
-        rate = of_two if n_classes == 2 else of_more
-        return rate if self.feature_weights is None else 0.6 * rate
+        if self.feature_weights is None:
+            of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
+        else:
+            of_two, of_more = (0.3, 0.8) if self.loss == "log" else (0.15, 0.25)
+        return of_two if n_classes == 2 else of_more
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""

@@ -16,7 +16,17 @@ from manymill.data.plan import Plan
 from manymill.engine.choosing import as_engine
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
-from manymill.events import ClassesFound, Ended, Interrupted, Observer, Resumed, WorkerLost
+from manymill.events import (
+    ClassesFound,
+    Ended,
+    FinishIteration,
+    Interrupted,
+    Observer,
+    Resumed,
+    Warned,
+    WorkerLost,
+)
+from manymill.linear import finish
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Position
 from manymill.linear.holdout import HashedRows, Measured, measure
@@ -110,7 +120,8 @@ def train(
         if settings.lanes > 1:
             where = stack.enter_context(as_engine(engine, threads=threads))
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
-            counts = class_counts(plan, where)
+            balanced = settings.class_weight == "balanced"
+            counts = class_counts(plan, where) if balanced else plan.class_counts
             lanes = ManyLanes(
                 plan,
                 settings.weighing(counts),
@@ -156,6 +167,7 @@ class _Training:
         self._best_pass = 0
         self._start = time.monotonic()
         self._kept_at = self._start
+        self._best_state: Snapshot | None = None  # where a finish starts from
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
         self._recorder: Recorder | None = None
         self._ledger = Ledger()
@@ -166,9 +178,9 @@ class _Training:
         self._recorder, self._ledger = recorder, ledger
         found = recorder.found(self._learning, ledger)
         if found is not None:
-            self._from = found
-            self._best, self._best_pass = found.best, found.best_pass
-            self._observe(Resumed(found.pass_number, found.step + 1))
+            self._from, self._best_state = found
+            self._best, self._best_pass = self._from.best, self._from.best_pass
+            self._observe(Resumed(self._from.pass_number, self._from.step + 1))
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, self._from.pass_number - 1, False
@@ -187,6 +199,8 @@ class _Training:
                 break
             if number < self._settings.passes:
                 self._record(Position(pass_number=number + 1))
+        if self._settings.finish is not None and not interrupted:
+            interrupted = self._finish(number)
         state = self._learning.state
         assert state is not None
         assert self._best is not None
@@ -200,7 +214,7 @@ class _Training:
     def _record(self, position: Position) -> None:
         if self._recorder is not None:
             told = replace(position, best=self._best, best_pass=self._best_pass)
-            self._recorder.record(told, self._learning, self._ledger)
+            self._recorder.record(told, self._learning, self._ledger, self._best_state)
 
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""
@@ -230,9 +244,41 @@ class _Training:
             )
         state = self._learning.state
         assert state is not None, "a row was learnt"
-        measured = measure(self._held_out(), state.learner, self._settings.loss)
+        measured = self._measure(state)
         kept = self._keep_if_best(state, tally.number, measured)
         self._observe(tally.ended(self._learning.n_bad, measured, kept=kept))
+
+    def _measure(self, state: LinearState) -> Measured:
+        settings = self._settings
+        return measure(self._held_out(), state.learner, settings.loss, calibrate=settings.calibrate)
+
+    def _finish(self, number: int) -> bool:
+        """Go on from the best state as long as it helps, and leave the best in place; whether it was interrupted."""
+        state = self._learning.state
+        assert state is not None
+        assert self._best is not None
+        if self._best_state is None:
+            self._observe(Warned("nothing is held out to judge a finish by: the passes were the end"))
+            return False
+        start, interrupted = time.monotonic(), False
+        state.restore(self._best_state)
+        try:
+            for iterate in finish.iterations(self._learning.row_sums(number), state, self._settings):
+                measured = self._measure(state)
+                assert measured.loss is not None
+                assert measured.accuracy is not None
+                kept = measured.no_worse_than(self._best)
+                if kept:
+                    self._keep(state, self._best_pass, measured)
+                    self._best, self._best_state = measured, state.snapshot()
+                seconds = time.monotonic() - start
+                tried = (iterate.number, iterate.step, iterate.loss, measured.loss, measured.accuracy)
+                self._observe(FinishIteration(*tried, kept, seconds))
+        except KeyboardInterrupt:
+            interrupted = True
+            self._observe(Interrupted(number, kept=False))
+        state.restore(self._best_state)
+        return interrupted
 
     def _held_out(self) -> Iterable[HashedRows]:
         return self._learning.held_out() if self._holdout is None else self._learning.rows_of(self._holdout)
@@ -248,6 +294,8 @@ class _Training:
             # In this order: a stop while the state is being saved must find it not yet kept.
             self._keep(state, number, measured)
             self._kept_at = time.monotonic()
+        if self._settings.finish is not None and measured.accuracy is not None:
+            self._best_state = state.snapshot()
         self._best, self._best_pass = measured, number
         return not awaited
 

@@ -31,7 +31,9 @@ def choose_classes(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
     return chosen
 
 
-def probabilities(scores: NDArray[np.floating[Any]], loss: str, n_classes: int) -> NDArray[np.float64]:
+def probabilities(
+    scores: NDArray[np.floating[Any]], loss: str, n_classes: int, temperature: float = 1.0
+) -> NDArray[np.float64]:
     """The probability of each class for each row.
 
     Parameters
@@ -44,6 +46,8 @@ def probabilities(scores: NDArray[np.floating[Any]], loss: str, n_classes: int) 
         divided by their sum, and equal for all where that is 0.
     n_classes : int
         2 or more.
+    temperature : float
+        What scores are divided by first (Guo et al. 2017), above 0; it changes no class of greatest probability.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def probabilities(scores: NDArray[np.floating[Any]], loss: str, n_classes: int) 
             f"the loss {loss!r} gives scores but no probabilities",
             f"train with loss {' or '.join(map(repr, PROBABILISTIC_LOSSES))}, or ask for scores",
         )
-    wide = np.asarray(scores, dtype=np.float64)
+    wide = np.asarray(scores, dtype=np.float64) / temperature
     if n_classes == 2:
         both = np.stack([-wide[:, 0], wide[:, 0]], axis=1)
         return _logistic(both) if loss == "log" else (np.clip(both, -1, 1) + 1) / 2

@@ -61,6 +61,8 @@ class ModelDescription:
         How documents become rows.
     fit_intercept : bool
         Whether the intercept was learnt (else it is 0).
+    temperature : float
+        What scores are divided by before they become probabilities, above 0; found on held-out rows.
     unicode_version : str
         Version of the Unicode tables in training: words are cut by them.
     facts : mapping
@@ -72,6 +74,7 @@ class ModelDescription:
     loss: Loss
     analyzer: Analyzer
     fit_intercept: bool = True
+    temperature: float = 1.0
     unicode_version: str = unicodedata.unidata_version
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -40,6 +40,8 @@ _ENTRIES = {
     "facts",
     "weights_file",
 }
+# Left out where it is 1, as in folders from before it was.
+_OPTIONAL_ENTRIES = {"temperature"}
 _CHECKSUM = re.compile(r"blake2b-256:[0-9a-f]{64}")
 
 
@@ -93,6 +95,8 @@ def dump(description: ModelDescription, weights: WeightsFile, manymill_version: 
         "facts": dict(description.facts),
         "weights_file": _weights_entry(weights),
     }
+    if description.temperature != 1.0:
+        content["temperature"] = description.temperature
     try:
         text = _canonical(content)
     except (TypeError, ValueError, RecursionError) as error:
@@ -147,18 +151,21 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
-    _keys(FILE_NAME, content, _ENTRIES)
+    _keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
     for name in ("manymill_version", "requires_manymill", "unicode_version"):
         _require(name, content[name], isinstance(content[name], str))
     _require("kind", content["kind"], content["kind"] == "linear")
     _require("loss", content["loss"], content["loss"] in LOSSES)
     _require("fit_intercept", content["fit_intercept"], type(content["fit_intercept"]) is bool)
     _require("facts", content["facts"], isinstance(content["facts"], dict))
+    temperature = content.get("temperature", 1.0)
+    _require("temperature", temperature, type(temperature) is float and temperature > 0)
     description = ModelDescription(
         classes=_classes(content["classes"]),
         loss=content["loss"],
         analyzer=_analyzer(content["analyzer"]),
         fit_intercept=content["fit_intercept"],
+        temperature=temperature,
         unicode_version=content["unicode_version"],
         facts=content["facts"],
     )

@@ -70,7 +70,7 @@ class Columns:
         if self.scores:
             arrays += _by_column(by_class)
         if self.probabilities:
-            given = probabilities(scores, model.loss, len(model.classes))
+            given = probabilities(scores, model.loss, len(model.classes), model.temperature)
             arrays += _by_column(given.astype(np.float32))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 

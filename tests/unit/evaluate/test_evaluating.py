@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from manymill.data.dataset import scan
 from manymill.errors import PlanError, SchemaError
 from manymill.evaluate import evaluate
 from manymill.model import Analyzer, LinearModel, choose_classes, probabilities
+from manymill.reliability import expected_calibration_error
 
 
 def make_model(classes=("a", "b", "c"), loss="log"):
@@ -81,6 +83,17 @@ def test_rows_with_an_unknown_label_count_as_wrong_and_are_listed(plan):
 def test_integer_classes_meet_the_labels_of_files(plan):
     rows = [{**row, "label": int(row["label"] == "a")} for row in make_rows(40)]
     assert evaluate(make_model((0, 1)), plan(rows), threads=1).metrics.n_unknown == 0
+
+
+def test_probabilities_are_judged_with_the_models_temperature(plan):
+    rows, cold = make_rows(300), make_model()
+    warm = replace(cold, temperature=3.0)
+    codes = np.array([cold.classes.index(row["label"]) for row in rows])
+    result = evaluate(warm, plan(rows), threads=2)
+    given = probabilities(scores_of(cold, rows), "log", len(cold.classes), 3.0)
+    assert result.metrics.calibration_error == expected_calibration_error(given, codes)
+    assert result.metrics.log_loss == pytest.approx(-np.log(given[np.arange(300), codes]).mean(), abs=1e-8)
+    assert "ECE" in result.to_text()
 
 
 def test_a_loss_without_probabilities_has_no_log_loss(plan):

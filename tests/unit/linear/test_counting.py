@@ -38,7 +38,7 @@ def test_more_classes_weigh_by_the_divergence_from_all_rows():
     counts, of_class, classes = counted(5)
     prior = np.bincount(classes, minlength=5) / len(classes)
     met = prior > 0
-    added = 0.2 * met.sum()
+    added = 0.1 * met.sum()
     for j, weight in enumerate(nb_weights(counts)):
         p = (of_class[j] + added * prior)[met] / (of_class[j].sum() + added)
         divergence = sum(p * np.log(p / prior[met]))

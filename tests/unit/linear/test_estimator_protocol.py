@@ -94,6 +94,7 @@ def test_fit_changes_no_parameter_and_adds_only_names_with_an_underscore():
         "classes_",
         "holdout_score_",
         "n_iter_",
+        "temperature_",
         "_state",
     }
 

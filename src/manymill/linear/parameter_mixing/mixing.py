@@ -104,8 +104,7 @@ def _in_rounds(work: Work, first: Task, engine: Engine) -> tuple[Any, tuple[Mixi
             replace(first, part=part, seed=_seed(work, p, number), start=start)
             for p, part in enumerate(work.parts)
         ]
-        # mypy takes the None of a part without a vote for a kind of vote.
-        reports, votes = engine.fold(learn_part, tasks, added)  # type: ignore[arg-type]
+        reports, votes = engine.fold(learn_part, tasks, added)
         if start is not None:
             engine.withdraw(start[1])
         model = _averaged(work, reports, votes)
