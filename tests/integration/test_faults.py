@@ -188,14 +188,15 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, mail_file):
     assert "Traceback" not in piped.stderr
 
 
-def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages):
+@pytest.mark.parametrize("lanes", ["", ", lanes=6, rounds_per_pass=3"], ids=["one lane", "lanes"])
+def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages, lanes):
     source = write("many.jsonl", languages * 20)
     script = (
         "import sys, json; from manymill import scan; from manymill.linear.run import train_run\n"
         "from manymill.linear.settings import Settings\n"
         "from manymill.linear.memory import memory_need, peak_memory_bytes\n"
-        f"plan = scan({str(source)!r}).plan(); settings = Settings(n_features=2**16, ngram_range=(1, 2))\n"
-        f"train_run(plan, {str(tmp_path / 'run')!r}, settings, threads=2)\n"
+        f"plan = scan({str(source)!r}).plan(); settings = Settings(n_features=2**16, ngram_range=(1, 2){lanes})\n"
+        f"train_run(plan, {str(tmp_path / 'run')!r}, settings, threads=2, checkpoint_seconds=0)\n"
         "print(json.dumps([memory_need(plan, settings, threads=2).total, peak_memory_bytes()]))"
     )
     done = subprocess.run(
