@@ -6,13 +6,14 @@ BIN    := $(abspath $(VENV))/bin
 
 DATA   ?= ../shared/data
 
-# How long `make fuzz` and `make asan` try random texts; the Pythons of `make test-pythons`, none for all installed.
+# How long `make fuzz` and `make asan` try random texts; how many drivers `make chaos` kills; the Pythons of `make test-pythons`, none for all installed.
 SECONDS ?= 60
+N       ?= 20
 PYTHONS ?=
 
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
-.PHONY: help setup build demo test test-pythons fuzz fuzz-coverage asan lint bench clean
+.PHONY: help setup build demo test test-pythons fuzz fuzz-coverage asan chaos lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
@@ -20,6 +21,7 @@ help:
 	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
 	@echo "make fuzz-coverage  the same led by coverage, with cargo-fuzz (SECONDS=600)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
+	@echo "make chaos  kills drivers and workers at random moments and compares the models (N=100 drivers, twice as many workers)"
 	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
 	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
@@ -73,6 +75,9 @@ asan:
 
 test-pythons: build
 	$(BIN)/python tests/pythons.py $(PYTHONS) --data $(DATA)
+
+chaos: build
+	$(BIN)/python benches/faults.py --driver-kills $(N) --worker-kills $$((2 * $(N)))
 
 lint: build $(VENV)/.tools
 	$(BIN)/ruff format --check .
