@@ -13,6 +13,16 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+/// A function of a tier as one that anybody may call. Only for the table of the tier, which is private to it.
+#[cfg(target_arch = "x86_64")]
+macro_rules! entry {
+    ($function:path, $($argument:ident),+) => {
+        // SAFETY: the function needs nothing but the features that `detected` of its tier asks for, and the table that
+        // holds this entry is given out by `detected` alone.
+        |$($argument),+| unsafe { $function($($argument),+) }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
