@@ -60,6 +60,22 @@ def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECON
                 time.sleep(look_seconds)
 
 
+def has_ended(run: str | os.PathLike[str]) -> bool:
+    """Whether the run came to its end: it was neither stopped nor killed."""
+    over = stopped = False
+    try:
+        with (Path(run) / "events.jsonl").open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                event = _event_of(line)
+                if isinstance(event, events.Planned):
+                    over = stopped = False
+                stopped = stopped or isinstance(event, events.Interrupted)
+                over = over or isinstance(event, events.Ended)
+    except OSError:
+        return False
+    return over and not stopped
+
+
 def _is_at_work(run: Path) -> bool:
     """Whether a process owns the run: its lock cannot be had."""
     from filelock import FileLock, Timeout

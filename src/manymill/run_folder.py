@@ -27,6 +27,8 @@ KNOWN = frozenset(
     {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
 )
 
+_LOCK_SECONDS = 0.2
+
 
 class RunFolder:
     """A run folder that this process owns until it is closed.
@@ -61,7 +63,8 @@ class RunFolder:
                 )
             # The system frees the lock of a process that died, so a lock is never stale.
             self._lock = FileLock(self.path / ".lock")
-            self._lock.acquire(timeout=0)
+            # Whoever watches a run asks for its lock, for a moment.
+            self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
             self._events: IO[str] = self._log("a")
         except Timeout as error:
             raise RunFolderError(

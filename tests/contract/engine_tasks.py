@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import struct
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,19 @@ def stop_once(lane: Lane) -> int:
     if not attempt.exists():
         attempt.touch()
         os.kill(os.getpid(), signal.SIGSTOP)
+    return lane.number
+
+
+def die_in_mid_result_once(lane: Lane) -> int:
+    """Send the beginning of a result, and be killed before the rest, at the first attempt."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.touch()
+        for found in gc.get_objects():
+            if isinstance(found, Connection) and not found.closed and found.writable:
+                os.write(found.fileno(), struct.pack("!i", 1000) + b"the beginning")
+        os.kill(os.getpid(), signal.SIGKILL)
     return lane.number
 
 

@@ -118,6 +118,14 @@ def test_a_worker_that_hangs_is_killed_and_its_item_done_again(tmp_path: Path) -
     assert losses == [("lane 0", "its worker gave no answer for 1.5 s and was killed", 1)]
 
 
+def test_a_worker_that_is_killed_in_the_middle_of_a_result_is_not_waited_for(tmp_path: Path) -> None:
+    losses = []
+    with as_engine("processes:1") as engine:
+        engine.on_loss = lambda *loss: losses.append(loss)
+        assert engine.submit(tasks.die_in_mid_result_once, Lane(3, tmp_path)).result(timeout=30) == 3
+    assert losses == [("lane 3", "its worker died (SIGKILL(-9))", 1)]
+
+
 def test_a_loss_is_logged_with_its_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with as_engine("processes:1") as engine:
         assert engine.submit(tasks.die_once, Lane(0, tmp_path)).result() == 0

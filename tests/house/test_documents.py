@@ -13,7 +13,7 @@ from .repository import ROOT, files
 
 DOCUMENTS = [path for path in files(".md") if path.parent in {ROOT, ROOT / "docs"}]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = ["train", "evaluate", "predict", "plan", "hash"]
+COMMANDS = ["train", "evaluate", "predict", "plan", "hash", "watch"]
 
 
 def blocks(path: Path, language: str) -> list[tuple[int, str]]:

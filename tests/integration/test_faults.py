@@ -12,6 +12,8 @@ import time
 import pytest
 
 from manymill import TextClassifier, scan
+from manymill.engine.processes import ProcessEngine
+from manymill.events import RoundEnded, WorkerLost
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 
@@ -60,6 +62,66 @@ def test_a_training_killed_at_any_moment_leaves_a_whole_model_or_none_and_can_be
             TextClassifier.load(out / "model")
     assert run("train", mail_file, "--out", out, *FAST).returncode == 0
     assert contents(out / "model") == contents(undisturbed.folder / "model")
+
+
+def begin_lanes(source, out):
+    """A process that trains in lanes, with a checkpoint after every round."""
+    script = (
+        "from manymill import scan; from manymill.linear.run import train_run\n"
+        "from manymill.linear.settings import Settings\n"
+        f"train_run(scan({str(source)!r}), {str(out)!r}, Settings(**{LANES!r}), engine=2, checkpoint_seconds=0)"
+    )
+    return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+
+
+LANES = {"n_features": 4096, "passes": 4, "lanes": 4, "rounds_per_pass": 4}
+
+
+def test_lanes_whose_driver_is_killed_again_and_again_end_with_the_same_model(tmp_path, write, languages):
+    source, out = write("rows.jsonl", languages[:6000]), tmp_path / "run"
+    undisturbed = train_run(scan(source), tmp_path / "quiet", Settings(**LANES))
+    generator = random.Random(0)
+    for _ in range(3):
+        process = begin_lanes(source, out)
+        wait_for(process, out / "events.jsonl")
+        time.sleep(generator.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    resumed = run("resume", out, "--engine", "processes:2")
+    assert resumed.returncode == 0 or "is over" in resumed.stderr
+    assert contents(out / "model") == contents(undisturbed.folder / "model")
+
+
+def test_lanes_whose_workers_are_killed_end_with_the_same_model(tmp_path, write, languages):
+    source, lost = scan(write("rows.jsonl", languages[:3000])), []
+    undisturbed = train_run(source, tmp_path / "quiet", Settings(**LANES))
+
+    def kill_a_worker(event):
+        if isinstance(event, WorkerLost):
+            lost.append(event)
+        if isinstance(event, RoundEnded) and (event.pass_number, event.round_number) in {(1, 2), (3, 1)}:
+            os.kill(next(iter(engine._workers[event.pass_number // 2]._pool._processes)), signal.SIGKILL)
+
+    with ProcessEngine(2) as engine:
+        train_run(source, tmp_path / "run", Settings(**LANES), engine=engine, observe=kill_a_worker)
+    assert len(lost) == 2
+    assert all("lane" in event.what and "SIGKILL" in event.why for event in lost)
+    assert contents(tmp_path / "run" / "model") == contents(undisturbed.folder / "model")
+
+
+def test_a_run_that_was_stopped_is_told_how_to_go_on_and_goes_on(tmp_path, write, languages):
+    source, out = write("rows.jsonl", languages * 3), tmp_path / "run"
+    options = ["--passes", 30, "--patience", 30, "--lanes", 3, "--rounds", 2, "--n-features", 4096]
+    process = subprocess.Popen(command("train", source, "--out", out, *options), stderr=subprocess.DEVNULL)
+    wait_for(process, out / "model" / "model.json")
+    assert "another run is writing" in run("resume", out).stderr
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    watched = run("watch", out)
+    assert watched.returncode == 0
+    assert f"manymill resume {out} goes on with it" in watched.stderr
+    assert run("resume", out).returncode == 0
+    assert "done" in run("watch", out).stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -188,14 +250,15 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, mail_file):
     assert "Traceback" not in piped.stderr
 
 
-def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages):
+@pytest.mark.parametrize("lanes", ["", ", lanes=6, rounds_per_pass=3"], ids=["one lane", "lanes"])
+def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages, lanes):
     source = write("many.jsonl", languages * 20)
     script = (
         "import sys, json; from manymill import scan; from manymill.linear.run import train_run\n"
         "from manymill.linear.settings import Settings\n"
         "from manymill.linear.memory import memory_need, peak_memory_bytes\n"
-        f"plan = scan({str(source)!r}).plan(); settings = Settings(n_features=2**16, ngram_range=(1, 2))\n"
-        f"train_run(plan, {str(tmp_path / 'run')!r}, settings, threads=2)\n"
+        f"plan = scan({str(source)!r}).plan(); settings = Settings(n_features=2**16, ngram_range=(1, 2){lanes})\n"
+        f"train_run(plan, {str(tmp_path / 'run')!r}, settings, threads=2, checkpoint_seconds=0)\n"
         "print(json.dumps([memory_need(plan, settings, threads=2).total, peak_memory_bytes()]))"
     )
     done = subprocess.run(

@@ -7,22 +7,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from manymill.events import (
     ClassesFound,
     Event,
     Interrupted,
+    LaneEnded,
     Observer,
     PassEnded,
     Planned,
     Progress,
+    Resumed,
+    RoundEnded,
     Warned,
+    WorkerLost,
 )
 
 # Between two plain lines of progress: a log file of an hour's training stays readable.
 PLAIN_SECONDS = 5.0
 # Of the bar on a terminal: the figures beside it need the rest of 80 columns.
 BAR_WIDTH = 10
+# Lanes shown one by one beside the bar; of more, each sign stands for several.
+SHOWN_LANES = 32
 
 
 @contextmanager
@@ -52,11 +59,17 @@ def _live() -> Iterator[Observer]:
         BarColumn(BAR_WIDTH),
         TextColumn("{task.fields[figures]}"),
     )
+    row = LaneRow()
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("pass", total=1.0, number=1, figures="")
 
         def show(event: Event) -> None:
-            if isinstance(event, Progress):
+            if isinstance(event, LaneEnded):
+                if row.task is None:
+                    row.task = bar.add_task("lanes", total=1.0, number=event.pass_number, figures="")
+                share, figures = row.after(event)
+                bar.update(row.task, completed=share, number=event.pass_number, figures=figures)
+            elif isinstance(event, Progress):
                 bar.update(
                     task,
                     completed=event.share,
@@ -67,6 +80,34 @@ def _live() -> Iterator[Observer]:
                 bar.console.print(line, markup=False)
 
         yield show
+
+
+class LaneRow:
+    """The lanes of the round at work: which are done, and with what loss."""
+
+    def __init__(self) -> None:
+        self.task: Any = None
+        self._round = (0, 0)
+        self._done: set[int] = set()
+
+    def after(self, event: LaneEnded) -> tuple[float, str]:
+        """The share of the round that is done, and a sign for each lane: ``##-#  3/4 lanes of round 2, loss 0.412``."""
+        if self._round != (event.pass_number, event.round_number):
+            self._round = (event.pass_number, event.round_number)
+            self._done.clear()
+        self._done.add(event.lane)
+        n_signs = min(event.lanes, SHOWN_LANES)
+        # Of lanes that share a sign all have to be done.
+        open_signs = {
+            (lane - 1) * n_signs // event.lanes
+            for lane in range(1, event.lanes + 1)
+            if lane not in self._done
+        }
+        signs = "".join("-" if i in open_signs else "#" for i in range(n_signs))
+        n_done = len(self._done)
+        return n_done / event.lanes, (
+            f"{signs}  {n_done}/{event.lanes} of round {event.round_number}, loss {event.loss:.3f}"
+        )
 
 
 class _Plain:
@@ -122,9 +163,27 @@ def describe(event: Event) -> str | None:
             f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  "
             f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{kept}"
         )
+    if isinstance(event, RoundEnded):
+        step = "" if event.step == 1 else f" x {event.step:g}"
+        held = "" if event.holdout_accuracy is None else f"  held-out {event.holdout_accuracy:.4f}"
+        travelled = f"  {_bytes(event.bytes_out)} out, {_bytes(event.bytes_back)} back so far"
+        return (
+            f"pass {event.pass_number}  round {event.round_number} of {event.rounds}  merged by {event.rule}{step}"
+            f"{held}{travelled if event.bytes_out else ''}  {event.seconds:.1f} s"
+        )
+    if isinstance(event, WorkerLost):
+        return f"warning {event.what}: {event.why}; it is done again (loss {event.loss})"
+    if isinstance(event, Resumed):
+        where = "" if event.round_number == 1 else f", step {event.round_number}"
+        return f"resumed pass {event.pass_number}{where}"
     if isinstance(event, Interrupted):
         return "stopping: the state of this moment is kept" if event.kept else "stopping"
     return None
+
+
+def _bytes(number: int) -> str:
+    """Bytes that travelled: ``850 kB``, ``12 MB``."""
+    return f"{number / 1e6:,.0f} MB" if number >= 10**7 else f"{number / 1e3:,.0f} kB"
 
 
 def _clock(seconds: float) -> str:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from manymill.events import Event
     from manymill.linear.run import Run
+
+
+def ending(run: Path, last: Event | None) -> str:
+    """A line for the end of what was watched, by its last event."""
+    from manymill.events import Ended
+    from manymill.run_events import has_ended
+
+    if not isinstance(last, Ended) or not has_ended(run):
+        return f"stopped: manymill resume {run} goes on with it"
+    accuracy = last.holdout_accuracy
+    quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
+    return f"done    {last.n_rows:,} rows, pass {last.best_pass} of {last.passes} kept, {quality}"
 
 
 def summary(run: Run) -> str:
@@ -17,8 +32,9 @@ def summary(run: Run) -> str:
         lines.append(f"bad     {ledger.summary()}{listed}")
     accuracy = trained.measured.accuracy
     quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
+    lanes = f" in {trained.lanes} lanes" if trained.lanes > 1 else ""
     lines.append(
-        f"done    {trained.n_rows:,} rows, pass {trained.best_pass} of {trained.passes} kept, {quality}"
+        f"done    {trained.n_rows:,} rows{lanes}, pass {trained.best_pass} of {trained.passes} kept, {quality}"
     )
     lines.append(f"saved   {run.folder / 'model'}")
     lines.append(

@@ -13,6 +13,7 @@ with it. Workers are started afresh, never forked.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -40,6 +41,9 @@ _ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+
+# How long a process that broke off in mid-result may take to end.
+_END_SECONDS = 2.0
 
 # How soon a worker notices that its driver is gone.
 _WATCH_SECONDS = 0.5
@@ -95,8 +99,10 @@ class _Worker:
 
     def answer(self, payload: bytes) -> calls.Reply | str:
         """The reply to a call, or why the worker was lost."""
+        process = None
         try:
             future = self._running().submit(calls.perform, payload)
+            process = self._alone()
             if not wait([future], self._stall_seconds).done:
                 self.stop(kill=True)
                 return f"its worker gave no answer for {self._stall_seconds:g} s and was killed"
@@ -104,8 +110,9 @@ class _Worker:
         except BrokenExecutor as error:
             if self.ended:
                 raise
+            cause = _signal(process) or _cause(error)
             self.stop(kill=True)
-            return f"its worker died ({_cause(error)})"
+            return f"its worker died ({cause})"
         return reply
 
     def end(self) -> None:
@@ -119,6 +126,18 @@ class _Worker:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, kill_workers=kill)
+
+    def _alone(self) -> Any:
+        """The process that works, the only one that can write results from now on.
+
+        Otherwise one that is killed in the middle of a result leaves the driver waiting for the rest: the pipe would
+        have a writer still, the driver itself.
+        """
+        with self._changing:
+            if self._pool is None:
+                return None
+            self._pool._result_queue._writer.close()
+            return next(iter(self._pool._processes.values()), None)
 
     def _running(self) -> Any:
         from loky.process_executor import ProcessPoolExecutor
@@ -203,6 +222,15 @@ class ProcessEngine(Engine):
         )
 
 
+def _signal(process: Any) -> str | None:
+    """The signal that ended a process, such as ``SIGKILL(-9)``; None if it ended otherwise."""
+    if process is None:
+        return None
+    process.join(_END_SECONDS)
+    code = process.exitcode
+    return f"{signal.Signals(-code).name}({code})" if code is not None and code < 0 else None
+
+
 def _cause(error: BaseException) -> str:
     """The exit code that loky tells, or its message."""
     text = str(error).strip()
@@ -212,8 +240,6 @@ def _cause(error: BaseException) -> str:
 
 def _begin(driver: int) -> None:
     """Make a fresh process a worker of ours; ``driver`` is the process that must not be outlived."""
-    import signal
-
     from loky import process_executor
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair, which ends the workers

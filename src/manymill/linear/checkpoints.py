@@ -14,38 +14,28 @@ checkpoint, the old one or the new one.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
-import time
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.errors import RunFolderError
-from manymill.linear.exchange import Arrays, taken
+from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
 from manymill.model.durable import replace_durably, sync_file, write_durably
 
-if TYPE_CHECKING:
-    from manymill.data.ledger import Ledger
-    from manymill.data.plan import Plan
-    from manymill.linear.learning import Learning
-    from manymill.linear.settings import Settings
-
-# Between two checkpoints: how much work a kill may cost.
-LEAST_SECONDS = 10.0
-
 _POSITION = "position.json"
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
+_BEST_ARRAYS = frozenset({"best_weights", "best_intercept"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +51,8 @@ class Position:
     class_rows: tuple[int, ...] = ()  # rows of each class that balanced weights count
     n_used: int = 0  # rows read, and bad rows by reason
     bad_counts: Mapping[str, int] = field(default_factory=dict)
+    n_listed: int = 0  # bad rows that are listed
+    n_classes_begun: int = 2  # that the learner had room for at first: its rate depends on that
     asked: str = ""  # digest of the plan and the settings: what may be gone on with
 
 
@@ -69,7 +61,7 @@ class Checkpoint:
     """A training that can be gone on with."""
 
     position: Position
-    state: Arrays
+    state: Arrays  # with the best weights of these features so far, where a finish will start from them
     held_out: tuple[HashedRows, ...]
     feature_weights: NDArray[np.float32] | None  # (n_features,)
 
@@ -88,6 +80,7 @@ class Checkpoints:
         self._number = 0
         self._n_held_out = -1
         self._held_out_name = ""
+        self._used: set[str] = set()
 
     def save(
         self,
@@ -107,22 +100,29 @@ class Checkpoints:
             self._folder.mkdir(exist_ok=True)
             self._number += 1
             held = list(held_out)
+            held_name = self._held_out_name
             if len(held) != self._n_held_out:
-                self._held_out_name = self._write(
+                held_name = self._write(
                     f"held-out-{self._number}.npz", _held_out_arrays(held, feature_weights)
                 )
-                self._n_held_out = len(held)
             name = self._write(f"state-{self._number}.npz", state)
-            told = {**asdict(position), "state": name, "held_out": self._held_out_name}
+            told = {**asdict(position), "state": name, "held_out": held_name}
             temporary = self._folder / f"{_POSITION}.tmp"
             write_durably(temporary, [json.dumps(told, ensure_ascii=False).encode()])
             replace_durably(temporary, self._folder / _POSITION)
-            for entry in self._folder.iterdir():
-                if entry.name not in (_POSITION, name, self._held_out_name):
-                    entry.unlink()
+            self._n_held_out, self._held_out_name = len(held), held_name
+            self._used = {_POSITION, name, held_name}
+            self._drop_unused()
         except OSError as error:
+            self._drop_unused()
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write a checkpoint to {self._folder}: {reason}") from error
+
+    def _drop_unused(self) -> None:
+        with suppress(OSError):
+            for entry in self._folder.iterdir():
+                if entry.name not in self._used:
+                    entry.unlink()
 
     def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
         path = self._folder / name
@@ -143,40 +143,45 @@ class Checkpoints:
         RunFolderError
             If it is damaged.
         """
-        try:
-            told = json.loads((self._folder / _POSITION).read_bytes())
-        except FileNotFoundError:
+        told = self._told()
+        if told is None:
             return None
-        except (OSError, ValueError) as error:
-            raise self._damaged(str(error)) from error
         try:
-            state_name, held_name = _plain_name(told.pop("state")), _plain_name(told.pop("held_out"))
-            self._number = int(state_name.removeprefix("state-").removesuffix(".npz"))
-            state = _read(self._folder / state_name)
-            if set(state) != _STATE_ARRAYS:
+            state_name, held_name = _plain_name(told["state"]), _plain_name(told["held_out"])
+            number = int(state_name.removeprefix("state-").removesuffix(".npz"))
+            position = _position_of(told)
+            state = read_arrays(self._folder / state_name)
+            if set(state) not in (_STATE_ARRAYS, _STATE_ARRAYS | _BEST_ARRAYS):
                 raise ValueError(f"{state_name} holds other arrays")
-            arrays = _read(self._folder / held_name)
-            held = _held_out_of(arrays)
-            self._n_held_out, self._held_out_name = len(held), held_name
-            best = told.pop("best")
-            known = {f.name for f in fields(Position)}
-            values: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in told.items()
-                if name in known
-            }
-            values["best"] = None if best is None else Measured(**best)
-            position = Position(**values)
+            arrays = read_arrays(self._folder / held_name)
+            held = _held_out_of(arrays, len(position.classes))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise self._damaged(str(error)) from error
+            raise self.damaged(error) from error
+        self._number, self._n_held_out, self._held_out_name = number, len(held), held_name
+        self._used = {_POSITION, state_name, held_name}
         return Checkpoint(position, state, tuple(held), arrays.get("feature_weights"))
 
     def asked(self) -> str | None:
-        """The digest of the training whose checkpoint is there; None without one, or if it is damaged."""
+        """The digest of the training whose checkpoint is there; None without one.
+
+        Raises
+        ------
+        RunFolderError
+            If it is damaged.
+        """
+        told = self._told()
+        return None if told is None else str(told.get("asked"))
+
+    def _told(self) -> dict[str, Any] | None:
         try:
-            return str(json.loads((self._folder / _POSITION).read_bytes())["asked"])
-        except (OSError, ValueError, KeyError, TypeError):
+            told = json.loads((self._folder / _POSITION).read_bytes())
+            if not isinstance(told, dict):
+                raise ValueError(f"{_POSITION} is no position")
+            return told
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.damaged(error) from error
 
     def remove(self) -> None:
         """There is nothing to go on with any more."""
@@ -186,81 +191,36 @@ class Checkpoints:
                 entry.unlink()
             self._folder.rmdir()
 
-    def _damaged(self, reason: str) -> RunFolderError:
+    def damaged(self, error: Exception) -> RunFolderError:
+        """What to raise if what was read cannot be gone on with."""
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         return RunFolderError(
-            f"the checkpoint in {self._folder} cannot be read: {reason}",
-            "remove it to train from the beginning",
+            f"the checkpoint in {self._folder} is damaged: {what}",
+            "remove that folder to train from the beginning",
         )
 
 
-class Recorder:
-    """Writes the checkpoints of a training, none sooner than is worth its time.
-
-    Parameters
-    ----------
-    checkpoints : Checkpoints
-    learning : Learning
-    ledger : Ledger
-    asked : str
-        What :func:`digest` says of the plan and the settings.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, learning: Learning, ledger: Ledger, asked: str) -> None:
-        self._checkpoints, self._learning, self._ledger, self._asked = checkpoints, learning, ledger, asked
-        self._next = time.monotonic() + LEAST_SECONDS
-
-    def found(self) -> Position | None:
-        """The position of the checkpoint that is there, its state put into the learner; None if there is none.
-
-        Raises
-        ------
-        RunFolderError
-            If it is damaged, or of another training.
-        """
-        checkpoint = self._checkpoints.load()
-        if checkpoint is None:
-            return None
-        position = checkpoint.position
-        if position.asked != self._asked:
-            raise RunFolderError(
-                "the source or the settings differ from those of the run that was stopped",
-                "give the same files and options, or name another folder with --out",
-            )
-        self._learning.restore(checkpoint)
-        self._ledger.n_used = position.n_used
-        self._ledger.counts = Counter(position.bad_counts)
-        return position
-
-    def record(self, position: Position) -> None:
-        """Write a checkpoint, unless the last one is recent."""
-        if time.monotonic() < self._next:
-            return
-        state = self._learning.state
-        assert state is not None
-        self._checkpoints.save(
-            replace(
-                position,
-                asked=self._asked,
-                classes=self._learning.index.names,
-                class_rows=self._learning.class_rows,
-                n_used=self._ledger.n_used,
-                bad_counts=dict(self._ledger.counts),
-            ),
-            taken(state.learner, state.learner.met()),
-            self._learning.held_out(),
-            state.feature_weights,
-        )
-        self._next = time.monotonic() + LEAST_SECONDS
-
-    def remove(self) -> None:
-        """There is nothing to go on with any more."""
-        self._checkpoints.remove()
+def _position_of(told: Mapping[str, Any]) -> Position:
+    """The position, after a look at every field: the file may have been damaged, or made by someone else."""
+    values = {f.name: told[f.name] for f in fields(Position)}
+    for name in ("pass_number", "step", "best_pass", "n_used", "n_listed", "n_classes_begun"):
+        if type(values[name]) is not int or values[name] < 0:
+            raise ValueError(f"{name} is {values[name]!r}")
+    for name, kinds in _LISTS.items():
+        if not isinstance(values[name], list) or not all(type(entry) in kinds for entry in values[name]):
+            raise ValueError(f"{name} is no list of {kinds[0].__name__}")
+        values[name] = tuple(values[name])
+    if not isinstance(values["bad_counts"], dict) or values["pass_number"] < 1:
+        raise ValueError("it is of no pass")
+    if len(values["tally"]) not in (0, 4):
+        raise ValueError("the figures of the pass are not four")
+    if not 2 <= values["n_classes_begun"] <= max(2, len(values["classes"])):
+        raise ValueError("it began with other classes")
+    best = values.pop("best")
+    return Position(**values, best=None if best is None else Measured(**best))
 
 
-def digest(plan: Plan, settings: Settings) -> str:
-    """What decides the model's bytes besides the data of the files: files with their stamps, blocks, settings."""
-    told = {"plan": plan.to_json(), "settings": settings.to_json()}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+_LISTS: dict[str, tuple[type, ...]] = {"tally": (float, int), "classes": (str,), "class_rows": (int,)}
 
 
 def _plain_name(name: object) -> str:
@@ -270,9 +230,30 @@ def _plain_name(name: object) -> str:
     return name
 
 
-def _read(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of a file; nothing is unpickled, and nothing allocated that the file does not hold.
+
+    Raises
+    ------
+    ValueError, OSError, EOFError, zipfile.BadZipFile
+        If it is no file that :meth:`Checkpoints.save` writes.
+    """
+    size = path.stat().st_size
+    arrays: Arrays = {}
+    with zipfile.ZipFile(path) as file:
+        if sum(entry.file_size for entry in file.infolist()) > size:
+            raise ValueError(f"{path.name} tells of more than it holds")
+        for entry in file.infolist():
+            with file.open(entry) as member:
+                if np.lib.format.read_magic(member) != (1, 0):
+                    raise ValueError(f"{path.name} holds arrays of another version")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                n_bytes = entry.file_size - member.tell()
+                if dtype.hasobject or math.prod(shape) * dtype.itemsize != n_bytes:
+                    raise ValueError(f"{path.name}: {entry.filename} is no array of numbers of its size")
+                content = np.frombuffer(member.read(), dtype)
+                arrays[entry.filename.removesuffix(".npy")] = content.reshape(shape)
+    return arrays
 
 
 def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float32] | None) -> Arrays:
@@ -285,11 +266,14 @@ def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float3
     return arrays
 
 
-def _held_out_of(arrays: Arrays) -> list[HashedRows]:
-    return [
-        (
-            _core.Rows.from_arrays(arrays[f"indptr{i}"], arrays[f"indices{i}"], arrays[f"values{i}"]),
-            arrays[f"classes{i}"],
-        )
-        for i in range(int(arrays["n_parts"][0]))
-    ]
+def _held_out_of(arrays: Arrays, n_classes: int) -> list[HashedRows]:
+    parts = []
+    for i in range(int(arrays["n_parts"][0])):
+        rows = _core.Rows.from_arrays(arrays[f"indptr{i}"], arrays[f"indices{i}"], arrays[f"values{i}"])
+        classes = arrays[f"classes{i}"]
+        if classes.dtype != np.int32 or classes.shape != (len(rows),):
+            raise ValueError(f"held-out rows {i} have other classes")
+        if len(classes) and (classes.min() < -1 or classes.max() >= n_classes):
+            raise ValueError(f"held-out rows {i} are of classes that are not there")
+        parts.append((rows, classes))
+    return parts

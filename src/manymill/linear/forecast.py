@@ -61,8 +61,13 @@ class Forecast:
             f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
             f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
             f"held out {megabytes(need.held_out)}, not saved yet {megabytes(need.unsaved)}, "
-            f"in hand {megabytes(need.in_hand)}, program {megabytes(need.base)}",
+            f"in hand {megabytes(need.in_hand)}, "
+            + (f"exchanged between lanes {megabytes(need.exchanged)}, " if need.exchanged else "")
+            + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
+        if self.settings.lanes > 1:
+            rounds = f"{self.settings.rounds_per_pass} rounds a pass, merged by {self.settings.merge}"
+            lines.append(f"lanes   {self.settings.lanes}, {rounds}")
         if self.seconds is not None:
             lines.append(
                 f"time    about {_duration(self.seconds)} on {_count(self.threads, 'thread')}, "

@@ -43,6 +43,10 @@ class Learning(Protocol):
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
 
+    @property
+    def n_lanes(self) -> int:
+        """How many learn side by side."""
+
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more.
 
@@ -67,6 +71,10 @@ class Learning(Protocol):
     @property
     def class_rows(self) -> tuple[int, ...]:
         """Rows of each class that balanced weights count."""
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether the first pass is read again, with its bad rows, by a training that goes on."""
 
     def held_out(self) -> Iterable[HashedRows]:
         """The rows that tell one state from another."""
@@ -93,6 +101,11 @@ class OneLane:
         return self._lane.index
 
     @property
+    def n_lanes(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
         return self._lane.n_bad
@@ -110,6 +123,11 @@ class OneLane:
         """Rows of each class that balanced weights count."""
         return self._lane.class_rows
 
+    @property
+    def reads_again(self) -> bool:
+        """Whether rows are kept: they are read again."""
+        return self._lane.keeps
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         position = checkpoint.position
@@ -126,15 +144,24 @@ class OneLane:
                 feature_weights=weights,
             )
             index = self._lane.index
-        self.state = self._new_state(index, checkpoint.feature_weights)
+        self.state = self._new_state(index, checkpoint.feature_weights, position.n_classes_begun)
         put(self.state.learner, checkpoint.state)
 
     def _new_state(
-        self, index: ClassIndex, feature_weights: NDArray[np.float32] | None = None
+        self,
+        index: ClassIndex,
+        feature_weights: NDArray[np.float32] | None = None,
+        n_classes_begun: int | None = None,
     ) -> LinearState:
         weights = self._lane.feature_weights if feature_weights is None else feature_weights
         integers = self._plan.labels_are_integers
-        return LinearState(self._settings, index, as_integers=integers, feature_weights=weights)
+        return LinearState(
+            self._settings,
+            index,
+            as_integers=integers,
+            feature_weights=weights,
+            n_classes_begun=n_classes_begun,
+        )
 
     def row_sums(self, first_pass: int) -> RowSums:
         """Sums over all rows."""
@@ -145,13 +172,23 @@ class OneLane:
         kind = self._settings.feature_weights
         if kind is not None and self._lane.feature_weights is None:
             weigh(self._lane, kind, self._settings.analyzer.n_features)
+
+        def on_window(number: int) -> None:
+            # Settled after every window, with or without a checkpoint: the model must not depend on when those are.
+            if self.state is not None:
+                self.state.make_room(len(self._lane.index))
+                self.state.learner.settle()
+            on_step(number)
+
         # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
-        self._lane.on_window = (lambda number: None) if self._lane.keeps else on_step
+        self._lane.on_window = (lambda number: None) if self._lane.keeps else on_window
         for lesson in self._lane.lessons(tally.number - 1, skip):
             stopping.check()
             tally.add(self._learn(lesson))
             if tally.is_due():
                 self._observe(tally.progress(lesson.share, self._glance()))
+        # Whoever reads the rows later on, as a finish does, makes no steps of a pass.
+        self._lane.on_window = lambda number: None
         if self.state is not None:
             self.state.learner.settle()
 

@@ -1,7 +1,9 @@
 """Memory as a contract: what a training will need, known before it starts.
 
 The estimate is an upper bound of the resident set: the interpreter with its libraries, the learner's state,
-one window of text, the rows that are kept between passes, and what the threads have in hand.
+one window of text, the rows that are kept between passes, and what the threads have in hand. With several lanes
+each worker has a learner and a window of its own, and what lanes changed waits to be merged; the estimate is of all
+workers together, each a thread. (Processes take the program's own part once more each.)
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from math import ceil
 
 from manymill.data.plan import Plan
 from manymill.errors import PlanError
+from manymill.linear.merging import rules_of
 from manymill.linear.settings import Settings
 from manymill.linear.sizes import count_bytes, kept_row_bytes, row_bytes_per_byte, state_bytes
 from manymill.linear.slices import SLICE_BYTES
@@ -36,6 +39,13 @@ BLOCK_BYTES_PER_BYTE = 3.0
 BLOCK_BYTES = 2 << 20
 
 
+# An entry of a row is a feature and its value. Of lanes that are done, up to so many wait to be added up; so many
+# broadcasts are kept before the whole state is sent again.
+BYTES_PER_ENTRY = 8
+WAITING_PARTS = 6
+BROADCASTS = 9
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
     """Bytes that a training needs at most, by what they are for."""
@@ -47,6 +57,8 @@ class MemoryNeed:
     held_out: int
     in_hand: int
     unsaved: int
+    checkpoint: int  # a copy of what has been learnt, while it is written
+    exchanged: int  # between lanes: what they changed, its sums, broadcasts
 
     @property
     def total(self) -> int:
@@ -77,16 +89,44 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     per_byte = copies * row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
     by_arrow = any(file.format in ("parquet", "memory") or file.compression == "zstd" for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
-    share = min(1.0, settings.window_bytes / max(1, plan.text_bytes))
+    workers = min(threads, settings.lanes) if settings.lanes > 1 else 0
+    # A lane mixes the text of its own part of a round.
+    windows, parts = (workers, settings.lanes * settings.rounds_per_pass) if workers else (1, 1)
+    share = min(1.0 / parts, settings.window_bytes / max(1, plan.text_bytes))
+    window = int(HELD_BACK * share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES
+    kept = kept_row_bytes(plan, settings)
     return MemoryNeed(
         base=BASE_BYTES + (ARROW_BYTES if by_arrow else 0),
-        state=state,
-        window=int(HELD_BACK * share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES,
-        kept_rows=kept_row_bytes(plan, settings),
+        state=state * (1 + workers),
+        window=windows * window,
+        # The rows of a lane are joined once, beside their parts, and taken in another order.
+        kept_rows=kept + (kept * workers // settings.lanes),
         held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
         in_hand=2 * threads * int(HELD_BACK * SLICE_BYTES * per_byte),
         # Where nothing is held out, a copy of the weights of a pass while the next is awaited.
         unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
+        checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
+        exchanged=_exchanged(plan, settings, n_features, outputs, workers),
+    )
+
+
+def _n_met(plan: Plan, settings: Settings, n_features: int, n_parts: int = 1) -> float:
+    """Features that one of so many parts of the source has, at most."""
+    return min(n_features, plan.text_bytes / n_parts * row_bytes_per_byte(settings) / BYTES_PER_ENTRY)
+
+
+def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, workers: int) -> int:
+    """Bytes of what lanes changed: noted by workers, summed up on the way, broadcast after the merge."""
+    if not workers:
+        return 0
+    n_met = _n_met(plan, settings, n_features, settings.rounds_per_pass)
+    of_lane = _n_met(plan, settings, n_features, settings.rounds_per_pass * settings.lanes)
+    n_rules = len(rules_of(settings.merge, outputs))
+    noted = 2 * 4 * (outputs + 1)
+    sums = 16 + 8 * n_rules * outputs
+    waiting = workers + WAITING_PARTS
+    return int(
+        of_lane * (workers * noted + waiting * sums) + n_met * (2 * sums + BROADCASTS * 4 * (outputs + 2))
     )
 
 

@@ -134,6 +134,11 @@ class ManyLanes:
         forget(self._work.token)
 
     @property
+    def n_lanes(self) -> int:
+        """As many as the source feeds."""
+        return len(self._lanes)
+
+    @property
     def n_bad(self) -> int:
         """Bad rows met in the first pass."""
         return self._ledger.n_rejected
@@ -152,6 +157,11 @@ class ManyLanes:
     def class_rows(self) -> tuple[int, ...]:
         """Nothing: the weights of classes are known before the first round."""
         return ()
+
+    @property
+    def reads_again(self) -> bool:
+        """Never: rounds that are merged are told of once."""
+        return False
 
     def row_sums(self, first_pass: int) -> RowSums:
         """Sums over all rows, added up by the lanes."""
@@ -176,7 +186,7 @@ class ManyLanes:
         except NewClassesError as error:
             # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
             forget(self._work.token)
-            self._ledger.forget()
+            self._ledger.go_on(0, {}, 0)
             tally.restore((0, 0, 0.0, 0.0))
             counts = class_counts(self._plan, self._engine)
             self._begin(counts)

@@ -12,15 +12,17 @@ from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
-from manymill.errors import RunFolderError
+from manymill.errors import RunFolderError, SettingsError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
-from manymill.linear.checkpoints import Checkpoints, digest
+from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.holdout import Measured
-from manymill.linear.memory import check_memory
+from manymill.linear.memory import check_memory, memory_need
+from manymill.linear.recording import LEAST_SECONDS, Recorder, digest
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
+from manymill.run_events import has_ended
 from manymill.run_folder import RunFolder, read_plan
 
 
@@ -44,6 +46,7 @@ def train_run(
     holdout: Dataset | Plan | None = None,
     engine: Any = None,
     observe: Observer = lambda event: None,
+    checkpoint_seconds: float = LEAST_SECONDS,
 ) -> Run:
     """Train on a source and leave a run folder behind; a run that was stopped there with the same plan goes on.
 
@@ -69,81 +72,22 @@ def train_run(
         Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`.
     observe : callable
         Called with every event.
+    checkpoint_seconds : float
+        At least so long between two checkpoints: about what a kill may cost. Where the source is the standard input or
+        data in memory there are none.
 
     Raises
     ------
     ManymillError
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
-    threads = threads or available_threads()
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
-    need = check_memory(plan, settings, threads=threads, limit=memory)
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
+    check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:
-        known = set(plan.class_counts)
-
-        def record(event: Event) -> None:
-            if isinstance(event, ClassesFound):
-                known.update(event.names)
-            if isinstance(event, PassEnded) and event.pass_number == 1:
-                for message in _weights_of_no_class(settings, known):
-                    warn(message)
-            try:
-                folder.record(event)
-            except RunFolderError as error:
-                # A log is not worth hours of training.
-                observe(Warned(f"{error.what}; what happens is no longer recorded"))
-            observe(event)
-
-        def warn(message: str) -> None:
-            record(Warned(message))
-
-        checkpoints = Checkpoints(folder.checkpoint)
-        asked = digest(plan, settings)
-        left_by = checkpoints.asked()
-        if left_by != asked:
-            folder.begin()
-            checkpoints.remove()
-        folder.write_plan(
-            {
-                "plan": plan.to_json(),
-                "settings": settings.to_json(),
-                "memory_bytes": need.total,
-                "holdout": None if held_out is None else held_out.to_json(),
-                "engine": engine if isinstance(engine, str | int) else None,
-                "threads": threads,
-            }
-        )
-        if left_by is not None and left_by != asked:
-            warn("the run that was stopped here had another source or other settings: this one begins anew")
-        record(_planned(plan))
-        for warning in plan.warnings:
-            warn(warning)
-
-        def keep(state: LinearState, number: int, measured: Measured) -> None:
-            save_model(
-                folder.model,
-                _description(state, settings, plan, number, measured),
-                state.weights(),
-                state.intercept(),
-                state.feature_weights,
-            )
-            record(ModelSaved(str(folder.model), number))
-
-        ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
-        trained = train(
-            plan,
-            settings,
-            keep=keep,
-            observe=record,
-            threads=threads,
-            ledger=ledger,
-            holdout=held_out,
-            engine=engine,
-            checkpoints=checkpoints,
-        )
-        return Run(folder.path, plan, trained, ledger)
+        return _train_in(folder, asked, observe, checkpoint_seconds)
 
 
 def resume_run(
@@ -152,38 +96,143 @@ def resume_run(
     threads: int | None = None,
     engine: Any = None,
     observe: Observer = lambda event: None,
+    checkpoint_seconds: float = LEAST_SECONDS,
 ) -> Run:
     """Go on with a run that was stopped or killed, to the same model as if it had not been.
+
+    A run that was stopped before its first checkpoint begins anew.
 
     Parameters
     ----------
     out : path
         Its run folder.
-    threads, engine, observe
+    threads, engine, observe, checkpoint_seconds
         As for :func:`train_run`; the model does not depend on them. The engine is that of the run if not given.
 
     Raises
     ------
     RunFolderError
-        If there is nothing to go on with.
+        If there is no run, it is over or still at work, its source cannot be read again, or its checkpoint is damaged.
     SourceError
         If a file has changed since.
     """
     told = read_plan(out)
-    checkpoints = Checkpoints(Path(out) / "checkpoint")
     try:
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
-        holdout = None if told["holdout"] is None else Plan.from_json(told["holdout"])
+        held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])
         engine = told["engine"] if engine is None else engine
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
         raise RunFolderError(
             f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
         ) from error
-    if checkpoints.asked() is None and (Path(out) / "model").exists():
-        raise RunFolderError(
-            f"there is nothing to go on with in {os.fspath(out)}: the run is over, or too young"
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), None)
+    with RunFolder(out) as folder:
+        if has_ended(out):
+            raise RunFolderError(
+                f"the run in {os.fspath(out)} is over: there is nothing to go on with",
+                "manymill train begins a new one",
+            )
+        if (passing := asked.passing) is not None:
+            raise RunFolderError(
+                f"the run in {os.fspath(out)} read {passing}, which cannot be read again", "train anew"
+            )
+        check_memory(plan, settings, threads=asked.threads, limit=None)
+        return _train_in(folder, asked, observe, checkpoint_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A training that is asked for."""
+
+    plan: Plan
+    settings: Settings
+    holdout: Plan | None
+    engine: Any
+    threads: int
+    memory: int | None
+
+    @property
+    def passing(self) -> str | None:
+        """What of the source is there only once; None if a later process can read all of it again."""
+        paths = {file.path for plan in (self.plan, self.holdout) if plan is not None for file in plan.files}
+        return next((told for path, told in _PASSING.items() if path in paths), None)
+
+    @property
+    def digest(self) -> str:
+        """What may be gone on with."""
+        return digest(self.plan, self.settings, self.holdout)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``plan.json`` says."""
+        need = memory_need(self.plan, self.settings, threads=self.threads)
+        return {
+            "plan": self.plan.to_json(),
+            "settings": self.settings.to_json(),
+            "memory_bytes": need.total,
+            "holdout": None if self.holdout is None else self.holdout.to_json(),
+            "engine": self.engine if isinstance(self.engine, str | int) else None,
+            "threads": self.threads,
+        }
+
+
+_PASSING = {"-": "the standard input", "memory": "data in memory"}
+
+
+def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_seconds: float) -> Run:
+    plan, settings = asked.plan, asked.settings
+    known = set(plan.class_counts)
+
+    def record(event: Event) -> None:
+        if isinstance(event, ClassesFound):
+            known.update(event.names)
+        if isinstance(event, PassEnded) and event.pass_number == 1:
+            for message in _weights_of_no_class(settings, known):
+                warn(message)
+        try:
+            folder.record(event)
+        except RunFolderError as error:
+            # A log is not worth hours of training.
+            observe(Warned(f"{error.what}; what happens is no longer recorded"))
+        observe(event)
+
+    def warn(message: str) -> None:
+        record(Warned(message))
+
+    def keep(state: LinearState, number: int, measured: Measured) -> None:
+        save_model(
+            folder.model,
+            _description(state, settings, plan, number, measured),
+            state.weights(),
+            state.intercept(),
+            state.feature_weights,
         )
-    return train_run(plan, out, settings, threads=threads, holdout=holdout, engine=engine, observe=observe)
+        record(ModelSaved(str(folder.model), number))
+
+    checkpoints, digest_now = Checkpoints(folder.checkpoint), asked.digest
+    left_by = checkpoints.asked()
+    if left_by != digest_now or asked.passing is not None:
+        folder.begin()
+        checkpoints.remove()
+    folder.write_plan(asked.to_json())
+    if left_by is not None and left_by != digest_now:
+        warn("the run that was stopped here had another source or other settings: this one begins anew")
+    record(_planned(plan))
+    for warning in plan.warnings:
+        warn(warning)
+    ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
+    recorder = Recorder(checkpoints, digest_now, observe=record, least_seconds=checkpoint_seconds)
+    trained = train(
+        plan,
+        settings,
+        keep=keep,
+        observe=record,
+        threads=asked.threads,
+        ledger=ledger,
+        holdout=asked.holdout,
+        engine=asked.engine,
+        recorder=recorder if asked.passing is None else None,
+    )
+    return Run(folder.path, plan, trained, ledger)
 
 
 def _weights_of_no_class(settings: Settings, known: set[str]) -> Iterator[str]:

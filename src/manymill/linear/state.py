@@ -53,6 +53,8 @@ class LinearState:
         Whether classes are sorted and given as integers, if all of them are.
     feature_weights : ndarray of float32, shape (n_features,), optional
         What each value of the rows that it learns was multiplied by.
+    n_classes_begun : int, optional
+        Classes that were known when the learning began, where it goes on: its rate depends on that.
     """
 
     def __init__(
@@ -62,10 +64,13 @@ class LinearState:
         *,
         as_integers: bool,
         feature_weights: NDArray[np.float32] | None = None,
+        n_classes_begun: int | None = None,
     ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
         self.feature_weights = feature_weights
-        self.learner = new_learner(settings, max(2, len(index)))
+        self.n_classes_begun = max(2, len(index)) if n_classes_begun is None else n_classes_begun
+        self.learner = new_learner(settings, self.n_classes_begun)
+        self.make_room(len(index))
 
     @property
     def analyzer(self) -> Analyzer:

@@ -28,12 +28,13 @@ from manymill.events import (
 )
 from manymill.linear import finish
 from manymill.linear.census import class_counts
-from manymill.linear.checkpoints import Checkpoints, Position, Recorder, digest
+from manymill.linear.checkpoints import Position
 from manymill.linear.holdout import HashedRows, Measured, measure
 from manymill.linear.lane import Lane
 from manymill.linear.learning import Learning, OneLane
 from manymill.linear.memory import peak_memory_bytes
 from manymill.linear.mixing import ManyLanes
+from manymill.linear.recording import Recorder
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.tally import Tally
@@ -54,6 +55,7 @@ class Trained:
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
     state: LinearState  # as the last pass left it
+    lanes: int  # that learnt side by side
 
 
 def train(
@@ -67,7 +69,7 @@ def train(
     holdout: Plan | None = None,
     classes: Sequence[str] = (),
     engine: Any = None,
-    checkpoints: Checkpoints | None = None,
+    recorder: Recorder | None = None,
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
@@ -96,8 +98,8 @@ def train(
     engine : optional
         Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`. The model does not
         depend on it.
-    checkpoints : Checkpoints, optional
-        Where checkpoints are written while the training goes on; if there is one, it goes on from there.
+    recorder : Recorder, optional
+        Writes checkpoints while the training goes on; if there is one, it goes on from there.
 
     Raises
     ------
@@ -113,7 +115,6 @@ def train(
     if holdout is not None:
         settings = replace(settings, holdout=0.0)
     ledger = ledger or Ledger(strict=plan.dataset.strict)
-    asked = digest(plan, settings)
     with ExitStack() as stack:
         learning: Learning
         if settings.lanes > 1:
@@ -143,8 +144,8 @@ def train(
             )
             learning = OneLane(plan, settings, lane, observe)
         training = _Training(plan, settings, learning, keep, observe, holdout)
-        if checkpoints is not None:
-            training.keep_checkpoints(checkpoints, ledger, asked)
+        if recorder is not None:
+            training.keep_checkpoints(recorder, ledger)
         return training.run()
 
 
@@ -169,16 +170,17 @@ class _Training:
         self._best_state: Snapshot | None = None  # where a finish starts from
         self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
         self._recorder: Recorder | None = None
+        self._ledger = Ledger()
         self._from = Position()
 
-    def keep_checkpoints(self, checkpoints: Checkpoints, ledger: Ledger, asked: str) -> None:
+    def keep_checkpoints(self, recorder: Recorder, ledger: Ledger) -> None:
         """Write checkpoints, and go on from the one that is there."""
-        self._recorder = Recorder(checkpoints, self._learning, ledger, asked)
-        found = self._recorder.found()
+        self._recorder, self._ledger = recorder, ledger
+        found = recorder.found(self._learning, ledger)
         if found is not None:
-            self._from = found
-            self._best, self._best_pass = found.best, found.best_pass
-            self._observe(Resumed(found.pass_number, found.step + 1))
+            self._from, self._best_state = found
+            self._best, self._best_pass = self._from.best, self._from.best_pass
+            self._observe(Resumed(self._from.pass_number, self._from.step + 1))
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, self._from.pass_number - 1, False
@@ -195,7 +197,8 @@ class _Training:
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or number - self._best_pass >= self._settings.patience:
                 break
-            self._record(Position(pass_number=number + 1))
+            if number < self._settings.passes:
+                self._record(Position(pass_number=number + 1))
         if self._settings.finish is not None and not interrupted:
             interrupted = self._finish(number)
         state = self._learning.state
@@ -204,11 +207,14 @@ class _Training:
         if self._recorder is not None and not interrupted:
             self._recorder.remove()
         self._observe(self._ended(number, n_rows))
-        return Trained(number, self._best_pass, n_rows, self._best, interrupted, state)
+        return Trained(
+            number, self._best_pass, n_rows, self._best, interrupted, state, self._learning.n_lanes
+        )
 
     def _record(self, position: Position) -> None:
         if self._recorder is not None:
-            self._recorder.record(replace(position, best=self._best, best_pass=self._best_pass))
+            told = replace(position, best=self._best, best_pass=self._best_pass)
+            self._recorder.record(told, self._learning, self._ledger, self._best_state)
 
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""

@@ -4,8 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from manymill.cli.progress import PLAIN_SECONDS, describe, follow
-from manymill.events import ClassesFound, Ended, Interrupted, ModelSaved, PassEnded, Progress, Warned
+from manymill.cli.progress import PLAIN_SECONDS, LaneRow, describe, follow
+from manymill.events import (
+    ClassesFound,
+    Ended,
+    Interrupted,
+    LaneEnded,
+    ModelSaved,
+    PassEnded,
+    Progress,
+    Resumed,
+    RoundEnded,
+    Warned,
+    WorkerLost,
+)
 
 PROGRESS = Progress(2, 3, 0.25, 1000, 12.4, 45_678.0, 0.1234, 0.9, None, 120_000_000, 3725.0)
 PASS = PassEnded(1, 5000, 3, 0.5, 0.8, 100, 0.4, 0.9, True, 2.0)
@@ -88,3 +100,37 @@ def test_on_a_terminal_lines_stand_above_a_bar(monkeypatch):
 )
 def test_an_event_is_a_line_or_none(event, line):
     assert describe(event) == line
+
+
+ROUND = RoundEnded(2, 3, 8, "damped", 1.0, 1000, 0.3, 0.9, 12_000_000, 850_000, 1.2)
+
+
+def test_a_round_is_a_line_with_its_rule_its_accuracy_and_what_travelled():
+    line = "pass 2  round 3 of 8  merged by damped  held-out 0.9000  12 MB out, 850 kB back so far  1.2 s"
+    assert describe(ROUND) == line
+    alone = replace(ROUND, rule="mass", step=0.5, holdout_accuracy=None, bytes_out=0, bytes_back=0)
+    assert describe(alone) == "pass 2  round 3 of 8  merged by mass x 0.5  1.2 s"
+
+
+def test_a_lost_worker_and_a_resumed_run_are_told():
+    lost = WorkerLost("lane 3 in round 1 of pass 2", "its worker died (SIGKILL(-9))", 1)
+    assert describe(lost) == (
+        "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); it is done again (loss 1)"
+    )
+    assert describe(Resumed(2, 1)) == "resumed pass 2"
+    assert describe(Resumed(2, 4)) == "resumed pass 2, step 4"
+
+
+def test_every_lane_of_a_round_has_a_sign():
+    row = LaneRow()
+    assert row.after(LaneEnded(1, 1, 2, 4, 10, 0.5, 0.1)) == (0.25, "-#--  1/4 of round 1, loss 0.500")
+    assert row.after(LaneEnded(1, 1, 4, 4, 10, 0.4, 0.1))[1].startswith("-#-#")
+    assert row.after(LaneEnded(1, 2, 1, 4, 10, 0.4, 0.1))[1].startswith("#---  1/4 of round 2")
+
+
+def test_many_lanes_share_signs():
+    row = LaneRow()
+    for lane in range(1, 65):
+        share, figures = row.after(LaneEnded(1, 1, lane, 128, 10, 0.5, 0.1))
+    assert share == 0.5
+    assert figures.split()[0] == "#" * 16 + "-" * 16

@@ -135,3 +135,22 @@ def test_the_files_of_linux_tell_what_psutil_does(monkeypatch):
     asked = [measure() for measure in (available_bytes, resident_bytes)]
     assert told == pytest.approx(asked, rel=0.2)
     assert peak_memory_bytes() == pytest.approx(asked[1], rel=0.2)
+
+
+LANES = replace(FIXED, lanes=8, rounds_per_pass=4)
+
+
+def test_each_worker_of_lanes_has_a_learner_beside_the_drivers():
+    assert need(settings=LANES, threads=3).state == 4 * need().state
+    assert need(settings=LANES, threads=20).state == 9 * need().state
+
+
+def test_what_lanes_exchange_is_bounded_by_the_features():
+    assert need().exchanged == 0
+    larger = need(replace(LARGE, text_bytes=10**13), LANES).exchanged
+    assert need(SMALL, LANES).exchanged < need(LARGE, LANES).exchanged == larger
+
+
+def test_a_lane_mixes_its_own_part_of_a_round():
+    medium = replace(SMALL, text_bytes=64 * 10**6)
+    assert need(medium, LANES).window < need(medium).window

@@ -1,0 +1,149 @@
+"""A training goes on from any of its checkpoints, to the same bytes."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from manymill import scan
+from manymill.data.dataset import Dataset
+from manymill.errors import RunFolderError, SourceError
+from manymill.events import Resumed
+from manymill.linear import sizes
+from manymill.linear.checkpoints import Checkpoints
+from manymill.linear.run import resume_run, train_run
+from manymill.linear.settings import Settings
+
+ONE = Settings(n_features=2**12, passes=2, holdout=0.05, window_bytes=60_000)
+MANY = replace(ONE, lanes=3, rounds_per_pass=2)
+CHOICES = [
+    {},
+    {"feature_weights": "nb"},
+    {"class_weight": "balanced", "feature_weights": "idf"},
+    {"class_weight": "balanced", "l2": 1e-5, "l1": 1e-7},
+    {"holdout": 0.0, "passes": 3},
+    {"finish": "lbfgs", "passes": 3},
+]
+
+
+def model(folder):
+    return {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+
+
+@pytest.fixture
+def source(write, languages):
+    return write("some.jsonl", [*languages[:900], {"text": "no label"}, *languages[900:1500]])
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """Gives the folder of a run, and copies of it as a kill after each of its checkpoints would leave it."""
+
+    def begin(source, settings, **options):
+        copies, save = [], Checkpoints.save
+
+        def saving(self, *arguments):
+            save(self, *arguments)
+            copies.append(shutil.copytree(tmp_path / "run", tmp_path / f"killed-{len(copies)}"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Checkpoints, "save", saving)
+            run = train_run(source, tmp_path / "run", settings, checkpoint_seconds=0, **options)
+        return run, copies
+
+    return begin
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["rows kept", "rows read again"])
+@pytest.mark.parametrize("changes", CHOICES, ids=str)
+@pytest.mark.parametrize("settings", [ONE, MANY], ids=["one lane", "lanes"])
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_bytes(
+    source, stopped, monkeypatch, settings, changes, kept
+):
+    if not kept:
+        monkeypatch.setattr(sizes, "CACHE_BYTES", 0)
+    run, copies = stopped(scan(source), replace(settings, **changes), threads=2)
+    assert len(copies) >= (1 if kept and settings is ONE else 3)
+    for copy in copies:
+        events = []
+        again = resume_run(copy, threads=1, observe=events.append, checkpoint_seconds=0)
+        assert any(isinstance(event, Resumed) for event in events)
+        assert model(copy) == model(run.folder)
+        assert (again.ledger.n_read, again.ledger.n_rejected) == (1501, 1)
+        assert (copy / "bad_rows.jsonl").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("settings", [ONE, MANY], ids=["one lane", "lanes"])
+def test_a_run_with_a_file_of_held_out_rows_goes_on_by_the_same_call(
+    write, languages_test, source, stopped, settings
+):
+    held = scan(write("held.jsonl", languages_test[:200]))
+    run, copies = stopped(scan(source), replace(settings, passes=3), holdout=held)
+    assert copies
+    for copy in copies:
+        events = []
+        train_run(scan(source), copy, replace(settings, passes=3), holdout=held, observe=events.append)
+        assert any(isinstance(event, Resumed) for event in events)
+        assert model(copy) == model(run.folder)
+
+
+def test_classes_that_come_late_have_the_rate_that_the_learning_began_with(
+    write, languages, stopped, monkeypatch
+):
+    monkeypatch.setattr(sizes, "CACHE_BYTES", 0)
+    monkeypatch.setattr("manymill.data.sampling._WHOLE_STREAMS_BYTES", 0)
+    names = sorted({row["label"] for row in languages})[:4]
+    rows = sorted((row for row in languages * 16 if row["label"] in names), key=lambda row: row["label"])
+    plan = scan(write("late.jsonl.gz", rows)).plan(sample_bytes=10_000)
+    assert len(plan.class_counts) < 3
+    run, copies = stopped(plan, replace(ONE, window_bytes=200_000))
+    for copy in copies[::5]:
+        resume_run(copy)
+        assert model(copy) == model(run.folder)
+
+
+def test_a_source_that_changed_is_not_gone_on_with(source, stopped):
+    _, copies = stopped(scan(source), MANY)
+    source.write_text(source.read_text().replace("the", "THE"))
+    with pytest.raises(SourceError, match=r"some\.jsonl"):
+        resume_run(copies[0])
+
+
+def test_held_out_rows_that_changed_begin_a_new_run(write, languages_test, source, stopped):
+    held = write("held.jsonl", languages_test[:200])
+    _, copies = stopped(scan(source), MANY, holdout=scan(held))
+    write("held.jsonl", languages_test[:150])
+    events = []
+    train_run(scan(source), copies[0], MANY, holdout=scan(held), observe=events.append)
+    assert not any(isinstance(event, Resumed) for event in events)
+    assert "begins anew" in str(events)
+
+
+def test_a_run_that_is_over_is_not_gone_on_with(source, tmp_path):
+    train_run(scan(source), tmp_path / "run", MANY)
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    with pytest.raises(RunFolderError, match="is over"):
+        resume_run(tmp_path / "run")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(source, tmp_path, stopped):
+    run, copies = stopped(scan(source), MANY)
+    shutil.rmtree(copies[-1] / "checkpoint")
+    assert (copies[-1] / "model").exists()
+    resume_run(copies[-1])
+    assert model(copies[-1]) == model(run.folder)
+
+
+def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
+    texts, labels = zip(*((row["text"], row["label"]) for row in languages[:500]), strict=True)
+    train_run(Dataset.from_memory(texts, labels), tmp_path / "run", MANY, checkpoint_seconds=0)
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    (tmp_path / "run" / "events.jsonl").unlink()
+    with pytest.raises(RunFolderError, match="data in memory, which cannot be read again"):
+        resume_run(tmp_path / "run")
+
+
+def test_a_folder_without_a_run_stays_as_it_is(tmp_path):
+    with pytest.raises(RunFolderError, match="holds no run"):
+        resume_run(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
