@@ -13,6 +13,16 @@
 //!
 //! Callers see only [`Kernels`]; every tier gives the same bytes. This is the only module that may hold `unsafe`.
 
+/// A function of a tier as one that anybody may call. Only for the table of the tier, which is private to it.
+#[cfg(target_arch = "x86_64")]
+macro_rules! entry {
+    ($function:path, $($argument:ident),+) => {
+        // SAFETY: the function needs nothing but the features that `detected` of its tier asks for, and the table that
+        // holds this entry is given out by `detected` alone.
+        |$($argument),+| unsafe { $function($($argument),+) }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -66,8 +76,8 @@ pub struct Kernels {
     pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
     /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
     /// of whitespace characters ([`Within::Text`]: of two and more; [`Within::Words`]: of one and more, and one space
-    /// before and behind each word); [`SLACK`] bytes are behind it. Returns its length, 0 where there are no words to
-    /// be within.
+    /// before and behind each word); [`SLACK`] bytes are behind it. Bytes that are not ASCII stay as they are. Returns
+    /// its length, 0 where there are no words to be within.
     pub squeeze: fn(text: &[u8], lowercase: bool, within: Within, squeezed: &mut Vec<u8>) -> usize,
     /// The murmur3 hashes of the n-grams of such a text of this length, appended to the last argument in any order:
     /// all slices of `least` to `greatest` bytes, of the text or of each word with both its spaces; a word of fewer

@@ -162,11 +162,19 @@ impl Part {
         for part in parts {
             sums.add_counts(part);
         }
-        let end = parts.iter().filter_map(|part| part.features().last()).max();
         let mut heads = vec![0; parts.len()];
         let mut spans = Vec::new();
         let mut union = Union::default();
-        for first in (0..=end.copied().map_or(0, |j| j as usize)).step_by(SPAN) {
+        let next = |heads: &[usize]| {
+            let ahead = parts.iter().zip(heads);
+            ahead
+                .filter_map(|(part, &head)| part.features().get(head))
+                .min()
+                .copied()
+        };
+        // Spans in which no part has a feature are left out.
+        while let Some(j) = next(&heads) {
+            let first = j as usize / SPAN * SPAN;
             // Where the features of this span lie in each part.
             spans.clear();
             spans.extend(parts.iter().zip(&mut heads).map(|(part, head)| {
@@ -363,3 +371,6 @@ fn add<T: Copy>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,14 +10,19 @@
 //!     char_wb: a span shorter than least is hashed once, as it is
 //! ```
 //!
-//! ASCII is squeezed and hashed by kernels, since n characters are n bytes. In other text the first byte of each
-//! character is found, and an n-gram lies between two of those.
+//! ASCII is squeezed and hashed by kernels, since n characters are n bytes; so are the long stretches of it in other
+//! text, and what is between them is left to [`Zones`].
 
 use super::in_place::lower_in_place;
 use super::lower::lower;
-use super::spaces::squeeze;
+use super::spaces::blank;
+use super::stretches::stretches;
+use super::zones::{Zones, starts_of, words_of};
 use super::{Sizes, Table};
-use crate::kernels::{Kernels, SLACK, Within};
+use crate::kernels::{Kernels, Within};
+
+/// The shortest stretch of ASCII in other text that is worth a call of the kernel.
+const SHORTEST: usize = 24;
 
 /// The memory that one document after the other is worked on in.
 #[derive(Debug)]
@@ -28,10 +33,8 @@ pub struct Characters {
     squeezed: Vec<u8>,
     /// Bytes of `squeezed` that count; those behind are rubbish.
     length: usize,
-    /// Where each character of `squeezed` starts, and its length; unused while the text is ASCII.
-    starts: Vec<u32>,
     is_ascii: bool,
-    edges: Vec<u32>,
+    zones: Zones,
 }
 
 impl Characters {
@@ -43,9 +46,8 @@ impl Characters {
             mask: Vec::new(),
             squeezed: Vec::new(),
             length: 0,
-            starts: Vec::new(),
             is_ascii: true,
-            edges: Vec::new(),
+            zones: Zones::default(),
         }
     }
 
@@ -74,85 +76,115 @@ impl Characters {
             let found = lower(text, lowercase, table, lowered, mask);
             (found.length, found.valid)
         };
-        squeeze(
-            &self.lowered[..length],
-            self.within,
-            &mut self.squeezed,
-            &mut self.starts,
-        );
-        self.length = self.squeezed.len();
-        self.squeezed.resize(self.length + SLACK, 0);
+        let lowered = &mut lowered[..length];
+        blank(lowered, self.within);
+        self.length = (kernels.squeeze)(lowered, false, self.within, &mut self.squeezed);
         valid
     }
 
     /// Appends the hashes of all n-grams of the text taken in last.
     pub fn hash(&mut self, kernels: &Kernels, sizes: Sizes, hashes: &mut Vec<u32>) {
         let Sizes { least, greatest } = sizes;
+        let (length, within) = (self.length, self.within);
+        let mut windows = |text: &[u8], length| {
+            (kernels.windows)(text, length, least, greatest, within, hashes);
+        };
         if self.is_ascii {
-            let text = &self.squeezed;
-            (kernels.windows)(text, self.length, least, greatest, self.within, hashes);
-        } else {
-            let mut edges = std::mem::take(&mut self.edges);
-            edges.clear();
-            for span in self.spans() {
-                push_edges(span, least, greatest, self.within, &mut edges);
-            }
-            (kernels.grams)(&self.squeezed, &edges, 1, hashes);
-            self.edges = edges;
+            windows(&self.squeezed, length);
+            return;
         }
+        let text = &self.squeezed[..length];
+        // A zone reaches into the stretches beside it, not through them. The space between two words is part of both.
+        let (shortest, shared) = match within {
+            Within::Text => (SHORTEST.max(greatest), 0),
+            Within::Words => (SHORTEST, 1),
+        };
+        self.zones.clear();
+        let mut end = 0;
+        for ascii in stretches(text, within, shortest) {
+            windows(&self.squeezed[ascii.start..], ascii.len());
+            self.zones
+                .push(text, end..ascii.start + shared, within, sizes);
+            end = ascii.end - shared;
+        }
+        self.zones.push(text, end..length, within, sizes);
+        (kernels.grams)(&self.squeezed, self.zones.edges(), 1, hashes);
     }
 
     /// The first n-gram that holds a lone surrogate, if there is one: what no UTF-8 can be made of.
     pub fn with_surrogate(&self, least: usize) -> Option<Vec<u8>> {
-        self.spans().find_map(|span| {
-            let is_surrogate =
-                |&at: &u32| matches!(self.squeezed[at as usize..], [0xed, 0xa0..=0xff, ..]);
+        let text = &self.squeezed[..self.length];
+        let mut starts = Vec::new();
+        let starts = starts_of(text, 0..text.len(), &mut starts);
+        let find_in = |span: &[u32]| {
+            let is_surrogate = |&at: &u32| matches!(text[at as usize..], [0xed, 0xa0..=0xff, ..]);
             let characters = span.len() - 1;
-            if characters < least && self.within == Within::Text {
-                return None;
-            }
             let place = span[..characters].iter().position(is_surrogate)?;
             let first = (place + 1).saturating_sub(least);
-            let last = characters.min(first + least);
-            Some(self.squeezed[span[first] as usize..span[last] as usize].to_vec())
-        })
-    }
-
-    /// The starts of the characters of each span, and its end.
-    fn spans(&self) -> impl Iterator<Item = &[u32]> {
-        let (text, starts) = (&self.squeezed, &self.starts);
-        let mut rest = 0;
-        std::iter::from_fn(move || {
-            let from = rest;
-            if from + 1 >= starts.len() {
-                return None;
-            }
-            rest = match self.within {
-                Within::Text => starts.len() - 1,
-                Within::Words => {
-                    from + 1
-                        + starts[from + 1..]
-                            .iter()
-                            .position(|&at| text[at as usize] == b' ')?
-                }
-            };
-            let end = rest + usize::from(self.within == Within::Words);
-            Some(&starts[from..=end])
-        })
+            let last = characters.min(first.saturating_add(least));
+            Some(text[span[first] as usize..span[last] as usize].to_vec())
+        };
+        match self.within {
+            Within::Text if starts.len() > least => find_in(starts),
+            Within::Text => None,
+            Within::Words => words_of(text, starts).find_map(find_in),
+        }
     }
 }
 
-/// Appends start and end of each n-gram of a span, which is given by the starts of its characters and its end.
-fn push_edges(span: &[u32], least: usize, greatest: usize, within: Within, edges: &mut Vec<u32>) {
-    let characters = span.len() - 1;
-    for n in least..=greatest.min(characters) {
-        edges.extend(
-            span.iter()
-                .zip(&span[n..])
-                .flat_map(|(&start, &end)| [start, end]),
-        );
+#[cfg(test)]
+mod tests {
+    use super::Characters;
+    use crate::kernels::portable::murmur3;
+    use crate::kernels::{SLACK, Within, available};
+    use crate::text::{Sizes, Table};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static TABLE: LazyLock<Table> =
+        LazyLock::new(|| Table::decode(Table::file("14.0.0").expect("a file")).expect("a table"));
+
+    /// The n-grams of a text of words with one space between them.
+    fn naive(text: &str, sizes: Sizes, within: Within) -> Vec<String> {
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        let spans: Vec<String> = match within {
+            Within::Text => vec![text.to_owned()],
+            Within::Words => words.map(|word| format!(" {word} ")).collect(),
+        };
+        let mut grams = Vec::new();
+        for span in spans {
+            let characters: Vec<char> = span.chars().collect();
+            let windows = (sizes.least..=sizes.greatest).flat_map(|n| characters.windows(n));
+            grams.extend(windows.map(|gram| gram.iter().collect()));
+            if within == Within::Words && characters.len() < sizes.least {
+                grams.push(span);
+            }
+        }
+        grams
     }
-    if within == Within::Words && characters < least {
-        edges.extend([span[0], span[characters]]);
+
+    proptest! {
+        #[test]
+        fn n_grams_of_ascii_beside_other_text_are_those_of_the_naive_twin(
+            words in prop::collection::vec("[a-c]{1,9}|[a-c]{20,50}|[a-cé]{1,9}|[一é😀]{1,3}", 1..20),
+            least in 1usize..9, more in 0usize..40,
+        ) {
+            let (text, sizes) = (words.join(" ") + " é", Sizes::new(least, least + more).unwrap());
+            for within in [Within::Text, Within::Words] {
+                let grams = naive(&text, sizes, within);
+                let hash = |gram: &String| murmur3(&[gram.as_bytes(), &[0; SLACK]].concat(), 0, gram.len());
+                let mut expected: Vec<u32> = grams.iter().map(hash).collect();
+                expected.sort_unstable();
+                for kernels in available() {
+                    let mut characters = Characters::new(within);
+                    let mut hashes = Vec::new();
+                    prop_assert!(!characters.ascii(kernels, text.as_bytes(), true));
+                    prop_assert!(characters.unicode(kernels, text.as_bytes(), true, &TABLE));
+                    characters.hash(kernels, sizes, &mut hashes);
+                    hashes.sort_unstable();
+                    prop_assert_eq!(&hashes, &expected, "{} {:?}", kernels.name, within);
+                }
+            }
+        }
     }
 }

@@ -7,7 +7,8 @@
 //!     for n in least ..= greatest: hash each n words joined by one space
 //! ```
 //!
-//! N-grams of characters are in `characters`.
+//! N-grams of characters are in `characters`: `spaces` makes whitespace ready, `stretches` finds what a kernel takes of
+//! a text that is not ASCII alone, `zones` does the rest.
 //!
 //! Lower case and word characters are those of the Python that runs, given as a [`Table`]; the Unicode functions
 //! of Rust's own library belong to another Unicode version and are not used. Text is UTF-8, in which lone
@@ -24,9 +25,11 @@ mod lower;
 mod singles;
 mod spaces;
 mod stop_words;
+mod stretches;
 mod table;
 mod tokens;
 mod utf8;
+mod zones;
 
 pub use analyzer::{Analyzer, Sizes};
 pub use batch::HashedBatch;

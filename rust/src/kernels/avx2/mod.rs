@@ -30,7 +30,7 @@ mod unicode;
 mod windows;
 mod words;
 
-use super::{Counted, Fold, Kernels, Odd, Plane, Within, portable};
+use super::{Kernels, portable};
 
 /// The tier, if this processor has all that it needs.
 pub fn detected() -> Option<&'static Kernels> {
@@ -45,51 +45,26 @@ pub fn detected() -> Option<&'static Kernels> {
 /// Private, for who has this table may call functions that other processors do not understand.
 static AVX2: Kernels = Kernels {
     name: "avx2",
-    words,
-    unicode,
-    edges,
-    join,
-    pack,
-    grams,
+    words: entry!(words::words, text, lowercase, lowered, mask),
+    unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
+    edges: entry!(edges::edges, mask, edges),
+    join: entry!(join::join, text, edges, joined),
+    pack: entry!(join::pack, text, mask, packed, edges),
+    grams: entry!(grams::grams, text, edges, n, hashes),
     squeeze: portable::squeeze,
-    windows,
-    fold,
-    sort,
-    runs,
-    counts,
-    quotients,
-    quotients_f32,
+    windows: entry!(
+        windows::windows,
+        text,
+        length,
+        least,
+        greatest,
+        within,
+        hashes
+    ),
+    fold: entry!(fold::fold, hashes, fold, signed, keys),
+    sort: entry!(sort::sort, keys, spare),
+    runs: entry!(runs::runs, keys, distinct, ends),
+    counts: entry!(counts::counts, distinct, ends, signed, indices, counts),
+    quotients: entry!(quotients::quotients, counts, by, data),
+    quotients_f32: entry!(quotients::quotients_f32, counts, by, data),
 };
-
-/// Defines the entries of the table: functions of the same name and arguments as those of the stages.
-macro_rules! entries {
-    ($($module:ident::$stage:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
-        fn $stage($($argument: $type),*) $(-> $result)? {
-            // SAFETY: only `AVX2` refers to this function, and only `detected` gives that away, after it has seen
-            // that the processor has every feature that the stages are compiled for.
-            unsafe { $module::$stage($($argument),*) }
-        }
-    )*};
-}
-
-entries! {
-    words::words(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool;
-    unicode::unicode(
-        text: &[u8], plane: &Plane, lowercase: bool, lowered: &mut [u8], mask: &mut [u64], odd: &mut Odd<'_>
-    ) -> bool;
-    edges::edges(mask: &[u64], edges: &mut Vec<u32>) -> usize;
-    join::join(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>);
-    join::pack(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize;
-    grams::grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>);
-    windows::windows(
-        text: &[u8], length: usize, least: usize, greatest: usize, within: Within, hashes: &mut Vec<u32>
-    );
-    fold::fold(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>);
-    sort::sort(keys: &mut [u32], spare: &mut Vec<u32>);
-    runs::runs(keys: &[u32], distinct: &mut Vec<u32>, ends: &mut Vec<u32>) -> usize;
-    counts::counts(
-        distinct: &[u32], ends: &[u32], signed: bool, indices: &mut [i32], counts: &mut Vec<i32>
-    ) -> Counted;
-    quotients::quotients(counts: &[i32], by: f64, data: &mut [f64]);
-    quotients::quotients_f32(counts: &[i32], by: f64, data: &mut [f32]);
-}

@@ -13,7 +13,7 @@
 use super::access::{load_bytes, store};
 use super::grams::{finish, multiplied, rotated, splat};
 use super::places::places;
-use crate::kernels::portable::{beside, windows as one_by_one};
+use crate::kernels::portable::windows_by;
 use crate::kernels::{SLACK, Within};
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8,
@@ -36,17 +36,21 @@ pub fn windows(
     within: Within,
     hashes: &mut Vec<u32>,
 ) {
-    let greatest = greatest.min(length);
-    match within {
-        Within::Text => slices::<false>(text, length, least, greatest, hashes),
-        Within::Words if greatest > LONGEST => {
-            one_by_one(text, length, least, greatest, within, hashes);
-        }
-        Within::Words => {
-            slices::<true>(text, length, least, greatest, hashes);
-            beside(text, length, least, hashes);
-        }
-    }
+    windows_by::<LONGEST>(
+        text,
+        length,
+        least,
+        greatest,
+        within,
+        hashes,
+        |words, greatest, hashes| {
+            if words {
+                slices::<true>(text, length, least, greatest, hashes);
+            } else {
+                slices::<false>(text, length, least, greatest, hashes);
+            }
+        },
+    );
 }
 
 #[inline]

@@ -46,15 +46,6 @@ pub fn detected() -> Option<&'static Kernels> {
     able.then_some(&AVX512)
 }
 
-/// A function of the tier as one that anybody may call.
-macro_rules! entry {
-    ($function:path, $($argument:ident),+) => {
-        // SAFETY: the function needs nothing but the features that `detected` asks for, and the table that holds
-        // this entry is given out by `detected` alone.
-        |$($argument),+| unsafe { $function($($argument),+) }
-    };
-}
-
 /// Private: whoever has it has passed [`detected`].
 static AVX512: Kernels = Kernels {
     name: "avx512",

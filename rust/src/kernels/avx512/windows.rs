@@ -16,7 +16,7 @@ use super::append::Appended;
 use super::grams::{finish, mix_hash, mix_key};
 use super::memory::{BYTES, LANES, first_16, load_bytes, load_first_bytes};
 use crate::kernels::Within;
-use crate::kernels::portable::{beside, windows as one_by_one};
+use crate::kernels::portable::windows_by;
 use std::arch::x86_64::*;
 
 /// The longest n-gram of a word: the spaces in the slices from 16 starts must be in one mask.
@@ -32,17 +32,21 @@ pub fn windows(
     within: Within,
     hashes: &mut Vec<u32>,
 ) {
-    let greatest = greatest.min(length);
-    match within {
-        Within::Text => slices::<false>(text, length, least, greatest, hashes),
-        Within::Words if greatest > LONGEST => {
-            one_by_one(text, length, least, greatest, within, hashes);
-        }
-        Within::Words => {
-            slices::<true>(text, length, least, greatest, hashes);
-            beside(text, length, least, hashes);
-        }
-    }
+    windows_by::<LONGEST>(
+        text,
+        length,
+        least,
+        greatest,
+        within,
+        hashes,
+        |words, greatest, hashes| {
+            if words {
+                slices::<true>(text, length, least, greatest, hashes);
+            } else {
+                slices::<false>(text, length, least, greatest, hashes);
+            }
+        },
+    );
 }
 
 #[inline]

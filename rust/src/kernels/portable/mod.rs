@@ -21,7 +21,7 @@ pub use join::{join, pack};
 pub use sort::{scatter, sort};
 pub use squeeze::{is_space, squeeze};
 pub use unicode::{Found, Room, look, unicode_by};
-pub use windows::{beside, windows};
+pub use windows::{windows, windows_by};
 pub use words::{classify, words_by};
 
 pub use super::BLOCK;

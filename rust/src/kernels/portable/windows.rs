@@ -42,9 +42,33 @@ fn slices(
     }
 }
 
+/// [`windows`] of a wider tier, whose loop over `slices` gets whether they must hold no space but at their ends, and
+/// how long the longest are: of words, up to `LONGEST` bytes; longer ones are rare, and go one by one.
+pub fn windows_by<const LONGEST: usize>(
+    text: &[u8],
+    length: usize,
+    least: usize,
+    greatest: usize,
+    within: Within,
+    hashes: &mut Vec<u32>,
+    slices: impl FnOnce(bool, usize, &mut Vec<u32>),
+) {
+    let greatest = greatest.min(length);
+    match within {
+        Within::Text => slices(false, greatest, hashes),
+        Within::Words if greatest > LONGEST => {
+            windows(text, length, least, greatest, within, hashes);
+        }
+        Within::Words => {
+            slices(true, greatest, hashes);
+            beside(text, length, least, hashes);
+        }
+    }
+}
+
 /// What n-grams of words are beside the slices that hold no space but at their ends: the space between two words,
 /// which belongs to both, a second time; and words of fewer bytes than `least`.
-pub fn beside(text: &[u8], length: usize, least: usize, hashes: &mut Vec<u32>) {
+fn beside(text: &[u8], length: usize, least: usize, hashes: &mut Vec<u32>) {
     const SHORTEST: usize = 3; // one character and two spaces
     if least > 1 && least <= SHORTEST {
         return;
