@@ -268,3 +268,12 @@ def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages, lanes)
     assert used < promised
     assert promised < 3 * used
     assert os.path.getsize(source) > 50e6
+
+
+def test_workers_that_are_processes_are_not_asked_to_read_the_standard_input(tmp_path, write, languages):
+    source = write("rows.jsonl", languages[:500])
+    options = ["--lanes", 2, "--engine", "processes:1", "--out", tmp_path / "run"]
+    with source.open("rb") as standard_input:
+        failed = run("train", "-", *options, stdin=standard_input)
+    assert failed.returncode == 1
+    assert "cannot read this one's standard input" in failed.stderr

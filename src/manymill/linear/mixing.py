@@ -217,11 +217,12 @@ class ManyLanes:
             )
             for lane in range(n_lanes)
         ]
-        n_done = 0
+        n_done, before = 0, tally.figures()
 
         def on_done(lane: int, report: LaneReport) -> None:
             nonlocal n_done
             n_done += 1
+            tally.add(report)
             self._observe(
                 LaneEnded(
                     pass_number=tally.number,
@@ -237,8 +238,9 @@ class ManyLanes:
                 self._observe(tally.progress((number + n_done / n_lanes) / rounds, self._accuracy))
 
         reports, sums = self._engine.fold(learn_round, tasks, add_up, keys=range(n_lanes), on_done=on_done)
+        tally.count_again(before, reports)
         for report in reports:
-            self._told(report, tally)
+            self._told(report)
         if sums is None:
             return
         choice = self._merge(sums)
@@ -267,8 +269,7 @@ class ManyLanes:
         block = plan.blocks[blocks[0]]
         return f" (it begins with {plan.files[block.file].path}, {block.start} to {block.stop})"
 
-    def _told(self, report: LaneReport, tally: Tally) -> None:
-        tally.add(report)
+    def _told(self, report: LaneReport) -> None:
         self._ledger.count(report.n_used, dict(report.bad_counts), report.bad)
         for rows, classes in report.held_out:
             self._holdout.add(rows, classes)

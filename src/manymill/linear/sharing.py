@@ -15,6 +15,7 @@ import numpy as np
 from manymill.data.plan import Plan
 from manymill.engine.seam import Engine
 from manymill.engine.spool import Ref
+from manymill.errors import PlanError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +52,21 @@ class PublishedPlan:
                 dataset, memory=Memory(columns["text"], columns.get("label"), columns.get("weight"))
             )
         return replace(plan, dataset=dataset)
+
+
+def check_shareable(plan: Plan, engine: Engine) -> None:
+    """Refuse a source that workers of an engine cannot read.
+
+    Raises
+    ------
+    PlanError
+        If it is the standard input of this process, and they are others.
+    """
+    if not engine.shares_memory and any(file.path == "-" for file in plan.files):
+        raise PlanError(
+            "workers that are other processes cannot read this one's standard input",
+            "let threads work, or write the data to a file first",
+        )
 
 
 def share(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:

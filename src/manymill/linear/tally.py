@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from manymill.events import PassEnded, Progress
@@ -57,6 +57,13 @@ class Tally:
         self._n_correct += stats.n_correct
         self._loss += stats.loss_sum
         self._weight += stats.weight_sum
+
+    def count_again(self, figures: Sequence[float], stats: Iterable[Stats]) -> None:
+        """Count what was learnt since the figures in this order: in another the last bits of the sums differ."""
+        n_rows, n_correct, self._loss, self._weight = figures
+        self.n_rows, self._n_correct = int(n_rows), int(n_correct)
+        for each in stats:
+            self.add(each)
 
     def figures(self) -> tuple[float, ...]:
         """The sums so far, for a checkpoint."""

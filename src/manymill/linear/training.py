@@ -36,6 +36,7 @@ from manymill.linear.memory import peak_memory_bytes
 from manymill.linear.mixing import ManyLanes
 from manymill.linear.recording import Recorder
 from manymill.linear.settings import Settings
+from manymill.linear.sharing import check_shareable
 from manymill.linear.state import LinearState, Snapshot
 from manymill.linear.tally import Tally
 
@@ -120,6 +121,7 @@ def train(
         if settings.lanes > 1:
             where = stack.enter_context(as_engine(engine, threads=threads))
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
+            check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"
             counts = class_counts(plan, where) if balanced else plan.class_counts
             lanes = ManyLanes(

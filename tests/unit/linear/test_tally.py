@@ -67,3 +67,16 @@ def test_a_pass_without_rows_or_weights_divides_by_nothing(clock):
     tally = Tally(1, 1, 0)
     clock.seconds += 1
     assert tally.progress(0.0, None).accuracy == 0
+
+
+def test_what_is_counted_again_has_the_sums_of_its_order(clock):
+    parts = [stats(1, 1, 0.1), stats(1, 0, 0.2), stats(1, 1, 0.3)]
+    ordered, arrived = Tally(1, 1, 10), Tally(1, 1, 10)
+    for part in parts:
+        ordered.add(part)
+    before = arrived.figures()
+    for part in reversed(parts):
+        arrived.add(part)
+    assert arrived.figures() != ordered.figures()
+    arrived.count_again(before, parts)
+    assert arrived.figures() == ordered.figures()
