@@ -551,7 +551,8 @@ class MergeSums:
     """Sums of several lanes' changes, from which a rule makes one direction.
 
     The rules are those of ``manymill.linear.merging``. Sums are float64 and added in the order given, so that a
-    fixed tree of :meth:`combine` gives the same bytes wherever it is worked out. Pickles as its arrays.
+    fixed tree of :meth:`combine` gives the same bytes wherever it is worked out. What one lane changed stays in
+    float32, half as much to keep and to send, until it is combined. Pickles as its arrays.
     """
 
     @staticmethod
@@ -568,7 +569,7 @@ class MergeSums:
             The sum of their weights.
         rules
             Those that :meth:`merge_into` will be asked for. ``"mass"`` and ``"rows"`` cost ``8 * n_outputs`` bytes a
-            feature each; the others take nothing of their own.
+            feature each once combined; the others take nothing of their own.
 
         Raises
         ------
@@ -607,6 +608,28 @@ class MergeSums:
             two are empty if no rule needs them.
         intercept
             Shape ``(4 * n_outputs,)``: squared gradients, then the three sums.
+        """
+
+    @staticmethod
+    def from_changes(
+        counts: tuple[int, float, bool, bool],
+        features: NDArray[np.uint32],
+        weights: NDArray[np.float32],
+        accumulators: NDArray[np.float32],
+        intercept: NDArray[np.float32],
+    ) -> MergeSums:
+        """The sums of one lane from a pickle; ``ValueError`` if no lane can have changed so.
+
+        Parameters
+        ----------
+        counts
+            Rows, the sum of their weights, and whether ``"mass"`` and ``"rows"`` are served.
+        features, accumulators
+            Shape ``(m,)``, features ascending.
+        weights
+            Shape ``(m * n_outputs,)``.
+        intercept
+            Shape ``(2 * n_outputs,)``.
         """
 
     def __reduce__(self) -> tuple[Any, ...]:

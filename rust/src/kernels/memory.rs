@@ -37,6 +37,13 @@ pub fn prefer_large_pages<T>(memory: &mut [T]) {
     let _ = memory;
 }
 
+/// Room for so many numbers, in large pages where that is worth it.
+pub fn roomy<T>(length: usize) -> Vec<T> {
+    let mut numbers = Vec::with_capacity(length);
+    prefer_large_pages(numbers.spare_capacity_mut());
+    numbers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

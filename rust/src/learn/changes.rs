@@ -12,18 +12,53 @@
 
 use super::table::{check_state, zeros};
 use super::{LearnError, Learner};
+use crate::kernels::memory::roomy;
 use crate::rows::Rows;
 
-/// Blocks as they were when their features were first met.
-#[derive(Debug)]
+/// Blocks as they were when their features were first met. Its memory serves again and again: to be given new pages by
+/// the system takes longer than to fill them.
+#[derive(Debug, Default)]
 pub(super) struct Noted {
+    is_noting: bool,
     /// A bit for each feature.
     seen: Vec<u64>,
     features: Vec<u32>,
     /// Weights and sum of each noted feature.
     blocks: Vec<f32>,
+    /// By word of `seen`: how many are noted before it.
+    before: Vec<u32>,
+    /// By place in order: where the feature is noted.
+    order: Vec<u32>,
     intercept: Vec<f32>,
     n_rows_seen: u64,
+}
+
+impl Noted {
+    /// Notes nothing any more.
+    fn clear(&mut self) {
+        self.is_noting = false;
+        for j in self.features.drain(..) {
+            self.seen[j as usize / 64] = 0;
+        }
+        self.blocks.clear();
+    }
+
+    /// Finds out the order of the features.
+    fn sort(&mut self) {
+        let mut n_before = 0;
+        self.before.clear();
+        self.before.extend(self.seen.iter().map(|word| {
+            let here = n_before;
+            n_before += word.count_ones();
+            here
+        }));
+        self.order.resize(self.features.len(), 0);
+        for (i, j) in (0..).zip(&self.features) {
+            let (word, bit) = (*j as usize / 64, j % 64);
+            let lower = self.seen[word] & ((1 << bit) - 1);
+            self.order[(self.before[word] + lower.count_ones()) as usize] = i;
+        }
+    }
 }
 
 /// Features that changed, in order, and by how much.
@@ -39,25 +74,6 @@ pub struct Changes {
     pub intercept: Vec<f32>,
 }
 
-impl Changes {
-    /// Leaves out features that moved by nothing.
-    fn drop_unchanged(&mut self, k: usize) {
-        let mut n_kept = 0;
-        for i in 0..self.features.len() {
-            let moved = i * k..(i + 1) * k;
-            if self.sums[i] != 0.0 || self.weights[moved.clone()].iter().any(|&w| w != 0.0) {
-                self.features[n_kept] = self.features[i];
-                self.sums[n_kept] = self.sums[i];
-                self.weights.copy_within(moved, n_kept * k);
-                n_kept += 1;
-            }
-        }
-        self.features.truncate(n_kept);
-        self.sums.truncate(n_kept);
-        self.weights.truncate(n_kept * k);
-    }
-}
-
 impl Learner {
     /// From now on, notes what changes.
     ///
@@ -65,13 +81,13 @@ impl Learner {
     /// If memory is lacking.
     pub fn begin_changes(&mut self) -> Result<(), LearnError> {
         self.settle()?;
-        self.noted = Some(Noted {
-            seen: zeros(Some(self.n_features().div_ceil(64)), |n| vec![0u64; n])?,
-            features: Vec::new(),
-            blocks: Vec::new(),
-            intercept: self.intercept.clone(),
-            n_rows_seen: self.n_rows_seen,
-        });
+        self.forget_changes();
+        if self.noted.seen.is_empty() {
+            self.noted.seen = zeros(Some(self.n_features().div_ceil(64)), |n| vec![0u64; n])?;
+        }
+        self.noted.is_noting = true;
+        self.noted.intercept.clone_from(&self.intercept);
+        self.noted.n_rows_seen = self.n_rows_seen;
         if self.settings.is_regularised() {
             let met = self.met();
             self.note_features(&met);
@@ -81,14 +97,19 @@ impl Learner {
 
     /// Notes the features of rows that are about to be learnt.
     pub(super) fn note(&mut self, rows: &Rows) {
-        if self.noted.is_some() {
+        if self.noted.is_noting {
             self.note_features(&rows.indices);
         }
     }
 
+    /// Ends the noting.
+    pub(super) fn forget_changes(&mut self) {
+        self.noted.clear();
+    }
+
     fn note_features(&mut self, features: &[u32]) {
         let n_used = self.n_outputs() + 1;
-        let Some(noted) = &mut self.noted else { return };
+        let noted = &mut self.noted;
         for &j in features {
             let (word, bit) = (&mut noted.seen[j as usize / 64], 1 << (j % 64));
             if *word & bit == 0 {
@@ -107,53 +128,44 @@ impl Learner {
     /// If nothing was begun, or memory is lacking.
     pub fn take_changes(&mut self) -> Result<Changes, LearnError> {
         self.settle()?;
-        let Some(noted) = self.noted.take() else {
+        if !self.noted.is_noting {
             return LearnError::invalid(
                 "changes are not being noted: call begin_changes first".into(),
             );
-        };
+        }
         let k = self.n_outputs();
-        // The place of a feature in order: how many are noted before it.
-        let mut n_before = 0;
-        let before: Vec<u32> = noted
-            .seen
-            .iter()
-            .map(|word| {
-                let here = n_before;
-                n_before += word.count_ones();
-                here
-            })
-            .collect();
+        let noted = &mut self.noted;
+        noted.sort();
         let m = noted.features.len();
         let mut changes = Changes {
-            features: vec![0; m],
-            weights: vec![0.0; m * k],
-            sums: vec![0.0; m],
+            features: roomy(m),
+            weights: roomy(m * k),
+            sums: roomy(m),
             intercept: Vec::new(),
         };
-        let (mut slots, mut n_same) = (Vec::new(), 0);
-        for (&j, then) in noted.features.iter().zip(noted.blocks.chunks_exact(k + 1)) {
-            let (word, bit) = (j as usize / 64, j % 64);
-            let lower = noted.seen[word] & ((1 << bit) - 1);
-            let place = (before[word] + lower.count_ones()) as usize;
-            self.table.take(&[j], &mut slots);
-            let now = &mut self.table.block_of_slot(slots[0])[..k + 1];
-            n_same += usize::from(now == then);
-            changes.features[place] = j;
-            let moved = changes.weights[place * k..][..k].iter_mut();
-            for ((moved, now), then) in moved.zip(&*now).zip(then) {
-                *moved = now - then;
+        for &i in &noted.order {
+            let (j, then) = (
+                noted.features[i as usize],
+                &noted.blocks[i as usize * (k + 1)..][..k + 1],
+            );
+            // Rows may have been noted that an error kept from being learnt: such a feature may have no slot.
+            let slot = self.table.slot(j as usize) as u32;
+            let now = &mut self.table.block_of_slot(slot)[..k + 1];
+            // Features that moved by nothing are left out.
+            if now != then {
+                changes.features.push(j);
+                changes.sums.push((now[k] - then[k]).max(0.0));
+                let moved = now[..k].iter().zip(then).map(|(now, then)| now - then);
+                changes.weights.extend(moved);
             }
-            changes.sums[place] = (now[k] - then[k]).max(0.0);
+            // A zero may have got another sign.
             now.copy_from_slice(then);
-        }
-        if n_same > 0 {
-            changes.drop_unchanged(k);
         }
         let intercepts = self.intercept.iter().zip(&noted.intercept);
         changes.intercept = intercepts.map(|(now, then)| now - then).collect();
-        self.intercept = noted.intercept;
+        self.intercept.clone_from(&noted.intercept);
         self.n_rows_seen = noted.n_rows_seen;
+        self.forget_changes();
         Ok(changes)
     }
 
@@ -164,8 +176,8 @@ impl Learner {
     pub fn gather(&self, features: &[u32]) -> Result<(Vec<f32>, Vec<f32>), LearnError> {
         self.check_features(features)?;
         let k = self.n_outputs();
-        let mut weights = Vec::with_capacity(features.len() * k);
-        let mut sums = Vec::with_capacity(features.len());
+        let mut weights = roomy(features.len() * k);
+        let mut sums = roomy(features.len());
         for &j in features {
             let block = self.table.block(j as usize);
             weights.extend_from_slice(&block[..k]);
@@ -196,15 +208,14 @@ impl Learner {
         }
         self.check_features(features)?;
         check_state(weights, sums)?;
-        self.noted = None;
-        let mut slots = Vec::new();
+        self.forget_changes();
         for (&j, (w, &sum)) in features.iter().zip(weights.chunks_exact(k).zip(sums)) {
-            self.table.take(&[j], &mut slots);
-            let block = self.table.block_of_slot(slots[0]);
+            let slot = self.table.take_one(j);
+            let block = self.table.block_of_slot(slot);
             block[..k].copy_from_slice(w);
             block[k] = sum;
             if let Some(arrears) = &mut self.arrears {
-                arrears.collect(slots[0] as usize);
+                arrears.collect(slot as usize);
             }
         }
         Ok(())

@@ -36,7 +36,7 @@ pub struct Learner {
     /// Intercepts, then the sum of squared gradients of each.
     pub(super) intercept: Vec<f32>,
     pub(super) arrears: Option<Arrears>,
-    pub(super) noted: Option<Noted>,
+    pub(super) noted: Noted,
 }
 
 impl Learner {
@@ -64,7 +64,7 @@ impl Learner {
             table,
             intercept,
             arrears,
-            noted: None,
+            noted: Noted::default(),
         })
     }
 

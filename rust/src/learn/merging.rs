@@ -15,13 +15,8 @@
 //! of them, about √support times as far since AdaGrad's steps fall with the root of its sums. `damped` goes a part of
 //! that way, the mean lengthened by support^¼. Lengthened by more it diverged on film reviews in the first rounds of
 //! 64 lanes; it is never more than doubled.
-//!
-//! Sums of sums are added in the order they are given in, so that a fixed tree has one result. A span of features at a
-//! time: first which of them any part has, in order, then part after part into their places.
 
-use super::changes::Changes;
 use super::{LearnError, Learner};
-use crate::kernels::memory::prefer_large_pages;
 
 /// How sums become a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,79 +81,7 @@ fn lengthened(support: f64) -> f64 {
     support.sqrt().sqrt().min(2.0)
 }
 
-/// Features that are merged at a time: the places of so many stay in the first cache.
-const SPAN: usize = 1 << 12;
-
 impl MergeSums {
-    /// The sums of one lane.
-    ///
-    /// # Errors
-    /// If the changes do not fit together, or a number is impossible.
-    pub fn of(
-        changes: Changes,
-        n_rows: u64,
-        row_weight: f64,
-        rules: &[MergeRule],
-    ) -> Result<Self, LearnError> {
-        let n_outputs = changes.intercept.len() / 2;
-        let m = changes.features.len();
-        if n_outputs == 0
-            || changes.intercept.len() != 2 * n_outputs
-            || changes.weights.len() != m * n_outputs
-            || changes.sums.len() != m
-        {
-            return LearnError::invalid("the arrays of changes do not fit together".into());
-        }
-        let mut sums = Self::empty(n_outputs, m, rules);
-        (sums.n_lanes, sums.n_rows, sums.row_weight) = (1, n_rows, row_weight);
-        sums.support.resize(m, 1);
-        let wide =
-            |numbers: &[f32], to: &mut Vec<f64>| to.extend(numbers.iter().copied().map(f64::from));
-        wide(&changes.sums, &mut sums.mass);
-        wide(&changes.weights, &mut sums.plain);
-        let features = sums.plain.chunks_exact(n_outputs).zip(&sums.mass);
-        if rules.contains(&MergeRule::Mass) {
-            let weighted = features
-                .clone()
-                .flat_map(|(w, mass)| w.iter().map(move |w| mass * w));
-            sums.by_mass.extend(weighted);
-        }
-        if rules.contains(&MergeRule::Rows) {
-            sums.by_rows
-                .extend(sums.plain.iter().map(|w| row_weight * w));
-        }
-        let (moved, squares) = changes.intercept.split_at(n_outputs);
-        wide(squares, &mut sums.intercept);
-        wide(moved, &mut sums.intercept);
-        let own = moved
-            .iter()
-            .zip(squares)
-            .map(|(&w, &sum)| f64::from(sum) * f64::from(w));
-        sums.intercept.extend(own);
-        sums.intercept
-            .extend(moved.iter().map(|&w| row_weight * f64::from(w)));
-        sums.features = changes.features;
-        sums.checked()
-    }
-
-    /// Sums without lanes, with room for so many features.
-    fn empty(n_outputs: usize, n_features: usize, rules: &[MergeRule]) -> Self {
-        let cells = |wanted: bool| roomy(if wanted { n_features * n_outputs } else { 0 });
-        Self {
-            n_outputs,
-            n_lanes: 0,
-            n_rows: 0,
-            row_weight: 0.0,
-            features: roomy(n_features),
-            support: roomy(n_features),
-            mass: roomy(n_features),
-            plain: cells(true),
-            by_mass: cells(rules.contains(&MergeRule::Mass)),
-            by_rows: cells(rules.contains(&MergeRule::Rows)),
-            intercept: Vec::with_capacity(4 * n_outputs),
-        }
-    }
-
     /// The sums of those features alone that are marked.
     ///
     /// # Errors
@@ -244,101 +167,6 @@ impl MergeSums {
             .sum::<usize>()
     }
 
-    /// The sums of several sums, added in the order given.
-    ///
-    /// # Errors
-    /// If there is none, or they are not of the same kind.
-    pub fn combine(parts: &[&Self]) -> Result<Self, LearnError> {
-        let Some((first, rest)) = parts.split_first() else {
-            return LearnError::invalid("there are no sums to combine".into());
-        };
-        let k = first.n_outputs;
-        let kind = |sums: &Self| {
-            let kept = |all: &Vec<f64>| sums.features.is_empty() || !all.is_empty();
-            (sums.n_outputs, kept(&sums.by_mass), kept(&sums.by_rows))
-        };
-        // One without features has room for everything.
-        let mut kinds = parts
-            .iter()
-            .filter(|sums| !sums.features.is_empty())
-            .map(|sums| kind(sums));
-        let (_, has_mass, has_rows) = kinds.next().unwrap_or(kind(first));
-        if kinds.any(|other| other != (k, has_mass, has_rows))
-            || rest.iter().any(|sums| sums.n_outputs != k)
-        {
-            return LearnError::invalid("sums of different kinds cannot be combined".into());
-        }
-        let rules = [(has_mass, MergeRule::Mass), (has_rows, MergeRule::Rows)];
-        let rules: Vec<MergeRule> = rules
-            .iter()
-            .filter(|(kept, _)| *kept)
-            .map(|(_, rule)| *rule)
-            .collect();
-        let most = parts.iter().map(|part| part.features.len()).sum();
-        let mut sums = Self::empty(k, most, &rules);
-        sums.intercept.resize(4 * k, 0.0);
-        for part in parts {
-            sums.n_lanes += part.n_lanes;
-            sums.n_rows += part.n_rows;
-            sums.row_weight += part.row_weight;
-            add(&mut sums.intercept, &part.intercept);
-        }
-        let end = parts.iter().filter_map(|part| part.features.last()).max();
-        let mut heads = vec![0; parts.len()];
-        let mut places = [0u32; SPAN];
-        for first in (0..=end.copied().map_or(0, |j| j as usize)).step_by(SPAN) {
-            // Where the features of this span lie in each part.
-            let spans: Vec<_> = parts
-                .iter()
-                .zip(&mut heads)
-                .map(|(part, head)| {
-                    let start = *head;
-                    let rest = part.features[start..].iter();
-                    *head += rest.take_while(|&&j| (j as usize) < first + SPAN).count();
-                    start..*head
-                })
-                .collect();
-            let mut met = [0u64; SPAN / 64];
-            for (part, span) in parts.iter().zip(&spans) {
-                for &j in &part.features[span.clone()] {
-                    let at = j as usize - first;
-                    met[at / 64] |= 1 << (at % 64);
-                }
-            }
-            let mut now = sums.features.len();
-            for (word, mut bits) in met.into_iter().enumerate() {
-                while bits != 0 {
-                    let at = word * 64 + bits.trailing_zeros() as usize;
-                    places[at] = now as u32;
-                    sums.features.push((first + at) as u32);
-                    now += 1;
-                    bits &= bits - 1;
-                }
-            }
-            sums.support.resize(now, 0);
-            sums.mass.resize(now, 0.0);
-            sums.plain.resize(now * k, 0.0);
-            sums.by_mass.resize(if has_mass { now * k } else { 0 }, 0.0);
-            sums.by_rows.resize(if has_rows { now * k } else { 0 }, 0.0);
-            for (part, span) in parts.iter().zip(spans) {
-                for from in span {
-                    let to = places[part.features[from] as usize - first] as usize;
-                    sums.support[to] += part.support[from];
-                    sums.mass[to] += part.mass[from];
-                    let (from, to) = (from * k..(from + 1) * k, to * k..(to + 1) * k);
-                    add(&mut sums.plain[to.clone()], &part.plain[from.clone()]);
-                    if has_mass {
-                        add(&mut sums.by_mass[to.clone()], &part.by_mass[from.clone()]);
-                    }
-                    if has_rows {
-                        add(&mut sums.by_rows[to], &part.by_rows[from]);
-                    }
-                }
-            }
-        }
-        Ok(sums)
-    }
-
     /// Whether the sums that a rule needs were kept.
     fn has(&self, rule: MergeRule) -> bool {
         match rule {
@@ -402,12 +230,12 @@ impl Learner {
             return LearnError::invalid("the sums that this rule needs were not kept".into());
         }
         self.settle()?;
-        self.noted = None;
-        let (mut slots, mut sane) = (Vec::new(), true);
+        self.forget_changes();
+        let mut sane = true;
         for (here, &j) in sums.features.iter().enumerate() {
             let (moved, factor) = sums.moved(here, rule);
-            self.table.take(&[j], &mut slots);
-            let block = self.table.block_of_slot(slots[0]);
+            let slot = self.table.take_one(j);
+            let block = self.table.block_of_slot(slot);
             for (w, moved) in block.iter_mut().zip(moved) {
                 *w += (step * factor * moved) as f32;
                 sane &= w.is_finite();
@@ -426,18 +254,5 @@ impl Learner {
         } else {
             Err(LearnError::Diverged { row: 0 })
         }
-    }
-}
-
-/// Room for so many numbers, in large pages where that is worth it.
-fn roomy<T>(length: usize) -> Vec<T> {
-    let mut numbers = Vec::with_capacity(length);
-    prefer_large_pages(numbers.spare_capacity_mut());
-    numbers
-}
-
-fn add(sums: &mut [f64], numbers: &[f64]) {
-    for (sum, number) in sums.iter_mut().zip(numbers) {
-        *sum += number;
     }
 }

@@ -26,6 +26,7 @@
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
 
 mod changes;
+mod combining;
 mod counts;
 mod error;
 mod exp;
@@ -44,6 +45,7 @@ mod sums;
 mod table;
 
 pub use changes::Changes;
+pub use combining::{LaneSums, Part};
 pub use counts::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
 pub use error::LearnError;
 pub use learner::{LearnStats, Learner};

@@ -45,7 +45,7 @@ impl Learner {
         };
         let k = n_outputs(n_classes);
         self.table = self.table.widened(k, spread)?;
-        self.noted = None;
+        self.forget_changes();
         let mut intercept = vec![0.0; 2 * k];
         let (weights, sums) = intercept.split_at_mut(k);
         let (old_weights, old_sums) = self.intercept.split_at(self.intercept.len() / 2);
@@ -84,7 +84,7 @@ impl Learner {
         sums: &[f32],
     ) -> Result<(), LearnError> {
         self.table.overwrite(start, weights, sums)?;
-        self.noted = None;
+        self.forget_changes();
         if let Some(arrears) = &mut self.arrears {
             for j in start..start + sums.len() {
                 arrears.collect(self.table.slot(j));

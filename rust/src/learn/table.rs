@@ -115,6 +115,20 @@ impl Table {
         }));
     }
 
+    /// The slot of a feature, taken if it has none yet.
+    #[inline(always)]
+    pub(super) fn take_one(&mut self, feature: u32) -> u32 {
+        if self.is_direct() {
+            return feature;
+        }
+        let slot = &mut self.slots[feature as usize];
+        if *slot == 0 {
+            *slot = self.taken;
+            self.taken += 1;
+        }
+        *slot
+    }
+
     /// Whether the slot of a feature is its number.
     pub(super) fn is_direct(&self) -> bool {
         self.slots.is_empty()
@@ -292,13 +306,22 @@ impl Table {
 /// # Errors
 /// If a number is not finite, or a sum negative.
 pub(super) fn check_state(weights: &[f32], sums: &[f32]) -> Result<(), LearnError> {
-    if !weights.iter().all(|w| w.is_finite()) {
+    if !are_finite(weights) {
         return LearnError::invalid("a weight is not finite".into());
     }
-    if !sums.iter().all(|&sum| sum >= 0.0 && sum.is_finite()) {
+    if !are_finite(sums) || sums.iter().any(|&sum| sum < 0.0) {
         return LearnError::invalid("an accumulator is negative or not finite".into());
     }
     Ok(())
+}
+
+/// Whether all numbers are finite. On bits, and without a way out before the end: such a loop vectorises.
+pub(super) fn are_finite(numbers: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let wrong = numbers.iter().fold(0, |wrong, x| {
+        wrong | u32::from(x.to_bits() & EXPONENT == EXPONENT)
+    });
+    wrong == 0
 }
 
 /// How the outputs of a model become those of a model with more classes.

@@ -7,6 +7,7 @@ use numpy::{
 };
 use pyo3::exceptions::{PyFloatingPointError, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use std::borrow::Cow;
 
 type Matrix<'py> = PyResult<Bound<'py, PyArray2<f32>>>;
 
@@ -31,6 +32,9 @@ type Changed<'py> = (
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray2<f32>>,
 );
+
+/// Weights and sums of features.
+type Gathered<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<f32>>);
 
 fn changed(py: Python<'_>, changes: Changes) -> PyResult<Changed<'_>> {
     let k = changes.intercept.len() / 2;
@@ -266,7 +270,7 @@ impl PyLearner {
     fn gather<'py>(
         slf: &Bound<'py, Self>,
         features: PyReadonlyArray1<'py, u32>,
-    ) -> PyResult<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<f32>>)> {
+    ) -> PyResult<Gathered<'py>> {
         let guard = shared(slf)?;
         let learner = &guard.0;
         let features = features.as_array().to_vec();
@@ -294,7 +298,11 @@ impl PyLearner {
             )));
         }
         let features = features.as_array().to_vec();
-        let weights: Vec<f32> = weights.as_array().iter().copied().collect();
+        // In place where it may be: a copy of a wide state takes longer than all that follows.
+        let weights: Cow<'_, [f32]> = match weights.as_slice() {
+            Ok(numbers) if weights.is_c_contiguous() => Cow::Borrowed(numbers),
+            _ => Cow::Owned(weights.as_array().iter().copied().collect()),
+        };
         let sums = accumulators.as_array().to_vec();
         slf.py()
             .detach(|| learner.scatter(&features, &weights, &sums))

@@ -1,14 +1,14 @@
 //! Changes of several lanes, added up.
 
 use super::learn::{PyLearner, alone, turned};
-use crate::learn::{MergeRule, MergeSums};
+use crate::learn::{Changes, LaneSums, MergeRule, MergeSums, Part};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// Sums over lanes of what they changed.
 #[pyclass(frozen, name = "MergeSums", module = "manymill._core")]
-struct PyMergeSums(MergeSums);
+struct PyMergeSums(Part);
 
 type Counts = (usize, u64, u64, f64);
 
@@ -46,16 +46,16 @@ impl PyMergeSums {
             .collect::<PyResult<Vec<_>>>()?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
-        py.detach(|| MergeSums::of(learner.take_changes()?, n_rows, row_weight, &rules))
-            .map(Self)
+        py.detach(|| LaneSums::of(learner.take_changes()?, n_rows, row_weight, &rules))
+            .map(|lane| Self(Part::Lane(lane)))
             .map_err(turned)
     }
 
     #[staticmethod]
     fn combine(py: Python<'_>, parts: Vec<Bound<'_, Self>>) -> PyResult<Self> {
-        let parts: Vec<&MergeSums> = parts.iter().map(|part| &part.get().0).collect();
-        py.detach(|| MergeSums::combine(&parts))
-            .map(Self)
+        let parts: Vec<&Part> = parts.iter().map(|part| &part.get().0).collect();
+        py.detach(|| Part::combine(&parts))
+            .map(|sums| Self(Part::Sums(sums)))
             .map_err(turned)
     }
 
@@ -87,14 +87,49 @@ impl PyMergeSums {
             intercept: numbers(&intercept),
         }
         .checked()
-        .map(Self)
+        .map(|sums| Self(Part::Sums(sums)))
         .map_err(turned)
+    }
+
+    #[staticmethod]
+    fn from_changes(
+        counts: (u64, f64, bool, bool),
+        features: PyReadonlyArray1<'_, u32>,
+        weights: PyReadonlyArray1<'_, f32>,
+        accumulators: PyReadonlyArray1<'_, f32>,
+        intercept: PyReadonlyArray1<'_, f32>,
+    ) -> PyResult<Self> {
+        let (n_rows, row_weight, by_mass, by_rows) = counts;
+        let numbers = |array: &PyReadonlyArray1<'_, f32>| array.as_array().to_vec();
+        let changes = Changes {
+            features: features.as_array().to_vec(),
+            weights: numbers(&weights),
+            sums: numbers(&accumulators),
+            intercept: numbers(&intercept),
+        };
+        let mut lane = LaneSums::of(changes, n_rows, row_weight, &[]).map_err(turned)?;
+        (lane.by_mass, lane.by_rows) = (by_mass, by_rows);
+        Ok(Self(Part::Lane(lane)))
     }
 
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, pyo3::types::PyTuple>)> {
-        let (py, sums) = (slf.py(), &slf.get().0);
+        let py = slf.py();
+        let sums = match &slf.get().0 {
+            Part::Sums(sums) => sums,
+            Part::Lane(lane) => {
+                let arguments = (
+                    (lane.n_rows, lane.row_weight, lane.by_mass, lane.by_rows),
+                    PyArray1::from_slice(py, &lane.changes.features),
+                    PyArray1::from_slice(py, &lane.changes.weights),
+                    PyArray1::from_slice(py, &lane.changes.sums),
+                    PyArray1::from_slice(py, &lane.changes.intercept),
+                );
+                let make = slf.get_type().getattr("from_changes")?;
+                return Ok((make, arguments.into_pyobject(py)?));
+            }
+        };
         let counts: Counts = (sums.n_outputs, sums.n_lanes, sums.n_rows, sums.row_weight);
         let numbers: Numbers<'py> = (
             PyArray1::from_slice(py, &sums.features),
@@ -111,7 +146,7 @@ impl PyMergeSums {
     }
 
     fn features<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, &self.0.features)
+        PyArray1::from_slice(py, self.0.features())
     }
 
     fn merge_into(
@@ -124,23 +159,25 @@ impl PyMergeSums {
         let rule = named(rule)?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
-        py.detach(|| learner.merge(&self.0, rule, step))
+        py.detach(|| learner.merge(&*self.0.sums()?, rule, step))
             .map_err(turned)
     }
 
     fn part(&self, py: Python<'_>, marks: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
         let marks = marks.as_array().to_vec();
-        py.detach(|| self.0.part(&marks)).map(Self).map_err(turned)
+        py.detach(|| self.0.sums()?.part(&marks))
+            .map(|sums| Self(Part::Sums(sums)))
+            .map_err(turned)
     }
 
     #[getter]
     fn n_lanes(&self) -> u64 {
-        self.0.n_lanes
+        self.0.counts().0
     }
 
     #[getter]
     fn n_rows(&self) -> u64 {
-        self.0.n_rows
+        self.0.counts().1
     }
 
     #[getter]

@@ -95,6 +95,12 @@ class Ledger:
         if self.path is not None and kept:
             self._write(self.path, kept)
 
+    def forget(self) -> None:
+        """Begin anew; rows that were written stay written."""
+        self.n_used = 0
+        self.counts.clear()
+        self.first.clear()
+
     def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
         try:
             with open(path, "a", encoding="utf-8", errors="replace") as out:

@@ -77,7 +77,9 @@ class LaneSums:
 
     def gradient(self, weights: NDArray[np.float32], intercept: NDArray[np.float32]) -> _core.Gradient:
         """Loss and gradient at weights and intercepts."""
-        total: GradientPart | None = self._fold(_lane_gradient, add_gradients, {"weights": weights, "intercept": intercept})
+        total: GradientPart | None = self._fold(
+            _lane_gradient, add_gradients, {"weights": weights, "intercept": intercept}
+        )
         assert total is not None
         return total.gradient()
 

@@ -45,6 +45,18 @@ _RUNS = 2
 _ROWS_OF_A_LESSON = 4096
 
 
+class NewClassesError(Exception):
+    """A lane met classes that it does not know: all lanes have to begin anew with them."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(names)
+        self.names = names
+
+
+def _refuse_classes(names: tuple[str, ...]) -> None:
+    raise NewClassesError(names)
+
+
 class Source(Protocol):
     """Where a worker has the plan from."""
 
@@ -313,6 +325,7 @@ class Place:
             threads=1,
             classes=self.work.classes,
             ledger=ledger,
+            on_new_classes=_refuse_classes,
             feature_weights=weights,
             first=first,
         )

@@ -130,7 +130,10 @@ def _measured(
     classes: NDArray[np.int32],
     loss: str,
 ) -> Choice:
-    scores = after if step == 1.0 else before + np.float32(step) * (after - before)
     with np.errstate(over="ignore", invalid="ignore"):
+        # No step is no step, even where the direction leads to infinity.
+        scores = before if step == 0.0 else after
+        if step not in (0.0, 1.0):
+            scores = before + np.float32(step) * (after - before)
         value = mean_loss(scores, classes, loss)
     return Choice(rule, step, value, float(np.mean(choose_classes(scores) == classes)))

@@ -28,8 +28,9 @@ from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
 from manymill.engine.seam import Engine
-from manymill.events import LaneEnded, Observer, RoundEnded, Warned
+from manymill.events import ClassesFound, LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
+from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
 from manymill.linear.counting import feature_weights
@@ -43,6 +44,7 @@ from manymill.linear.lane_work import (
     CountTask,
     LaneReport,
     LaneTask,
+    NewClassesError,
     Work,
     add_counts,
     add_up,
@@ -72,7 +74,8 @@ class ManyLanes:
     engine : Engine
         Where lanes work.
     classes : sequence of str
-        All classes.
+        The classes as far as they are known: where a lane meets another all labels are counted, and the lanes begin
+        anew.
     ledger : Ledger
         Told of the bad rows of the first pass.
     observe : callable
@@ -89,34 +92,38 @@ class ManyLanes:
         ledger: Ledger,
         observe: Observer,
     ) -> None:
-        self.index = ClassIndex(classes)
-        self.state = LinearState(settings, self.index, as_integers=plan.labels_are_integers)
-        self._settings, self._engine = settings, engine
+        self._plan, self._settings, self._engine = plan, settings, engine
         self._ledger, self._observe = ledger, observe
-        self._holdout = Holdout()
-        source = share(plan, engine)
-        self._work = Work(
-            token=uuid.uuid4().hex,
-            source=source,
-            settings=settings,
-            classes=self.index.names,
-            rules=merging.rules_of(settings.merge, 1 if len(self.index) <= 2 else len(self.index)),
-        )
-        self._lanes = lanes = replace(self._work, source=SharedPlan(plan)).lanes()
-        if len(lanes) < settings.lanes:
+        self._source = share(plan, engine)
+        self._begin(classes)
+        if len(self._lanes) < settings.lanes:
             observe(
                 Warned(
-                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(lanes)}: its files cannot "
-                    f"be cut further. Give more files, or lines of JSON that are not compressed"
+                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(self._lanes)}: its files "
+                    f"cannot be cut further. Give more files, or lines of JSON that are not compressed"
                 )
             )
+
+    def _begin(self, classes: Iterable[str]) -> None:
+        """Know nothing but the classes."""
+        self.index = ClassIndex(classes)
+        self.state = LinearState(self._settings, self.index, as_integers=self._plan.labels_are_integers)
+        self._holdout = Holdout()
+        n_outputs = 1 if len(self.index) <= 2 else len(self.index)
+        self._work = Work(
+            token=uuid.uuid4().hex,
+            source=self._source,
+            settings=self._settings,
+            classes=self.index.names,
+            rules=merging.rules_of(self._settings.merge, n_outputs),
+        )
+        self._lanes = replace(self._work, source=SharedPlan(self._plan)).lanes()
         self._broadcast = Broadcast()
         self._version = 0
         self._accuracy: float | None = None  # of the last choice on held-out rows
-        self._is_judged = np.zeros(
-            self.state.learner.n_features, np.bool_
-        )  # features of the rows to choose by
-        self._n_judged = 0  # parts of the held-out rows that are in it
+        # Features of the rows to choose by, and the parts of the held-out rows that are in it.
+        self._is_judged = np.zeros(self.state.learner.n_features, np.bool_)
+        self._n_judged = 0
 
     def __enter__(self) -> ManyLanes:
         return self
@@ -152,6 +159,8 @@ class ManyLanes:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
+        if checkpoint.position.classes != self.index.names:
+            self._begin(checkpoint.position.classes)
         if checkpoint.feature_weights is not None:
             self._weigh_by(checkpoint.feature_weights)
         for rows, classes in checkpoint.held_out:
@@ -162,6 +171,19 @@ class ManyLanes:
 
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more, in rounds."""
+        try:
+            self._rounds(tally, skip, on_step)
+        except NewClassesError as error:
+            # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
+            forget(self._work.token)
+            self._ledger.forget()
+            tally.restore((0, 0, 0.0, 0.0))
+            counts = class_counts(self._plan, self._engine)
+            self._begin(counts)
+            self._observe(ClassesFound(error.names, len(counts)))
+            self._rounds(tally, 0, on_step)
+
+    def _rounds(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         kind = self._work.settings.feature_weights
         if kind is not None and self._work.feature_weights is None:
             tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]

@@ -21,6 +21,7 @@ from manymill.linear.complement import ComplementWeights
 from manymill.linear.hashing import rows_of
 from manymill.linear.labels import Labels, plain_classes
 from manymill.linear.parameters import threads_of
+from manymill.linear.saved import restored
 from manymill.linear.settings import Settings
 from manymill.linear.summing import Summed, placed, sum_up
 from manymill.model import LinearModel
@@ -259,7 +260,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
                 intercept=np.zeros(weights.shape[1], np.float32),
                 feature_weights=self._feature_weights,
             )
-            linear = TextClassifier._of(model)
+            linear: TextClassifier = restored(TextClassifier, model)
             linear.set_params(threads=self.threads, feature_weights=self.feature_weights)
             linear.classes_ = self.classes_
             self._linear_model = linear

@@ -119,7 +119,8 @@ def train(
         if settings.lanes > 1:
             where = stack.enter_context(as_engine(engine, threads=threads))
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
-            counts = class_counts(plan, where)
+            balanced = settings.class_weight == "balanced"
+            counts = class_counts(plan, where) if balanced else plan.class_counts
             lanes = ManyLanes(
                 plan,
                 settings.weighing(counts),

@@ -1,0 +1,365 @@
+//! Sums of lanes and of sums, added in the order given: a fixed tree has one result, whoever works it out.
+//!
+//! ```text
+//! for each span of features:
+//!     which of them any part has, in order                  one place each
+//!     part after part:  sums[place of j] += part[j]         in float64
+//! ```
+//!
+//! What one lane changed stays in float32, half as much to write and to send; its sums follow from it as they are added.
+
+use super::LearnError;
+use super::changes::Changes;
+use super::merging::{MergeRule, MergeSums};
+use super::table::are_finite;
+use crate::kernels::memory::roomy;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What one lane changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneSums {
+    /// Feature by feature.
+    pub changes: Changes,
+    /// Rows that it learnt.
+    pub n_rows: u64,
+    /// The sum of their weights.
+    pub row_weight: f64,
+    /// Whether sums weighted by squared gradients will be needed.
+    pub by_mass: bool,
+    /// Whether sums weighted by rows will be needed.
+    pub by_rows: bool,
+}
+
+/// What is combined.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// What one lane changed.
+    Lane(LaneSums),
+    /// Sums over several.
+    Sums(MergeSums),
+}
+
+impl LaneSums {
+    /// What a lane changed, if it may be.
+    ///
+    /// # Errors
+    /// If the changes do not fit together, features are not ascending, or a number is impossible.
+    pub fn of(
+        changes: Changes,
+        n_rows: u64,
+        row_weight: f64,
+        rules: &[MergeRule],
+    ) -> Result<Self, LearnError> {
+        let k = changes.intercept.len() / 2;
+        let m = changes.features.len();
+        if k == 0
+            || changes.intercept.len() != 2 * k
+            || Some(changes.weights.len()) != m.checked_mul(k)
+            || changes.sums.len() != m
+        {
+            return LearnError::invalid("the arrays of changes do not fit together".into());
+        }
+        if changes.features.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return LearnError::invalid("features are not in ascending order".into());
+        }
+        if !(row_weight >= 0.0 && row_weight.is_finite())
+            || changes.sums.iter().any(|&sum| sum < 0.0)
+        {
+            return LearnError::invalid("a count or a sum of squares is impossible".into());
+        }
+        let numbers = [&changes.weights, &changes.sums, &changes.intercept];
+        if !numbers.iter().all(|all| are_finite(all)) {
+            return LearnError::invalid("a number is not finite".into());
+        }
+        Ok(Self {
+            changes,
+            n_rows,
+            row_weight,
+            by_mass: rules.contains(&MergeRule::Mass),
+            by_rows: rules.contains(&MergeRule::Rows),
+        })
+    }
+}
+
+impl Part {
+    /// The features that it has, ascending.
+    #[must_use]
+    pub fn features(&self) -> &[u32] {
+        match self {
+            Self::Lane(lane) => &lane.changes.features,
+            Self::Sums(sums) => &sums.features,
+        }
+    }
+
+    /// Lanes and rows.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        match self {
+            Self::Lane(lane) => (1, lane.n_rows),
+            Self::Sums(sums) => (sums.n_lanes, sums.n_rows),
+        }
+    }
+
+    /// Bytes of the arrays.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        match self {
+            Self::Lane(LaneSums { changes, .. }) => {
+                let numbers = [&changes.weights, &changes.sums, &changes.intercept];
+                size_of_val(&changes.features[..])
+                    + numbers
+                        .map(|all| size_of_val(&all[..]))
+                        .iter()
+                        .sum::<usize>()
+            }
+            Self::Sums(sums) => sums.n_bytes(),
+        }
+    }
+
+    /// The sums.
+    ///
+    /// # Errors
+    /// None: those of one part are of one kind.
+    pub fn sums(&self) -> Result<Cow<'_, MergeSums>, LearnError> {
+        match self {
+            Self::Lane(_) => Self::combine(&[self]).map(Cow::Owned),
+            Self::Sums(sums) => Ok(Cow::Borrowed(sums)),
+        }
+    }
+
+    /// Outputs, and which of the weighted sums there are. Sums without features have room for all.
+    fn kind(&self) -> (usize, Option<(bool, bool)>) {
+        match self {
+            Self::Lane(lane) => (
+                lane.changes.intercept.len() / 2,
+                Some((lane.by_mass, lane.by_rows)),
+            ),
+            Self::Sums(sums) => (
+                sums.n_outputs,
+                (!sums.features.is_empty())
+                    .then_some((!sums.by_mass.is_empty(), !sums.by_rows.is_empty())),
+            ),
+        }
+    }
+
+    /// The sums of several parts, added in the order given.
+    ///
+    /// # Errors
+    /// If there is none, or they are not of the same kind.
+    pub fn combine(parts: &[&Self]) -> Result<MergeSums, LearnError> {
+        let Some(first) = parts.first() else {
+            return LearnError::invalid("there are no sums to combine".into());
+        };
+        let k = first.kind().0;
+        let mut kinds = parts.iter().filter_map(|part| part.kind().1);
+        let kept = kinds.next().unwrap_or_default();
+        if kinds.any(|other| other != kept) || parts.iter().any(|part| part.kind().0 != k) {
+            return LearnError::invalid("sums of different kinds cannot be combined".into());
+        }
+        let most = parts.iter().map(|part| part.features().len()).sum();
+        let mut sums = MergeSums::empty(k, most, kept);
+        for part in parts {
+            sums.add_counts(part);
+        }
+        let end = parts.iter().filter_map(|part| part.features().last()).max();
+        let mut heads = vec![0; parts.len()];
+        let mut spans = Vec::new();
+        let mut union = Union::default();
+        for first in (0..=end.copied().map_or(0, |j| j as usize)).step_by(SPAN) {
+            // Where the features of this span lie in each part.
+            spans.clear();
+            spans.extend(parts.iter().zip(&mut heads).map(|(part, head)| {
+                let (start, rest) = (*head, &part.features()[*head..]);
+                let rest = &rest[..rest.len().min(SPAN)];
+                *head += rest.partition_point(|&j| (j as usize) < first + SPAN);
+                &part.features()[start..*head]
+            }));
+            union.find(first as u32, &spans, &mut sums.features);
+            sums.stretch(kept);
+            for ((part, span), head) in parts.iter().zip(&spans).zip(&heads) {
+                union.places_of(first as u32, span);
+                sums.add(part, head - span.len()..*head, &union.places);
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// Features that are merged at a time: what belongs to so many stays in the near caches.
+const SPAN: usize = 1 << 12;
+
+/// Which features of a span any part has. No branch depends on how the parts interleave, which is chance.
+#[derive(Debug)]
+struct Union {
+    bits: [u64; SPAN / 64],
+    /// By word: how many features are before it.
+    below: [u32; SPAN / 64],
+    places: Vec<u32>,
+}
+
+impl Default for Union {
+    fn default() -> Self {
+        Self {
+            bits: [0; SPAN / 64],
+            below: [0; SPAN / 64],
+            places: Vec::with_capacity(SPAN),
+        }
+    }
+}
+
+impl Union {
+    /// Finds the features from `first` on, and appends them.
+    fn find(&mut self, first: u32, spans: &[&[u32]], features: &mut Vec<u32>) {
+        self.bits.fill(0);
+        for j in spans.iter().copied().flatten() {
+            let at = j - first;
+            self.bits[at as usize / 64] |= 1 << (at % 64);
+        }
+        for (word, (below, mut left)) in (0..).zip(self.below.iter_mut().zip(self.bits)) {
+            *below = features.len() as u32;
+            while left != 0 {
+                features.push(first + word * 64 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+    }
+
+    /// The places of features among those that were found.
+    fn places_of(&mut self, first: u32, span: &[u32]) {
+        let Self {
+            bits,
+            below,
+            places,
+        } = self;
+        places.clear();
+        places.extend(span.iter().map(|j| {
+            let at = j - first;
+            let word = at as usize / 64;
+            below[word] + (bits[word] & ((1 << (at % 64)) - 1)).count_ones()
+        }));
+    }
+}
+
+impl MergeSums {
+    /// Sums without lanes, with room for so many features.
+    fn empty(n_outputs: usize, n_features: usize, (by_mass, by_rows): (bool, bool)) -> Self {
+        let cells = |wanted: bool| roomy(if wanted { n_features * n_outputs } else { 0 });
+        Self {
+            n_outputs,
+            n_lanes: 0,
+            n_rows: 0,
+            row_weight: 0.0,
+            features: roomy(n_features),
+            support: roomy(n_features),
+            mass: roomy(n_features),
+            plain: cells(true),
+            by_mass: cells(by_mass),
+            by_rows: cells(by_rows),
+            intercept: vec![0.0; 4 * n_outputs],
+        }
+    }
+
+    /// Makes the arrays as long as there are features.
+    fn stretch(&mut self, (by_mass, by_rows): (bool, bool)) {
+        let (m, k) = (self.features.len(), self.n_outputs);
+        self.support.resize(m, 0);
+        self.mass.resize(m, 0.0);
+        self.plain.resize(m * k, 0.0);
+        self.by_mass.resize(if by_mass { m * k } else { 0 }, 0.0);
+        self.by_rows.resize(if by_rows { m * k } else { 0 }, 0.0);
+    }
+
+    /// Adds all that is not of features.
+    fn add_counts(&mut self, part: &Part) {
+        let (n_lanes, n_rows) = part.counts();
+        self.n_lanes += n_lanes;
+        self.n_rows += n_rows;
+        match part {
+            Part::Lane(lane) => {
+                let k = self.n_outputs;
+                self.row_weight += lane.row_weight;
+                let (moved, squares) = lane.changes.intercept.split_at(k);
+                for o in 0..k {
+                    let (w, square) = (f64::from(moved[o]), f64::from(squares[o]));
+                    let numbers = [square, w, square * w, lane.row_weight * w];
+                    for (kind, number) in numbers.into_iter().enumerate() {
+                        self.intercept[kind * k + o] += number;
+                    }
+                }
+            }
+            Part::Sums(sums) => {
+                self.row_weight += sums.row_weight;
+                for (sum, number) in self.intercept.iter_mut().zip(&sums.intercept) {
+                    *sum += number;
+                }
+            }
+        }
+    }
+
+    /// Adds the features of a part that are `at` there, each at its place here.
+    fn add(&mut self, part: &Part, at: Range<usize>, places: &[u32]) {
+        let k = self.n_outputs;
+        let cells = at.start * k..at.end * k;
+        match part {
+            Part::Lane(lane) => {
+                let masses = &lane.changes.sums[at];
+                let moved = &lane.changes.weights[cells];
+                for (&to, &mass) in places.iter().zip(masses) {
+                    self.support[to as usize] += 1;
+                    self.mass[to as usize] += f64::from(mass);
+                }
+                add(&mut self.plain, k, places, moved, |_, w| f64::from(w));
+                if lane.by_mass {
+                    add(&mut self.by_mass, k, places, moved, |i, w| {
+                        f64::from(masses[i]) * f64::from(w)
+                    });
+                }
+                if lane.by_rows {
+                    add(&mut self.by_rows, k, places, moved, |_, w| {
+                        lane.row_weight * f64::from(w)
+                    });
+                }
+            }
+            Part::Sums(sums) => {
+                let masses = sums.support[at.clone()].iter().zip(&sums.mass[at]);
+                for (&to, (support, mass)) in places.iter().zip(masses) {
+                    self.support[to as usize] += support;
+                    self.mass[to as usize] += mass;
+                }
+                let kinds = [
+                    (&mut self.plain, &sums.plain),
+                    (&mut self.by_mass, &sums.by_mass),
+                    (&mut self.by_rows, &sums.by_rows),
+                ];
+                for (all, more) in kinds {
+                    if !more.is_empty() {
+                        add(all, k, places, &more[cells.clone()], |_, w| w);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds rows of `k` numbers, each to the row at its place; `weighted` has the number of the row as well.
+#[inline(always)]
+fn add<T: Copy>(
+    sums: &mut [f64],
+    k: usize,
+    places: &[u32],
+    numbers: &[T],
+    weighted: impl Fn(usize, T) -> f64,
+) {
+    if k == 1 {
+        for (i, (&to, &number)) in places.iter().zip(numbers).enumerate() {
+            sums[to as usize] += weighted(i, number);
+        }
+        return;
+    }
+    for (i, (&to, row)) in places.iter().zip(numbers.chunks_exact(k)).enumerate() {
+        for (sum, &number) in sums[to as usize * k..][..k].iter_mut().zip(row) {
+            *sum += weighted(i, number);
+        }
+    }
+}
