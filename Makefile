@@ -97,6 +97,9 @@ bench: build
 	$(BIN)/python benches/defaults.py --data $(DATA)
 	$(BIN)/python benches/train.py --data $(DATA)
 	$(BIN)/python benches/train.py --data $(DATA) --memory
+	$(BIN)/python benches/mixing.py --data $(DATA)
+	$(BIN)/python benches/mapreduce.py --data $(DATA)
+	$(BIN)/python benches/scale.py --data $(DATA)
 
 clean:
 	rm -rf $(VENV) rust/target runs

@@ -6,6 +6,8 @@ From ``NAME-train.jsonl.zst`` and ``NAME-test.jsonl.zst`` it makes, in ``WORK/NA
     Decompressed, in the order of the source (some are sorted by class).
 ``shuffled.jsonl``
     The training rows shuffled once, for programs that take them as they come.
+``sorted.jsonl``
+    The training rows sorted by label: the worst that can happen to partitions.
 ``{train,test}.vw``, ``{train,test}.ft``
     What Vowpal Wabbit and fastText read, shuffled alike, with the very tokens that scikit-learn's default
     pattern finds in lower-cased text. Making them is not part of anyone's time.
@@ -53,18 +55,34 @@ def write_tokenised(lines: list[bytes], classes: dict[str, int], out: Path) -> f
     return seconds
 
 
+def write_rows(path: Path, rows: list[bytes]) -> None:
+    """Write lines to a file."""
+    path.write_bytes(b"\n".join(rows) + b"\n")
+
+
+def unpack(data: Path, work: Path, name: str) -> Path:
+    """Make the JSON lines of one corpus, unless they are there; gives their folder."""
+    folder = work / name
+    if (folder / "shuffled.jsonl").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    train = read_rows(data / f"{name}-train.jsonl.zst")
+    write_rows(folder / "train.jsonl", train)
+    write_rows(folder / "test.jsonl", read_rows(data / f"{name}-test.jsonl.zst"))
+    write_rows(folder / "sorted.jsonl", sorted(train, key=lambda line: str(json.loads(line)["label"])))
+    random.Random(SHUFFLE_SEED).shuffle(train)
+    write_rows(folder / "shuffled.jsonl", train)  # the last one: it says that all are there
+    return folder
+
+
 def prepare(data: Path, work: Path, name: str) -> None:
     """Make all inputs of one corpus, unless they are there."""
     folder = work / name
     if (folder / "info.json").exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    train = read_rows(data / f"{name}-train.jsonl.zst")
-    test = read_rows(data / f"{name}-test.jsonl.zst")
-    (folder / "train.jsonl").write_bytes(b"\n".join(train) + b"\n")
-    (folder / "test.jsonl").write_bytes(b"\n".join(test) + b"\n")
-    random.Random(SHUFFLE_SEED).shuffle(train)
-    (folder / "shuffled.jsonl").write_bytes(b"\n".join(train) + b"\n")
+    unpack(data, work, name)
+    train = (folder / "shuffled.jsonl").read_bytes().splitlines()
+    test = (folder / "test.jsonl").read_bytes().splitlines()
     # A class that only the test rows have costs everyone the same few errors.
     labels = sorted({json.loads(line)["label"] for line in train + test})
     classes = {label: i for i, label in enumerate(labels)}

@@ -93,3 +93,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Keep results, readable in a diff."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Results that were kept."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

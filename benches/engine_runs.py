@@ -1,0 +1,138 @@
+"""The same training on threads, processes and a Dask cluster: the bytes of its weights, and how long it takes.
+
+Dask's cluster has two worker processes on this machine, of one thread each, and speaks over the loopback only. Times
+are from a plan to the last state, in seconds of the wall; workers are there before the clock runs, and have made a
+small training: a cluster is started once.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import scaling
+
+from manymill import scan
+from manymill.engine.choosing import as_engine
+from manymill.engine.seam import Engine
+from manymill.linear.settings import Settings
+from manymill.linear.state import LinearState
+from manymill.linear.training import train
+
+MB = 1_000_000
+SPEED_BYTES = 120 * MB
+ENGINES = ("threads:1", "threads:2", "threads:3", "processes:2", "dask:2")
+
+
+@contextmanager
+def engine_named(name: str) -> Iterator[Engine]:
+    """An engine with its workers, which end with it."""
+    kind, _, width = name.partition(":")
+    if kind == "dask":
+        import distributed
+
+        with (
+            distributed.LocalCluster(
+                int(width), threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster) as client,
+            as_engine(client) as engine,
+        ):
+            yield engine
+    else:
+        with as_engine(int(width) if kind == "threads" else name) as engine:
+            yield engine
+
+
+def once(file: Path, settings: Settings, engine: Engine, threads: int) -> tuple[float, str]:
+    """Seconds of a training, and the digest of its weights and intercepts."""
+    digest = hashlib.sha256()
+    plan = scan(file).plan()
+    gc.collect()
+    start = time.perf_counter()
+    state: LinearState = train(
+        plan, settings, keep=lambda *ignored: None, engine=engine, threads=threads
+    ).state
+    seconds = time.perf_counter() - start
+    for weights in state.weights():
+        digest.update(weights.tobytes())
+    digest.update(state.intercept().tobytes())
+    return seconds, digest.hexdigest()[:32]
+
+
+def digests(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """The digest of the weights by engine."""
+    rows: list[dict[str, Any]] = []
+    settings = Settings(ngram_range=(1, 2), lanes=16, passes=2, rounds_per_pass=4)
+    for name in ENGINES:
+        with engine_named(name) as engine:
+            _, digest = once(folder / "shuffled.jsonl", settings, engine, 2)
+        same = not rows or digest == rows[0]["digest"]
+        rows.append({"corpus": folder.name, "engine": name, "lanes": 16, "digest": digest, "same": same})
+        print(rows[-1], file=sys.stderr, flush=True)
+    yield rows
+
+
+def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
+    """Throughput of lanes on a corpus replicated to more than 100 MB; arms take turns."""
+    file = folder / "replicated.jsonl"
+    scaling.replicate(folder / "shuffled.jsonl", file, SPEED_BYTES)
+    words = {"ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
+    arms = {
+        "one lane, one thread": ("threads:1", 1, Settings(**words, lanes=1)),
+        "two lanes, two threads": ("threads:2", 2, Settings(**words, lanes=2)),
+        "one lane, two threads": ("threads:2", 2, Settings(**words, lanes=1)),
+        "two lanes, two processes": ("processes:2", 2, Settings(**words, lanes=2)),
+        "two lanes, two Dask workers": ("dask:2", 2, Settings(**words, lanes=2)),
+    }
+    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
+    loads = []
+    with _all_engines({engine for engine, _, _ in arms.values()}) as engines:
+        for engine in engines.values():  # imports
+            once(folder / "shuffled.jsonl", Settings(lanes=2, passes=1, rounds_per_pass=1), engine, 1)
+        for _ in range(repeats):
+            for arm, (name, threads, settings) in arms.items():
+                seconds[arm].append(once(file, settings, engines[name], threads)[0])
+                print(arm, round(seconds[arm][-1], 2), file=sys.stderr, flush=True)
+            loads.append(round(os.getloadavg()[0], 2))
+    n_bytes = file.stat().st_size
+    file.unlink()
+    yield [_row(folder.name, arm, n_bytes, seconds, loads) for arm in arms]
+
+
+@contextmanager
+def _all_engines(names: set[str]) -> Iterator[dict[str, Engine]]:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(engine_named(name)) for name in sorted(names)}
+
+
+def _row(
+    corpus: str, arm: str, n_bytes: int, seconds: dict[str, list[float]], loads: list[float]
+) -> dict[str, Any]:
+    """One arm: medians, and medians of the ratios within a turn, in which the machine was as busy for both."""
+    one, two = seconds["one lane, one thread"], seconds["two lanes, two threads"]
+    mine = seconds[arm]
+    return {
+        "corpus": corpus,
+        "replicated": True,
+        "arm": arm,
+        "file_mb": round(n_bytes / 1e6, 1),
+        "median_seconds": round(statistics.median(mine), 2),
+        "mb_per_second": round(n_bytes / 1e6 / statistics.median(mine), 1),
+        "times_one_lane_one_thread": round(
+            statistics.median(a / b for a, b in zip(one, mine, strict=True)), 2
+        ),
+        "time_beside_two_threads": round(statistics.median(b / a for a, b in zip(two, mine, strict=True)), 2),
+        "all_seconds": [round(value, 2) for value in mine],
+        "load": loads,
+    }
