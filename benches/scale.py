@@ -3,9 +3,9 @@
     python benches/scale.py --data FOLDER [--repeats 5]
 
 **Measured**: the seconds of a training on one and on two worker processes; of an empty task; of a megabyte on its way
-over the loopback; of adding up parts; of the driver's step. And the features of a part, and how they grow as parts of more
-lanes are added up (a power of their number: words of more text are fewer and fewer new ones). Text is not replicated
-there.
+over the loopback; of adding up parts; of the driver's step. And the features of a part, and how they grow as parts of
+more lanes are added up (a power of their number: words of more text are fewer and fewer new ones). Text is not
+replicated there.
 
 **Projected**, and no more than that: rounds of H hosts that each learn the same amount of text (weak scaling) ::
 
@@ -18,7 +18,7 @@ there.
     efficiency  compute / (compute + tasks + merge + driver + broadcast)
 
 A transfer costs the greater of what was measured on the loopback (where it is the work of processors) and of the
-network's rate, which is assumed. Hosts are assumed alike, none slow, none lost, their two workers as fast as the two here.
+network's rate, which is assumed. Hosts are assumed alike, none slow, none lost, their two workers as fast as these.
 """
 
 from __future__ import annotations
