@@ -116,15 +116,11 @@ def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
     )
     one: list[float] = []
     two: list[float] = []
-    with (
-        engine_runs.engine_named("processes:1") as first,
-        engine_runs.engine_named("processes:2") as second,
-    ):
-        for engine in (first, second):
-            list(engine.map(_nothing, range(8)))
-        for _ in range(repeats):
-            one.append(engine_runs.once(file, settings, first, 1)[0])
-            two.append(engine_runs.once(file, settings, second, 2)[0])
+    for _ in range(repeats):
+        for workers, seconds in ((1, one), (2, two)):
+            with engine_runs.engine_named(f"processes:{workers}") as engine:
+                engine_runs.warm(engine)
+                seconds.append(engine_runs.once(file, settings, engine, workers)[0])
     return one, two
 
 
