@@ -29,7 +29,7 @@ from manymill.linear.state import LinearState
 from manymill.linear.training import train
 
 MB = 1_000_000
-SPEED_BYTES = 120 * MB
+SPEED_BYTES = (120 * MB, 480 * MB)
 ENGINES = ("threads:1", "threads:2", "threads:3", "processes:2", "dask:2")
 
 
@@ -83,9 +83,17 @@ def digests(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
-    """Throughput of lanes on a corpus replicated to more than 100 MB; arms take turns."""
+    """Throughput of lanes on a corpus replicated to more than 100 MB."""
+    rows: list[dict[str, Any]] = []
+    for size in SPEED_BYTES:
+        rows = [*rows, *_speeds_of(folder, size, repeats)]
+        yield rows
+
+
+def _speeds_of(folder: Path, size: int, repeats: int) -> list[dict[str, Any]]:
+    """All arms on one size, taking turns."""
     file = folder / "replicated.jsonl"
-    scaling.replicate(folder / "shuffled.jsonl", file, SPEED_BYTES)
+    scaling.replicate(folder / "shuffled.jsonl", file, size)
     words = {"ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
     arms = {
         "one lane, one thread": ("threads:1", 1, Settings(**words, lanes=1)),
@@ -105,7 +113,7 @@ def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
         loads.append(round(os.getloadavg()[0], 2))
     n_bytes = file.stat().st_size
     file.unlink()
-    yield [_row(folder.name, arm, n_bytes, seconds, loads) for arm in arms]
+    return [_row(folder.name, arm, n_bytes, seconds, loads) for arm in arms]
 
 
 def warm(engine: Engine) -> None:

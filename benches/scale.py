@@ -181,7 +181,7 @@ def costs(folder: Path, repeats: int) -> tuple[Costs, dict[str, Any]]:
     with engine_runs.engine_named("dask:2") as engine:
         dask = _task_seconds(engine), _transfer_seconds_per_mb(engine)
     file = folder / "replicated.jsonl"
-    scaling.replicate(folder / "shuffled.jsonl", file, engine_runs.SPEED_BYTES)
+    scaling.replicate(folder / "shuffled.jsonl", file, engine_runs.SPEED_BYTES[0])
     one, two = _rates(file, repeats)
     megabytes = file.stat().st_size / 1e6
     file.unlink()
