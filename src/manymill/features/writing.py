@@ -116,6 +116,8 @@ def write_features(
         If a file cannot be written, or would replace an input.
     """
     out = Path(out)
+    if not out.name:
+        raise RunFolderError(f"{str(out)!r} is no name of a file", "name the matrix with --out")
     kind = NpzWriter if format == "npz" else SvmlightWriter
     targets = {
         "labels": out.with_name(f"{out.stem}.{kind.labels_name}"),

@@ -143,6 +143,11 @@ def test_a_member_of_a_folder_that_is_read_is_never_replaced(tmp_path):
         write(tmp_path / "rows", tmp_path / "rows" / "pos" / "1.txt")
 
 
+def test_a_matrix_needs_a_name(tmp_path):
+    with pytest.raises(RunFolderError, match="no name"):
+        write(source(tmp_path, ["a"]), "")
+
+
 def test_what_is_no_file_is_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "X.npz")
     with pytest.raises(RunFolderError, match="no file"):
@@ -174,7 +179,9 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
         write(path, path / "X.npz")
 
 
-@pytest.mark.parametrize("wrong", [{"n_features": 0}, {"n_features": 2**31}, {"ngram_range": (2, 1)}])
+@pytest.mark.parametrize(
+    "wrong", [{"n_features": 0}, {"n_features": 2**31}, {"ngram_range": (2, 1)}, {"ngram_range": (1, 2**31)}]
+)
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(SettingsError):
         FeatureSettings(**wrong)
