@@ -27,6 +27,8 @@ from manymill.text.objects import objects
 _PIECE_BYTES = 4 << 20
 # As many of NumPy's strings, if each is as long as a short post.
 _PIECE_ITEMS = 1 << 13
+# Threads, of which each costs memory and time to start: no machine has work for a million.
+_MOST_THREADS = 256
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
@@ -96,7 +98,7 @@ def _threads(n_jobs: int | None) -> int:
     # The one that scikit-learn asks: it knows the context, and how many of us stand side by side in it.
     from joblib import effective_n_jobs  # type: ignore[import-untyped]
 
-    return int(effective_n_jobs(n_jobs))
+    return min(int(effective_n_jobs(n_jobs)), _MOST_THREADS)
 
 
 def _work_side_by_side(builder: MatrixBuilder, sources: Iterable[TextSource], n_threads: int) -> None:
