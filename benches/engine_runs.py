@@ -1,8 +1,8 @@
 """The same training on threads, processes and a Dask cluster: the bytes of its weights, and how long it takes.
 
 Dask's cluster has two worker processes on this machine, of one thread each, and speaks over the loopback only. Times
-are from a plan to the last state, in seconds of the wall; workers are there before the clock runs, and have made a
-small training: a cluster is started once.
+are from a plan to the last state, in seconds of the wall; workers are there before the clock runs, with all
+that they import.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import scaling
 from manymill import scan
 from manymill.engine.choosing import as_engine
 from manymill.engine.seam import Engine
+from manymill.linear import lane_work
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import train
 
 MB = 1_000_000
-SPEED_BYTES = 120 * MB
+SPEED_BYTES = (120 * MB, 480 * MB)
 ENGINES = ("threads:1", "threads:2", "threads:3", "processes:2", "dask:2")
 
 
@@ -82,9 +83,17 @@ def digests(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
-    """Throughput of lanes on a corpus replicated to more than 100 MB; arms take turns."""
+    """Throughput of lanes on a corpus replicated to more than 100 MB."""
+    rows: list[dict[str, Any]] = []
+    for size in SPEED_BYTES:
+        rows = [*rows, *_speeds_of(folder, size, repeats)]
+        yield rows
+
+
+def _speeds_of(folder: Path, size: int, repeats: int) -> list[dict[str, Any]]:
+    """All arms on one size, taking turns."""
     file = folder / "replicated.jsonl"
-    scaling.replicate(folder / "shuffled.jsonl", file, SPEED_BYTES)
+    scaling.replicate(folder / "shuffled.jsonl", file, size)
     words = {"ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
     arms = {
         "one lane, one thread": ("threads:1", 1, Settings(**words, lanes=1)),
@@ -95,25 +104,25 @@ def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
     }
     seconds: dict[str, list[float]] = {arm: [] for arm in arms}
     loads = []
-    with _all_engines({engine for engine, _, _ in arms.values()}) as engines:
-        for engine in engines.values():  # imports
-            once(folder / "shuffled.jsonl", Settings(lanes=2, passes=1, rounds_per_pass=1), engine, 1)
-        for _ in range(repeats):
-            for arm, (name, threads, settings) in arms.items():
-                seconds[arm].append(once(file, settings, engines[name], threads)[0])
-                print(arm, round(seconds[arm][-1], 2), file=sys.stderr, flush=True)
-            loads.append(round(os.getloadavg()[0], 2))
+    for _ in range(repeats):
+        for arm, (name, threads, settings) in arms.items():
+            with engine_named(name) as engine:
+                warm(engine)
+                seconds[arm].append(once(file, settings, engine, threads)[0])
+            print(arm, round(seconds[arm][-1], 2), file=sys.stderr, flush=True)
+        loads.append(round(os.getloadavg()[0], 2))
     n_bytes = file.stat().st_size
     file.unlink()
-    yield [_row(folder.name, arm, n_bytes, seconds, loads) for arm in arms]
+    return [_row(folder.name, arm, n_bytes, seconds, loads) for arm in arms]
 
 
-@contextmanager
-def _all_engines(names: set[str]) -> Iterator[dict[str, Engine]]:
-    from contextlib import ExitStack
+def warm(engine: Engine) -> None:
+    """Have the workers and their imports before the clock runs."""
+    list(engine.map(_imported, range(4 * engine.width), keys=range(4 * engine.width)))
 
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(engine_named(name)) for name in sorted(names)}
+
+def _imported(number: int) -> str:
+    return lane_work.__name__
 
 
 def _row(

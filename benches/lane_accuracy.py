@@ -114,7 +114,6 @@ def table(
                     **against(one_lane, case.name, passes, statistics.mean(found)),
                     "all": [round(accuracy, 2) for accuracy in found],
                     "passes_made": [run["passes_made"] for run in runs[case.name]],
-                    "seconds": [run["seconds"] for run in runs[case.name]],
                 }
             )
     return rows

@@ -35,7 +35,6 @@ import engine_runs
 import measure
 
 from manymill.engine.processes import ProcessEngine
-from manymill.engine.seam import Engine
 from manymill.engine.spool import Ref
 from manymill.linear import lane_work, mixing
 from manymill.linear.settings import Settings
@@ -132,7 +131,7 @@ def staged(file: Path, settings: Settings) -> dict[str, Any]:
         StagedEngine(Path(folder)) as engine,
         mock.patch.object(mixing, "_CHANGES", 0),
     ):
-        _warm(engine)
+        engine_runs.warm(engine)
         seconds, digest = engine_runs.once(file, settings, engine, WORKERS)
         return {
             "seconds": seconds,
@@ -166,7 +165,7 @@ class PlaceEngine(ProcessEngine):
 def in_place(file: Path, settings: Settings) -> dict[str, Any]:
     """The training as it is: parts come back through pipes, changes are published as files that workers map."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder, PlaceEngine(Path(folder)) as engine:
-        _warm(engine)
+        engine_runs.warm(engine)
         back = engine.bytes_back
         seconds, digest = engine_runs.once(file, settings, engine, WORKERS)
         return {
@@ -177,15 +176,6 @@ def in_place(file: Path, settings: Settings) -> dict[str, Any]:
             "intermediate_bytes_written": engine.published,
             "bytes_travelled": engine.bytes_back - back,
         }
-
-
-def _warm(engine: Engine) -> None:
-    """Have the processes and their imports before the clock runs."""
-    list(engine.map(_imported, range(4 * WORKERS)))
-
-
-def _imported(number: int) -> str:
-    return lane_work.__name__
 
 
 def compare(folder: Path, rounds: int, repeats: int) -> list[dict[str, Any]]:

@@ -18,8 +18,7 @@ replicated there.
     efficiency  compute / (compute + tasks + merge + driver + broadcast)
 
 A transfer costs the greater of what was measured on the loopback (where it is the work of processors) and of the
-network's rate, which is assumed. Hosts are assumed alike, none slow, none lost, their two workers as fast as the two
-here.
+network's rate, which is assumed. Hosts are assumed alike, none slow, none lost, their two workers as fast as these.
 """
 
 from __future__ import annotations
@@ -117,15 +116,11 @@ def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
     )
     one: list[float] = []
     two: list[float] = []
-    with (
-        engine_runs.engine_named("processes:1") as first,
-        engine_runs.engine_named("processes:2") as second,
-    ):
-        for engine in (first, second):
-            list(engine.map(_nothing, range(8)))
-        for _ in range(repeats):
-            one.append(engine_runs.once(file, settings, first, 1)[0])
-            two.append(engine_runs.once(file, settings, second, 2)[0])
+    for _ in range(repeats):
+        for workers, seconds in ((1, one), (2, two)):
+            with engine_runs.engine_named(f"processes:{workers}") as engine:
+                engine_runs.warm(engine)
+                seconds.append(engine_runs.once(file, settings, engine, workers)[0])
     return one, two
 
 
@@ -186,7 +181,7 @@ def costs(folder: Path, repeats: int) -> tuple[Costs, dict[str, Any]]:
     with engine_runs.engine_named("dask:2") as engine:
         dask = _task_seconds(engine), _transfer_seconds_per_mb(engine)
     file = folder / "replicated.jsonl"
-    scaling.replicate(folder / "shuffled.jsonl", file, engine_runs.SPEED_BYTES)
+    scaling.replicate(folder / "shuffled.jsonl", file, engine_runs.SPEED_BYTES[0])
     one, two = _rates(file, repeats)
     megabytes = file.stat().st_size / 1e6
     file.unlink()

@@ -160,6 +160,16 @@ impl Table {
         }
     }
 
+    /// Asks for the block of a feature that comes soon; where it has a slot, for that.
+    #[inline(always)]
+    pub(super) fn warm_block(&self, feature: u32) {
+        if self.is_direct() {
+            prefetch(self.cells(), feature as usize * self.width());
+        } else {
+            prefetch(&self.slots, feature as usize);
+        }
+    }
+
     /// Slots there are, the first one counted.
     pub(super) fn n_slots(&self) -> usize {
         self.n_features + 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -59,6 +61,16 @@ def as_engine(
 
         return engine_of(engine, spool=spool)
     raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
+
+
+@contextmanager
+def engine_for(engine: object = None, *, threads: int | None = None) -> Iterator[Engine]:
+    """The engine that is meant, for a while; one that was given as such stays open."""
+    if isinstance(engine, Engine):
+        yield engine
+        return
+    with as_engine(engine, threads=threads) as own:
+        yield own
 
 
 def with_workers(engine: str | None, workers: int | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
-from manymill.engine.choosing import as_engine
+from manymill.engine.choosing import engine_for
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import (
@@ -119,7 +119,7 @@ def train(
     with ExitStack() as stack:
         learning: Learning
         if settings.lanes > 1:
-            where = stack.enter_context(as_engine(engine, threads=threads))
+            where = stack.enter_context(engine_for(engine, threads=threads))
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
             check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from manymill.data.dataset import Dataset
+from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.parameter_mixing.datasets import classes_of, features_of, planned
 from manymill.linear.parameter_mixing.learning import Rows
@@ -22,7 +23,6 @@ from manymill.linear.parameter_mixing.mixing import mixed
 from manymill.linear.parameter_mixing.parameters import (
     check_parameters,
     check_vectorizer,
-    engine_for,
     positive_weights,
     seed_of,
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,8 +11,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from manymill.engine.choosing import as_engine
-from manymill.engine.seam import Engine
 from manymill.errors import SchemaError, SettingsError
 from manymill.linear.parameter_mixing.partitioning import PARTITIONINGS
 
@@ -69,16 +65,6 @@ def seed_of(random_state: Any) -> int:
     if _is_whole(random_state) and random_state >= 0:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-@contextmanager
-def engine_for(engine: Any) -> Iterator[Engine]:
-    """The engine that is meant; one that was given as such stays open."""
-    if isinstance(engine, Engine):
-        yield engine
-        return
-    with as_engine(engine) as own:
-        yield own
 
 
 def positive_weights(
