@@ -10,15 +10,20 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill.errors import RowError
 from manymill.features.labels import Numbering
 from manymill.text.intake import Arrays
 
 _CHUNK_ITEMS = 1 << 20
+# Of labels in memory at a time.
+_CHUNK_BYTES = 1 << 26
+# Of one label. In the file each takes as much as the longest: a column of texts would fill the disk.
+_LABEL_BYTES = 1 << 16
 
 
 class NpzWriter:
@@ -38,6 +43,8 @@ class NpzWriter:
     compressed : bool
         Whether the file is deflated: a third of the size, a fiftieth of the speed.
     """
+
+    labels_name: ClassVar[str] = "labels.npy"
 
     def __init__(
         self,
@@ -77,7 +84,13 @@ class NpzWriter:
         self.n_values += len(data)
 
     def close(self, numbering: Numbering) -> dict[str, Path]:
-        """Write the files: ``matrix`` and, with labels, ``labels``."""
+        """Write the files: ``matrix`` and, with labels, ``labels``.
+
+        Raises
+        ------
+        RowError
+            If a label is so long that it cannot be one.
+        """
         wide = np.dtype(np.int32 if self.n_values < 2**31 else np.int64)
         made = {"matrix": self._folder / "matrix.npz"}
         with zipfile.ZipFile(made["matrix"], "w", self._compression) as archive:
@@ -94,12 +107,21 @@ class NpzWriter:
             self._member(archive, "data", data, self.n_values, self._dtype)
         if self._labelled:
             made["labels"] = self._folder / "labels.npy"
-            values = numbering.values()
-            with open(made["labels"], "wb") as file:
-                _header(file, self.n_rows, values.dtype)
-                for codes in self._files["codes"].read(np.int32, np.int32):
-                    file.write(values[codes].tobytes())
+            self._write_labels(made["labels"], numbering)
         return made
+
+    def _write_labels(self, path: Path, numbering: Numbering) -> None:
+        dtype = numbering.dtype
+        if dtype.itemsize > _LABEL_BYTES:
+            raise RowError(
+                f"a label has {dtype.itemsize // 4:,} characters",
+                "name the column of labels with --label, or leave them out with --no-labels",
+            )
+        n_items = min(_CHUNK_ITEMS, _CHUNK_BYTES // dtype.itemsize)
+        with open(path, "wb") as file:
+            _header(file, self.n_rows, dtype)
+            for codes in self._files["codes"].read(np.int32, np.int32, n_items):
+                file.write(numbering.labels(codes, dtype).tobytes())
 
     def _member(
         self,
@@ -127,11 +149,11 @@ class _Gathered:
     def append(self, array: NDArray[Any]) -> None:
         self._file.write(np.ascontiguousarray(array).data)
 
-    def read(self, dtype: Any, wanted: Any) -> Iterator[NDArray[Any]]:
+    def read(self, dtype: Any, wanted: Any, n_items: int = _CHUNK_ITEMS) -> Iterator[NDArray[Any]]:
         """All of it, in pieces; the file is gone then."""
         self._file.close()
         with open(self._path, "rb") as file:
-            while len(chunk := np.fromfile(file, dtype, _CHUNK_ITEMS)):
+            while len(chunk := np.fromfile(file, dtype, n_items)):
                 yield chunk.astype(wanted, copy=False)
         self._path.unlink()
 

@@ -34,7 +34,7 @@ class FeatureSettings:
         if not 1 <= self.n_features < 2**31:
             raise SettingsError(f"n_features is {self.n_features}", "1 to 2^31 - 1 are possible")
         least, greatest = self.ngram_range
-        if not 1 <= least <= greatest:
+        if not 1 <= least <= greatest < 2**31:
             raise SettingsError(f"ngram_range is {least} {greatest}", "1 2 is words and pairs of words")
 
     def hashed(self, batch: Batch) -> Arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class SvmlightWriter:
         Whether there are labels.
     """
 
+    labels_name: ClassVar[str] = "labels.json"
+
     def __init__(self, folder: Path, open_files: ExitStack, *, labelled: bool) -> None:
         self._folder, self._labelled = folder, labelled
         self._path = folder / "matrix.svmlight"
@@ -48,16 +51,14 @@ class SvmlightWriter:
         """
         if not self._labelled or not len(codes):
             return codes
-        values = numbering.values()
-        integers = values.dtype == np.int64
         if self._as_integers is None:
-            self._as_integers = integers
-        elif self._as_integers and not integers:
+            self._as_integers = numbering.are_integers
+        elif self._as_integers and not numbering.are_integers:
             raise RowError(
                 "the labels are integers, but for one that came later",
                 "leave the labels out with --no-labels, or write a matrix without --svmlight",
             )
-        return values[codes] if self._as_integers else codes  # type: ignore[return-value]
+        return numbering.labels(codes, np.dtype(np.int64)) if self._as_integers else codes
 
     def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[bytes, int, int]:
         """The lines of the rows, and how many rows and values they hold; called on any thread."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ class Features:
 class Writer(Protocol):
     """Writes rows and their labels, in order."""
 
+    labels_name: ClassVar[str]
     n_rows: int
     n_values: int
 
@@ -92,7 +94,8 @@ def write_features(
     plan : Plan
         What is read; with labels, if they are to be written.
     out : path
-        The matrix. Labels go to ``<stem>.labels.npy`` beside it, bad rows to ``<stem>.bad_rows.jsonl``.
+        The matrix. Labels go to ``<stem>.labels.npy`` beside it, bad rows to ``<stem>.bad_rows.jsonl``; those of an
+        earlier run are removed where this one has none.
     settings : FeatureSettings
     format : {"npz", "svmlight"}
         What ``scipy.sparse.load_npz`` or ``sklearn.datasets.load_svmlight_file`` reads.
@@ -110,14 +113,21 @@ def write_features(
     SourceError, RowError
         If an input cannot be read, or has a bad row and the plan is strict; nothing is written then.
     RunFolderError
-        If a file cannot be written.
+        If a file cannot be written, or would replace an input.
     """
     out = Path(out)
-    bad_rows = out.with_name(f"{out.stem}.bad_rows.jsonl")
+    if not out.name:
+        raise RunFolderError(f"{str(out)!r} is no name of a file", "name the matrix with --out")
+    kind = NpzWriter if format == "npz" else SvmlightWriter
+    targets = {
+        "labels": out.with_name(f"{out.stem}.{kind.labels_name}"),
+        "bad_rows": out.with_name(f"{out.stem}.bad_rows.jsonl"),
+        "matrix": out,
+    }
     labelled = plan.dataset.labelled
     try:
+        _refuse_to_replace_what_is_read(plan, targets.values())
         out.parent.mkdir(parents=True, exist_ok=True)
-        bad_rows.unlink(missing_ok=True)
         # Beside the file, so that it can be renamed to it.
         beside = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
         with beside as folder, ExitStack() as open_files:
@@ -133,11 +143,13 @@ def write_features(
                 )
             else:
                 writer = SvmlightWriter(Path(folder), open_files, labelled=labelled)
-            ledger = Ledger(bad_rows, strict=plan.dataset.strict)
+            ledger = Ledger(Path(folder) / "bad_rows.jsonl", strict=plan.dataset.strict)
             numbering = Numbering()
             text_bytes = _write_rows(plan, settings, writer, ledger, numbering, threads)
             made = writer.close(numbering)
-            labels = _put(made, out)
+            if ledger.first and ledger.path:
+                made["bad_rows"] = Path(ledger.path)
+            _put(made, targets)
     except ManymillError:
         raise
     except OSError as error:
@@ -146,13 +158,13 @@ def write_features(
         ) from error
     return Features(
         file=str(out),
-        labels=None if labels is None else str(labels),
+        labels=str(targets["labels"]) if "labels" in made else None,
         n_rows=writer.n_rows,
         n_features=settings.n_features,
         n_values=writer.n_values,
         text_bytes=text_bytes,
         bad_counts=dict(ledger.counts),
-        bad_rows=str(ledger.path) if ledger.first and ledger.path else None,
+        bad_rows=str(targets["bad_rows"]) if "bad_rows" in made else None,
     )
 
 
@@ -186,13 +198,32 @@ def _write_rows(
     return text_bytes
 
 
-def _put(made: dict[str, Path], out: Path) -> Path | None:
-    """Bring the files to where they belong, the matrix last; gives the place of the labels."""
+def _refuse_to_replace_what_is_read(plan: Plan, targets: Iterable[Path]) -> None:
+    """Raise unless each target is free, or a file that is no input."""
+    for target in filter(Path.exists, targets):
+        if not target.is_file():
+            raise RunFolderError(f"{target} is no file that could be replaced", "choose another place")
+        for source in plan.files:
+            members = [name for name, _ in source.members if os.path.basename(name) == target.name]
+            paths = [source.path, *(os.path.join(source.path, name) for name in members)]
+            if any(_is_same(path, target) for path in paths):
+                raise RunFolderError(
+                    f"{target} is read, and would be replaced", "choose another name with --out"
+                )
+
+
+def _is_same(source: str, target: Path) -> bool:
+    with suppress(OSError):  # a source that is no file, such as a URL
+        return os.path.samefile(source, target)
+    return False
+
+
+def _put(made: dict[str, Path], targets: dict[str, Path]) -> None:
+    """Bring the files to where they belong, in the order of the targets; what was not made is not there afterwards."""
     for path in made.values():
         sync_file(path)
-    labels = made.get("labels")
-    target = None if labels is None else out.with_name(f"{out.stem}.{labels.name}")
-    if labels is not None and target is not None:
-        replace_durably(labels, target)
-    replace_durably(made["matrix"], out)
-    return target
+    for name, target in targets.items():
+        if name in made:
+            replace_durably(made[name], target)
+        else:
+            target.unlink(missing_ok=True)

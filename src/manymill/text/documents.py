@@ -23,8 +23,8 @@ _VIEW_BYTES = 16
 def text_columns(array: pa.Array | pa.ChunkedArray) -> list[TextColumn]:
     """The chunks of a pyarrow column of text.
 
-    ``string``, ``large_string`` and ``string_view`` (and ``binary``, whose UTF-8 the core checks) are read where
-    they are; of dictionaries the numbers are copied, if they are not ``uint32``.
+    ``string``, ``large_string`` and ``string_view`` are read where they are; of dictionaries the numbers are copied,
+    if they are not ``uint32``.
 
     Parameters
     ----------
@@ -59,26 +59,39 @@ def text_columns(array: pa.Array | pa.ChunkedArray) -> list[TextColumn]:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a pyarrow type is text: strings, bytes, or dictionaries of such."""
+    """Whether a pyarrow type is text: strings, or dictionaries of such."""
     import pyarrow as pa
 
-    types = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        return is_text(kind.storage_type)
-    if types.is_dictionary(kind):
-        return is_text(kind.value_type)
+    types, kind = pa.types, _stored(kind)
+    return any(
+        is_kind(kind)
+        for is_kind in (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+    )
+
+
+def is_bytes(kind: Any) -> bool:
+    """Whether a pyarrow type is bytes, or dictionaries of such: text only once they are decoded."""
+    import pyarrow as pa
+
+    types, kind = pa.types, _stored(kind)
     return any(
         is_kind(kind)
         for is_kind in (
-            types.is_string,
-            types.is_large_string,
-            types.is_string_view,
             types.is_binary,
             types.is_large_binary,
             types.is_binary_view,
-            types.is_null,
+            types.is_fixed_size_binary,
         )
     )
+
+
+def _stored(kind: Any) -> Any:
+    """What stands behind extension types and dictionaries."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _stored(kind.storage_type)
+    return _stored(kind.value_type) if pa.types.is_dictionary(kind) else kind
 
 
 def _column(chunk: Any, first: int) -> TextColumn:
@@ -90,7 +103,7 @@ def _column(chunk: Any, first: int) -> TextColumn:
         return _column(chunk.storage, first)
     if types.is_dictionary(kind):
         return _dictionary(chunk, first)
-    if types.is_string_view(kind) or types.is_binary_view(kind):
+    if types.is_string_view(kind):
         _, views, *buffers = chunk.buffers()
         return TextColumn.of_views(
             _bytes(views, len(chunk) * _VIEW_BYTES, chunk.offset * _VIEW_BYTES),
@@ -99,7 +112,7 @@ def _column(chunk: Any, first: int) -> TextColumn:
     if not is_text(kind) or types.is_null(kind) or len(chunk) == 0:
         return TextColumn.with_offsets(_bytes(None), np.zeros(1, np.int64))
     _, offsets, data = chunk.buffers()
-    width = np.dtype(np.int64 if types.is_large_string(kind) or types.is_large_binary(kind) else np.int32)
+    width = np.dtype(np.int64 if types.is_large_string(kind) else np.int32)
     ends = np.frombuffer(offsets, width, len(chunk) + 1, chunk.offset * width.itemsize)
     return TextColumn.with_offsets(_bytes(data), ends)
 

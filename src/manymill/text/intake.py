@@ -4,9 +4,10 @@ In: any iterable of ``str`` and ``bytes``. Out: the arrays of scikit-learn's mat
 
 ::
 
-    Arrow columns, from any library    read where they lie
+    Arrow columns of strings           read where they lie, from any library
     list, array of objects             ``str`` read where they lie; others by way of the caller
-    NumPy's own strings, iterators     made a list of a few megabytes at a time
+    NumPy's own strings, iterators     made a list of a few megabytes at a time; so are Arrow columns of bytes,
+                                       since only the caller knows their encoding
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill._core import Hasher, MatrixBuilder, TextSource, take_items
-from manymill.text.documents import is_text, text_columns
+from manymill.text.documents import is_bytes, is_text, text_columns
+from manymill.text.objects import objects
 
 # Text of an iterator that is held at a time: many blocks for each thread, and still little memory.
 _PIECE_BYTES = 4 << 20
 # As many of NumPy's strings, if each is as long as a short post.
 _PIECE_ITEMS = 1 << 13
+# Threads, of which each costs memory and time to start: no machine has work for a million.
+_MOST_THREADS = 256
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
@@ -94,7 +98,7 @@ def _threads(n_jobs: int | None) -> int:
     # The one that scikit-learn asks: it knows the context, and how many of us stand side by side in it.
     from joblib import effective_n_jobs  # type: ignore[import-untyped]
 
-    return int(effective_n_jobs(n_jobs))
+    return min(int(effective_n_jobs(n_jobs)), _MOST_THREADS)
 
 
 def _work_side_by_side(builder: MatrixBuilder, sources: Iterable[TextSource], n_threads: int) -> None:
@@ -115,7 +119,7 @@ def _sources(X: Iterable[Any], decoded: Callable[[Any], str]) -> Iterator[TextSo
     if column is not None:
         yield TextSource.of_columns(text_columns(column))
         return
-    X = _of_objects(X)
+    X = _of_objects(objects(X))
     if isinstance(X, np.ndarray):
         for start in range(0, len(X), _PIECE_ITEMS):
             yield TextSource.of_items(X[start : start + _PIECE_ITEMS].tolist(), decoded)
@@ -142,19 +146,20 @@ def _of_objects(X: Iterable[Any]) -> Iterable[Any]:
     if type(X).__module__.partition(".")[0] == "pandas" and getattr(X, "ndim", 0) == 1:
         is_string = getattr(dtype, "kind", "") == "O"  # that of the extension types of strings, too
         X = X.to_numpy() if is_string else X  # type: ignore[attr-defined]
-    if isinstance(X, np.ndarray) and not (X.ndim == 1 and X.dtype.kind in "OUST"):
+    # Arrays of other classes have items of their own: those of char.array() have no spaces at their end.
+    if isinstance(X, np.ndarray) and not (type(X) is np.ndarray and X.ndim == 1 and X.dtype.kind in "OUST"):
         return iter(X)
     return X
 
 
 def _arrow_column(X: Any) -> Any:
-    """The pyarrow column behind ``X``; None if there is none, or none without nulls.
+    """The pyarrow column of strings behind ``X``; None if there is none, or none without nulls.
 
     No library is imported for this but pyarrow, and that only where ``X`` says that it has such a column.
     """
     library = type(X).__module__.partition(".")[0]
     if library == "pyarrow":
-        return X if hasattr(X, "null_count") else None
+        return X if hasattr(X, "null_count") and not is_bytes(X.type) else None
     if not hasattr(X, "__arrow_c_stream__") and not hasattr(X, "__arrow_c_array__"):
         return None
     if library == "pandas" and not _holds_arrow(X):

@@ -136,7 +136,8 @@ class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[ca
         Raises
         ------
         SettingsError
-            If another transformer has other parameters, or has counted other features; nothing is changed then.
+            If another transformer has other parameters, has counted other features, or keeps no counts, as
+            scikit-learn's does; nothing is changed then.
         sklearn.exceptions.NotFittedError
             If another transformer has counted nothing.
         """
@@ -145,12 +146,14 @@ class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[ca
         for number, other in enumerate(others):
             check_is_fitted(other, "n_features_in_")
             _check_alike(self, number, other, self if _counted(self) else others[0])
+        # All of them before the first is added: one of them may be this one.
+        parts = [other._told("document_counts_") for other in others] if self.use_idf else []
         for other in others:
             for name in ("n_features_in_", "feature_names_in_"):
                 if name in vars(other):
                     setattr(self, name, vars(other)[name])
-            if self.use_idf:
-                self._add(other._told("document_counts_"))
+        for part in parts:
+            self._add(part)
         return self
 
     @cached_property
@@ -197,6 +200,11 @@ def _check_alike(
 ) -> None:
     """Raise unless the other's counts are of the same features as the first's, and for the same weights."""
     which = f"{type(self).__name__}.merge: argument {number}"
+    if not isinstance(other, TfidfTransformer):
+        raise SettingsError(
+            f"{which} is a {type(other).__module__}.{type(other).__name__}, which keeps no counts",
+            hint="count the part with manymill.TfidfTransformer",
+        )
     ours, theirs = self.get_params(), other.get_params()
     for name in ours:
         if ours[name] != theirs.get(name):

@@ -1,6 +1,7 @@
 """Hashing files into one file: equal to scikit-learn's, whole or not at all."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -115,13 +116,72 @@ def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npz", "rows.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("X.npz", "npz"),
+        ("X.labels.npy", "npz"),
+        ("X.labels.json", "svmlight"),
+        ("X.bad_rows.jsonl", "npz"),
+        ("link", "npz"),
+    ],
+)
+def test_what_is_read_is_never_replaced(tmp_path, name, form):
+    path = source(tmp_path, ["a", "b"], name=name if name != "link" else "rows.jsonl")
+    (tmp_path / "X.npz").hardlink_to(path) if name == "link" else None
+    before = path.read_bytes()
+    with pytest.raises(RunFolderError, match="is read"):
+        write(path, tmp_path / "X.npz", format=form)
+    assert path.read_bytes() == before
+
+
+def test_a_member_of_a_folder_that_is_read_is_never_replaced(tmp_path):
+    for label in ("neg", "pos"):
+        (tmp_path / "rows" / label).mkdir(parents=True)
+        (tmp_path / "rows" / label / "1.txt").write_text("some text")
+    with pytest.raises(RunFolderError, match="is read"):
+        write(tmp_path / "rows", tmp_path / "rows" / "pos" / "1.txt")
+
+
+def test_a_matrix_needs_a_name(tmp_path):
+    with pytest.raises(RunFolderError, match="no name"):
+        write(source(tmp_path, ["a"]), "")
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "X.npz")
+    with pytest.raises(RunFolderError, match="no file"):
+        write(source(tmp_path, ["a"]), tmp_path / "X.npz")
+
+
+def test_labels_and_bad_rows_of_an_earlier_run_do_not_stand_beside_another_matrix(tmp_path):
+    write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
+    write(source(tmp_path, ["a", "b"]), tmp_path / "X.npz", labelled=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npz", "rows.jsonl"]
+
+
+def test_bad_rows_stay_until_a_run_is_complete(tmp_path):
+    write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
+    with pytest.raises(RowError, match="broken JSON"):
+        write(tmp_path / "rows.jsonl", tmp_path / "X.npz", strict=True)
+    assert len((tmp_path / "X.bad_rows.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_text_as_a_label_is_an_error_and_takes_no_memory(tmp_path):
+    late = json.dumps({"text": "late", "label": "long " * 10**6}) + "\n"
+    with pytest.raises(RowError, match="a label has 5,000,000 characters"):
+        write(source(tmp_path, ["a", "b"], extra=late), tmp_path / "X.npz")
+
+
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     path = source(tmp_path, ["a", "b"])
     with pytest.raises(RunFolderError, match="cannot write"):
         write(path, path / "X.npz")
 
 
-@pytest.mark.parametrize("wrong", [{"n_features": 0}, {"n_features": 2**31}, {"ngram_range": (2, 1)}])
+@pytest.mark.parametrize(
+    "wrong", [{"n_features": 0}, {"n_features": 2**31}, {"ngram_range": (2, 1)}, {"ngram_range": (1, 2**31)}]
+)
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(SettingsError):
         FeatureSettings(**wrong)

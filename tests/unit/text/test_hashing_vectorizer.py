@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import HashingVectorizer as Original
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
-from tests.reference.outcome import bits
+from tests.reference.outcome import bits, outcome
 
 from manymill import HashingVectorizer
 from manymill.errors import RowError
@@ -74,6 +74,36 @@ def test_a_null_in_an_arrow_column_is_an_error(analyzer):
 def test_arrow_columns_are_read_by_python_as_well(X):
     vectorizer = {"analyzer": str.split}
     assert bits(HashingVectorizer(**vectorizer).transform(X)) == bits(Original(**vectorizer).transform(TEXTS))
+
+
+BYTES = ["größer".encode("latin-1"), b"one  "]
+
+
+@pytest.mark.parametrize("settings", [{}, {"encoding": "latin-1"}, {"decode_error": "replace"}], ids=str)
+@pytest.mark.parametrize(
+    "X",
+    [
+        pl.Series(BYTES),
+        pd.Series(BYTES, dtype=pd.ArrowDtype(pa.binary())),
+        np.ma.array(np.array(BYTES, object), mask=[0, 1]),
+        np.char.array(BYTES),
+    ],
+    ids=lambda X: type(X).__module__,
+)
+def test_columns_of_bytes_and_arrays_of_other_classes_give_the_items_that_scikit_learn_gets(X, settings):
+    kwargs = {**settings, "analyzer": "char"}
+    assert outcome(HashingVectorizer(**kwargs), X) == outcome(Original(**kwargs), X)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.binary())], ids=str
+)
+def test_bytes_in_arrow_columns_are_decoded_as_asked_for(kind):
+    vectorizer = HashingVectorizer(encoding="latin-1")
+    column = pa.chunked_array([pa.array(BYTES[:1]).cast(kind), pa.array(BYTES[1:]).cast(kind)])
+    assert bits(vectorizer.transform(column)) == bits(vectorizer.transform(["größer", "one  "]))
+    with pytest.raises(UnicodeDecodeError):
+        HashingVectorizer().transform(column)
 
 
 @pytest.mark.parametrize("interface", ["sparray", "spmatrix"])

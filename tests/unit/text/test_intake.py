@@ -187,6 +187,11 @@ def test_what_was_stopped_takes_nothing_more(monkeypatch):
         matrix(interrupted(), 2)
 
 
+def test_a_number_of_threads_beyond_sense_starts_no_more_than_some():
+    assert intake._threads(10**30) == 256
+    assert matrix(TEXTS, 10**6) == two_steps(TEXTS)
+
+
 def test_joblib_says_how_many_threads_there_are():
     from joblib import effective_n_jobs, parallel_config
 

@@ -123,6 +123,16 @@ def test_a_block_of_other_features_is_refused():
         TfidfTransformer().partial_fit(X).partial_fit(X[:, :3])
 
 
+def test_a_transformer_among_its_own_parts_is_counted_as_it_was():
+    part = TfidfTransformer().fit(X)
+    assert part.merge(part, part).n_documents_ == 3 * X.shape[0]
+
+
+def test_a_part_that_keeps_no_counts_is_refused():
+    with pytest.raises(SettingsError, match="keeps no counts"):
+        TfidfTransformer().merge(Original().fit(X))
+
+
 def test_a_part_that_has_counted_nothing_is_refused():
     with pytest.raises(NotFittedError):
         parts()[0].merge(TfidfTransformer())
