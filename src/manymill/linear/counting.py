@@ -150,13 +150,27 @@ def skew(histograms: ArrayLike) -> Skew:
     """
     from scipy.stats import chi2
 
+    statistic, (n_partitions, n_classes), v = _chi_square(histograms)
+    degrees = (n_partitions - 1) * (n_classes - 1)
+    if min(n_partitions, n_classes) < 2:
+        return Skew(0.0, 0, 1.0, 0.0)
+    return Skew(statistic, degrees, float(chi2.sf(statistic, degrees)), v)
+
+
+def cramers_v(histograms: ArrayLike) -> float:
+    """How much partitions differ in their labels, 0 to 1: see :class:`Skew`."""
+    return _chi_square(histograms)[2]
+
+
+def _chi_square(histograms: ArrayLike) -> tuple[float, tuple[int, int], float]:
+    """Chi square, the partitions and the classes that count, and Cramér's V."""
     table = np.asarray(histograms, np.float64)
     table = table[table.any(axis=1)][:, table.any(axis=0)]
-    degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
+    n_partitions, n_classes = table.shape
     if min(table.shape) < 2:
-        return Skew(0.0, 0, 1.0, 0.0)
+        return 0.0, (n_partitions, n_classes), 0.0
     n = table.sum()
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
     statistic = float(((table - expected) ** 2 / expected).sum())
-    cramers_v = float(np.sqrt(statistic / (n * (min(table.shape) - 1))))
-    return Skew(statistic, degrees, float(chi2.sf(statistic, degrees)), min(1.0, cramers_v))
+    v = float(np.sqrt(statistic / (n * (min(table.shape) - 1))))
+    return statistic, (n_partitions, n_classes), min(1.0, v)

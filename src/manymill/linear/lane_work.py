@@ -163,6 +163,7 @@ class LaneReport:
     n_used: int = 0
     bad_counts: tuple[tuple[str, int], ...] = ()
     bad: tuple[BadRow, ...] = ()
+    class_rows: tuple[int, ...] = ()  # rows of each class
 
 
 def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
@@ -179,6 +180,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     place = place_of(task.work)
     rows = place.rows(task.lane)
     n_rows, weight_sum, loss_sum, n_correct = 0, 0.0, 0.0, 0
+    class_rows = np.zeros(max(2, len(task.work.classes)), np.int64)
     with place.learner(task.broadcast) as learner:
         learner.begin_changes()
         for lesson in rows.lessons(task.pass_number, task.round_number):
@@ -188,6 +190,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
             weight_sum += stats.weight_sum
             loss_sum += stats.loss_sum
             n_correct += stats.n_correct
+            class_rows += np.bincount(lesson.classes, minlength=len(class_rows))
         sums = _core.MergeSums.of(learner, n_rows, weight_sum, task.work.rules)
     told = rows.told(task.pass_number, task.round_number)
     seconds = time.monotonic() - started
@@ -198,6 +201,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
         loss_sum=loss_sum,
         n_correct=n_correct,
         seconds=seconds,
+        class_rows=tuple(class_rows.tolist()),
     ), sums if n_rows else None
 
 
