@@ -807,7 +807,6 @@ class FeatureCounts:
         counts: NDArray[np.uint32],
         rows: NDArray[np.uint64],
         distinct: NDArray[np.uint64],
-        *,
         by_class: bool,
     ) -> FeatureCounts:
         """Counts from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be counts of rows."""

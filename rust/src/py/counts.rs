@@ -24,6 +24,18 @@ type CountArrays<'py> = (
     Bound<'py, PyArray1<u64>>,
 );
 
+type CountReduced<'py> = (
+    Bound<'py, PyAny>,
+    (
+        usize,
+        Bound<'py, PyArray1<u32>>,
+        Bound<'py, PyArray2<u32>>,
+        Bound<'py, PyArray1<u64>>,
+        Bound<'py, PyArray1<u64>>,
+        bool,
+    ),
+);
+
 type SumArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray2<u64>>,
@@ -100,7 +112,7 @@ impl PyFeatureCounts {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (n_features, features, counts, rows, distinct, *, by_class))]
+    #[pyo3(signature = (n_features, features, counts, rows, distinct, by_class))]
     fn from_arrays(
         py: Python<'_>,
         n_features: i64,
@@ -159,6 +171,18 @@ impl PyFeatureCounts {
             matrix(py, sparse.counts, counts.n_columns())?,
             PyArray1::from_vec(py, sparse.rows),
             PyArray1::from_vec(py, sparse.distinct),
+        ))
+    }
+
+    /// For pickle: counts travel between processes as their arrays.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<CountReduced<'py>> {
+        let (features, counts, rows, distinct) = Self::to_arrays(slf)?;
+        let guard = shared(slf)?;
+        let (n_features, by_class) = (guard.0.n_features(), guard.0.is_by_class());
+        let make = slf.get_type().getattr("from_arrays")?;
+        Ok((
+            make,
+            (n_features, features, counts, rows, distinct, by_class),
         ))
     }
 

@@ -28,6 +28,17 @@ fn dense<'a>(weights: &'a Weights<'_>, intercept: &[f32]) -> PyResult<&'a [f32]>
     Ok(weights.as_slice()?)
 }
 
+type Reduced<'py> = (
+    Bound<'py, PyAny>,
+    (
+        f64,
+        f64,
+        Bound<'py, PyArray1<u32>>,
+        Bound<'py, PyArray2<f64>>,
+        Bound<'py, PyArray1<f64>>,
+    ),
+);
+
 #[pymethods]
 impl PyGradient {
     #[staticmethod]
@@ -88,6 +99,19 @@ impl PyGradient {
             sums: sums.as_array().iter().copied().collect(),
             intercept,
         }))
+    }
+
+    /// For pickle: gradients travel between processes as their arrays.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
+        let (py, gradient) = (slf.py(), slf.get());
+        let arrays = (
+            gradient.0.loss,
+            gradient.0.weight,
+            gradient.features(py),
+            gradient.sums(py)?,
+            gradient.intercept(py),
+        );
+        Ok((slf.get_type().getattr("from_arrays")?, arrays))
     }
 
     #[getter]

@@ -16,13 +16,12 @@ _BLOCKS = 16
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    plan: Plan
-    blocks: tuple[int, ...]
+    plan: Plan  # some blocks of the whole one: they alone travel with a task
 
     @property
     def name(self) -> str:
         """What people call it, should it fail."""
-        block = self.plan.blocks[self.blocks[0]]
+        block = self.plan.blocks[0]
         return f"the labels of {self.plan.files[block.file].path} from {block.start} on"
 
 
@@ -48,14 +47,12 @@ def class_counts(plan: Plan, engine: Engine) -> dict[str, int]:
 
 def _parts(plan: Plan) -> Iterator[_Part]:
     for start in range(0, len(plan.blocks), _BLOCKS):
-        # Its own blocks alone travel with a task.
-        blocks = plan.blocks[start : start + _BLOCKS]
-        yield _Part(replace(plan, blocks=blocks), tuple(range(len(blocks))))
+        yield _Part(replace(plan, blocks=plan.blocks[start : start + _BLOCKS]))
 
 
 def _count(part: _Part) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for batch in read(part.plan, order=part.blocks):
+    for batch in read(part.plan):
         if batch.label is not None:
             counts.update(batch.label.counts())
     return dict(counts)

@@ -15,7 +15,8 @@ from manymill.engine.seam import Engine
 from manymill.engine.spool import Ref
 from manymill.linear.finish import Line, gradient_over, losses_over
 from manymill.linear.lane import Lesson
-from manymill.linear.lane_work import Work, place_of
+from manymill.linear.lane_place import place_of
+from manymill.linear.lane_tasks import Work
 from manymill.linear.lbfgs import Vector
 
 
@@ -41,25 +42,6 @@ class SumTask:
             yield from rows.lessons(1, number)
 
 
-@dataclass(frozen=True, slots=True)
-class GradientPart:
-    """A gradient that travels."""
-
-    loss_sum: float
-    weight_sum: float
-    arrays: tuple[NDArray[Any], ...]
-
-    @staticmethod
-    def of(gradient: _core.Gradient) -> GradientPart:
-        """The numbers of a gradient."""
-        arrays = (gradient.features, gradient.sums, gradient.intercept)
-        return GradientPart(gradient.loss_sum, gradient.weight_sum, arrays)
-
-    def gradient(self) -> _core.Gradient:
-        """The gradient."""
-        return _core.Gradient.from_arrays(self.loss_sum, self.weight_sum, *self.arrays)
-
-
 class LaneSums:
     """Sums over the rows of all lanes.
 
@@ -77,11 +59,11 @@ class LaneSums:
 
     def gradient(self, weights: NDArray[np.float32], intercept: NDArray[np.float32]) -> _core.Gradient:
         """Loss and gradient at weights and intercepts."""
-        total: GradientPart | None = self._fold(
+        total: _core.Gradient | None = self._fold(
             _lane_gradient, add_gradients, {"weights": weights, "intercept": intercept}
         )
         assert total is not None
-        return total.gradient()
+        return total
 
     def losses(self, line: Line) -> Vector:
         """The sums of losses at the steps of a line."""
@@ -98,19 +80,18 @@ class LaneSums:
             self._engine.withdraw(published)
 
 
-def _lane_gradient(task: SumTask) -> tuple[None, GradientPart | None]:
+def _lane_gradient(task: SumTask) -> tuple[None, _core.Gradient | None]:
     arrays = task.arrays.load()
     lessons = task.lessons()
     first = next(lessons, None)
     if first is None:
         return None, None
-    gradient = gradient_over(chain([first], lessons), arrays["weights"], arrays["intercept"])
-    return None, GradientPart.of(gradient)
+    return None, gradient_over(chain([first], lessons), arrays["weights"], arrays["intercept"])
 
 
-def add_gradients(parts: list[GradientPart]) -> GradientPart:
+def add_gradients(parts: list[_core.Gradient]) -> _core.Gradient:
     """The sum of gradients, in their order."""
-    return GradientPart.of(_core.Gradient.combine([part.gradient() for part in parts]))
+    return _core.Gradient.combine(parts)
 
 
 def _lane_losses(task: SumTask) -> tuple[None, Vector]:

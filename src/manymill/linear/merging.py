@@ -90,7 +90,7 @@ def choose(
     """
     preferred = next(iter(candidates))
     if not len(classes):
-        # Nothing to choose by: where classes are many the rule of the broadest use, see the tables of the docs.
+        # Nothing to choose by.
         return Choice(preferred, 1.0, None, None)
     if merge in RULES:
         return _measured(preferred, 1.0, before, candidates[preferred], classes, loss)
@@ -101,7 +101,7 @@ def choose(
     now = mean_loss(before, classes, loss)
     if least <= _SLACK * now:
         return next(choice for choice in whole if _or_worst(choice) <= _SLACK * least)
-    # Every rule stumbles: a shorter step.
+    # Every rule stumbles: another step.
     searched = [_searched(rule, before, after, classes, loss) for rule, after in candidates.items()]
     return min(searched, key=_or_worst)
 

@@ -30,36 +30,24 @@ from manymill.data.reading import read
 from manymill.engine.seam import Engine
 from manymill.events import ClassesFound, LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
+from manymill.linear.broadcasting import Broadcasts
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
 from manymill.linear.counting import cramers_v, feature_weights
-from manymill.linear.exchange import Arrays, put, taken
+from manymill.linear.exchange import put, taken
 from manymill.linear.finish import RowSums
 from manymill.linear.finish_lanes import LaneSums
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
-from manymill.linear.lane_work import (
-    Broadcast,
-    CountTask,
-    LaneReport,
-    LaneTask,
-    NewClassesError,
-    Work,
-    add_counts,
-    add_up,
-    count_lane,
-    forget,
-    learn_round,
-)
+from manymill.linear.lane_place import forget
+from manymill.linear.lane_tasks import CountTask, LaneReport, LaneTask, NewClassesError, Work
+from manymill.linear.lane_work import add_counts, add_up, count_lane, learn_round
 from manymill.linear.settings import Settings
 from manymill.linear.sharing import SharedPlan, share
 from manymill.linear.slices import whole
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
-
-# Rounds whose changes are broadcast one by one before the whole state is again.
-_CHANGES = 8
 
 # Cramér's V of lanes and labels from which on it is worth a word. Interleaved blocks of a sorted source have about 0.1,
 # neighbours 1.
@@ -124,8 +112,7 @@ class ManyLanes:
         self._lanes = replace(self._work, source=SharedPlan(self._plan)).lanes()
         # Rows of each class in each lane, over all rounds so far.
         self._histograms = np.zeros((len(self._lanes), max(2, len(self.index))), np.int64)
-        self._broadcast = Broadcast()
-        self._version = 0
+        self._broadcasts = Broadcasts(self._engine)
         self._accuracy: float | None = None  # of the last choice on held-out rows
         # Features of the rows to choose by, and the parts of the held-out rows that are in it.
         self._is_judged = np.zeros(self.state.learner.n_features, np.bool_)
@@ -137,7 +124,15 @@ class ManyLanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+        self._source.withdraw(self._engine)
+
+    def _end(self) -> None:
+        """Have workers let go of what was learnt, and take back what was published; the plan stays."""
         forget(self._work.token)
+        self._broadcasts.withdraw()
+        if self._work.feature_weights is not None:
+            self._engine.withdraw(self._work.feature_weights)
 
     @property
     def n_lanes(self) -> int:
@@ -176,14 +171,14 @@ class ManyLanes:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         if checkpoint.position.classes != self.index.names:
+            self._end()
             self._begin(checkpoint.position.classes)
         if checkpoint.feature_weights is not None:
             self._weigh_by(checkpoint.feature_weights)
         for rows, classes in checkpoint.held_out:
             self._holdout.add(rows, classes)
         put(self.state.learner, checkpoint.state)
-        self._version = 1
-        self._publish_all(checkpoint.state)
+        self._broadcasts.replace(checkpoint.state)
 
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more, in rounds."""
@@ -191,7 +186,7 @@ class ManyLanes:
             self._rounds(tally, skip, on_step)
         except NewClassesError as error:
             # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
-            forget(self._work.token)
+            self._end()
             self._ledger.go_on(0, {}, 0)
             tally.restore((0, 0, 0.0, 0.0))
             counts = class_counts(self._plan, self._engine)
@@ -205,7 +200,7 @@ class ManyLanes:
             tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]
             counted = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))[1]
             assert counted is not None
-            self._weigh_by(feature_weights(kind, counted.counts()))
+            self._weigh_by(feature_weights(kind, counted))
         for number in range(skip, self._lanes.rounds):
             self._round(tally, number)
             on_step(number + 1)
@@ -235,7 +230,12 @@ class ManyLanes:
         n_lanes, rounds = len(self._lanes), self._lanes.rounds
         tasks = [
             LaneTask(
-                self._work, lane, tally.number - 1, number, self._broadcast, self._where(lane, tally, number)
+                self._work,
+                lane,
+                tally.number - 1,
+                number,
+                self._broadcasts.now,
+                self._where(lane, tally, number),
             )
             for lane in range(n_lanes)
         ]
@@ -312,7 +312,7 @@ class ManyLanes:
             put(learner, now)
         choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge)
         sums.merge_into(learner, choice.rule, choice.step)
-        self._publish(taken(learner, sums.features()))
+        self._broadcasts.change(taken(learner, sums.features()), whole=lambda: taken(learner, learner.met()))
         return choice
 
     def _judged(self) -> tuple[list[_core.Rows], NDArray[np.int32]]:
@@ -329,24 +329,6 @@ class ManyLanes:
                 self._is_judged[rows.arrays()[1]] = True
                 self._n_judged += 1
         return parts, np.concatenate(codes)
-
-    def _publish(self, changed: Arrays) -> None:
-        """Have the next round start from the state as it is now."""
-        self._version += 1
-        changes = self._broadcast.changes
-        if len(changes) >= _CHANGES:
-            learner = self.state.learner
-            self._publish_all(taken(learner, learner.met()))
-            return
-        changes = (*changes, (self._version, self._engine.publish(changed)))
-        self._broadcast = Broadcast(self._version, self._broadcast.full, changes)
-
-    def _publish_all(self, state: Arrays) -> None:
-        old = self._broadcast
-        self._broadcast = Broadcast(self._version, (self._version, self._engine.publish(state)))
-        # Nobody is at work now: every worker loads what it lacks when its next task begins.
-        for _, published in [*old.changes, *([old.full] if old.full else [])]:
-            self._engine.withdraw(published)
 
 
 def _scores(learner: _core.Learner, parts: list[_core.Rows]) -> NDArray[np.float32]:

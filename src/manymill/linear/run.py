@@ -84,7 +84,7 @@ def train_run(
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
     check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:
         return _train_in(folder, asked, observe, checkpoint_seconds)
@@ -125,7 +125,7 @@ def resume_run(
         raise RunFolderError(
             f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
         ) from error
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), None)
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
     with RunFolder(out) as folder:
         if has_ended(out):
             raise RunFolderError(
@@ -149,7 +149,6 @@ class _Asked:
     holdout: Plan | None
     engine: Any
     threads: int
-    memory: int | None
 
     @property
     def passing(self) -> str | None:

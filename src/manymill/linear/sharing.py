@@ -28,6 +28,9 @@ class SharedPlan:
         """The plan."""
         return self.shared
 
+    def withdraw(self, engine: Engine) -> None:
+        """Nothing was published."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedPlan:
@@ -52,6 +55,12 @@ class PublishedPlan:
                 dataset, memory=Memory(columns["text"], columns.get("label"), columns.get("weight"))
             )
         return replace(plan, dataset=dataset)
+
+    def withdraw(self, engine: Engine) -> None:
+        """Take back what was published."""
+        for ref in (self.told, self.memory):
+            if ref is not None:
+                engine.withdraw(ref)
 
 
 def check_shareable(plan: Plan, engine: Engine) -> None:

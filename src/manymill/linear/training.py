@@ -120,6 +120,7 @@ def train(
         learning: Learning
         if settings.lanes > 1:
             where = stack.enter_context(engine_for(engine, threads=threads))
+            stack.callback(setattr, where, "on_loss", where.on_loss)  # the engine may outlive this training
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
             check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"

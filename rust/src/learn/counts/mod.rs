@@ -65,6 +65,12 @@ impl FeatureCounts {
         self.counts.n_features()
     }
 
+    /// Whether each class has counts of its own.
+    #[must_use]
+    pub fn is_by_class(&self) -> bool {
+        self.by_class
+    }
+
     /// Columns of the counts: 1, or one for each class.
     #[must_use]
     pub fn n_columns(&self) -> usize {
