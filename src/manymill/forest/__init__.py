@@ -1,0 +1,1 @@
+"""Forests grown in parallel, on shared data or on partitions, and combined into one."""
