@@ -116,7 +116,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """This task is wanted no more: drop it if it has not begun."""
+    """A task that is wanted no more: drop it if it has not begun."""
 
     task: Task
 
