@@ -1,10 +1,10 @@
 """Kills drivers and workers at random moments and compares the model with that of an undisturbed run.
 
-    python benches/faults.py --driver-kills 100 --worker-kills 200
+    python benches/faults.py --driver-kills 100 --worker-kills 200 --cluster-kills 50
 
 Of each kind of training: an undisturbed run; then runs whose driver is killed (SIGKILL) at random moments, up to five
-times, and gone on with; then runs on processes whose workers are killed at random moments. Every model has to have the
-same bytes as the undisturbed one. Prints and, with --json, writes the tally.
+times, and gone on with; then runs on processes, and on a Dask cluster, whose workers are killed at random moments.
+Every model has to have the same bytes as the undisturbed one. Prints and, with --json, writes the tally.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def main() -> None:
     )
     parser.add_argument("--driver-kills", type=int, default=20)
     parser.add_argument("--worker-kills", type=int, default=20)
+    parser.add_argument("--cluster-kills", type=int, default=0, help="workers of a Dask cluster")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the tally here")
     asked = parser.parse_args()
@@ -77,12 +79,14 @@ def main() -> None:
         tally = [
             *_drivers(source, asked.driver_kills, generator),
             *_workers(source, asked.worker_kills, generator),
+            *_cluster(source, asked.cluster_kills, generator),
         ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     total = {
         "driver_kills": sum(row["kills"] for row in tally if row["killed"] == "driver"),
         "worker_kills": sum(row["kills"] for row in tally if row["killed"] == "worker"),
+        "cluster_kills": sum(row["kills"] for row in tally if row["killed"] == "worker of a cluster"),
         "runs": sum(row["runs"] for row in tally),
         "runs_with_other_bytes": sum(row["differ"] for row in tally),
     }
@@ -155,7 +159,11 @@ def _workers(source: Path, n_kills: int, generator: random.Random) -> list[dict[
         while row["kills"] < wanted:
             run = source.parent / f"workers-{len(tally)}-{row['runs']}"
             engine = ProcessEngine(2)
-            killer = _Killer(engine, generator, wanted - row["kills"])
+            killer = _Killer(
+                lambda event, engine=engine: _pids(engine, (event.lane - 1) % 2),
+                generator,
+                wanted - row["kills"],
+            )
             train_run(scan(source), run, settings, engine=engine, observe=killer)
             row["kills"] += killer.n_lost
             row["runs"] += 1
@@ -166,6 +174,36 @@ def _workers(source: Path, n_kills: int, generator: random.Random) -> list[dict[
     return tally
 
 
+def _cluster(source: Path, n_kills: int, generator: random.Random) -> list[dict[str, Any]]:
+    if not n_kills:
+        return []
+    from distributed import Client, LocalCluster
+
+    settings, out = Settings(**{**LANES, "lanes": 16}), source.parent / "cluster"
+    train_run(scan(source), out, settings, engine=2)
+    row = {"killed": "worker of a cluster", "kind": "lanes", "kills": 0, "runs": 0, "differ": 0}
+    while row["kills"] < n_kills:
+        run = source.parent / f"cluster-{row['runs']}"
+        with (
+            LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            nannies = list(cluster.workers.values())
+
+            def pids(event: LaneEnded, nannies: list[Any] = nannies) -> set[int]:
+                pid = nannies[(event.lane - 1) % 2].pid
+                return set() if pid is None else {pid}
+
+            killer = _Killer(pids, generator, n_kills - row["kills"])
+            train_run(scan(source), run, settings, engine=client, observe=killer)
+        row["kills"] += killer.n_killed
+        row["runs"] += 1
+        row["differ"] += _digest(run) != _digest(out)
+        shutil.rmtree(run)
+    print(json.dumps(row), flush=True)
+    return [row]
+
+
 class _Killer:
     """Kills the worker that has just done a lane, a moment later, while it does the next.
 
@@ -173,18 +211,22 @@ class _Killer:
     ends a run, as it should.
     """
 
-    def __init__(self, engine: ProcessEngine, generator: random.Random, most: int) -> None:
-        self._engine, self._generator, self._left = engine, generator, most
+    def __init__(self, pids: Callable[[LaneEnded], set[int]], generator: random.Random, most: int) -> None:
+        self._pids, self._generator, self._left = pids, generator, most
         self._killed: set[int] = set()
         self.n_lost = 0
+
+    @property
+    def n_killed(self) -> int:
+        """Processes that were killed, whether or not anything was lost with them."""
+        return len(self._killed)
 
     def __call__(self, event: Event) -> None:
         """Kill now and then."""
         self.n_lost += isinstance(event, WorkerLost)
         if not isinstance(event, LaneEnded) or self._left < 1 or self._generator.random() < 0.5:
             return
-        pids = _pids(self._engine, (event.lane - 1) % 2)
-        for pid in pids - self._killed:
+        for pid in self._pids(event) - self._killed:
             self._killed.add(pid)
             self._left -= 1
             time.sleep(self._generator.uniform(0, 1.2 * event.seconds))

@@ -13,7 +13,9 @@ import pytest
 
 from manymill import TextClassifier, scan
 from manymill.engine.processes import ProcessEngine
-from manymill.events import RoundEnded, WorkerLost
+from manymill.errors import SourceError
+from manymill.events import PassEnded, RoundEnded, WorkerLost
+from manymill.linear import sizes
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 
@@ -107,6 +109,38 @@ def test_lanes_whose_workers_are_killed_end_with_the_same_model(tmp_path, write,
     assert len(lost) == 2
     assert all("lane" in event.what and "SIGKILL" in event.why for event in lost)
     assert contents(tmp_path / "run" / "model") == contents(undisturbed.folder / "model")
+
+
+def test_lanes_whose_cluster_loses_a_worker_end_with_the_same_model(tmp_path, write, languages):
+    distributed = pytest.importorskip("distributed")
+    source, engine_settings = scan(write("rows.jsonl", languages[:3000])), {"dashboard_address": None}
+    undisturbed = train_run(source, tmp_path / "quiet", Settings(**LANES))
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", **engine_settings) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        def kill_a_worker(event):
+            if isinstance(event, RoundEnded) and (event.pass_number, event.round_number) == (2, 1):
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        killed = []
+        train_run(source, tmp_path / "run", Settings(**LANES), engine=client, observe=kill_a_worker)
+    assert killed
+    assert contents(tmp_path / "run" / "model") == contents(undisturbed.folder / "model")
+
+
+def test_lanes_refuse_a_file_that_was_changed_between_two_passes(tmp_path, write, languages, monkeypatch):
+    monkeypatch.setattr(sizes, "CACHE_BYTES", 0)  # rows are read again in each pass
+    rows = write("rows.jsonl", languages[:3000])
+
+    def change(event):
+        if isinstance(event, PassEnded) and event.pass_number == 1:
+            rows.write_bytes(rows.read_bytes().replace(b"the", b"eth"))
+
+    with pytest.raises(SourceError, match=r"rows\.jsonl was changed"):
+        train_run(scan(rows), tmp_path / "run", Settings(**LANES), engine=2, observe=change)
 
 
 def test_a_run_that_was_stopped_is_told_how_to_go_on_and_goes_on(tmp_path, write, languages):
