@@ -46,7 +46,11 @@ class RowMaker:
 
     def rows(self, part: Slice) -> _core.Rows:
         """The rows of a slice."""
-        return self._hasher.rows(part.documents, part.chunk_of, part.row_of)
+        texts = [chunk for chunk in part.documents if isinstance(chunk, tuple)]
+        if texts:
+            return self._hasher.rows(texts, part.chunk_of, part.row_of)
+        hashed = [chunk for chunk in part.documents if not isinstance(chunk, tuple)]
+        return self._hasher.rows_of_hashed(hashed, part.chunk_of, part.row_of)
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
