@@ -106,8 +106,10 @@ class HashedTexts:
         """The analyzers that the texts were hashed by."""
         return tuple(self._forms)
 
-    def __getitem__(self, rows: ArrayLike | slice) -> HashedTexts:
+    def __getitem__(self, rows: Any) -> HashedTexts:
         """The texts of some rows: numbers in any order, a mask, or a slice."""
+        if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
+            rows = rows[0]  # as scikit-learn picks the rows of arrays of any dimensions
         if self._rows is None and isinstance(rows, slice):
             picked = np.arange(*rows.indices(len(self)))  # not all of them for each batch
         else:

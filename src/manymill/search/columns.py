@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from manymill.data.hashed import MappedColumns
-from manymill.errors import SourceError
+from manymill.errors import ManymillError, SourceError
 
 _ABOUT = "about.json"
 _IN_USE = "in-use-"
@@ -78,7 +78,7 @@ class ColumnStore:
     ) -> tuple[MappedColumns, dict[str, Any]] | None:
         """The columns of this name and what was told about them, in use from now on; None if there are none."""
         folder = self._folder / name
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             about: dict[str, Any] = json.loads((folder / _ABOUT).read_bytes())
             self._use(folder)
             # Another search may have removed it before it was in use here.
@@ -108,12 +108,12 @@ class ColumnStore:
                 (partial / _ABOUT).write_text(json.dumps(writer.about))
             (partial / f"{_IN_USE}writer").unlink(missing_ok=True)
             # Another search may have been sooner with the same columns: then these are dropped.
-            with suppress(FileExistsError, OSError):
+            with suppress(OSError):
                 partial.rename(self._folder / name)
             if not (self._folder / name / _ABOUT).exists():
                 raise OSError("the folder cannot be named")
         except OSError as error:
-            if isinstance(error, SourceError):
+            if isinstance(error, ManymillError):
                 raise
             raise SourceError(
                 f"hashed texts cannot be written to {self._folder}: {error.strerror or error}",

@@ -112,8 +112,8 @@ class HashedCorpus:
             If files cannot be read, or the folder not be written.
         """
         in_memory = not isinstance(X, Dataset)
-        if in_memory == (y is None):
-            raise SchemaError("a search needs labels: give y with texts, and leave it out with a Dataset")
+        if in_memory == (y is None) or not (in_memory or X.labelled):
+            raise SchemaError("a search needs labels", "give y with texts, and leave it out with a Dataset")
         dataset = Dataset.from_memory(complete_texts(X)) if in_memory else X
         plan = dataset.plan()
         if any(file.path == "-" for file in plan.files):
