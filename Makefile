@@ -77,7 +77,7 @@ test-pythons: build
 	$(BIN)/python tests/pythons.py $(PYTHONS) --data $(DATA)
 
 chaos: build
-	$(BIN)/python benches/faults.py --driver-kills $(N) --worker-kills $$((2 * $(N)))
+	$(BIN)/python benches/faults.py --driver-kills $(N) --worker-kills $$((2 * $(N))) --cluster-kills $(N)
 
 lint: build $(VENV)/.tools
 	$(BIN)/ruff format --check .

@@ -177,8 +177,11 @@ def _workers(source: Path, n_kills: int, generator: random.Random) -> list[dict[
 def _cluster(source: Path, n_kills: int, generator: random.Random) -> list[dict[str, Any]]:
     if not n_kills:
         return []
+    import dask
     from distributed import Client, LocalCluster
 
+    # A worker that is being restarted so long after a loss is closed for good: here they are killed often.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     settings, out = Settings(**{**LANES, "lanes": 16}), source.parent / "cluster"
     train_run(scan(source), out, settings, engine=2)
     row = {"killed": "worker of a cluster", "kind": "lanes", "kills": 0, "runs": 0, "differ": 0}

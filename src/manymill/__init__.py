@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
+    from manymill.forest.combining import combine_forests, sub_forest
     from manymill.linear.classifier import TextClassifier
     from manymill.linear.naive_bayes import ComplementNaiveBayes
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
@@ -28,7 +29,9 @@ __all__ = [
     "ParameterMixingRegressor",
     "TextClassifier",
     "TfidfTransformer",
+    "combine_forests",
     "scan",
+    "sub_forest",
 ]
 
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
@@ -43,7 +46,9 @@ _HOMES = {
     "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
+    "combine_forests": "manymill.forest.combining",
     "scan": "manymill.data.dataset",
+    "sub_forest": "manymill.forest.combining",
 }
 
 
