@@ -26,6 +26,8 @@ from manymill.errors import SchemaError, SettingsError, SourceError
 
 # Least and greatest number of words of an n-gram, and whether text is lower-cased.
 Form = tuple[tuple[int, int], bool]
+# All hashes of a form, and where those of each row start and end.
+Chunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
 DOCUMENT_COLUMNS: dict[str, np.dtype[Any]] = {"sizes": np.dtype("<u4"), "keys": np.dtype("<u8")}
 HASH_COLUMNS: dict[str, np.dtype[Any]] = {"hashes": np.dtype("<u4"), "ends": np.dtype("<i8")}
 
@@ -92,6 +94,7 @@ class HashedTexts:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         self._documents, self._forms, self._rows = documents, dict(forms), rows
+        self._chunks: dict[Form, Chunk] = {}
 
     def __len__(self) -> int:
         return len(self._documents["sizes"] if self._rows is None else self._rows)
@@ -139,9 +142,10 @@ class HashedTexts:
         values = self._documents[column]
         return values if self._rows is None else values[self._rows]
 
-    def chunk(
-        self, ngram_range: tuple[int, int], lowercase: bool
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chunks": {}}
+
+    def chunk(self, ngram_range: tuple[int, int], lowercase: bool) -> Chunk:
         """All hashes of a form, and where those of each row start and end.
 
         Raises
@@ -149,18 +153,25 @@ class HashedTexts:
         SettingsError
             If the texts were not hashed like that.
         """
-        form = self._forms.get((ngram_range, bool(lowercase)))
-        if form is None:
+        form = (ngram_range, bool(lowercase))
+        # The rows of a batch are taken slice by slice.
+        if form not in self._chunks:
+            self._chunks[form] = self._chunk(form)
+        return self._chunks[form]
+
+    def _chunk(self, form: Form) -> Chunk:
+        columns = self._forms.get(form)
+        if columns is None:
             known = ", ".join(f"ngram_range={words}, lowercase={lower}" for words, lower in self._forms)
             raise SettingsError(
-                f"the texts were hashed with {known}, not with ngram_range={ngram_range}, lowercase={lowercase}",
+                f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
                 "name all n-grams and cases that will be tried when the texts are hashed",
             )
-        ends = form["ends"]
+        ends = columns["ends"]
         if self._rows is None:
-            return form["hashes"], np.concatenate(([0], ends[:-1])), ends
+            return columns["hashes"], np.concatenate(([0], ends[:-1])), ends
         starts = np.where(self._rows == 0, 0, ends[self._rows - 1])
-        return form["hashes"], starts, ends[self._rows]
+        return columns["hashes"], starts, ends[self._rows]
 
 
 class HashedMemory:
@@ -177,6 +188,8 @@ class HashedMemory:
     SchemaError
         If a label is missing.
     """
+
+    is_hashed = True
 
     def __init__(self, texts: HashedTexts, label: pa.Array | None, weight: pa.Array | None) -> None:
         if label is not None and label.null_count:

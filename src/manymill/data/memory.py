@@ -24,6 +24,11 @@ class Memory:
     label: pa.Array | None
     weight: pa.Array | None
 
+    @property
+    def is_hashed(self) -> bool:
+        """It holds texts."""
+        return False
+
     def __len__(self) -> int:
         return len(self.text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,10 @@ def rows_of(
         from manymill.data.memory import complete_texts
 
         X = Dataset.from_memory(complete_texts(X))
-    with workers(threads) as executor:
-        batches = read(X.plan(), executor=executor, look_ahead=2 * threads)
+    plan = X.plan()
+    ahead = threads > 1 or not plan.is_hashed
+    with workers(threads) if ahead else nullcontext() as executor:
+        batches = read(plan, executor=executor, look_ahead=2 * threads)
         maker = RowMaker(analyzer, executor, 2 * threads, feature_weights)
         for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):
             yield rows
