@@ -279,10 +279,10 @@ def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -
 
 def _memory_plan(dataset: Dataset, block_bytes: int) -> Plan:
     assert dataset.memory is not None
-    n_rows = len(dataset.memory.text)
+    n_rows = len(dataset.memory)
     if not n_rows:
         raise SourceError("there are no texts", "the list is empty")
-    n_bytes = dataset.memory.text.nbytes
+    n_bytes = dataset.memory.nbytes
     per_block = max(1, min(n_rows, n_rows * block_bytes // max(1, n_bytes)))
     file = SourceFile("memory", 0, "", "memory", cuttable=True, raw_bytes=n_bytes)
     blocks = tuple(
