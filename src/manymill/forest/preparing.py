@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.engine.seam import Engine
+from manymill.engine.sharing import share, writable
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging
 from manymill.forest.parameters import count_of
@@ -20,7 +21,6 @@ from manymill.forest.parts import Partition, PartTask, Patch
 from manymill.forest.planning import plan_fit
 from manymill.forest.rows import Rows
 from manymill.forest.seeds import dealt, tree_seeds
-from manymill.forest.sharing import share, writable
 from manymill.forest.whole import whole_tasks
 
 
