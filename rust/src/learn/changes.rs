@@ -4,20 +4,23 @@
 //! begin:      nothing is noted
 //! learn:      for each feature of the rows that is not noted yet: note it, and its block as it is
 //! take:       for each noted feature, in order of its number: now − then;  put back what was then
-//! ```
 //!
-//! where most features change:
-//! begin:      the whole table is copied
-//! take:       for each feature, in order: now − then, if they differ;  the copy is put back
+//! where many features change, with a copy of the whole table:
+//! learn:      a bit for each feature of the rows
+//! take:       for each bit: now − the copy;  the copy is put back
+//! scatter:    table and copy alike, so that the copy serves the next round too
+//! ```
 //!
 //! Features are noted before the rows are learnt, in a loop of its own, at a bit a feature: learning costs what it
 //! costs otherwise. With regularisation every feature may change with every row, so all that hold something are noted
-//! at the beginning. To note a feature is to read one place of a large table; where, last time, one in sixteen changed it is
-//! quicker to copy the table in one go. What comes out is the same.
+//! at the beginning. To note a feature is to read one place of a large table; where, last time, one in sixty-four
+//! changed, the table is copied once and the copy kept up from then on: bits fit in the near caches, and both tables
+//! are read in order. What comes out is the same.
 
 use super::table::{check_state, zeros};
 use super::{LearnError, Learner};
 use crate::kernels::memory::{prefetch, roomy};
+use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
 
 /// Blocks as they were when their features were first met. Its memory serves again and again: to be given new pages by
@@ -38,21 +41,30 @@ pub(super) struct Noted {
     n_rows_seen: u64,
     /// Features that had changed the last time.
     n_last: usize,
-    /// All blocks as they were; empty if features are noted one by one.
+    /// All blocks as they were when noting began, and as they are while nothing is noted; empty if features are noted
+    /// one by one.
     whole: Vec<f32>,
 }
 
 /// The share of the features from which on the whole table is copied.
-const WHOLE: usize = 16;
+const WHOLE: usize = 64;
 
 /// Features ahead of the one that is noted whose places are asked for.
 const AHEAD: usize = 16;
 
 impl Noted {
-    /// Notes nothing any more.
+    /// Notes nothing any more; the copy of the table no longer holds.
     fn clear(&mut self) {
+        if !self.whole.is_empty() {
+            self.seen.fill(0);
+            self.whole.clear();
+        }
+        self.end();
+    }
+
+    /// Notes nothing any more.
+    fn end(&mut self) {
         self.is_noting = false;
-        self.whole.clear();
         for j in self.features.drain(..) {
             self.seen[j as usize / 64] = 0;
         }
@@ -113,6 +125,35 @@ impl Changes {
     }
 }
 
+/// The changes of the features that have a bit, against the copy of a table without slots, which is put back.
+struct Marked<'a> {
+    learner: &'a mut Learner,
+}
+
+impl Work for Marked<'_> {
+    type Output = Changes;
+
+    #[inline(always)]
+    fn run<const LANES: usize>(self) -> Changes {
+        let Learner { noted, table, .. } = self.learner;
+        let (k, width) = (table.n_outputs, table.width());
+        let n_seen = noted.seen.iter().map(|word| word.count_ones() as usize);
+        let mut changes = Changes::with_room(n_seen.sum(), k);
+        let cells = table.cells_mut();
+        for (word, left) in (0..).zip(&mut noted.seen) {
+            while *left != 0 {
+                let j = word * 64 + left.trailing_zeros();
+                *left &= *left - 1;
+                let at = j as usize * width;
+                let (now, then) = (&mut cells[at..][..k + 1], &noted.whole[at..][..k + 1]);
+                changes.add(j, now, then);
+                now.copy_from_slice(then);
+            }
+        }
+        changes
+    }
+}
+
 impl Learner {
     /// From now on, notes what changes.
     ///
@@ -120,7 +161,9 @@ impl Learner {
     /// If memory is lacking.
     pub fn begin_changes(&mut self) -> Result<(), LearnError> {
         self.settle()?;
-        self.forget_changes();
+        if self.noted.is_noting {
+            self.forget_changes();
+        }
         if self.noted.seen.is_empty() {
             self.noted.seen = zeros(Some(self.n_features().div_ceil(64)), |n| vec![0u64; n])?;
         }
@@ -130,7 +173,10 @@ impl Learner {
         if self.settings.is_regularised() {
             let met = self.met();
             self.note_features(&met);
-        } else if self.table.is_direct() && self.noted.n_last >= self.n_features() / WHOLE {
+        } else if self.noted.whole.is_empty()
+            && self.table.is_direct()
+            && self.noted.n_last >= self.n_features() / WHOLE
+        {
             let cells = &self.table.cells()[..self.table.used().end * self.table.width()];
             if self.noted.whole.capacity() < cells.len() {
                 self.noted.whole = roomy(cells.len());
@@ -142,8 +188,14 @@ impl Learner {
 
     /// Notes the features of rows that are about to be learnt.
     pub(super) fn note(&mut self, rows: &Rows) {
-        if self.noted.is_noting && self.noted.whole.is_empty() {
+        if !self.noted.is_noting {
+            self.forget_changes();
+        } else if self.noted.whole.is_empty() {
             self.note_features(&rows.indices);
+        } else {
+            for &j in &rows.indices {
+                self.noted.seen[j as usize / 64] |= 1 << (j % 64);
+            }
         }
     }
 
@@ -184,7 +236,7 @@ impl Learner {
         let mut changes = if self.noted.whole.is_empty() {
             self.noted_changes()
         } else {
-            self.changes_of_all()
+            widest::run(Marked { learner: self })
         };
         self.noted.n_last = changes.features.len();
         let noted = &self.noted;
@@ -192,7 +244,7 @@ impl Learner {
         changes.intercept = intercepts.map(|(now, then)| now - then).collect();
         self.intercept.clone_from(&noted.intercept);
         self.n_rows_seen = noted.n_rows_seen;
-        self.forget_changes();
+        self.noted.end();
         Ok(changes)
     }
 
@@ -216,27 +268,6 @@ impl Learner {
             // A zero may have got another sign.
             now.copy_from_slice(then);
         }
-        changes
-    }
-
-    /// The changes of all features of a table without slots; puts back what was.
-    fn changes_of_all(&mut self) -> Changes {
-        let (k, width) = (self.n_outputs(), self.table.width());
-        let mut changes = Changes::with_room(self.n_features(), k);
-        let whole = &self.noted.whole;
-        let cells = &mut self.table.cells_mut()[..whole.len()];
-        // Most of a table may be as it was: long stretches are compared at a time.
-        let stretch = WHOLE * width;
-        for (at, (now, then)) in cells.chunks(stretch).zip(whole.chunks(stretch)).enumerate() {
-            if now == then {
-                continue;
-            }
-            let blocks = now.chunks_exact(width).zip(then.chunks_exact(width));
-            for (j, (now, then)) in (at as u32 * WHOLE as u32..).zip(blocks) {
-                changes.add(j, &now[..k + 1], &then[..k + 1]);
-            }
-        }
-        cells.copy_from_slice(whole);
         changes
     }
 
@@ -279,12 +310,18 @@ impl Learner {
         }
         self.check_features(features)?;
         check_state(weights, sums)?;
-        self.forget_changes();
+        if self.noted.is_noting {
+            self.forget_changes();
+        }
+        let (is_copied, width) = (!self.noted.whole.is_empty(), self.table.width());
         for (&j, (w, &sum)) in features.iter().zip(weights.chunks_exact(k).zip(sums)) {
             let slot = self.table.take_one(j);
             let block = self.table.block_of_slot(slot);
             block[..k].copy_from_slice(w);
             block[k] = sum;
+            if is_copied {
+                self.noted.whole[slot as usize * width..][..width].copy_from_slice(block);
+            }
             if let Some(arrears) = &mut self.arrears {
                 arrears.collect(slot as usize);
             }

@@ -13,6 +13,7 @@ use super::changes::Changes;
 use super::merging::{MergeRule, MergeSums};
 use super::table::are_finite;
 use crate::kernels::memory::roomy;
+use crate::kernels::widest::{self, Work};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -183,14 +184,41 @@ impl Part {
                 *head += rest.partition_point(|&j| (j as usize) < first + SPAN);
                 &part.features()[start..*head]
             }));
-            union.find(first as u32, &spans, &mut sums.features);
-            sums.stretch(kept);
-            for ((part, span), head) in parts.iter().zip(&spans).zip(&heads) {
-                union.places_of(first as u32, span);
-                sums.add(part, head - span.len()..*head, &union.places);
-            }
+            widest::run(Span {
+                first: first as u32,
+                parts: (parts, &spans, &heads),
+                union: &mut union,
+                sums: &mut sums,
+                kept,
+            });
         }
         Ok(sums)
+    }
+}
+
+/// The features of a span added up, part after part.
+struct Span<'a> {
+    first: u32,
+    /// What is combined, the features of the span in each, and where they end there.
+    parts: (&'a [&'a Part], &'a [&'a [u32]], &'a [usize]),
+    union: &'a mut Union,
+    sums: &'a mut MergeSums,
+    kept: (bool, bool),
+}
+
+impl Work for Span<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const LANES: usize>(self) {
+        let (parts, spans, ends) = self.parts;
+        self.union.find(self.first, spans, &mut self.sums.features);
+        self.sums.stretch(self.kept);
+        for ((part, span), end) in parts.iter().zip(spans).zip(ends) {
+            self.union.places_of(self.first, span);
+            let at = end - span.len()..*end;
+            self.sums.add(part, at, &self.union.places);
+        }
     }
 }
 
@@ -218,6 +246,7 @@ impl Default for Union {
 
 impl Union {
     /// Finds the features from `first` on, and appends them.
+    #[inline(always)]
     fn find(&mut self, first: u32, spans: &[&[u32]], features: &mut Vec<u32>) {
         self.bits.fill(0);
         for j in spans.iter().copied().flatten() {
@@ -234,6 +263,7 @@ impl Union {
     }
 
     /// The places of features among those that were found.
+    #[inline(always)]
     fn places_of(&mut self, first: u32, span: &[u32]) {
         let Self {
             bits,
@@ -269,6 +299,7 @@ impl MergeSums {
     }
 
     /// Makes the arrays as long as there are features.
+    #[inline(always)]
     fn stretch(&mut self, (by_mass, by_rows): (bool, bool)) {
         let (m, k) = (self.features.len(), self.n_outputs);
         self.support.resize(m, 0);
@@ -306,6 +337,7 @@ impl MergeSums {
     }
 
     /// Adds the features of a part that are `at` there, each at its place here.
+    #[inline(always)]
     fn add(&mut self, part: &Part, at: Range<usize>, places: &[u32]) {
         let k = self.n_outputs;
         let cells = at.start * k..at.end * k;

@@ -302,14 +302,15 @@ class ManyLanes:
         learner = self.state.learner
         rows, classes = self._judged()
         before = _scores(learner, rows)
-        # Of each candidate only what the rows to choose by have: the rest would not be looked at.
-        part = sums.part(self._is_judged)
-        now = taken(learner, part.features())
-        candidates = {}
-        for rule in self._work.rules:
-            part.merge_into(learner, rule, 1.0)
-            candidates[rule] = _scores(learner, rows)
-            put(learner, now)
+        candidates = dict.fromkeys(self._work.rules, before)
+        if rows:
+            # Of each candidate only what the rows to choose by have: the rest would not be looked at.
+            part = sums.part(self._is_judged)
+            now = taken(learner, part.features())
+            for rule in self._work.rules:
+                part.merge_into(learner, rule, 1.0)
+                candidates[rule] = _scores(learner, rows)
+                put(learner, now)
         choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge)
         sums.merge_into(learner, choice.rule, choice.step)
         self._broadcasts.change(taken(learner, sums.features()), whole=lambda: taken(learner, learner.met()))
