@@ -19,7 +19,7 @@
 
 use super::table::{check_state, zeros};
 use super::{LearnError, Learner};
-use crate::kernels::memory::{prefetch, roomy};
+use crate::kernels::memory::{prefer_large_pages, prefetch, roomy};
 use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
 
@@ -41,6 +41,8 @@ pub(super) struct Noted {
     n_rows_seen: u64,
     /// Features that had changed the last time.
     n_last: usize,
+    /// Whether the table was ever anything but zeros while nothing was noted.
+    is_written: bool,
     /// All blocks as they were when noting began, and as they are while nothing is noted; empty if features are noted
     /// one by one.
     whole: Vec<f32>,
@@ -187,20 +189,39 @@ impl Learner {
     }
 
     /// Notes the features of rows that are about to be learnt.
-    pub(super) fn note(&mut self, rows: &Rows) {
+    ///
+    /// # Errors
+    /// If memory is lacking.
+    pub(super) fn note(&mut self, rows: &Rows) -> Result<(), LearnError> {
         if !self.noted.is_noting {
             self.forget_changes();
         } else if self.noted.whole.is_empty() {
             self.note_features(&rows.indices);
+            self.copy_zeros()?;
         } else {
             for &j in &rows.indices {
                 self.noted.seen[j as usize / 64] |= 1 << (j % 64);
             }
         }
+        Ok(())
+    }
+
+    /// Goes over to a copy of the table, which was nothing but zeros, if many features change.
+    fn copy_zeros(&mut self) -> Result<(), LearnError> {
+        let is_zero = !self.noted.is_written && self.table.is_direct() && self.arrears.is_none();
+        if is_zero && self.noted.features.len() >= self.n_features() / WHOLE {
+            let length = self.table.used().end * self.table.width();
+            self.noted.whole = zeros(Some(length), |n| vec![0.0f32; n])?;
+            prefer_large_pages(&mut self.noted.whole);
+            self.noted.features.clear();
+            self.noted.blocks.clear();
+        }
+        Ok(())
     }
 
     /// Ends the noting.
     pub(super) fn forget_changes(&mut self) {
+        self.noted.is_written = true;
         self.noted.clear();
     }
 
@@ -313,6 +334,7 @@ impl Learner {
         if self.noted.is_noting {
             self.forget_changes();
         }
+        self.noted.is_written = true;
         let (is_copied, width) = (!self.noted.whole.is_empty(), self.table.width());
         for (&j, (w, &sum)) in features.iter().zip(weights.chunks_exact(k).zip(sums)) {
             let slot = self.table.take_one(j);
