@@ -138,16 +138,17 @@ impl Work for Marked<'_> {
     #[inline(always)]
     fn run<const LANES: usize>(self) -> Changes {
         let Learner { noted, table, .. } = self.learner;
-        let (k, width) = (table.n_outputs, table.width());
+        // A table without slots has one output: blocks of a known length are copied without a call.
+        const BLOCK: usize = 2;
         let n_seen = noted.seen.iter().map(|word| word.count_ones() as usize);
-        let mut changes = Changes::with_room(n_seen.sum(), k);
+        let mut changes = Changes::with_room(n_seen.sum(), BLOCK - 1);
         let cells = table.cells_mut();
         for (word, left) in (0..).zip(&mut noted.seen) {
             while *left != 0 {
                 let j = word * 64 + left.trailing_zeros();
                 *left &= *left - 1;
-                let at = j as usize * width;
-                let (now, then) = (&mut cells[at..][..k + 1], &noted.whole[at..][..k + 1]);
+                let at = j as usize * BLOCK;
+                let (now, then) = (&mut cells[at..][..BLOCK], &noted.whole[at..][..BLOCK]);
                 changes.add(j, now, then);
                 now.copy_from_slice(then);
             }
@@ -301,6 +302,14 @@ impl Learner {
         let k = self.n_outputs();
         let mut weights = roomy(features.len() * k);
         let mut sums = roomy(features.len());
+        if self.table.is_direct() {
+            for &j in features {
+                let block = self.table.block(j as usize);
+                weights.push(block[0]);
+                sums.push(block[1]);
+            }
+            return Ok((weights, sums));
+        }
         for &j in features {
             let block = self.table.block(j as usize);
             weights.extend_from_slice(&block[..k]);
@@ -335,14 +344,21 @@ impl Learner {
             self.forget_changes();
         }
         self.noted.is_written = true;
-        let (is_copied, width) = (!self.noted.whole.is_empty(), self.table.width());
+        let is_copied = !self.noted.whole.is_empty();
         for (&j, (w, &sum)) in features.iter().zip(weights.chunks_exact(k).zip(sums)) {
             let slot = self.table.take_one(j);
             let block = self.table.block_of_slot(slot);
-            block[..k].copy_from_slice(w);
+            // One number is copied without a call; only tables of such blocks have a copy.
+            if let [weight] = w {
+                block[0] = *weight;
+            } else {
+                block[..k].copy_from_slice(w);
+            }
             block[k] = sum;
             if is_copied {
-                self.noted.whole[slot as usize * width..][..width].copy_from_slice(block);
+                let at = slot as usize * block.len();
+                self.noted.whole[at] = block[0];
+                self.noted.whole[at + 1] = sum;
             }
             if let Some(arrears) = &mut self.arrears {
                 arrears.collect(slot as usize);
