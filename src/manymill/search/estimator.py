@@ -48,7 +48,7 @@ def _best_has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class SearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class SearchCV(MetaEstimatorMixin, BaseEstimator):
     """Candidates from a grid, from distributions or from Optuna, cross-validated on an engine.
 
     Parameters
@@ -416,7 +416,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _settings(self, job: Job, rules: Rules, seed: int) -> dict[str, Any]:
         """What must be the same for a search to go on."""
-        import joblib  # type: ignore[import-untyped]
+        import joblib
 
         return {
             "estimator": repr(self.estimator),
@@ -447,43 +447,43 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         scorer = self.scorer_[self._metric(self.scorer_)] if self.multimetric_ else self.scorer_
         return float(scorer(self.best_estimator_, X) if y is None else scorer(self.best_estimator_, X, y))
 
-    @available_if(_best_has("predict"))
+    @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Any:
         """What the best estimator predicts."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict(X)
 
-    @available_if(_best_has("predict_proba"))
+    @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the best estimator."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_proba(X)
 
-    @available_if(_best_has("predict_log_proba"))
+    @available_if(_best_has("predict_log_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the best estimator."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.predict_log_proba(X)
 
-    @available_if(_best_has("decision_function"))
+    @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> Any:
         """Decision values of the best estimator."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.decision_function(X)
 
-    @available_if(_best_has("score_samples"))
+    @available_if(_best_has("score_samples"))  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any) -> Any:
         """Scores of rows by the best estimator."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.score_samples(X)
 
-    @available_if(_best_has("transform"))
+    @available_if(_best_has("transform"))  # type: ignore[untyped-decorator]
     def transform(self, X: Any) -> Any:
         """What the best estimator makes of rows."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.transform(X)
 
-    @available_if(_best_has("inverse_transform"))
+    @available_if(_best_has("inverse_transform"))  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: Any) -> Any:
         """What the best estimator made rows of."""
         check_is_fitted(self, "best_estimator_")

@@ -36,7 +36,7 @@ from manymill.search.steps import Task
 # Searches whose data a process keeps: one is at work, and another may follow it.
 _JOBS = 2
 
-Scorers = Mapping[str, Callable[[Any, Any, Any], float]]
+Scorers = Mapping[str, Callable[..., float]]
 
 
 @dataclass(slots=True)
@@ -204,16 +204,20 @@ def _evaluated(
         X, y = _safe_split(estimator, data_X, data_y, test, rows)
         learnt = (fit_X, fit_y) if job.train_scores else None
     fitted = time.perf_counter()
-    scores = _scores(job.scorers, estimator, X, y)
-    train_scores = {} if learnt is None else _scores(job.scorers, estimator, *learnt)
+    scores = _scores(job, estimator, X, y, test)
+    train_scores = {} if learnt is None else _scores(job, estimator, *learnt, rows)
     return scores, train_scores, fitted - started, time.perf_counter() - fitted, len(rows)
 
 
-def _scores(scorers: Scorers, estimator: Any, X: Any, y: Any) -> dict[str, float]:
-    return {
-        name: float(scorer(estimator, X) if y is None else scorer(estimator, X, y))  # type: ignore[call-arg]
-        for name, scorer in scorers.items()
-    }
+def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) -> dict[str, float]:
+    """The metrics on some rows; weighed where the fit was, as scikit-learn's searches do."""
+    from sklearn.utils import _safe_indexing
+
+    weights = {}
+    if "sample_weight" in job.by_row:
+        weights["sample_weight"] = _safe_indexing(job.data["sample_weight"], rows)
+    arguments = (estimator, X) if y is None else (estimator, X, y)
+    return {name: float(scorer(*arguments, **weights)) for name, scorer in job.scorers.items()}
 
 
 @contextmanager

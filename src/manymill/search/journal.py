@@ -52,7 +52,8 @@ class Journal:
         self._spaces = spaces
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.folder / ".lock")
+            # It is taken by the thread that starts a search, and let go by the one that ends it.
+            self._lock = FileLock(self.folder / ".lock", thread_local=False)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise RunFolderError(
