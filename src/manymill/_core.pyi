@@ -296,6 +296,34 @@ class Rows:
     ) -> Rows:
         """Rows from CSR arrays (copied); ``ValueError`` if they do not fit together."""
 
+    @staticmethod
+    def of_hashes(
+        chunks: Sequence[tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]],
+        chunk_of: NDArray[np.uint32],
+        row_of: NDArray[np.uint32],
+        n_features: int,
+        *,
+        value: Literal["count", "log", "binary"],
+        norm: Literal["l1", "l2"] | None,
+    ) -> Rows:
+        """The rows that :meth:`Hasher.rows_utf8` gives of the same documents, bit for bit, from their hashes.
+
+        Parameters
+        ----------
+        chunks
+            Hashes, starts and ends, read in place, of memory-mapped files too: the hashes of document ``j`` of a chunk
+            are ``hashes[starts[j]:ends[j]]``.
+        chunk_of, row_of
+            Row ``i`` is that of document ``row_of[i]`` of ``chunks[chunk_of[i]]``.
+        n_features, value, norm
+            As for :meth:`HashedBatch.to_rows`.
+
+        Raises
+        ------
+        ValueError
+            If a document does not exist, its hashes lie outside, or a setting is out of range.
+        """
+
     def take(self, order: NDArray[np.uint32]) -> Rows:
         """The rows picked by ``order``, in that order (copied); ``ValueError`` if there is no such row."""
 

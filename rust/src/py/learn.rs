@@ -247,7 +247,10 @@ impl PyLearner {
                 weights.shape()
             )));
         }
-        let weights: Vec<f32> = weights.as_array().iter().copied().collect();
+        let weights = weights.as_slice().map_or_else(
+            |_| weights.as_array().iter().copied().collect(),
+            <[f32]>::to_vec,
+        );
         let sums = accumulators.as_array().to_vec();
         slf.py()
             .detach(|| learner.set_state(start, &weights, &sums))

@@ -1,7 +1,8 @@
 //! Rows of features.
 
-use super::options::norm_of;
-use crate::rows::Rows;
+use super::columns::slice;
+use super::options::{norm_of, row_options};
+use crate::rows::{HashedChunk, Rows, picked_rows};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,8 +17,43 @@ type Arrays<'py> = (
     Bound<'py, PyArray1<f32>>,
 );
 
+/// Hashes, and where each document starts and ends in them.
+type HashedArrays<'py> = (
+    PyReadonlyArray1<'py, u32>,
+    PyReadonlyArray1<'py, i64>,
+    PyReadonlyArray1<'py, i64>,
+);
+
 #[pymethods]
 impl PyRows {
+    #[staticmethod]
+    #[pyo3(signature = (chunks, chunk_of, row_of, n_features, *, value, norm))]
+    #[allow(clippy::too_many_arguments)] // each has a name in Python
+    fn of_hashes(
+        py: Python<'_>,
+        chunks: Vec<HashedArrays<'_>>,
+        chunk_of: PyReadonlyArray1<'_, u32>,
+        row_of: PyReadonlyArray1<'_, u32>,
+        n_features: u32,
+        value: &str,
+        norm: Option<&str>,
+    ) -> PyResult<Self> {
+        let options = row_options(n_features, value, norm)?;
+        let chunks = chunks
+            .iter()
+            .map(|(hashes, starts, ends)| {
+                Ok(HashedChunk {
+                    hashes: slice(hashes)?,
+                    starts: slice(starts)?,
+                    ends: slice(ends)?,
+                })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let (chunk_of, row_of) = (slice(&chunk_of)?, slice(&row_of)?);
+        let rows = py.detach(|| picked_rows(&chunks, chunk_of, row_of, options))?;
+        Ok(Self(rows))
+    }
+
     #[staticmethod]
     fn from_arrays(
         py: Python<'_>,

@@ -77,7 +77,7 @@ impl RowWriter {
         }
     }
 
-    fn write(&mut self, hashes: &[u32]) {
+    pub(super) fn write(&mut self, hashes: &[u32]) {
         let Self {
             options,
             fold,

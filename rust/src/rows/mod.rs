@@ -12,6 +12,7 @@
 mod csr;
 mod csr_rows;
 mod learner;
+mod picked;
 mod placing;
 mod svmlight;
 mod values;
@@ -20,6 +21,7 @@ mod weighted;
 pub use csr::{CsrOptions, Float};
 pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};
 pub use learner::{RowOptions, RowWriter, Value, learner_rows};
+pub use picked::{HashedChunk, picked_rows};
 pub use placing::Placing;
 pub use svmlight::svmlight_lines;
 

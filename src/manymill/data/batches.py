@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.labels import Labels
+
+if TYPE_CHECKING:
+    from manymill.data.hashed import HashedTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,10 @@ class BadRow:
     where: str
     reason: str
     detail: str
+
+
+# Texts in Arrow layout, or documents that were hashed before.
+Documents: TypeAlias = "tuple[NDArray[np.uint8], NDArray[np.int64]] | HashedTexts"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +66,8 @@ class Batch:
         Bytes of the source that this batch stands for, compressed as they are there.
     labels_are_integers : bool
         Whether each label of the batch is an integer in the source.
+    hashed : HashedTexts or None
+        The documents, where they were hashed before: ``data`` is empty then, and ``offsets`` are those of their texts.
     """
 
     data: NDArray[np.uint8]
@@ -71,9 +81,15 @@ class Batch:
     keys: NDArray[np.uint64] | None = None
     n_bytes: int = 0
     labels_are_integers: bool = False
+    hashed: HashedTexts | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def documents(self) -> Documents:
+        """What rows of features are made of."""
+        return (self.data, self.offsets) if self.hashed is None else self.hashed
 
     @property
     def n_bad(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from manymill.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:
+    from manymill.data.hashed import HashedMemory
     from manymill.data.memory import Memory
     from manymill.data.plan import Plan
 
@@ -60,7 +61,7 @@ class Dataset:
     max_record_bytes: int = 64 << 20
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     labelled: bool = True
-    memory: Memory | None = field(default=None, repr=False, compare=False)
+    memory: Memory | HashedMemory | None = field(default=None, repr=False, compare=False)
 
     def plan(self, *, block_bytes: int = 1 << 20, sample_bytes: int = 8 << 20) -> Plan:
         """The plan of reading: opens every file, reads heads and footers and a sample of the labels.
@@ -90,7 +91,7 @@ class Dataset:
         Parameters
         ----------
         texts : sequence of str
-            A list, tuple, NumPy array, Arrow array, or pandas or polars series.
+            A list, tuple, NumPy array, Arrow array, or pandas or polars series; or texts that were hashed before.
         labels : sequence, optional
             Strings, integers, booleans or floats.
         weights : sequence of float, optional

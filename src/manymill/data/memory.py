@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manymill.data.columnar import check_types
+from manymill.data.batches import Batch
+from manymill.data.columnar import check_types, to_batch
+from manymill.data.hashed import HashedMemory, HashedTexts
 from manymill.errors import SchemaError
 
 
@@ -21,8 +24,35 @@ class Memory:
     label: pa.Array | None
     weight: pa.Array | None
 
+    @property
+    def is_hashed(self) -> bool:
+        """It holds texts."""
+        return False
 
-def to_memory(texts: Any, labels: Any, weights: Any) -> Memory:
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the texts take."""
+        return int(self.text.nbytes)
+
+    def batch(self, start: int, stop: int, file: int) -> Batch:
+        """The rows from ``start`` to ``stop``."""
+        n_rows = stop - start
+        return to_batch(
+            self.text.slice(start, n_rows),
+            None if self.label is None else self.label.slice(start, n_rows),
+            None if self.weight is None else self.weight.slice(start, n_rows),
+            path="memory",
+            file=file,
+            first_row=start,
+            n_bytes=0,
+            max_record_bytes=sys.maxsize,  # it is in memory already
+        )
+
+
+def to_memory(texts: Any, labels: Any, weights: Any) -> Memory | HashedMemory:
     """Columns of whatever the user has.
 
     Raises
@@ -30,29 +60,49 @@ def to_memory(texts: Any, labels: Any, weights: Any) -> Memory:
     SchemaError
         If the lengths differ or a type is wrong.
     """
-    if isinstance(texts, str | bytes):
-        raise SchemaError("texts is one string, not a sequence of strings", "put it into a list")
-    text = _strings(texts)
+    text = texts if isinstance(texts, HashedTexts) else to_texts(texts)
     label = None if labels is None else _labels(labels)
     weight = None if weights is None else _array(weights, "weights", pa.float32())
     for name, column in (("labels", label), ("weights", weight)):
         if column is not None and len(column) != len(text):
             raise SchemaError(f"{len(text)} texts, but {len(column)} {name}")
+    if isinstance(text, HashedTexts):
+        return HashedMemory(text, label, weight)
     check_types("memory", text.type, label and label.type, weight and weight.type)
     return Memory(text, label, weight)
 
 
-def complete_texts(texts: Any) -> pa.Array:
+def to_texts(texts: Any) -> pa.Array:
+    """One Arrow column of texts, some of which may be missing.
+
+    Raises
+    ------
+    SchemaError
+        If they are no texts.
+    """
+    if isinstance(texts, str | bytes):
+        raise SchemaError("texts is one string, not a sequence of strings", "put it into a list")
+    column = _strings(texts)
+    check_types("memory", column.type, None, None)
+    return column
+
+
+def complete_texts(texts: Any) -> pa.Array | HashedTexts:
     """Texts as one Arrow column with a text in every row, so that row and label, row and prediction stay together.
+
+    Texts that were hashed before are complete as they are.
 
     Raises
     ------
     SchemaError
         If there is none, one is missing, or one is no string.
     """
-    column = to_memory(texts, None, None).text
+    hashed = isinstance(texts, HashedTexts)
+    column = texts if hashed else to_texts(texts)
     if not len(column):
         raise SchemaError("there are no texts")
+    if hashed:
+        return column
     if column.null_count:
         row = column.is_null().index(True).as_py()
         raise SchemaError(f"texts[{row}] is missing", "leave such rows out, or give an empty string")

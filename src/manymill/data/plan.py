@@ -120,6 +120,11 @@ class Plan:
     exact: bool = False
     labels_are_integers: bool = False
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether the texts were hashed before: there is little then that could be done ahead on other threads."""
+        return self.dataset.memory is not None and self.dataset.memory.is_hashed
+
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON types; storage options (which may hold keys) and data in memory are left out."""
         asked = {

@@ -118,7 +118,11 @@ def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> list[Batch]:
     plan, what = step
     batches = [parse() for parse in open_block(plan, what)] if isinstance(what, Block) else [what()]
     # Here, where the text is still in the processor's cache.
-    return [replace(batch, keys=row_keys(batch)) for batch in batches] if keyed else batches
+    return [_keyed(batch) for batch in batches] if keyed else batches
+
+
+def _keyed(batch: Batch) -> Batch:
+    return batch if batch.keys is not None else replace(batch, keys=row_keys(batch))
 
 
 class _Stream:

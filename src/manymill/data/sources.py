@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from functools import partial
@@ -152,20 +151,7 @@ def _memory(plan: Plan, block: Block) -> Parses:
     memory = plan.dataset.memory
     if memory is None:
         raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
-    from manymill.data.columnar import to_batch
-
-    start, n_rows = block.start, block.stop - block.start
-    yield partial(
-        to_batch,
-        memory.text.slice(start, n_rows),
-        None if memory.label is None else memory.label.slice(start, n_rows),
-        None if memory.weight is None else memory.weight.slice(start, n_rows),
-        path="memory",
-        file=block.file,
-        first_row=start,
-        n_bytes=0,
-        max_record_bytes=sys.maxsize,  # it is in memory already
-    )
+    yield partial(memory.batch, block.start, block.stop, block.file)
 
 
 def _folder(plan: Plan, block: Block) -> Parses:

@@ -237,7 +237,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
                 'validation_fraction with mode="shared" would copy the rows that are mapped from a file',
                 "give validation=(X, y)",
             )
-        n_held = count_of(self.validation_fraction, len(rows) - 1)
+        n_held = min(count_of(self.validation_fraction, len(rows)), len(rows) - 1)
         held = held_out(entropy_of(self.random_state), len(rows), n_held)
         return held, rows.taken(held)
 

@@ -26,11 +26,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
+from manymill.engine.sharing import in_file
 from manymill.errors import ModelError, RunFolderError
 from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
-from manymill.forest.sharing import in_file
 from manymill.model.durable import replace_durably, write_durably
 
 _FOREST = "forest.json"
@@ -88,7 +88,7 @@ class TreeFolder:
         for entry in sorted(self._path.iterdir()):
             if found := _TREE.fullmatch(entry.name):
                 try:
-                    with np.load(entry, allow_pickle=False) as arrays:
+                    with np.load(io.BytesIO(entry.read_bytes()), allow_pickle=False) as arrays:
                         yield _unpacked(dict(arrays), int(found[1]), ensemble)
                 except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, ModelError):
                     continue

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse, vstack
 from sklearn.base import clone
 
+from manymill.engine.sharing import Shared
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import grows_trees, is_bagging
 from manymill.forest.planning import plan_fit
 from manymill.forest.remapping import widened
 from manymill.forest.seeds import patch_stream
-from manymill.forest.sharing import Shared
 
 # Rows of a patch are gathered from so much of the matrix at a time.
 _BLOCK_BYTES = 1 << 26

@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.engine.seam import Engine
+from manymill.engine.sharing import share, writable
 from manymill.errors import SettingsError
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging
@@ -23,7 +24,6 @@ from manymill.forest.parts import Partition, PartTask, Patch
 from manymill.forest.planning import plan_fit
 from manymill.forest.rows import Rows
 from manymill.forest.seeds import dealt, tree_seeds
-from manymill.forest.sharing import share, writable
 from manymill.forest.whole import whole_tasks
 
 

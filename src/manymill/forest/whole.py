@@ -10,9 +10,9 @@ from typing import Any
 from sklearn.ensemble._bagging import BaseBagging
 
 from manymill.engine.seam import Engine
+from manymill.engine.sharing import Shared, share, worth_sharing, writable
 from manymill.forest.grown import Grown
 from manymill.forest.planning import Call
-from manymill.forest.sharing import Shared, share, worth_sharing, writable
 
 
 @dataclass(frozen=True, slots=True)

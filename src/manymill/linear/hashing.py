@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,11 @@ class RowMaker:
 
     def rows(self, part: Slice) -> _core.Rows:
         """The rows of a slice."""
-        return self._hasher.rows(part.documents, part.chunk_of, part.row_of)
+        texts = [chunk for chunk in part.documents if isinstance(chunk, tuple)]
+        if texts:
+            return self._hasher.rows(texts, part.chunk_of, part.row_of)
+        hashed = [chunk for chunk in part.documents if not isinstance(chunk, tuple)]
+        return self._hasher.rows_of_hashed(hashed, part.chunk_of, part.row_of)
 
     def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
         """Slices and their rows in order; a bounded number of them is hashed ahead."""
@@ -84,8 +89,10 @@ def rows_of(
         from manymill.data.memory import complete_texts
 
         X = Dataset.from_memory(complete_texts(X))
-    with workers(threads) as executor:
-        batches = read(X.plan(), executor=executor, look_ahead=2 * threads)
+    plan = X.plan()
+    ahead = threads > 1 or not plan.is_hashed
+    with workers(threads) if ahead else nullcontext() as executor:
+        batches = read(plan, executor=executor, look_ahead=2 * threads)
         maker = RowMaker(analyzer, executor, 2 * threads, feature_weights)
         for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):
             yield rows

@@ -88,6 +88,10 @@ def share(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:
     if memory is not None:
         import pyarrow as pa
 
+        from manymill.data.memory import Memory
+
+        if not isinstance(memory, Memory):  # hashed texts are names of files
+            return SharedPlan(plan)
         columns = {"text": memory.text, "label": memory.label, "weight": memory.weight}
         table = pa.table({name: column for name, column in columns.items() if column is not None})
         sink = pa.BufferOutputStream()

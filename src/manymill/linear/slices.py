@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.data.batches import Batch
+from manymill.data.batches import Batch, Documents
 from manymill.data.shuffling import Window
 from manymill.linear.classes import ClassIndex, ClassWeights
 
@@ -21,7 +21,7 @@ SLICE_BYTES = 1 << 20
 class Slice:
     """Rows picked from the batches of a window, not hashed yet."""
 
-    documents: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]  # of the whole window, in Arrow layout
+    documents: list[Documents]  # of the whole window
     chunk_of: NDArray[np.uint32]  # (n_rows,)
     row_of: NDArray[np.uint32]  # (n_rows,)
     classes: NDArray[np.int32]  # (n_rows,)
@@ -35,7 +35,7 @@ class Rows:
         batches = self._batches = window.batches
         self._chunk_of, self._row_of = window.chunk_of, window.row_of
         self._order = window.order
-        self._documents = [(batch.data, batch.offsets) for batch in batches]
+        self._documents = [batch.documents for batch in batches]
         self._n_bytes = np.concatenate([np.diff(batch.offsets) for batch in batches]).take(self._order)
         self.classes = np.concatenate([_codes(batch, index) for batch in batches]).take(self._order)
         self._weights = self._own_weights()
@@ -80,9 +80,7 @@ def whole(batch: Batch, index: ClassIndex | None) -> Slice:
     """All rows of a batch in their own order; without an index their classes are all -1."""
     n = len(batch)
     codes = np.full(n, -1, np.int32) if index is None else _codes(batch, index)
-    return Slice(
-        [(batch.data, batch.offsets)], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None
-    )
+    return Slice([batch.documents], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None)
 
 
 def _keys(batch: Batch) -> NDArray[np.uint64]:

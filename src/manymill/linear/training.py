@@ -135,7 +135,8 @@ def train(
             )
             learning = stack.enter_context(lanes)
         else:
-            executor = stack.enter_context(workers(threads))
+            ahead = threads > 1 or not plan.is_hashed
+            executor = stack.enter_context(workers(threads)) if ahead else None
             lane = Lane(
                 plan,
                 settings,

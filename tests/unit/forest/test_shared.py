@@ -14,9 +14,9 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from manymill.engine.choosing import as_engine
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
+from reference.trees import bits
 
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, random_state=0)
 XR, YR = make_regression(240, 6, random_state=0)
@@ -42,19 +42,8 @@ REGRESSORS = {
 }
 
 
-def bits(forest):
-    states = [tree.tree_.__getstate__() for tree in forest.estimators_]
-    return [(state["nodes"].tobytes(), state["values"].tobytes()) for state in states]
-
-
 def own_fit(forest, X, y, weight=None):
     return type(forest)(**forest.get_params(deep=False)).fit(X, y, sample_weight=weight)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    with as_engine("processes:2") as engine:
-        yield engine
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])

@@ -1,0 +1,229 @@
+"""Texts that were hashed once and lie in mapped files: any number of models is fitted on them, and none hashes again.
+
+::
+
+    HashedTexts  = documents (bytes of text, keys)  +  a form for each analyzer (raw hashes, ends)  +  rows
+                   └──────────── files, mapped by every process that reads them ────────────┘
+
+A batch of hashed texts has no text; all else that a training goes by is there, the sizes of the texts among them: the
+model is that of the texts, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from manymill.data.batches import Batch
+from manymill.data.labels import Labels
+from manymill.errors import SchemaError, SettingsError, SourceError
+
+# Least and greatest number of words of an n-gram, and whether text is lower-cased.
+Form = tuple[tuple[int, int], bool]
+# All hashes of a form, and where those of each row start and end.
+Chunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
+DOCUMENT_COLUMNS: dict[str, np.dtype[Any]] = {"sizes": np.dtype("<u4"), "keys": np.dtype("<u8")}
+HASH_COLUMNS: dict[str, np.dtype[Any]] = {"hashes": np.dtype("<u4"), "ends": np.dtype("<i8")}
+
+
+@dataclass(frozen=True, slots=True)
+class MappedColumns:
+    """Columns of numbers in a folder, a file each; they are mapped when they are first asked for.
+
+    Parameters
+    ----------
+    folder : Path
+    dtypes : mapping of str to dtype
+        By the name of the column, which is that of its file.
+    """
+
+    folder: Path
+    dtypes: Mapping[str, np.dtype[Any]]
+    _mapped: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column, read-only.
+
+        Raises
+        ------
+        SourceError
+            If its file is not there any more.
+        """
+        if name not in self._mapped:
+            path, dtype = self.folder / name, self.dtypes[name]
+            try:
+                # An empty file cannot be mapped.
+                column = np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
+            except OSError as error:
+                raise SourceError(
+                    f"hashed texts cannot be read: {path}: {error.strerror or error}", "hash the texts again"
+                ) from error
+            self._mapped[name] = np.asarray(column)
+        return self._mapped[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as names: whoever unpickles it maps the files anew."""
+        return MappedColumns, (self.folder, self.dtypes)
+
+
+class HashedTexts:
+    """Texts as the raw hashes of their words: what ``fit``, ``predict`` and ``score`` take in place of the texts.
+
+    It is small, and pickles as the names of its files and its rows.
+
+    Parameters
+    ----------
+    documents : MappedColumns
+        ``sizes``, bytes of each text, and ``keys``, by which rows are held out.
+    forms : mapping of Form to MappedColumns
+        ``hashes`` of all texts, one text after the other, and where those of each text end, ``ends``.
+    rows : ndarray of int64, optional
+        The rows that this object stands for, in their order; None for all.
+    """
+
+    def __init__(
+        self,
+        documents: MappedColumns,
+        forms: Mapping[Form, MappedColumns],
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._documents, self._forms, self._rows = documents, dict(forms), rows
+        self._chunks: dict[Form, Chunk] = {}
+
+    def __len__(self) -> int:
+        return len(self._documents["sizes"] if self._rows is None else self._rows)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_rows,)``."""
+        return (len(self),)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The analyzers that the texts were hashed by."""
+        return tuple(self._forms)
+
+    def __getitem__(self, rows: Any) -> HashedTexts:
+        """The texts of some rows: numbers in any order, a mask, or a slice."""
+        if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
+            rows = rows[0]  # as scikit-learn picks the rows of arrays of any dimensions
+        if self._rows is None and isinstance(rows, slice):
+            picked = np.arange(*rows.indices(len(self)))  # not all of them for each batch
+        else:
+            every = np.arange(len(self)) if self._rows is None else self._rows
+            picked = every[rows if isinstance(rows, slice) else np.asarray(rows)]
+        if picked.ndim != 1:
+            raise TypeError("hashed texts are no strings: they can be picked, but not read one by one")
+        return HashedTexts(self._documents, self._forms, picked.astype(np.int64))
+
+    def take(self, rows: ArrayLike, axis: int = 0) -> HashedTexts:
+        """The texts of rows of these numbers."""
+        return self[rows]
+
+    def filter(self, mask: Any) -> HashedTexts:
+        """The texts of the rows for which a mask is true."""
+        return self[np.asarray(mask, np.bool_)]
+
+    def text_bytes(self) -> NDArray[np.int64]:
+        """Bytes of each text in UTF-8, ``(n_rows,)``."""
+        return self._picked("sizes").astype(np.int64)
+
+    def keys(self) -> NDArray[np.uint64]:
+        """What rows are held out by, ``(n_rows,)``: see :mod:`manymill.data.holdout`."""
+        return self._picked("keys").astype(np.uint64)
+
+    def _picked(self, column: str) -> NDArray[Any]:
+        values = self._documents[column]
+        return values if self._rows is None else values[self._rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chunks": {}}
+
+    def chunk(self, ngram_range: tuple[int, int], lowercase: bool) -> Chunk:
+        """All hashes of a form, and where those of each row start and end.
+
+        Raises
+        ------
+        SettingsError
+            If the texts were not hashed like that.
+        """
+        form = (ngram_range, bool(lowercase))
+        # The rows of a batch are taken slice by slice.
+        if form not in self._chunks:
+            self._chunks[form] = self._chunk(form)
+        return self._chunks[form]
+
+    def _chunk(self, form: Form) -> Chunk:
+        columns = self._forms.get(form)
+        if columns is None:
+            known = ", ".join(f"ngram_range={words}, lowercase={lower}" for words, lower in self._forms)
+            raise SettingsError(
+                f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
+                "name all n-grams and cases that will be tried when the texts are hashed",
+            )
+        ends = columns["ends"]
+        if self._rows is None:
+            return columns["hashes"], np.concatenate(([0], ends[:-1])), ends
+        starts = np.where(self._rows == 0, 0, ends[self._rows - 1])
+        return columns["hashes"], starts, ends[self._rows]
+
+
+class HashedMemory:
+    """Hashed texts with labels and weights: a dataset in which the texts are no texts.
+
+    Parameters
+    ----------
+    texts : HashedTexts
+    label : Arrow array of str, or None
+    weight : Arrow array of float32, or None
+
+    Raises
+    ------
+    SchemaError
+        If a label is missing.
+    """
+
+    is_hashed = True
+
+    def __init__(self, texts: HashedTexts, label: pa.Array | None, weight: pa.Array | None) -> None:
+        if label is not None and label.null_count:
+            raise SchemaError("a hashed text has no label", "leave such rows out")
+        self._texts = texts
+        self._label = None if label is None else label.cast(pa.string())
+        self._weight = None if weight is None else weight.to_numpy(zero_copy_only=False)
+        self._integers = label is not None and pa.types.is_integer(label.type)
+        self._offsets = np.concatenate(([0], np.cumsum(texts.text_bytes())))
+        self._keys = texts.keys()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the texts would take as an Arrow array: what blocks are cut by."""
+        return int(self._offsets[-1]) + self._offsets.nbytes
+
+    def batch(self, start: int, stop: int, file: int) -> Batch:
+        """The rows from ``start`` to ``stop``."""
+        label = None
+        if self._label is not None:
+            coded = self._label.slice(start, stop - start).dictionary_encode()
+            codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+            label = Labels(tuple(coded.dictionary.to_pylist()), codes)
+        return Batch(
+            data=np.zeros(0, np.uint8),
+            offsets=self._offsets[start : stop + 1],
+            label=label,
+            weight=None if self._weight is None else self._weight[start:stop],
+            position=np.arange(start, stop, dtype=np.int64),
+            file=file,
+            keys=self._keys[start:stop],
+            labels_are_integers=self._integers,
+            hashed=self._texts[start:stop],
+        )

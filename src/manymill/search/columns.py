@@ -1,0 +1,169 @@
+"""Columns of numbers on disk, named by what they were made of: written once, mapped by everyone, the oldest go first.
+
+::
+
+    folder/
+    ├── 3f0c…-documents/     sizes  keys  about.json          whole, since a folder gets its name when it is
+    ├── 3f0c…-words-1-2/     hashes  ends  about.json
+    └── 81aa…-documents.5xk2.partial/                         being written; swept when its writer is gone
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Self
+from uuid import uuid4
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from manymill.data.hashed import MappedColumns
+from manymill.errors import ManymillError, SourceError
+
+_ABOUT = "about.json"
+_IN_USE = "in-use-"
+# A folder that was just made may not be locked yet.
+_FRESH_SECONDS = 60.0
+
+
+class ColumnWriter:
+    """Columns that grow at their ends, in a folder that is not whole yet."""
+
+    def __init__(self, folder: Path, dtypes: Mapping[str, np.dtype[Any]]) -> None:
+        self._dtypes = dtypes
+        self.about: dict[str, Any] = {}
+        self.n_bytes = 0
+        with ExitStack() as files:
+            self._files: dict[str, IO[bytes]] = {
+                name: files.enter_context(open(folder / name, "wb")) for name in dtypes
+            }
+            self._open = files.pop_all()
+
+    def append(self, name: str, values: NDArray[Any]) -> None:
+        """Write numbers behind those of a column."""
+        data = np.ascontiguousarray(values, self._dtypes[name])
+        self.n_bytes += data.nbytes
+        self._files[name].write(data.data)
+
+    def close(self) -> None:
+        """No more is written."""
+        self._open.close()
+
+
+class ColumnStore:
+    """A folder of columns that stay for the next search, up to a size; what is in use stays in any case.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    limit_bytes : int
+        When more is kept, what was used longest ago is removed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], limit_bytes: int) -> None:
+        self._folder, self._limit_bytes = Path(folder), limit_bytes
+        self._locks: dict[Path, FileLock] = {}
+
+    def find(
+        self, name: str, dtypes: Mapping[str, np.dtype[Any]]
+    ) -> tuple[MappedColumns, dict[str, Any]] | None:
+        """The columns of this name and what was told about them, in use from now on; None if there are none."""
+        folder = self._folder / name
+        with suppress(OSError):
+            about: dict[str, Any] = json.loads((folder / _ABOUT).read_bytes())
+            self._use(folder)
+            # Another search may have removed it before it was in use here.
+            return (MappedColumns(folder, dict(dtypes)), about) if (folder / _ABOUT).exists() else None
+        return None
+
+    @contextmanager
+    def writing(self, name: str, dtypes: Mapping[str, np.dtype[Any]]) -> Iterator[ColumnWriter]:
+        """A writer of columns that get their name when the block is left, and are dropped if it fails.
+
+        Raises
+        ------
+        SourceError
+            If they cannot be written.
+        """
+        partial = None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(".partial", f"{name}.", self._folder))
+            lock = FileLock(partial / f"{_IN_USE}writer")
+            with lock:
+                writer = ColumnWriter(partial, dtypes)
+                try:
+                    yield writer
+                finally:
+                    writer.close()
+                (partial / _ABOUT).write_text(json.dumps(writer.about))
+            (partial / f"{_IN_USE}writer").unlink(missing_ok=True)
+            # Another search may have been sooner with the same columns: then these are dropped.
+            with suppress(OSError):
+                partial.rename(self._folder / name)
+            if not (self._folder / name / _ABOUT).exists():
+                raise OSError("the folder cannot be named")
+        except OSError as error:
+            if isinstance(error, ManymillError):
+                raise
+            raise SourceError(
+                f"hashed texts cannot be written to {self._folder}: {error.strerror or error}",
+                "free some room there, or name another folder",
+            ) from error
+        finally:
+            if partial is not None:
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def trim(self) -> None:
+        """Remove what was used longest ago, and what a killed search left, until the rest is within the limit."""
+        entries = []
+        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+            with suppress(OSError):
+                used = folder.stat().st_mtime
+                entries.append((used, sum(file.stat().st_size for file in folder.iterdir()), folder))
+        total = sum(n_bytes for _, n_bytes, _ in entries)
+        for used, n_bytes, folder in sorted(entries):
+            abandoned = folder.suffix == ".partial" and time.time() - used > _FRESH_SECONDS
+            if (abandoned or total > self._limit_bytes) and not _is_in_use(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                total -= n_bytes
+
+    def close(self) -> None:
+        """Nothing is in use any more; it stays for the next search, within the limit."""
+        while self._locks:
+            _, lock = self._locks.popitem()
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+        self.trim()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _use(self, folder: Path) -> None:
+        if folder not in self._locks:
+            self._locks[folder] = FileLock(folder / f"{_IN_USE}{uuid4().hex}")
+            self._locks[folder].acquire()
+            os.utime(folder)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether someone holds a lock in a folder; locks of those who were killed are free."""
+    for path in folder.glob(f"{_IN_USE}*"):
+        try:
+            with FileLock(path).acquire(blocking=False):
+                pass
+        except (Timeout, OSError):
+            return True
+    return False

@@ -1,0 +1,164 @@
+"""A corpus hashed for a search: written once, found again, removed when there is too much."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from manymill import scan
+from manymill.data.reading import read
+from manymill.errors import PlanError, SchemaError, SettingsError, SourceError
+from manymill.search import hashed
+from manymill.search.hashed import HashedCorpus
+
+TEXTS = ["Good fun", "bad plot and bad cast", "", "ein guter Film", "gut \u00c4rger"]
+LABELS = ["pos", "neg", "neg", "pos", "pos"]
+WORDS, PAIRS, CASED = ((1, 1), True), ((1, 2), True), ((1, 1), False)
+MAIL = "examples/data/mail-test.jsonl.zst"
+
+
+def corpus(folder, X=TEXTS, y=LABELS, forms=(WORDS, PAIRS), **kwargs):
+    return HashedCorpus.of(X, y, forms=forms, folder=folder, threads=2, **kwargs)
+
+
+def entries(folder):
+    return sorted(path.name.split("-", 1)[1] for path in folder.iterdir())
+
+
+def test_a_second_search_writes_nothing(tmp_path):
+    with corpus(tmp_path) as first, corpus(tmp_path) as second:
+        assert first.bytes_written > 0
+        assert second.bytes_written == 0
+        for words, lowercase in (WORDS, PAIRS):
+            one, other = first.texts.chunk(words, lowercase), second.texts.chunk(words, lowercase)
+            assert all(map(np.array_equal, one, other))
+
+
+def test_only_missing_forms_are_written(tmp_path):
+    corpus(tmp_path, forms=[WORDS]).close()
+    with corpus(tmp_path, forms=[WORDS, CASED]) as second:
+        hashes, _, ends = second.texts.chunk(*CASED)
+        assert second.bytes_written == hashes.nbytes + ends.nbytes
+    assert entries(tmp_path) == ["documents", "words-1-1", "words-1-1-cased"]
+
+
+@pytest.mark.parametrize(
+    ("X", "y"), [([*TEXTS[:-1], "other"], LABELS), (["Go", "od fun", *TEXTS[1:-1]], LABELS)]
+)
+def test_other_texts_are_other_files(tmp_path, X, y):
+    corpus(tmp_path).close()
+    with corpus(tmp_path, X, y) as other:
+        assert other.bytes_written > 0
+
+
+def test_a_file_that_changed_is_hashed_again(tmp_path):
+    source, store = tmp_path / "rows.jsonl", tmp_path / "store"
+    for text in ("good", "better"):
+        source.write_text(f'{{"text": "{text}", "label": "a"}}\n{{"text": "bad", "label": "b"}}\n')
+        with corpus(store, scan(source), None) as found:
+            assert found.bytes_written > 0
+            assert found.texts.text_bytes().tolist() == [len(text), 3]
+
+
+def test_a_dataset_brings_its_rows_labels_and_weights_in_the_order_of_its_files(tmp_path):
+    source = tmp_path / "rows.csv"
+    source.write_text("text,label,weight\n" + "".join(f"word {i},{i % 3},{i}.5\n" for i in range(7)))
+    with corpus(tmp_path / "store", scan(source, weight="weight"), None) as found:
+        assert found.y.tolist() == [0, 1, 2, 0, 1, 2, 0]
+        assert found.sample_weight.tolist() == [i + 0.5 for i in range(7)]
+
+
+def test_labels_of_a_dataset_are_those_that_reading_gives(tmp_path):
+    with corpus(tmp_path, scan(MAIL), None) as found:
+        assert found.y.tolist() == [name for batch in read(scan(MAIL).plan()) for name in batch.labels()]
+
+
+def test_integer_labels_stay_integers(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"text": "a b", "label": 10}\n{"text": "c d", "label": 9}\n')
+    with corpus(tmp_path / "store", scan(source), None) as found:
+        assert found.y.tolist() == [10, 9]
+
+
+def test_hashed_texts_pickle_as_names_of_files(tmp_path):
+    with corpus(tmp_path, TEXTS * 5000, LABELS * 5000) as found:
+        told = pickle.dumps(found.texts)
+        assert len(told) < 2000
+        assert pickle.loads(told)[[3, 1]].text_bytes().tolist() == [14, 21]
+
+
+def test_rows_are_picked_like_those_of_an_array(tmp_path):
+    with corpus(tmp_path) as found:
+        sizes = found.texts.text_bytes()
+        picks = [[4, 0], np.array([True, False, True, False, False]), slice(1, 4), slice(None, None, -1)]
+        for pick in picks:
+            assert found.texts[pick].text_bytes().tolist() == sizes[pick].tolist()
+            assert found.texts[::-1][pick].text_bytes().tolist() == sizes[::-1][pick].tolist()
+        with pytest.raises(TypeError, match="not read one by one"):
+            found.texts[0]
+
+
+def test_a_form_that_is_not_there_is_named(tmp_path):
+    with (
+        corpus(tmp_path, forms=[WORDS]) as found,
+        pytest.raises(SettingsError, match=r"not with ngram_range=\(1, 2\)"),
+    ):
+        found.texts.chunk(*PAIRS)
+
+
+def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(tmp_path):
+    with corpus(tmp_path, forms=[WORDS], limit_bytes=1):
+        corpus(tmp_path, TEXTS[:2], LABELS[:2], forms=[PAIRS], limit_bytes=1).close()
+        assert entries(tmp_path) == ["documents", "words-1-1"]
+    assert entries(tmp_path) == []
+
+
+def test_a_search_that_failed_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hashed._Documents, "finish", fail)
+    with pytest.raises(KeyboardInterrupt):
+        corpus(tmp_path)
+    assert entries(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match="cannot be written"):
+        corpus(tmp_path / "file" / "store")
+
+
+def test_files_that_were_removed_are_named(tmp_path):
+    with corpus(tmp_path) as found:
+        texts = pickle.loads(pickle.dumps(found.texts))
+        for path in tmp_path.glob("*/hashes"):
+            path.unlink()
+        with pytest.raises(SourceError, match="hash the texts again"):
+            texts.chunk(*WORDS)
+
+
+def test_labels_are_needed_once(tmp_path):
+    for X, y in ((TEXTS, None), (scan(MAIL), LABELS), (TEXTS, LABELS[:2])):
+        with pytest.raises(SchemaError, match="labels"):
+            corpus(tmp_path, X, y)
+
+
+def test_unlabelled_data_has_nothing_to_search_by(tmp_path):
+    with pytest.raises(SchemaError, match="labels"):
+        corpus(tmp_path, scan(MAIL, labelled=False), None)
+
+
+def test_the_standard_input_is_refused(tmp_path, monkeypatch):
+    plan = scan(MAIL).plan()
+    from dataclasses import replace
+
+    told = replace(plan, files=(replace(plan.files[0], path="-"),))
+    monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self: told)
+    with pytest.raises(PlanError, match="standard input"):
+        corpus(tmp_path, scan(MAIL), None)
+
+
+def test_without_a_name_the_folder_is_that_of_the_users_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert hashed.default_folder() == tmp_path / "manymill" / "hashed"
