@@ -82,6 +82,16 @@ def test_a_map_of_a_file_is_read_by_processes_where_it_is(processes, tmp_path):
     assert bits(forest) == bits(own_fit(forest, np.asarray(mapped), y))
 
 
+def test_a_dask_cluster_grows_the_same_trees():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        forest = PartitionedForestClassifier(RandomForestClassifier(5), engine=client).fit(X, Y).forest_
+    assert bits(forest) == bits(own_fit(forest, X, Y))
+
+
 def test_sparse_rows_grow_the_same_trees(processes):
     from scipy.sparse import csr_matrix
 
