@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
+    from manymill.forest.classifier import PartitionedForestClassifier
     from manymill.forest.combining import combine_forests, sub_forest
+    from manymill.forest.regressor import PartitionedForestRegressor
+    from manymill.forest.reports import ForestWarning
     from manymill.forest.saving import load_forest, save_forest
     from manymill.linear.classifier import TextClassifier
     from manymill.linear.naive_bayes import ComplementNaiveBayes
@@ -25,10 +28,13 @@ __all__ = [
     "AveragingWarning",
     "ComplementNaiveBayes",
     "Dataset",
+    "ForestWarning",
     "HashingVectorizer",
     "ManymillError",
     "ParameterMixingClassifier",
     "ParameterMixingRegressor",
+    "PartitionedForestClassifier",
+    "PartitionedForestRegressor",
     "SearchCV",
     "TextClassifier",
     "TfidfTransformer",
@@ -45,10 +51,13 @@ _HOMES = {
     "AveragingWarning": "manymill.linear.parameter_mixing.reports",
     "ComplementNaiveBayes": "manymill.linear.naive_bayes",
     "Dataset": "manymill.data.dataset",
+    "ForestWarning": "manymill.forest.reports",
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",
     "ParameterMixingClassifier": "manymill.linear.parameter_mixing.classifier",
     "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
+    "PartitionedForestClassifier": "manymill.forest.classifier",
+    "PartitionedForestRegressor": "manymill.forest.regressor",
     "SearchCV": "manymill.search.estimator",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",

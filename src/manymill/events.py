@@ -172,4 +172,27 @@ class Ended(Event):
     peak_memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TreeGrown(Event):
+    """A tree of a forest came back."""
+
+    tree: int  # from 1; they come in any order
+    trees: int  # that are wanted
+    partition: int | None  # that it grew on, from 1; None if it has seen all rows, or a patch of them
+    n_nodes: int
+    seconds: float  # of the worker
+
+
+@dataclass(frozen=True, slots=True)
+class ForestGrown(Event):
+    """The trees of a forest are grown."""
+
+    trees: int
+    n_nodes: int
+    score: float | None  # on held-out rows: accuracy, or R²
+    settled: bool  # whether growing was stopped because the score did not change any more
+    interrupted: bool  # whether the user stopped it
+    seconds: float
+
+
 Observer = Callable[[Event], None]

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
 from manymill.engine.seam import Engine
-from manymill.forest.growing import Growth, grow
+from manymill.errors import SettingsError
+from manymill.events import Event, Observer
+from manymill.forest.checkpoints import TreeFolder, digest_of
+from manymill.forest.fitting import Fit, scoring_of
 from manymill.forest.kinds import ensemble_of
-from manymill.forest.parameters import check_parameters, entropy_of
-from manymill.forest.preparing import Parting, Work, numbered, prepare_parts, prepare_whole
+from manymill.forest.parameters import check_parameters, count_of, entropy_of, settings_of
+from manymill.forest.preparing import Parting, Work, numbered, prepare_parts, prepare_whole, score_out_of_bag
 from manymill.forest.rows import Rows, rows_of
+from manymill.forest.seeds import held_out
 from manymill.forest.shells import shell_of
+from manymill.run_folder import RunFolder
 
 
 class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
@@ -78,8 +86,17 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
 
     # ---- growing
 
-    def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Grow the trees.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation: tuple[Any, ArrayLike] | None = None,
+        run: str | PathLike[str] | None = None,
+        observe: Observer | None = None,
+    ) -> Self:
+        """Grow the trees; Ctrl-C ends that with those there are.
 
         Parameters
         ----------
@@ -89,6 +106,13 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
             Labels or targets.
         sample_weight : array-like of shape (n_rows,), optional
             Weights of rows, 0 or more.
+        validation : (X, y), optional
+            Rows to score the forest and its parts with; instead of ``validation_fraction``.
+        run : path, optional
+            A run folder: events and trees are written there as they come. A fit that was killed and is begun again
+            with the same rows, parameters and folder goes on with the trees that are there.
+        observe : callable, optional
+            Called with each event (:mod:`manymill.events`), such as ``TreeGrown``.
 
         Returns
         -------
@@ -100,19 +124,122 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
             If a parameter is out of range, or the estimator's trees cannot be grown apart from each other.
         SchemaError
             If a value is infinite, or missing where the trees cannot do without.
+        RunFolderError
+            If the run folder cannot be written.
+
+        Warns
+        -----
+        ForestWarning
+            If partitions differ in their classes, rows go unused, or growing was stopped.
         """
         check_parameters(self)
         ensemble = self._ensemble()
-        whole = self.mode == "shared"
-        rows = rows_of(self, ensemble, X, y, sample_weight, sparse_format="csc" if whole else "csr")
-        with threadpool_limits(1), engine_for(self.engine) as engine:
-            work = self._work(ensemble, rows, None, engine)
-            growth = Growth()
-            grow(work.tasks, engine, growth, keys=work.keys)
-        self.forest_ = work.forest(growth.members)
+        sparse_format = "csc" if self.mode == "shared" else "csr"
+        rows = rows_of(self, ensemble, X, y, sample_weight, sparse_format=sparse_format)
+        held, scored = self._held_out(ensemble, rows, validation)
+        if held is not None and self.mode == "shared":
+            rows, held = rows.taken(np.setdiff1d(np.arange(len(rows)), held)), None
+        with ExitStack() as stack:
+            stack.enter_context(threadpool_limits(1))
+            engine = stack.enter_context(engine_for(self.engine))
+            folder = None if run is None else stack.enter_context(RunFolder(run))
+            fit = self._begin(ensemble, rows, held, scored, engine, folder, observe)
+            self._growing = fit
+            try:
+                fit.run(engine)
+            finally:
+                del self._growing
+            self._end(fit, rows)
+        return self
+
+    def partial(self) -> Any:
+        """The forest of the trees so far, while ``fit`` is at work in another thread; afterwards that of all.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no tree yet.
+        """
+        fit = getattr(self, "_growing", None)
+        if fit is None:
+            check_is_fitted(self, "forest_")
+            return self.forest_
+        if not (members := fit.members):
+            raise NotFittedError("no tree has been grown yet")
+        return fit.work.forest(members)
+
+    def _begin(
+        self,
+        ensemble: Any,
+        rows: Rows,
+        held: NDArray[np.intp] | None,
+        scored: Rows | None,
+        engine: Engine,
+        folder: RunFolder | None,
+        observe: Observer | None,
+    ) -> Fit:
+        trees = None
+        if folder is not None:
+            digest = digest_of(rows, held, settings_of(self, ensemble))
+            told = {"kind": "forest", "mode": self.mode, "trees": ensemble.n_estimators, "digest": digest}
+            folder.write_plan(told)
+            trees = TreeFolder(folder.checkpoint, digest)
+        work = self._work(ensemble, rows, held, engine)
+        scoring = scoring_of(
+            work,
+            rows,
+            scored,
+            tol=self.tol,
+            n_trees=self.n_trees_no_change,
+            early=self.early_stopping,
+            oob=self.mode != "shared" and bool(ensemble.oob_score),
+        )
+
+        def tell(event: Event) -> None:
+            if folder is not None:
+                folder.record(event)
+            if observe is not None:
+                observe(event)
+
+        return Fit(work, scoring, tell, trees)
+
+    def _end(self, fit: Fit, rows: Rows) -> None:
+        """Keep what has grown, and what is known of it."""
+        self.forest_ = fit.work.forest(fit.members)
+        for name in ("oob_score_", "oob_score_kind_"):
+            self.__dict__.pop(name, None)
+        if self.mode == "shared" and self.forest_.oob_score:
+            score_out_of_bag(self.forest_, rows)
+            self.oob_score_, self.oob_score_kind_ = self.forest_.oob_score_, "whole"
+        elif fit.scoring.oob is not None:
+            self.oob_score_ = fit.scoring.oob.votes.score()
+            kinds = {"shared": "whole", "partitions": "per-partition", "patches": "per-patch"}
+            self.oob_score_kind_ = kinds[self.mode]
         if hasattr(self, "feature_names_in_"):
             self.forest_.feature_names_in_ = self.feature_names_in_
-        return self
+        self.forest_.warm_start = False
+        self.report_ = fit.report(self.mode)
+
+    def _held_out(
+        self, ensemble: Any, rows: Rows, validation: tuple[Any, Any] | None
+    ) -> tuple[NDArray[np.intp] | None, Rows | None]:
+        """Numbers of the rows that nothing is grown on, sorted, and the rows to score with."""
+        if validation is not None:
+            if self.validation_fraction is not None:
+                raise SettingsError(
+                    "validation=(X, y) and validation_fraction both hold rows out", "give one of them"
+                )
+            return None, rows_of(self, ensemble, *validation, None, sparse_format="csr", reset=False)
+        if self.validation_fraction is None:
+            return None, None
+        if self.mode == "shared" and isinstance(rows.X, np.memmap):
+            raise SettingsError(
+                'validation_fraction with mode="shared" would copy the rows that are mapped from a file',
+                "give validation=(X, y)",
+            )
+        n_held = min(count_of(self.validation_fraction, len(rows)), len(rows) - 1)
+        held = held_out(entropy_of(self.random_state), len(rows), n_held)
+        return held, rows.taken(held)
 
     def _ensemble(self) -> Any:
         """An unfitted ensemble with our number of trees and random state."""

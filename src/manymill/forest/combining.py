@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from manymill.errors import PlanError
 
 # What a forest says of the fit that grew it, and no longer means anything of trees from several.
-_OF_ONE_FIT = (
+OF_ONE_FIT = (
     "oob_score_", "oob_decision_function_", "oob_prediction_", "_seeds", "_n_samples", "_n_samples_bootstrap",
     "_max_samples", "_sample_weight",
 )  # fmt: skip
@@ -196,7 +196,7 @@ def _counts(sizes: list[int], weights: Sequence[float] | None) -> list[int]:
 def _emptied(forest: Any) -> Any:
     """A copy of the forest that shares everything and says nothing of one fit."""
     out = copy.copy(forest)
-    for name in _OF_ONE_FIT:
+    for name in OF_ONE_FIT:
         out.__dict__.pop(name, None)
     return out
 
@@ -232,6 +232,8 @@ def _places(own: list[NDArray[Any]], everyones: list[NDArray[Any]]) -> list[NDAr
 
 def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int], *, bagged: bool) -> Any:
     """A tree whose classes are those of the combined forest."""
+    from manymill.forest.remapping import laid_out
+
     if places is None:
         return tree
     out = copy.copy(tree)
@@ -244,28 +246,18 @@ def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int],
     classes = [np.arange(size, dtype=dtype) for size in sizes]
     out.classes_ = classes if several else classes[0]
     out.n_classes_ = np.array(sizes) if several else np.int64(sizes[0])
-    out.tree_ = _laid_out(tree.tree_, places, sizes)
+    out.tree_ = laid_out(tree.tree_, sizes, places=places)
     return out
 
 
 def in_all_classes(member: Any, forest: Any) -> Any:
     """The nodes of a member of a forest, whose values are of all classes of the forest; bagging's may know fewer."""
+    from manymill.forest.remapping import laid_out
+
     classes = classes_of(forest)
     if not hasattr(forest, "estimators_features_") or not classes or len(member.classes_) == len(classes[0]):
         return member.tree_
-    return _laid_out(member.tree_, [np.asarray(member.classes_, np.intp)], [len(classes[0])])
-
-
-def _laid_out(tree: Any, places: list[NDArray[np.intp]], sizes: list[int]) -> Any:
-    """The nodes of a tree with values of other classes, 0 for those that it never met."""
-    state = tree.__getstate__()
-    old = state["values"]
-    values = np.zeros((old.shape[0], len(sizes), max(sizes)))
-    for output, place in enumerate(places):
-        values[:, output, place] = old[:, output, : len(place)]
-    out = type(tree)(tree.n_features, np.array(sizes, np.intp), len(sizes))
-    out.__setstate__({**state, "values": values})
-    return out
+    return laid_out(member.tree_, [len(classes[0])], places=[np.asarray(member.classes_, np.intp)])
 
 
 def _warn_of_repetition(trees: list[Any]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 from manymill.engine.arrivals import arrivals
 from manymill.engine.seam import Engine
@@ -13,12 +14,14 @@ from manymill.forest.grown import Grown
 
 
 class Task(Protocol):
-    """What grows one tree on a worker."""
+    """What grows one tree on a worker; it pickles."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Of the tree, from 0."""
 
-    def grow(self) -> Grown: ...
+    def grow(self) -> Grown:
+        """Grow it."""
 
 
 class Growth:
@@ -26,11 +29,17 @@ class Growth:
 
     The trees that count are those without a gap from the first on: a tree that came before its turn waits. So what
     has been grown when a fit is stopped is what a fit with fewer trees would have grown.
+
+    Parameters
+    ----------
+    earlier : sequence of Grown
+        The first trees.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[Grown] = ()) -> None:
         self._ahead: dict[int, Grown] = {}
-        self._members: list[Grown] = []
+        self._members = list(earlier)
+        self._over = False
         self._changing = threading.Lock()
 
     @property
@@ -39,56 +48,50 @@ class Growth:
         with self._changing:
             return list(self._members)
 
-    def add(self, grown: Grown, first: int) -> list[Grown]:
-        """Take a tree; gives those whose turn has come."""
-        with self._changing:
-            self._ahead[grown.number] = grown
-            turn = []
-            while (member := self._ahead.pop(first + len(self._members), None)) is not None:
+    def add(self, grown: Grown, last: Callable[[Grown], bool]) -> bool:
+        """Take a tree, and give whether any more are wanted.
+
+        Parameters
+        ----------
+        grown : Grown
+        last : callable
+            Asked for each tree in its turn; the first that it holds for is the last, whatever came before its turn.
+        """
+        self._ahead[grown.number] = grown
+        while not self._over and (member := self._ahead.pop(len(self._members), None)) is not None:
+            with self._changing:
                 self._members.append(member)
-                turn.append(member)
-            return turn
-
-
-def _grow(task: Task) -> Grown:
-    return task.grow()
+            self._over = last(member)
+        return not self._over
 
 
 def grow(
     tasks: Sequence[Task],
     engine: Engine,
-    growth: Growth,
+    take: Callable[[Grown], bool],
     *,
     keys: Sequence[int | None] | None = None,
-    on_grown: Callable[[Grown], None] = lambda _: None,
-    stop: Callable[[Grown], bool] = lambda _: False,
 ) -> None:
-    """Grow the trees of the tasks on an engine.
+    """Grow the trees of the tasks on an engine, as long as ``take``, which is given each, wants more.
 
     Parameters
     ----------
     tasks : sequence
-        In the order of their numbers, without a gap.
     engine : Engine
-    growth : Growth
-        Is filled; what it holds is whole whenever this ends.
+    take : callable
+        Called on this thread, in the order of arrival.
     keys : sequence of int or None, optional
         Which tasks go to the same worker where that is possible.
-    on_grown : callable
-        Called with each tree as it arrives.
-    stop : callable
-        Asked for each tree in its turn; the first that it holds for is the last.
     """
-    if not tasks:
-        return
-    first = tasks[0].number
 
-    def submit(task: Task, key: int | None) -> Any:
+    def submit(task: Task, key: int | None) -> Future[Grown]:
         return engine.submit(_grow, task, key=key)
 
     with closing(arrivals(submit, tasks, keys=keys, window=2 * engine.width)) as coming:
         for _, grown in coming:
-            on_grown(grown)
-            for member in growth.add(grown, first):
-                if stop(member):
-                    return
+            if not take(grown):
+                return
+
+
+def _grow(task: Task) -> Grown:
+    return task.grow()

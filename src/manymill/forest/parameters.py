@@ -7,6 +7,9 @@ from typing import Any
 
 from manymill.errors import SettingsError
 
+# Parameters of an ensemble that change nothing about its first trees.
+_NOT_OF_A_TREE = frozenset({"n_estimators", "n_jobs", "verbose", "warm_start", "oob_score"})
+
 MODES = ("shared", "partitions", "patches")
 
 
@@ -41,6 +44,34 @@ def entropy_of(random_state: Any) -> int:
     if _is_whole(random_state) and random_state >= 0:
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def settings_of(forest: Any, ensemble: Any) -> list[Any]:
+    """What trees depend on besides their rows.
+
+    Raises
+    ------
+    SettingsError
+        If that is not to be told from the parameters.
+    """
+    import sklearn
+
+    from manymill.forest.kinds import grows_trees
+
+    if not _is_whole(forest.random_state):
+        raise SettingsError(
+            f"random_state={forest.random_state!r} does not say which trees a run would go on with",
+            "give a whole number, or leave out run",
+        )
+    if not grows_trees(ensemble):
+        raise SettingsError(
+            "only trees are written to a run folder", "leave out run, or take a forest or a bagging of trees"
+        )
+    own = sorted(
+        (name, repr(value)) for name, value in ensemble.get_params().items() if name not in _NOT_OF_A_TREE
+    )
+    mine = [getattr(forest, name) for name in ("mode", "n_partitions", "max_samples", "max_features")]
+    return [type(ensemble).__name__, own, mine, sklearn.__version__]
 
 
 def count_of(asked: float | int, of: int) -> int:

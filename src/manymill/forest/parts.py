@@ -45,6 +45,7 @@ class Partition:
 
     @property
     def n_rows(self) -> int:
+        """How many, with those that are held out."""
         return self.high - self.low
 
     def rows(self, held: NDArray[np.intp] | None) -> slice | NDArray[np.intp]:

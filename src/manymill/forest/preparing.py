@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.engine.seam import Engine
 from manymill.engine.sharing import share, writable
+from manymill.errors import SettingsError
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging
 from manymill.forest.parameters import count_of
@@ -26,25 +29,57 @@ from manymill.forest.whole import whole_tasks
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """An ensemble that is fitted but for its new members, and the tasks that grow them."""
+    """An ensemble that is fitted but for its members, and the tasks that grow those it has not.
+
+    Attributes
+    ----------
+    ensemble : BaseForest or BaseBagging
+    earlier : list of Grown
+        The first trees.
+    tasks, keys : list
+        Of the others; and which of them go to the same worker where that is possible.
+    weight : ndarray or None
+        Weights of rows, with those of their classes.
+    partitions : list of Partition
+        Unless trees see all rows, or patches.
+    histograms : ndarray of shape (n_partitions, n_classes), or None
+        Rows of each class.
+    places : list
+        Where each tree grows, in the order of their numbers; none if each sees all rows.
+    held : ndarray of int or None
+        Rows that nothing is grown on, sorted.
+    """
 
     ensemble: Any
-    earlier: list[Any]
+    earlier: list[Grown]
     tasks: list[Any]
     keys: list[int | None]
+    weight: NDArray[np.float64] | None = None
     partitions: list[Partition] = field(default_factory=list)
-    histograms: NDArray[np.int64] | None = None  # of each partition's rows, by class
+    histograms: NDArray[np.int64] | None = None
+    places: list[Partition | Patch] = field(default_factory=list)
+    held: NDArray[np.intp] | None = None
+
+    @property
+    def classes(self) -> list[NDArray[Any]] | None:
+        """Of each output; None for regression."""
+        classes = getattr(self.ensemble, "classes_", None)
+        return classes if classes is None or isinstance(classes, list) else [classes]
+
+    def rows_of(self, member: Grown) -> slice | NDArray[np.intp]:
+        """The rows that a tree has drawn from."""
+        return self.places[member.number].rows(self.held) if self.places else slice(None)
 
     def forest(self, members: list[Grown]) -> Any:
-        """The ensemble with the members so far; an ordinary one of scikit-learn."""
+        """The ensemble with such members; an ordinary one of scikit-learn."""
         forest = copy.copy(self.ensemble)
-        forest.estimators_ = self.earlier + [member.tree for member in members]
+        forest.estimators_ = [member.tree for member in members]
         if is_bagging(forest):
             every = np.arange(forest.n_features_in_)
-            own = [every if member.features is None else member.features for member in members]
-            before = list(forest.estimators_features_[: len(self.earlier)])
-            forest.estimators_features_ = before + own
-        forest.n_estimators = len(forest.estimators_)
+            forest.estimators_features_ = [
+                every if member.features is None else member.features for member in members
+            ]
+        forest.n_estimators = len(members)
         return forest
 
 
@@ -56,14 +91,32 @@ def prepare_whole(ensemble: Any, rows: Rows, engine: Engine) -> Work:
     ensemble : BaseForest or BaseBagging
         With ``warm_start`` and the earlier trees if there are any.
     """
-    oob, warm = ensemble.oob_score, ensemble.warm_start
-    earlier = list(getattr(ensemble, "estimators_", ())) if warm else []
+    oob = ensemble.oob_score
+    earlier = members_of(ensemble) if ensemble.warm_start else []
     ensemble.oob_score = False  # there are no trees yet to score
     X = writable(rows.X)
     calls = plan_fit(ensemble, X, rows.y, rows.weight)
     ensemble.oob_score = oob
     tasks = whole_tasks(calls, engine, len(earlier), lambda arg: rows.X if _same(arg, X) else arg)
-    return Work(ensemble, earlier, tasks, [None] * len(tasks))
+    return Work(ensemble, earlier, tasks, [None] * len(tasks), ensemble._sample_weight)
+
+
+def score_out_of_bag(forest: Any, rows: Rows) -> None:
+    """Have scikit-learn score a forest that has all its trees on the rows that each has not drawn."""
+    if is_bagging(forest):
+        forest._set_oob_score(rows.X, forest._validate_y(rows.y))
+        return
+    forest.warm_start = True  # so that its fit finds nothing to grow, and goes on with the score
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Warm-start fitting|class_weight presets)")
+        plan_fit(forest, writable(rows.X), rows.y, rows.weight)
+
+
+def members_of(ensemble: Any) -> list[Grown]:
+    """The trees of an ensemble that is fitted."""
+    trees = list(getattr(ensemble, "estimators_", ()))
+    features = getattr(ensemble, "estimators_features_", None) or [None] * len(trees)
+    return [Grown(number, *pair) for number, pair in enumerate(zip(trees, features, strict=True))]
 
 
 def _same(array: Any, X: Any) -> bool:
@@ -110,10 +163,7 @@ class Parting:
                 for number in range(n_trees)
             ]
         edges = np.linspace(0, n_rows, min(self.n_partitions, n_rows) + 1).astype(int).tolist()
-        parts = [
-            Partition(number, low, high)
-            for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
-        ]
+        parts = [Partition(number, low, high) for number, (low, high) in enumerate(pairwise(edges))]
         return parts, [parts[part] for part in dealt([part.n_rows for part in parts], n_trees)]
 
 
@@ -143,8 +193,13 @@ def prepare_parts(
         Rows that nothing is grown on, sorted.
     engine : Engine
     """
-    n_trees, earlier = ensemble.n_estimators, list(shell.estimators_)
+    n_trees, earlier = ensemble.n_estimators, members_of(shell)
     parts, places = parting.places(rows, n_trees, 0 if held is None else len(held))
+    if len(earlier) > n_trees:
+        raise SettingsError(
+            f"n_estimators={n_trees} is less than the {len(earlier)} trees there are",
+            "ask for more, or leave out warm_start",
+        )
     arrays = {"X": rows.X, "y": rows.y}
     if rows.weight is not None:
         arrays["weight"] = rows.weight
@@ -158,7 +213,11 @@ def prepare_parts(
     ][len(earlier) :]
     # A worker that has a partition in its cache of pages keeps it.
     keys = [task.place.number if isinstance(task.place, Partition) else None for task in tasks]
-    return Work(shell, earlier, tasks, keys, parts, _histograms(rows, parts, n_classes))
+    for member in earlier:
+        place = places[member.number]
+        member.part = place.number if isinstance(place, Partition) else None
+    histograms = _histograms(rows, parts, n_classes)
+    return Work(shell, earlier, tasks, keys, rows.weight, parts, histograms, places, held)
 
 
 def numbered(ensemble: Any, rows: Rows, *, classification: bool) -> tuple[Rows, list[NDArray[Any]] | None]:

@@ -39,22 +39,51 @@ def widened(
     """
     if features is None and (n_classes is None or _sees_all(tree, n_classes)):
         return tree
-    state = tree.tree_.__getstate__()
-    nodes, values = state["nodes"].copy(), state["values"]
-    if features is not None:
-        splits = nodes["feature"] >= 0
-        nodes["feature"][splits] = features[nodes["feature"][splits]]
-    if classes is not None and n_classes is not None:
-        wide = np.zeros((*values.shape[:2], max(n_classes)))
-        for output, numbers in enumerate(classes):
-            wide[:, output, numbers] = values[:, output, : len(numbers)]
-        values = wide
+    sizes = [1] * tree.n_outputs_ if n_classes is None else list(n_classes)
+    tree.tree_ = laid_out(tree.tree_, sizes, places=classes, features=features, n_features=n_features)
+    if n_classes is not None:
         _name_classes(tree, n_classes)
-    counts = np.ones(tree.n_outputs_, np.intp) if n_classes is None else np.asarray(n_classes, np.intp)
-    tree.tree_ = Tree(n_features, counts, tree.n_outputs_)
-    tree.tree_.__setstate__({**state, "nodes": nodes, "values": np.ascontiguousarray(values)})
     tree.n_features_in_ = n_features
     return tree
+
+
+def laid_out(
+    tree: Tree,
+    sizes: Sequence[int],
+    *,
+    places: Sequence[NDArray[np.intp]] | None = None,
+    features: NDArray[np.intp] | None = None,
+    n_features: int | None = None,
+) -> Tree:
+    """The nodes of a tree over other columns and classes, as a new one.
+
+    Parameters
+    ----------
+    tree : Tree
+        The compiled one, ``tree_`` of an estimator.
+    sizes : sequence of int
+        Classes of each output; 1 for regression.
+    places : sequence of ndarray of int, optional
+        For each output the place of each class that the tree knows; it has no votes for the others.
+    features : ndarray of int, optional
+        The column of each that the tree knows.
+    n_features : int, optional
+        Columns there are; as many as before if not given.
+    """
+    state = tree.__getstate__()
+    nodes, values = state["nodes"], state["values"]
+    if features is not None:
+        nodes = nodes.copy()
+        splits = nodes["feature"] >= 0
+        nodes["feature"][splits] = features[nodes["feature"][splits]]
+    if places is not None:
+        wide = np.zeros((len(values), len(sizes), max(sizes)))
+        for output, place in enumerate(places):
+            wide[:, output, place] = values[:, output, : len(place)]
+        values = wide
+    out = Tree(n_features or tree.n_features, np.array(sizes, np.intp), len(sizes))
+    out.__setstate__({**state, "nodes": nodes, "values": values})
+    return out
 
 
 def _sees_all(tree: Any, n_classes: Sequence[int]) -> bool:

@@ -40,6 +40,7 @@ class Rows:
 
     @property
     def n_features(self) -> int:
+        """Columns."""
         return int(self.X.shape[1])
 
     def taken(self, rows: NDArray[np.intp]) -> Rows:
@@ -126,10 +127,8 @@ def check_finite(X: Any, *, missing: bool, dtype: Any = np.float32) -> None:
 
 
 def _refused(X: Any, low: int, where: Any, is_nan: bool) -> SchemaError:
-    if issparse(X):
-        at = f"stored value {low + int(where[0])}"
-    else:
-        at = f"row {low + int(where[0])}, column {int(where[1])}"
+    row = low + int(where[0])
+    at = f"stored value {row}" if issparse(X) else f"row {row}, column {int(where[1])}"
     if is_nan:
         return SchemaError(
             f"Input X contains NaN: {at}", "fill in what is missing, or take trees that can do without"

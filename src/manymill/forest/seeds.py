@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST = np.iinfo(np.int32).max
+_HELD_OUT = 2**32 - 1
 
 
 def tree_seeds(entropy: int, n_trees: int) -> list[int]:
@@ -42,12 +43,18 @@ def patch_stream(entropy: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(_child(entropy, number).spawn(1)[0]))
 
 
+def held_out(entropy: int, n_rows: int, n_held: int) -> NDArray[np.intp]:
+    """Rows that nothing is grown on, sorted; drawn from a stream that no tree has."""
+    rng = np.random.default_rng(_child(entropy, _HELD_OUT))
+    return np.sort(rng.choice(n_rows, n_held, replace=False, shuffle=False))
+
+
 def dealt(n_rows: Sequence[int], n_trees: int) -> NDArray[np.intp]:
     """The partition of each of the first trees, ``(n_trees,)``, so that votes weigh as rows do.
 
     Every member of a forest has one vote, so a partition with twice the rows gets twice the trees. The next tree goes
-    to the partition whose rows to (2 trees + 1) are the most: the divisor rule of Webster and Sainte-Laguë, which, other
-    than that of the largest remainder, never takes back a tree when there are more.
+    to the partition whose rows to (2 trees + 1) are the most: the divisor rule of Webster and Sainte-Laguë. Other than
+    that of the largest remainder, it never takes back a tree when there are more.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill.forest.combining import OF_ONE_FIT
 from manymill.forest.kinds import is_bagging
 from manymill.forest.planning import plan_fit
 
@@ -44,6 +45,8 @@ def shell_of(ensemble: Any, n_features: int, classes: list[NDArray[Any]] | None,
         warnings.simplefilter("ignore")
         plan_fit(ensemble, X, y[:, 0] if n_outputs == 1 else y)
     ensemble.set_params(**own)
+    for name in OF_ONE_FIT:
+        ensemble.__dict__.pop(name, None)
     ensemble.estimators_ = []
     if is_bagging(ensemble):
         ensemble.estimators_features_ = []

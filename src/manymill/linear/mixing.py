@@ -34,7 +34,7 @@ from manymill.linear.broadcasting import Broadcasts
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
-from manymill.linear.counting import cramers_v, feature_weights
+from manymill.linear.counting import feature_weights
 from manymill.linear.exchange import put, taken
 from manymill.linear.finish import RowSums
 from manymill.linear.finish_lanes import LaneSums
@@ -48,6 +48,7 @@ from manymill.linear.sharing import SharedPlan, share
 from manymill.linear.slices import whole
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
+from manymill.skew import cramers_v
 
 # Cramér's V of lanes and labels from which on it is worth a word. Interleaved blocks of a sorted source have about 0.1,
 # neighbours 1.

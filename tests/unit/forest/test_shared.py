@@ -14,9 +14,9 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from manymill.engine.choosing import as_engine
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
+from reference.trees import bits
 
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, random_state=0)
 XR, YR = make_regression(240, 6, random_state=0)
@@ -42,19 +42,8 @@ REGRESSORS = {
 }
 
 
-def bits(forest):
-    states = [tree.tree_.__getstate__() for tree in forest.estimators_]
-    return [(state["nodes"].tobytes(), state["values"].tobytes()) for state in states]
-
-
 def own_fit(forest, X, y, weight=None):
     return type(forest)(**forest.get_params(deep=False)).fit(X, y, sample_weight=weight)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    with as_engine("processes:2") as engine:
-        yield engine
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])
@@ -91,6 +80,16 @@ def test_a_map_of_a_file_is_read_by_processes_where_it_is(processes, tmp_path):
     forest = PartitionedForestClassifier(n_estimators=3, engine=processes).fit(mapped, y).forest_
     assert processes.bytes_out - before < mapped.nbytes / 2
     assert bits(forest) == bits(own_fit(forest, np.asarray(mapped), y))
+
+
+def test_a_dask_cluster_grows_the_same_trees():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        forest = PartitionedForestClassifier(RandomForestClassifier(5), engine=client).fit(X, Y).forest_
+    assert bits(forest) == bits(own_fit(forest, X, Y))
 
 
 def test_sparse_rows_grow_the_same_trees(processes):

@@ -8,7 +8,8 @@ from scipy.stats import chi2_contingency
 from sklearn.utils.class_weight import compute_class_weight
 
 from manymill._core import FeatureCounts
-from manymill.linear.counting import balanced_class_weights, idf, nb_weights, priors, skew
+from manymill.linear.counting import balanced_class_weights, idf, nb_weights, priors
+from manymill.skew import skew
 from reference.sparse import random_rows, sparse
 
 

@@ -1,0 +1,74 @@
+"""What a fit found out about itself: how good the forest is, how good its parts are, whether they are alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ForestWarning(UserWarning):
+    """Partitions differ too much, rows go unused, or growing was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """A partition and the forest of its own trees."""
+
+    n_rows: int
+    n_trees: int
+    score: float | None  # of its trees alone, on held-out rows
+    class_counts: tuple[int, ...] = ()  # rows of each class
+
+
+@dataclass(frozen=True, slots=True)
+class ForestReport:
+    """What came out; the scores of classifiers are accuracies, those of regressors R².
+
+    Attributes
+    ----------
+    mode : str
+    n_trees : int
+        Of the forest.
+    n_nodes : int
+        Of all its trees.
+    n_held_out : int
+        Rows that the scores are of.
+    score : float or None
+        Of the forest on held-out rows; None without any.
+    parts : tuple of PartReport
+        In the order of the partitions; none unless each tree has seen one partition.
+    cramers_v : float or None
+        How much partitions differ in their classes, 0 to 1.
+    settled : bool
+        Whether growing was stopped because the score did not change any more.
+    interrupted : bool
+        Whether the user stopped it.
+    seconds : float
+        That it took.
+    """
+
+    mode: str
+    n_trees: int
+    n_nodes: int
+    n_held_out: int
+    score: float | None
+    parts: tuple[PartReport, ...]
+    cramers_v: float | None
+    settled: bool
+    interrupted: bool
+    seconds: float
+
+    def words(self) -> str:
+        """The report in a few lines."""
+        lines = [f"{self.n_trees:,} trees, {self.n_nodes:,} nodes, {self.seconds:.1f} s"]
+        if self.score is not None:
+            lines.append(f"held out: {self.score:.4f} over {self.n_held_out:,} rows")
+        scores = [part.score for part in self.parts if part.score is not None]
+        if scores:
+            mean = sum(scores) / len(scores)
+            lines.append(
+                f"{len(scores)} partitions alone: {min(scores):.4f} to {max(scores):.4f}, mean {mean:.4f}; "
+                "what all rows in one forest would score is not known from this"
+            )
+        if self.cramers_v is not None:
+            lines.append(f"partitions differ in their classes by {self.cramers_v:.2f} (Cramér's V)")
+        return "\n".join(lines)
