@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
     from manymill.forest.combining import combine_forests, sub_forest
+    from manymill.forest.saving import load_forest, save_forest
     from manymill.linear.classifier import TextClassifier
     from manymill.linear.naive_bayes import ComplementNaiveBayes
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
@@ -30,6 +31,8 @@ __all__ = [
     "TextClassifier",
     "TfidfTransformer",
     "combine_forests",
+    "load_forest",
+    "save_forest",
     "scan",
     "sub_forest",
 ]
@@ -47,6 +50,8 @@ _HOMES = {
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "combine_forests": "manymill.forest.combining",
+    "load_forest": "manymill.forest.saving",
+    "save_forest": "manymill.forest.saving",
     "scan": "manymill.data.dataset",
     "sub_forest": "manymill.forest.combining",
 }

@@ -71,9 +71,14 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
     return sampled(plan, sample_bytes)
 
 
-def _data_plan(
-    dataset: Dataset, paths: list[str], block_bytes: int
-) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block]]:
+def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[bytes], list[str]]:
+    """The data files of one format that are not empty, their first bytes, and what is to be said of the others.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be opened, formats differ, or nothing is in any.
+    """
     options = dataset.storage_options
     files: list[SourceFile] = []
     heads: list[bytes] = []
@@ -106,6 +111,13 @@ def _data_plan(
         what = f"{empty[0]} is empty" if len(empty) == 1 else f"all {len(empty)} files are empty"
         raise SourceError(what, "there is nothing to read")
     notes += [f"{path} is empty and was left out." for path in empty]
+    return files, heads, notes
+
+
+def _data_plan(
+    dataset: Dataset, paths: list[str], block_bytes: int
+) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block]]:
+    files, heads, notes = opened(dataset, paths)
     if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
         notes.append(f"{files[0].path} looks like {files[0].format}; name another format with format=.")
     if any(file.path == "-" for file in files):

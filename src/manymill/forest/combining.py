@@ -78,7 +78,7 @@ def combine_forests(forests: Sequence[Any], *, weights: Sequence[float] | None =
     if not forests:
         raise PlanError("no forests were given", "give at least one fitted forest")
     for number, forest in enumerate(forests):
-        _check_forest(forest, f"forest {number + 1}")
+        check_forest(forest, f"forest {number + 1}")
         _check_alike(forests[0], forest, f"forest {number + 1}")
     counts = _counts([len(forest.estimators_) for forest in forests], weights)
     kept = [(forest, n) for forest, n in zip(forests, counts, strict=True) if n]
@@ -88,7 +88,7 @@ def combine_forests(forests: Sequence[Any], *, weights: Sequence[float] | None =
     trees: list[Any] = []
     features: list[NDArray[Any]] = []
     for forest, n in kept:
-        places, bagged = _places(_classes_of(forest), classes), hasattr(forest, "estimators_features_")
+        places, bagged = _places(classes_of(forest), classes), hasattr(forest, "estimators_features_")
         trees += [_aligned(tree, places, sizes, bagged=bagged) for tree in forest.estimators_[:n]]
         features += list(getattr(forest, "estimators_features_", ()))[:n]
     _warn_of_repetition(trees)
@@ -123,7 +123,7 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
     """
     from sklearn.utils import check_random_state
 
-    _check_forest(forest, "the forest")
+    check_forest(forest, "the forest")
     size = len(forest.estimators_)
     if not 1 <= n <= size:
         raise PlanError(f"{n} trees were asked for, and the forest has {size}", f"ask for 1 to {size}")
@@ -131,11 +131,12 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
     out = _emptied(forest)
     all_features = getattr(forest, "estimators_features_", None)
     features = [] if all_features is None else [all_features[i] for i in chosen]
-    _give(out, [forest.estimators_[i] for i in chosen], features, _classes_of(forest))
+    _give(out, [forest.estimators_[i] for i in chosen], features, classes_of(forest))
     return out
 
 
-def _check_forest(forest: Any, name: str) -> None:
+def check_forest(forest: Any, name: str) -> None:
+    """Raise ``PlanError`` unless it is a fitted forest, or bagging ensemble, of scikit-learn."""
     from sklearn.ensemble import BaggingClassifier, BaggingRegressor
     from sklearn.ensemble._forest import BaseForest
 
@@ -200,7 +201,7 @@ def _emptied(forest: Any) -> Any:
     return out
 
 
-def _classes_of(forest: Any) -> list[NDArray[Any]]:
+def classes_of(forest: Any) -> list[NDArray[Any]]:
     """The classes of each output; none of a forest that predicts values."""
     classes = getattr(forest, "classes_", None)
     if classes is None:
@@ -210,7 +211,7 @@ def _classes_of(forest: Any) -> list[NDArray[Any]]:
 
 def _all_classes(forests: list[Any]) -> list[NDArray[Any]]:
     outputs: list[NDArray[Any]] = []
-    for of_forests in zip(*map(_classes_of, forests), strict=True):
+    for of_forests in zip(*map(classes_of, forests), strict=True):
         kinds = {classes.dtype.kind for classes in of_forests}
         if len(kinds) > 1 and not kinds <= set("biuf"):
             raise PlanError(
@@ -245,6 +246,14 @@ def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int],
     out.n_classes_ = np.array(sizes) if several else np.int64(sizes[0])
     out.tree_ = _laid_out(tree.tree_, places, sizes)
     return out
+
+
+def in_all_classes(member: Any, forest: Any) -> Any:
+    """The nodes of a member of a forest, whose values are of all classes of the forest; bagging's may know fewer."""
+    classes = classes_of(forest)
+    if not hasattr(forest, "estimators_features_") or not classes or len(member.classes_) == len(classes[0]):
+        return member.tree_
+    return _laid_out(member.tree_, [np.asarray(member.classes_, np.intp)], [len(classes[0])])
 
 
 def _laid_out(tree: Any, places: list[NDArray[np.intp]], sizes: list[int]) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.errors import ModelError
-from manymill.model import manifest, safetensors
+from manymill.model import checked_json, manifest, safetensors
 from manymill.model.linear import LinearModel, ModelDescription
 
 _PIECE_BYTES = 2**20
@@ -65,7 +65,7 @@ def _read_manifest(folder: Path) -> bytes:
             f"{folder} is a file, but a model is a folder", "name the folder that holds model.json"
         )
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             # No more than the cap, and no buffer larger than the file.
             return file.read(min(os.fstat(file.fileno()).st_size, manifest.MAX_BYTES) + 1)
     except OSError as error:
@@ -82,7 +82,7 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
         raise ModelError(f"{folder / manifest.FILE_NAME}: {error.what}", error.hint) from error
     path = folder / weights_file.name
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             tensors = _map_tensors(file, weights_file, verify)
     except FileNotFoundError:
         raise
@@ -91,7 +91,7 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
     fields = {name: getattr(description, name) for name in ModelDescription.__dataclass_fields__}
-    checksum = manifest.checksum([text])
+    checksum = checked_json.checksum([text])
     return LinearModel(
         **fields,
         weights=tensors["weights"],
@@ -114,7 +114,7 @@ def _map_tensors(
         raise ModelError("its header does not say what model.json says", "copy the folder again")
     if verify:
         file.seek(0)
-        if manifest.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
+        if checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
             raise ModelError("its bytes do not match their checksum", "it was damaged: copy it again")
     values = np.asarray(np.memmap(file, dtype="<f4", mode="r", offset=len(header)))
     tensors, end = {}, 0
@@ -130,7 +130,7 @@ def _map_tensors(
     return tensors
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a regular file of this very folder: no link out of it, no pipe that would never answer."""
     flags = os.O_RDONLY
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):

@@ -7,16 +7,12 @@ unknown or twice, every value has one type, and no number is infinite.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from manymill.errors import ModelError
-from manymill.model import safetensors
+from manymill.model import checked_json, safetensors
+from manymill.model.checked_json import check_format, keys, require
 from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
 
 FILE_NAME = "model.json"
@@ -24,8 +20,6 @@ FORMAT = "manymill-model"
 FORMAT_VERSION = 1
 MAX_BYTES = 16 * 2**20  # about 500,000 classes of 30 letters
 
-# Lists and objects take many times the memory of their text, and a model needs few of them.
-_MAX_CONTAINERS = 10_000
 _ENTRIES = {
     "format",
     "format_version",
@@ -60,19 +54,6 @@ class WeightsFile:
         return f"weights-{self.checksum.partition(':')[2][:16]}.safetensors"
 
 
-def checksum(pieces: Iterable[bytes | memoryview]) -> str:
-    """The checksum of bytes: ``blake2b-256:`` and 64 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=32)
-    for piece in pieces:
-        digest.update(piece)
-    return format_checksum(digest)
-
-
-def format_checksum(digest: hashlib.blake2b) -> str:
-    """A checksum's text."""
-    return f"blake2b-256:{digest.hexdigest()}"
-
-
 def dump(description: ModelDescription, weights: WeightsFile, manymill_version: str) -> bytes:
     """The text of ``model.json``.
 
@@ -97,11 +78,7 @@ def dump(description: ModelDescription, weights: WeightsFile, manymill_version: 
     }
     if description.temperature != 1.0:
         content["temperature"] = description.temperature
-    try:
-        text = _canonical(content)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"the model cannot be described in JSON: {error}") from error
-    written = _with_checksum(text)
+    written = checked_json.dump(content)
     load(written)
     return written
 
@@ -114,52 +91,22 @@ def load(text: bytes) -> tuple[ModelDescription, WeightsFile]:
     ModelError
         If the text is not, to the bit, what :func:`dump` could have written.
     """
-    content = _parse(text)
-    if content.get("format") != FORMAT:
-        raise ModelError("it does not say that it is a manymill model", "give a folder that manymill saved")
-    version = content.get("format_version")
-    if type(version) is int and version > FORMAT_VERSION:
-        needed = content.get("requires_manymill")
-        raise ModelError(f"it needs manymill >= {str(needed)[:20]}", "install a newer manymill")
-    if type(version) is not int or version != FORMAT_VERSION:
-        _refuse("format_version", version)
-    content.pop("checksum", None)
-    try:
-        rewritten = _with_checksum(_canonical(content))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"it is not JSON as manymill writes it: {error}") from error
-    if rewritten != text:
-        raise ModelError("its text does not match its checksum", "it was changed or damaged: copy it again")
+    content = checked_json.parse(text, MAX_BYTES)
+    check_format(content, FORMAT, FORMAT_VERSION)
+    checked_json.verify(content, text)
     return _read(content)
 
 
-def _parse(text: bytes) -> dict[str, Any]:
-    if len(text) > MAX_BYTES or text.count(b"[") + text.count(b"{") > _MAX_CONTAINERS:
-        raise ModelError("it is too large to be a manymill model")
-    try:
-        content = json.loads(
-            text.decode(),
-            object_pairs_hook=_object_without_repeats,
-            parse_float=_finite,
-            parse_constant=_finite,
-        )
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"it is not JSON as manymill writes it: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError("it is not a JSON object")
-    return content
-
-
 def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
-    _keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
+    keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
     for name in ("manymill_version", "requires_manymill", "unicode_version"):
-        _require(name, content[name], isinstance(content[name], str))
-    _require("kind", content["kind"], content["kind"] == "linear")
-    _require("loss", content["loss"], content["loss"] in LOSSES)
-    _require("fit_intercept", content["fit_intercept"], type(content["fit_intercept"]) is bool)
-    _require("facts", content["facts"], isinstance(content["facts"], dict))
+        require(name, content[name], isinstance(content[name], str))
+    require("kind", content["kind"], content["kind"] == "linear")
+    require("loss", content["loss"], content["loss"] in LOSSES)
+    require("fit_intercept", content["fit_intercept"], type(content["fit_intercept"]) is bool)
+    require("facts", content["facts"], isinstance(content["facts"], dict))
     temperature = content.get("temperature", 1.0)
-    _require("temperature", temperature, type(temperature) is float and temperature > 0)
+    require("temperature", temperature, type(temperature) is float and temperature > 0)
     description = ModelDescription(
         classes=_classes(content["classes"]),
         loss=content["loss"],
@@ -173,37 +120,37 @@ def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
 
 
 def _classes(value: Any) -> tuple[Any, ...]:
-    _require("classes", value, isinstance(value, list) and len(value) >= 2)
+    require("classes", value, isinstance(value, list) and len(value) >= 2)
     kinds = {type(item) for item in value}
-    _require("classes", value, kinds == {str} or kinds == {int})
-    _require("classes", value, len(set(value)) == len(value))
+    require("classes", value, kinds == {str} or kinds == {int})
+    require("classes", value, len(set(value)) == len(value))
     if kinds == {int}:
-        _require("classes", value, all(-(2**63) <= item < 2**63 for item in value))
+        require("classes", value, all(-(2**63) <= item < 2**63 for item in value))
     return tuple(value)
 
 
 def _analyzer(value: Any) -> Analyzer:
-    _keys("analyzer", value, {"ngram_range", "lowercase", "value", "norm", "n_features"})
+    keys("analyzer", value, {"ngram_range", "lowercase", "value", "norm", "n_features"})
     ngrams = value["ngram_range"]
-    _require("ngram_range", ngrams, isinstance(ngrams, list) and [type(n) for n in ngrams] == [int, int])
-    _require("ngram_range", ngrams, 1 <= ngrams[0] <= ngrams[1] < 2**16)
-    _require("lowercase", value["lowercase"], type(value["lowercase"]) is bool)
-    _require("value", value["value"], value["value"] in VALUES)
-    _require("norm", value["norm"], value["norm"] is None or value["norm"] in NORMS)
+    require("ngram_range", ngrams, isinstance(ngrams, list) and [type(n) for n in ngrams] == [int, int])
+    require("ngram_range", ngrams, 1 <= ngrams[0] <= ngrams[1] < 2**16)
+    require("lowercase", value["lowercase"], type(value["lowercase"]) is bool)
+    require("value", value["value"], value["value"] in VALUES)
+    require("norm", value["norm"], value["norm"] is None or value["norm"] in NORMS)
     n_features = value["n_features"]
-    _require("n_features", n_features, type(n_features) is int and 1 <= n_features <= MAX_FEATURES)
+    require("n_features", n_features, type(n_features) is int and 1 <= n_features <= MAX_FEATURES)
     return Analyzer(**{**value, "ngram_range": (ngrams[0], ngrams[1])})
 
 
 def _weights_file(value: Any, description: ModelDescription) -> WeightsFile:
-    _keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
+    keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
     stated = value["checksum"]
-    _require("checksum", stated, isinstance(stated, str) and _CHECKSUM.fullmatch(stated) is not None)
+    require("checksum", stated, isinstance(stated, str) and _CHECKSUM.fullmatch(stated) is not None)
     tensors = value["tensors"]
     weighed = isinstance(tensors, dict) and "feature_weights" in tensors
     weights = WeightsFile(stated, description.analyzer.n_features, description.n_outputs, weighed)
     for name, right in _weights_entry(weights).items():
-        _require(f"weights_file {name}", value[name], _canonical(value[name]) == _canonical(right))
+        require(f"weights_file {name}", value[name], checked_json.same(value[name], right))
     return weights
 
 
@@ -216,40 +163,3 @@ def _weights_entry(weights: WeightsFile) -> dict[str, Any]:
         "checksum": weights.checksum,
         "tensors": {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()},
     }
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode()
-
-
-def _with_checksum(canonical: bytes) -> bytes:
-    body = canonical.removesuffix(b"\n}")
-    return body + b',\n "checksum": "' + checksum([body]).encode() + b'"\n}\n'
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return result
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is no number")
-    return number
-
-
-def _keys(where: str, value: Any, expected: set[str]) -> None:
-    if not isinstance(value, dict) or set(value) != expected:
-        raise ModelError(f"{where} must have exactly the entries {', '.join(sorted(expected))}")
-
-
-def _require(name: str, value: Any, right: bool) -> None:
-    if not right:
-        _refuse(name, value)
-
-
-def _refuse(name: str, value: Any) -> NoReturn:
-    raise ModelError(f"{name} cannot be {str(value)[:60]!r}")

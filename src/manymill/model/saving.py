@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from manymill._core import __version__
 from manymill.errors import ManymillError, ModelError, RunFolderError
-from manymill.model import manifest, safetensors
+from manymill.model import checked_json, manifest, safetensors
 from manymill.model.durable import replace_durably, write_durably
 from manymill.model.linear import ModelDescription
 
@@ -57,7 +57,7 @@ def save_model(
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _saving_alone(folder):
+        with saving_alone(folder):
             _save(folder, description, weights, intercept, feature_weights)
     except ManymillError:
         raise
@@ -80,9 +80,9 @@ def _save(
     slices = [weights] if isinstance(weights, np.ndarray) else weights
     unnamed = folder / "weights.partial"
     pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
-    write_durably(unnamed, _digested(pieces, digest))
+    write_durably(unnamed, digested(pieces, digest))
     try:
-        checksum = manifest.format_checksum(digest)
+        checksum = checked_json.format_checksum(digest)
         file = manifest.WeightsFile(checksum, n_features, n_outputs, feature_weights is not None)
         text = manifest.dump(description, file, __version__)
         replace_durably(unnamed, folder / file.name)
@@ -127,14 +127,16 @@ def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:
     return np.ascontiguousarray(values, dtype="<f4").data.cast("B")
 
 
-def _digested(pieces: Iterable[bytes | memoryview], digest: hashlib.blake2b) -> Iterator[bytes | memoryview]:
+def digested(pieces: Iterable[bytes | memoryview], digest: hashlib.blake2b) -> Iterator[bytes | memoryview]:
+    """The pieces, each added to the digest as it passes."""
     for piece in pieces:
         digest.update(piece)
         yield piece
 
 
 @contextmanager
-def _saving_alone(folder: Path) -> Iterator[None]:
+def saving_alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; ``RunFolderError`` if another process does."""
     from filelock import FileLock, Timeout
 
     try:

@@ -2,8 +2,8 @@
 
 ::
 
-    Proposed, Started, Evaluated, Failed, Lost, Aborted, OutOfTime   ──►  policy  ──►  Run, Cancel, End
-                (events, as the journal has them)                  (pure)        (instructions)
+    Proposed, Exhausted, Evaluated, Failed, Lost, Dropped, Aborted, OutOfTime  ──►  policy  ──►  Propose, Run, End
+                (events, as the journal has them)                            (pure)       (instructions)
 
 The policy has no clock, no file and no thread: the same events give the same instructions, so that a journal
 replays any search.
@@ -47,12 +47,8 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A worker has taken a task; seconds are counted from the start of the search."""
-
-    task: Task
-    worker: str
-    seconds: float
+class Exhausted:
+    """There are no more candidates to propose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +91,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A task that had not begun, or whose worker was stopped: it is not to be done any more."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
 class Aborted:
     """Nobody wants more; what is finished is kept."""
 
@@ -104,19 +107,19 @@ class OutOfTime:
     """The budget of seconds is used up."""
 
 
-Event = Proposed | Started | Evaluated | Failed | Lost | Aborted | OutOfTime
+Event = Proposed | Exhausted | Evaluated | Failed | Lost | Dropped | Aborted | OutOfTime
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Have another candidate proposed: `Proposed` or `Exhausted` answers."""
+
+    trial: int
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Have this task done."""
-
-    task: Task
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """A task that is wanted no more: drop it if it has not begun."""
 
     task: Task
 
@@ -128,4 +131,4 @@ class End:
     why: str
 
 
-Instruction = Run | Cancel | End
+Instruction = Propose | Run | End

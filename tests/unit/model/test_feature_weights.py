@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from manymill.errors import ModelError
-from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
+from manymill.model import Analyzer, ModelDescription, checked_json, load_model, manifest, save_model
 
 ANALYZER = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=5)
 WEIGHTS = np.arange(5, dtype=np.float32)
@@ -53,6 +53,6 @@ def test_weights_that_only_model_json_has_or_lacks_are_found(tmp_path, change):
     weighed = change == "added"
     file = manifest.WeightsFile(entry["checksum"], 5, 3, weighed)
     content["weights_file"] = manifest._weights_entry(file)
-    (tmp_path / "model.json").write_bytes(manifest._with_checksum(manifest._canonical(content)))
+    (tmp_path / "model.json").write_bytes(checked_json.dump(content))
     with pytest.raises(ModelError, match="bytes instead of"):
         load_model(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill.errors import ModelError
-from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
+from manymill.model import Analyzer, ModelDescription, checked_json, load_model, manifest, save_model
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def forge(folder, **changes):
     content = json.loads((folder / "model.json").read_text())
     del content["checksum"]
     content |= changes
-    text = manifest._with_checksum(manifest._canonical(content))
+    text = checked_json.dump(content)
     (folder / "model.json").write_bytes(text)
 
 

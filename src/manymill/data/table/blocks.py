@@ -1,0 +1,94 @@
+"""Tables in files, block by block, in bounded memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from manymill.data.compression import ByteStream, open_stream
+from manymill.data.cutting import DELIMITER
+from manymill.data.files import open_file
+from manymill.data.parquet import open_parquet
+from manymill.data.plan import SourceFile
+from manymill.errors import RowError, SourceError
+
+if TYPE_CHECKING:
+    from manymill.data.dataset import Dataset
+
+_BLOCK_BYTES = 1 << 20
+_BLOCK_ROWS = 1 << 14
+
+
+def blocks_of(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """The record batches of a file; every column of a CSV file is text.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read on, is cut off, or has changed.
+    RowError
+        If a row of a CSV file has more or fewer fields than the header.
+    """
+    if file.format == "parquet":
+        yield from _of_parquet(file, dataset)
+    else:
+        yield from _of_csv(file, dataset)
+
+
+def _of_parquet(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    parquet, stream = open_parquet(file, dataset.storage_options)
+    with stream:
+        try:
+            yield from parquet.iter_batches(_BLOCK_ROWS, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+
+
+def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    from pyarrow import csv
+
+    names = list(file.column_names)
+    # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
+    headless = names == [str(place) for place in range(len(names))] and file.data_start in (0, 3)
+    raw = open_file(file, dataset.storage_options)
+    stream = open_stream(raw, file.path, file.compression)
+    try:
+        reader = csv.open_csv(
+            pa.PythonFile(_Readable(stream), "r"),
+            # Rows are numbered in errors where one thread parses.
+            read_options=csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK_BYTES, encoding=dataset.encoding, column_names=names,
+                skip_rows=0 if headless else 1,
+            ),
+            parse_options=csv.ParseOptions(delimiter=chr(DELIMITER[file.format]), newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )  # fmt: skip
+        yield from reader
+    except pa.ArrowInvalid as error:
+        raise RowError(f"{file.path}: {error}", "mend the row, or leave it out") from error
+    finally:
+        stream.close()
+
+
+class _Readable(io.RawIOBase):
+    """The bytes of a stream as a file that is read in pieces of any size."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = self._stream.read()
+        n_bytes = min(len(buffer), len(self._rest))
+        buffer[:n_bytes] = self._rest[:n_bytes]
+        self._rest = self._rest[n_bytes:]
+        return n_bytes

@@ -1,0 +1,63 @@
+"""The parameters of the estimators, checked."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+from manymill.errors import SettingsError
+
+MODES = ("shared", "partitions", "patches")
+
+
+def check_parameters(forest: Any) -> None:
+    """Refuse values that cannot be, before any row is looked at.
+
+    Raises
+    ------
+    SettingsError
+    """
+    _check(forest.mode in MODES, "mode", forest.mode, f"one of {', '.join(map(repr, MODES))}")
+    for name in ("n_partitions", "n_trees_no_change"):
+        value = getattr(forest, name)
+        _check(_is_whole(value) and value >= 1, name, value, "1 or more")
+    trees = forest.n_estimators
+    _check(trees is None or (_is_whole(trees) and trees >= 1), "n_estimators", trees, "1 or more, or None")
+    _check(_is_real(forest.tol) and forest.tol >= 0, "tol", forest.tol, "0 or more")
+    for name in ("max_samples", "max_features"):
+        value = getattr(forest, name)
+        good = (_is_whole(value) and value >= 1) or (_is_real(value) and 0 < value <= 1)
+        _check(good or (value is None and name == "max_samples"), name, value, "a number, or a share to 1")
+    share = forest.validation_fraction
+    _check(
+        share is None or (_is_real(share) and 0 < share < 1), "validation_fraction", share, "a share, or None"
+    )
+
+
+def entropy_of(random_state: Any) -> int:
+    """The number that all draws start from."""
+    from sklearn.utils import check_random_state
+
+    if _is_whole(random_state) and random_state >= 0:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def count_of(asked: float | int, of: int) -> int:
+    """So many, or such a share of so many; at least 1."""
+    if isinstance(asked, Integral):
+        return min(int(asked), of)
+    return max(1, int(asked * of))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _check(good: bool, name: str, value: Any, wanted: str) -> None:
+    if not good:
+        raise SettingsError(f"{name}={value!r} cannot be", f"give {wanted}")

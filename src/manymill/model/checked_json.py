@@ -1,0 +1,140 @@
+"""JSON that describes a model: canonical, with a checksum, read strictly.
+
+The last entry is a checksum of all the others, and the text must be the very one that :func:`dump` writes: a
+flipped bit anywhere is found. A model may come from anyone: no entry may stand twice, and no number is infinite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from manymill.errors import ModelError
+
+# Lists and objects take many times the memory of their text, and a model needs few of them.
+_MAX_CONTAINERS = 10_000
+
+
+def checksum(pieces: Iterable[bytes | memoryview]) -> str:
+    """The checksum of bytes: ``blake2b-256:`` and 64 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=32)
+    for piece in pieces:
+        digest.update(piece)
+    return format_checksum(digest)
+
+
+def format_checksum(digest: hashlib.blake2b) -> str:
+    """A checksum's text."""
+    return f"blake2b-256:{digest.hexdigest()}"
+
+
+def dump(content: dict[str, Any]) -> bytes:
+    """The text of an object, its checksum last.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be told in JSON.
+    """
+    try:
+        return _with_checksum(_canonical(content))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"the model cannot be described in JSON: {error}") from error
+
+
+def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
+    """The object that a text holds; whether its checksum is right is for :func:`verify` to say.
+
+    Raises
+    ------
+    ModelError
+        If it is too large, or no JSON object.
+    """
+    if len(text) > max_bytes or text.count(b"[") + text.count(b"{") > _MAX_CONTAINERS:
+        raise ModelError("it is too large to be a manymill model")
+    try:
+        content = json.loads(
+            text.decode(),
+            object_pairs_hook=_object_without_repeats,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"it is not JSON as manymill writes it: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError("it is not a JSON object")
+    return content
+
+
+def check_format(content: dict[str, Any], name: str, newest: int) -> None:
+    """Raise ``ModelError`` unless the object says that it is of a format, in a version that can be read."""
+    if content.get("format") != name:
+        raise ModelError(f"it does not say that it is a {name}", "give a folder that manymill saved")
+    version = content.get("format_version")
+    if type(version) is int and version > newest:
+        needed = content.get("requires_manymill")
+        raise ModelError(f"it needs manymill >= {str(needed)[:20]}", "install a newer manymill")
+    if type(version) is not int or version != newest:
+        refuse("format_version", version)
+
+
+def verify(content: dict[str, Any], text: bytes) -> None:
+    """Raise ``ModelError`` unless the text is, to the bit, what :func:`dump` writes of the object.
+
+    The checksum is taken out of the object.
+    """
+    content.pop("checksum", None)
+    try:
+        rewritten = _with_checksum(_canonical(content))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"it is not JSON as manymill writes it: {error}") from error
+    if rewritten != text:
+        raise ModelError("its text does not match its checksum", "it was changed or damaged: copy it again")
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values have the same text."""
+    return _canonical(left) == _canonical(right)
+
+
+def keys(where: str, value: Any, expected: set[str]) -> None:
+    """Raise ``ModelError`` unless the value is an object with exactly these entries."""
+    if not isinstance(value, dict) or set(value) != expected:
+        raise ModelError(f"{where} must have exactly the entries {', '.join(sorted(expected))}")
+
+
+def require(name: str, value: Any, right: bool) -> None:
+    """Raise ``ModelError``, which names the entry and its value, unless it is right."""
+    if not right:
+        refuse(name, value)
+
+
+def refuse(name: str, value: Any) -> NoReturn:
+    """Raise ``ModelError`` of an entry that cannot be."""
+    raise ModelError(f"{name} cannot be {str(value)[:60]!r}")
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def _with_checksum(canonical: bytes) -> bytes:
+    body = canonical.removesuffix(b"\n}")
+    return body + b',\n "checksum": "' + checksum([body]).encode() + b'"\n}\n'
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no number")
+    return number
