@@ -5,8 +5,7 @@
 ``ours``
     Every configuration on every split, over hashes that are made once: hashing is part of the time.
 ``halving``
-    The same configurations on 1/16 of the rows of two splits, the best quarter on 1/4 of the rows of three, the four
-    best of them on all.
+    The same configurations on 1/16 of the rows, those among the best quarter so far on 1/4, and of these on all.
 ``scikit-learn``
     ``RandomizedSearchCV`` over ``HashingVectorizer``, ``TfidfTransformer`` and ``SGDClassifier``, the same
     configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs four of the configurations and
@@ -22,8 +21,11 @@ import json
 import tempfile
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ from sklearn.pipeline import Pipeline
 
 from manymill import TextClassifier
 from manymill.engine.choosing import as_engine
+from manymill.engine.seam import Engine
+from manymill.search.policy import Policy, Rules
+from manymill.search.steps import Evaluated, Propose, Proposed, Run, Task
 from manymill.search.text import TextEvaluator, text_evaluator
 
 RESULTS = Path(__file__).parent / "results"
@@ -64,17 +69,10 @@ RATES = (0.05, 2.0)
 PASSES = {5: 1, 10: 2, 20: 3}
 
 
-@dataclass(frozen=True)
-class Rung:
-    """What is spent on how many of the candidates."""
-
-    candidates: int
-    rows: float  # share of the training rows of a split
-    splits: int | None = None  # the first so many of them; None for all
-
-
-ALL = (Rung(N_TRIALS, 1.0),)
-HALVING = (Rung(64, 1 / 16, splits=2), Rung(16, 1 / 4, splits=3), Rung(4, 1.0))
+# Shares of the rows, from the first rung to the last; one in ETA goes on to the next.
+ALL: tuple[float, ...] = (1.0,)
+HALVING = (1 / 16, 1 / 4, 1.0)
+ETA = 4
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -122,65 +120,66 @@ def _read(path: Path, n_rows: int | None) -> tuple[list[str], NDArray[Any]]:
 # ---- ours
 
 
-@dataclass(frozen=True)
-class Task:
-    """A configuration on a split."""
-
-    evaluator: TextEvaluator
-    params: dict[str, Any]
-    split: Split
-    n_rows: int | None
-
-    def __call__(self) -> tuple[float, float]:
-        """The score, and the seconds of the processor that it took."""
-        start = time.thread_time()
-        score = self.evaluator.evaluate(self.params, *self.split, self.n_rows)["score"]
-        return score, time.thread_time() - start
-
-
-def _call(task: Task) -> tuple[float, float]:
-    return task()
-
-
-def search(data: Corpus, rungs: tuple[Rung, ...], engine: int | str) -> dict[str, Any]:
-    """Rung after rung; the best candidate of the last one is fitted on all rows."""
-    start, cpu = time.perf_counter(), 0.0
+def search(data: Corpus, shares: tuple[float, ...], engine: int | str) -> dict[str, Any]:
+    """All candidates, rung after rung as they are promoted; the best of the last rung is fitted on all rows."""
+    start = time.perf_counter()
+    n_rows = min(len(train) for train, _ in data.splits)
+    rungs = tuple(None if share == 1 else int(share * n_rows) for share in shares)
+    rules = Rules(n_trials=N_TRIALS, n_splits=len(data.splits), rungs=rungs, eta=ETA, width=2 * WORKERS)
     space = {"ngram_range": SPACE["hash__ngram_range"]}
     with tempfile.TemporaryDirectory() as folder, as_engine(engine) as workers:
         evaluator = text_evaluator(TextClassifier(), *data.train, distributions=space, folder=folder)
         assert evaluator is not None
         with evaluator:
             hashed_seconds = time.perf_counter() - start
-            candidates = [translated(theirs) for theirs in drawn()]
-            left = list(range(len(candidates)))
-            scores: NDArray[np.float64] = np.zeros(0)
-            for rung in rungs:
-                if len(scores):
-                    left = [left[i] for i in np.argsort(-scores, kind="stable")[: rung.candidates]]
-                tasks = [
-                    Task(
-                        evaluator,
-                        candidates[i],
-                        split,
-                        None if rung.rows == 1 else int(rung.rows * len(split[0])),
-                    )
-                    for i in left
-                    for split in data.splits[: rung.splits]
-                ]
-                done = list(workers.map(_call, tasks))
-                cpu += sum(seconds for _, seconds in done)
-                scores = np.reshape([score for score, _ in done], (len(left), -1)).mean(axis=1)
-        best = candidates[left[int(np.argmax(scores))]]
-        seconds = time.perf_counter() - start
-    model = TextClassifier(**best).fit(*data.train)
+            policy = Policy(rules)
+            cpu = drive(policy, workers, partial(evaluated, evaluator, data.splits))
+    scores = {trial: rungs_of[-1].mean("score") for trial, rungs_of in policy.results.items()}
+    best = max(scores, key=lambda trial: np.nan_to_num(scores[trial], nan=-1.0))
+    seconds = time.perf_counter() - start
+    params = policy.params[best]
+    model = TextClassifier(**params).fit(*data.train)
     return {
         "seconds": round(seconds, 2),
         "hashing_seconds": round(hashed_seconds, 2),
         "evaluation_cpu_seconds": round(cpu, 2),
-        "best_score": round(float(scores.max()), 4),
+        "evaluations": policy.counts["done"],
+        "best_score": round(scores[best], 4),
         "test_accuracy": round(model.score(*data.test), 4),
-        "best": best,
+        "best": params,
     }
+
+
+def evaluated(
+    evaluator: TextEvaluator, splits: list[Split], task: Task, params: dict[str, Any]
+) -> tuple[dict[str, float], float]:
+    """The scores of a task, and the seconds of the processor that it took."""
+    start = time.thread_time()
+    scores = evaluator.evaluate(params, *splits[task.split], task.resource)
+    return scores, time.thread_time() - start
+
+
+def drive(
+    policy: Policy,
+    workers: Engine,
+    evaluate: Callable[[Task, dict[str, Any]], tuple[dict[str, float], float]],
+) -> float:
+    """Do what the policy says until it ends; the seconds of the processor that all tasks took."""
+    candidates = [translated(theirs) for theirs in drawn()]
+    out: dict[Future[tuple[dict[str, float], float]], Task] = {}
+    cpu, todo = 0.0, deque(policy.begin())
+    while todo or out:
+        while todo:
+            match todo.popleft():
+                case Propose(trial):
+                    todo += policy.on(Proposed(trial, candidates[trial]))
+                case Run(task):
+                    out[workers.submit(evaluate, task, policy.params[task.trial])] = task
+        for done in wait(out, return_when=FIRST_COMPLETED).done if out else ():
+            scores, seconds = done.result()
+            cpu += seconds
+            todo += policy.on(Evaluated(out.pop(done), scores))
+    return cpu
 
 
 def ours(data: Corpus, options: argparse.Namespace) -> dict[str, Any]:
