@@ -5,7 +5,7 @@
 ``ours``
     Every configuration on every split, over hashes that are made once: hashing is part of the time.
 ``halving``
-    The same configurations on 1/16 of the rows, those among the best quarter so far on 1/4, and of these on all.
+    The same configurations on 1/16 of the rows, those among the best sixth so far on 1/4, and of these on all.
 ``scikit-learn``
     ``RandomizedSearchCV`` over ``HashingVectorizer``, ``TfidfTransformer`` and ``SGDClassifier``, the same
     configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs four of the configurations and
@@ -72,7 +72,7 @@ PASSES = {5: 1, 10: 2, 20: 3}
 # Shares of the rows, from the first rung to the last; one in ETA goes on to the next.
 ALL: tuple[float, ...] = (1.0,)
 HALVING = (1 / 16, 1 / 4, 1.0)
-ETA = 4
+ETA = 6
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
