@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
     from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
     from manymill.linear.parameter_mixing.reports import AveragingWarning
+    from manymill.search.estimator import SearchCV
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
 
@@ -28,6 +29,7 @@ __all__ = [
     "ManymillError",
     "ParameterMixingClassifier",
     "ParameterMixingRegressor",
+    "SearchCV",
     "TextClassifier",
     "TfidfTransformer",
     "combine_forests",
@@ -47,6 +49,7 @@ _HOMES = {
     "ManymillError": "manymill.errors",
     "ParameterMixingClassifier": "manymill.linear.parameter_mixing.classifier",
     "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
+    "SearchCV": "manymill.search.estimator",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "combine_forests": "manymill.forest.combining",

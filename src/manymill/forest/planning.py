@@ -55,7 +55,7 @@ def plan_fit(ensemble: Any, X: Any, y: Any, sample_weight: Any = None) -> list[C
     return [_light(call) for call in kept.calls]
 
 
-class _Kept(ParallelBackendBase):  # type: ignore[misc]
+class _Kept(ParallelBackendBase):
     """A backend of joblib that does nothing but keep the calls."""
 
     supports_retrieve_callback = False

@@ -96,7 +96,7 @@ def _threads(n_jobs: int | None) -> int:
     if n_jobs == 1:
         return 1
     # The one that scikit-learn asks: it knows the context, and how many of us stand side by side in it.
-    from joblib import effective_n_jobs  # type: ignore[import-untyped]
+    from joblib import effective_n_jobs
 
     return min(int(effective_n_jobs(n_jobs)), _MOST_THREADS)
 
