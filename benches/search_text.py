@@ -5,11 +5,11 @@
 ``ours``
     Every configuration on every split, over hashes that are made once: hashing is part of the time.
 ``halving``
-    The same configurations on 1/16 of the rows, the best eighth on 1/4, the two best of them on all.
+    The same configurations on 1/16 of the rows, those among the best sixth so far on 1/4, and of these on all.
 ``scikit-learn``
     ``RandomizedSearchCV`` over ``HashingVectorizer``, ``TfidfTransformer`` and ``SGDClassifier``, the same
-    configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs the first four configurations
-    and tells the time of all as 16 times theirs.
+    configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs four of the configurations and
+    tells the time of all as 16 times theirs.
 
 All arms have two workers. The best configuration of each is fitted on all training rows and scored on the test rows.
 """
@@ -21,8 +21,11 @@ import json
 import tempfile
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,16 @@ from sklearn.pipeline import Pipeline
 
 from manymill import TextClassifier
 from manymill.engine.choosing import as_engine
+from manymill.engine.seam import Engine
+from manymill.search.policy import Policy, Rules
+from manymill.search.steps import Evaluated, Propose, Proposed, Run, Task
 from manymill.search.text import TextEvaluator, text_evaluator
 
 RESULTS = Path(__file__).parent / "results"
 N_TRIALS = 64
 WORKERS = 2
 SEED = 0
+ENGINES: dict[str, int | str] = {"threads": WORKERS, "processes": f"processes:{WORKERS}"}
 
 SPACE = {
     "hash__ngram_range": [(1, 1), (1, 2)],
@@ -61,18 +68,22 @@ SPACE = {
 RATES = (0.05, 2.0)
 PASSES = {5: 1, 10: 2, 20: 3}
 
-# Share of the rows and of the candidates that are left, from the first rung to the last.
-RUNGS = ((1 / 16, 1.0), (1 / 4, 1 / 8), (1.0, 1 / 32))
+
+# Shares of the rows, from the first rung to the last; one in ETA goes on to the next.
+ALL: tuple[float, ...] = (1.0,)
+HALVING = (1 / 16, 1 / 4, 1.0)
+ETA = 6
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def candidates() -> list[dict[str, Any]]:
-    """The configurations that scikit-learn's search draws, in our words."""
-    return [_translated(theirs) for theirs in ParameterSampler(SPACE, N_TRIALS, random_state=SEED)]
+def drawn() -> list[dict[str, Any]]:
+    """The configurations, in the words of the pipeline."""
+    return list(ParameterSampler(SPACE, N_TRIALS, random_state=SEED))
 
 
-def _translated(theirs: dict[str, Any]) -> dict[str, Any]:
+def translated(theirs: dict[str, Any]) -> dict[str, Any]:
+    """A configuration in our words."""
     # The place of alpha in its range, from the greatest, whose steps are the shortest, to the least.
     place = np.log(1e-3 / theirs["learn__alpha"]) / np.log(1e-3 / 1e-7)
     return {
@@ -109,68 +120,74 @@ def _read(path: Path, n_rows: int | None) -> tuple[list[str], NDArray[Any]]:
 # ---- ours
 
 
-@dataclass(frozen=True)
-class Task:
-    """A configuration on a split."""
-
-    evaluator: TextEvaluator
-    params: dict[str, Any]
-    split: Split
-    n_rows: int | None
-
-    def __call__(self) -> tuple[float, float]:
-        """The score, and the seconds of the processor that it took."""
-        start = time.process_time()
-        score = self.evaluator.evaluate(self.params, *self.split, self.n_rows)["score"]
-        return score, time.process_time() - start
-
-
-def _call(task: Task) -> tuple[float, float]:
-    return task()
-
-
-def search(data: Corpus, rungs: tuple[tuple[float, float], ...], engine: str) -> dict[str, Any]:
-    """Rungs of shares of rows and candidates; the best of the last one is fitted on all rows."""
-    start, cpu = time.perf_counter(), 0.0
+def search(data: Corpus, shares: tuple[float, ...], engine: int | str) -> dict[str, Any]:
+    """All candidates, rung after rung as they are promoted; the best of the last rung is fitted on all rows."""
+    start = time.perf_counter()
+    n_rows = min(len(train) for train, _ in data.splits)
+    rungs = tuple(None if share == 1 else int(share * n_rows) for share in shares)
+    rules = Rules(n_trials=N_TRIALS, n_splits=len(data.splits), rungs=rungs, eta=ETA, width=2 * WORKERS)
     space = {"ngram_range": SPACE["hash__ngram_range"]}
     with tempfile.TemporaryDirectory() as folder, as_engine(engine) as workers:
         evaluator = text_evaluator(TextClassifier(), *data.train, distributions=space, folder=folder)
         assert evaluator is not None
         with evaluator:
             hashed_seconds = time.perf_counter() - start
-            drawn = candidates()
-            left = list(range(len(drawn)))
-            scores: NDArray[np.float64] = np.zeros(0)
-            for share, kept in rungs:
-                left = [left[i] for i in np.argsort(-scores, kind="stable")] if len(scores) else left
-                left = left[: max(1, round(kept * len(drawn)))]
-                tasks = [
-                    Task(evaluator, drawn[i], split, None if share == 1 else int(share * len(split[0])))
-                    for i in left
-                    for split in data.splits
-                ]
-                done = list(workers.map(_call, tasks))
-                cpu += sum(seconds for _, seconds in done)
-                scores = np.reshape([score for score, _ in done], (len(left), -1)).mean(axis=1)
-        best = drawn[left[int(np.argmax(scores))]]
-        seconds = time.perf_counter() - start
-    model = TextClassifier(**best).fit(*data.train)
+            policy = Policy(rules)
+            cpu = drive(policy, workers, partial(evaluated, evaluator, data.splits))
+    scores = {trial: rungs_of[-1].mean("score") for trial, rungs_of in policy.results.items()}
+    best = max(scores, key=lambda trial: np.nan_to_num(scores[trial], nan=-1.0))
+    seconds = time.perf_counter() - start
+    params = policy.params[best]
+    model = TextClassifier(**params).fit(*data.train)
     return {
         "seconds": round(seconds, 2),
         "hashing_seconds": round(hashed_seconds, 2),
         "evaluation_cpu_seconds": round(cpu, 2),
-        "best_score": round(float(scores.max()), 4),
+        "evaluations": policy.counts["done"],
+        "best_score": round(scores[best], 4),
         "test_accuracy": round(model.score(*data.test), 4),
-        "best": best,
+        "best": params,
     }
 
 
+def evaluated(
+    evaluator: TextEvaluator, splits: list[Split], task: Task, params: dict[str, Any]
+) -> tuple[dict[str, float], float]:
+    """The scores of a task, and the seconds of the processor that it took."""
+    start = time.thread_time()
+    scores = evaluator.evaluate(params, *splits[task.split], task.resource)
+    return scores, time.thread_time() - start
+
+
+def drive(
+    policy: Policy,
+    workers: Engine,
+    evaluate: Callable[[Task, dict[str, Any]], tuple[dict[str, float], float]],
+) -> float:
+    """Do what the policy says until it ends; the seconds of the processor that all tasks took."""
+    candidates = [translated(theirs) for theirs in drawn()]
+    out: dict[Future[tuple[dict[str, float], float]], Task] = {}
+    cpu, todo = 0.0, deque(policy.begin())
+    while todo or out:
+        while todo:
+            match todo.popleft():
+                case Propose(trial):
+                    todo += policy.on(Proposed(trial, candidates[trial]))
+                case Run(task):
+                    out[workers.submit(evaluate, task, policy.params[task.trial])] = task
+        for done in wait(out, return_when=FIRST_COMPLETED).done if out else ():
+            scores, seconds = done.result()
+            cpu += seconds
+            todo += policy.on(Evaluated(out.pop(done), scores))
+    return cpu
+
+
 def ours(data: Corpus, options: argparse.Namespace) -> dict[str, Any]:
-    return search(data, ((1.0, 1.0),), options.engine)
+    return search(data, ALL, ENGINES[options.engine])
 
 
 def halving(data: Corpus, options: argparse.Namespace) -> dict[str, Any]:
-    return search(data, RUNGS, options.engine)
+    return search(data, HALVING, ENGINES[options.engine])
 
 
 # ---- the peer
@@ -184,9 +201,17 @@ def scikit_learn(data: Corpus, options: argparse.Namespace) -> dict[str, Any]:
             ("learn", SGDClassifier(tol=None, random_state=SEED)),
         ]
     )
-    n_trials = options.sample or N_TRIALS
+    # A sample has as many words and pairs of words as all have: pairs take twice the time.
+    tried = sorted(drawn(), key=lambda theirs: theirs["hash__ngram_range"])
+    step = N_TRIALS // (options.sample or N_TRIALS)
+    tried = tried[step // 2 :: step]
     peer = RandomizedSearchCV(
-        pipeline, SPACE, n_iter=n_trials, cv=data.splits, n_jobs=WORKERS, random_state=SEED, refit=False
+        pipeline,
+        [{name: [value] for name, value in theirs.items()} for theirs in tried],
+        n_iter=len(tried),
+        cv=data.splits,
+        n_jobs=WORKERS,
+        refit=False,
     )
     start = time.perf_counter()
     with warnings.catch_warnings():
@@ -195,8 +220,8 @@ def scikit_learn(data: Corpus, options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     model = pipeline.set_params(**peer.best_params_).fit(*data.train)
     return {
-        "seconds": round(seconds * N_TRIALS / n_trials, 1),
-        "measured_trials": n_trials,
+        "seconds": round(seconds * N_TRIALS / len(tried), 1),
+        "measured_trials": len(tried),
         "best_score": round(float(peer.best_score_), 4),
         "test_accuracy": round(float(model.score(*data.test)), 4),
         "best": {name: str(value) for name, value in peer.best_params_.items()},
@@ -237,7 +262,9 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="configurations that scikit-learn tries; all by default")
     parser.add_argument("--rows", type=int, help="rows of training and of test; all by default")
     parser.add_argument("--cv", type=int, default=5)
-    parser.add_argument("--engine", default=f"processes:{WORKERS}")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="threads", help="or processes: they take seconds to start"
+    )
     parser.add_argument("--corpus", default="imdb")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

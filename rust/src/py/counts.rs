@@ -193,6 +193,16 @@ impl PyFeatureCounts {
         Ok(PyArray1::from_vec(slf.py(), frequencies))
     }
 
+    fn by_frequency<'py>(
+        slf: &Bound<'py, Self>,
+        values: PyReadonlyArray1<'py, f32>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let guard = shared(slf)?;
+        let (counts, values) = (&guard.0, values.as_slice()?);
+        let found = slf.py().detach(|| counts.by_frequency(values));
+        Ok(PyArray1::from_vec(slf.py(), found.map_err(turned)?))
+    }
+
     fn counts<'py>(
         slf: &Bound<'py, Self>,
         start: usize,

@@ -25,7 +25,10 @@ def feature_weights(kind: FeatureWeights, counts: _core.FeatureCounts) -> NDArra
     """The weights of all features, ``(n_features,)``; those that were never met weigh 0."""
     if kind == "nb":
         return nb_weights(counts)
-    return idf(counts.document_frequencies(), int(counts.rows.sum()))
+    n_rows = int(counts.rows.sum())
+    if n_rows < counts.n_features:  # fewer logarithms than one for each feature
+        return counts.by_frequency(idf(np.arange(n_rows + 1, dtype=np.uint32), n_rows))
+    return idf(counts.document_frequencies(), n_rows)
 
 
 def idf(df: NDArray[np.uint32], n_rows: int) -> NDArray[np.float32]:
@@ -38,12 +41,8 @@ def idf(df: NDArray[np.uint32], n_rows: int) -> NDArray[np.float32]:
     n_rows : int
         How many rows there are.
     """
-    # Among few rows there are fewer numbers of rows than features: a logarithm for each takes a fifth of the time.
-    few = n_rows < len(df)
-    numbers = np.arange(n_rows + 1, dtype=np.float64) if few else df.astype(np.float64)
-    smooth = np.log((1.0 + n_rows) / (1.0 + numbers)) + 1.0
-    weights = np.where(numbers > 0, smooth, 0.0).astype(np.float32)
-    return weights[df] if few else weights
+    smooth = np.log((1.0 + n_rows) / (1.0 + df.astype(np.float64))) + 1.0
+    return np.where(df > 0, smooth, 0.0).astype(np.float32)
 
 
 def nb_weights(counts: _core.FeatureCounts, alpha: float | None = None) -> NDArray[np.float32]:

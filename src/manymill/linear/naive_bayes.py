@@ -117,7 +117,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
             Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
-            gives.
+            gives. Texts that were hashed for a search are texts as well: :class:`manymill.data.hashed.HashedTexts`.
         y : array-like of shape (n_rows,)
             Labels; left out with a Dataset, which has its own.
 

@@ -132,8 +132,9 @@ class ColumnStore:
                 entries.append((used, sum(file.stat().st_size for file in folder.iterdir()), folder))
         total = sum(n_bytes for _, n_bytes, _ in entries)
         for used, n_bytes, folder in sorted(entries):
-            abandoned = folder.suffix == ".partial" and time.time() - used > _FRESH_SECONDS
-            if (abandoned or total > self._limit_bytes) and not _is_in_use(folder):
+            is_partial = folder.suffix == ".partial"
+            wanted = time.time() - used < _FRESH_SECONDS if is_partial else total <= self._limit_bytes
+            if not wanted and not _is_in_use(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= n_bytes
 

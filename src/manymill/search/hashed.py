@@ -34,7 +34,7 @@ from manymill.data.plan import Plan
 from manymill.data.reading import read
 from manymill.engine.local import available_threads, workers
 from manymill.engine.ordered import map_in_order
-from manymill.errors import PlanError, SchemaError
+from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.linear.classes import ClassIndex
 from manymill.search.columns import ColumnStore, ColumnWriter
 
@@ -42,6 +42,8 @@ from manymill.search.columns import ColumnStore, ColumnWriter
 _VERSION = 1
 # Of hashed texts that stay for later searches; pairs of words take 1.4 bytes for a byte of text.
 LIMIT_BYTES = 16 << 30
+# Between being written and being in use, columns may be removed by a search that makes room.
+_ATTEMPTS = 3
 _LABEL_COLUMNS: dict[str, np.dtype[Any]] = {"codes": np.dtype("<i4"), "weights": np.dtype("<f4")}
 
 
@@ -157,13 +159,16 @@ class _Hashing:
 
     def texts(self) -> tuple[HashedTexts, int]:
         """The hashed texts, and the bytes that were written for them."""
-        found = self._found()
         written = 0
-        if found is None:
-            written = self._write()
+        for _ in range(_ATTEMPTS):
             found = self._found()
-            assert found is not None, "it was written, and is in use"
-        return found, written
+            if found is not None:
+                return found, written
+            written += self._write()
+        raise SourceError(
+            "another search removes the hashed texts of this one as soon as they are written",
+            "give both a greater limit_bytes, or folders of their own",
+        )
 
     def labels(self) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         """Labels and weights of the rows, as the files have them."""

@@ -131,3 +131,13 @@ def test_memory_grows_with_the_features_met():
     empty = one.nbytes
     one.add(ROWS, CLASSES)
     assert one.nbytes == empty + 3 * 50 * 4
+
+
+def test_values_are_looked_up_by_the_number_of_rows_that_a_feature_is_in():
+    for kind in ("rows", "classes"):
+        counter = small(kind)
+        counter.add(ROWS, CLASSES)
+        values = np.array([5, 6, 7], np.float32)
+        assert counter.by_frequency(values).tolist() == values[counter.document_frequencies()].tolist()
+        with pytest.raises(ValueError, match="2 values, and a feature in 2 rows"):
+            counter.by_frequency(values[:2])

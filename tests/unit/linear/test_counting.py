@@ -7,8 +7,16 @@ import pytest
 from scipy.stats import chi2_contingency
 from sklearn.utils.class_weight import compute_class_weight
 
+from manymill import _core
 from manymill._core import FeatureCounts
-from manymill.linear.counting import balanced_class_weights, idf, nb_weights, priors
+from manymill.linear.counting import (
+    balanced_class_weights,
+    counts_for,
+    feature_weights,
+    idf,
+    nb_weights,
+    priors,
+)
 from manymill.skew import skew
 from reference.sparse import random_rows, sparse
 
@@ -91,3 +99,13 @@ def test_sorted_partitions_are_found_and_mixed_ones_are_not():
 def test_one_partition_or_label_has_no_skew(table):
     assert skew(table).p_value == 1
     assert skew(table).cramers_v == 0
+
+
+@pytest.mark.parametrize("n_features", [2, 5, 100])
+def test_frequencies_weigh_alike_whether_there_are_more_rows_or_features(n_features):
+    counts = counts_for("idf", n_features, 2)
+    indptr = np.array([0, 1, 2, 2, 4, 5])
+    rows = _core.Rows.from_arrays(indptr, np.array([1, 0, 0, 1, 1], np.uint32), np.ones(5, np.float32))
+    counts.add(rows, np.zeros(5, np.int32))
+    expected = idf(counts.document_frequencies(), 5)
+    assert feature_weights("idf", counts).tobytes() == expected.tobytes()

@@ -1,9 +1,12 @@
 """A corpus hashed for a search: written once, found again, removed when there is too much."""
 
+import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from manymill import scan
 from manymill.data.reading import read
@@ -113,6 +116,24 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(tmp_path)
     assert entries(tmp_path) == []
 
 
+def test_what_a_killed_search_was_writing_is_swept_and_what_another_writes_is_not(tmp_path):
+    for name in ("killed", "alive"):
+        folder = tmp_path / f"{name}.partial"
+        folder.mkdir()
+        lock = FileLock(folder / "in-use-writer")
+        os.utime(folder, (0, 0))
+    with lock:
+        os.utime(tmp_path / "alive.partial", (0, 0))
+        corpus(tmp_path, forms=[WORDS]).close()
+        assert sorted(path.name for path in tmp_path.glob("*.partial")) == ["alive.partial"]
+
+
+def test_columns_that_another_search_keeps_removing_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(hashed.ColumnStore, "find", lambda self, name, dtypes: None)
+    with pytest.raises(SourceError, match="another search"):
+        corpus(tmp_path)
+
+
 def test_a_search_that_failed_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(self):
         raise KeyboardInterrupt
@@ -151,8 +172,6 @@ def test_unlabelled_data_has_nothing_to_search_by(tmp_path):
 
 def test_the_standard_input_is_refused(tmp_path, monkeypatch):
     plan = scan(MAIL).plan()
-    from dataclasses import replace
-
     told = replace(plan, files=(replace(plan.files[0], path="-"),))
     monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self: told)
     with pytest.raises(PlanError, match="standard input"):

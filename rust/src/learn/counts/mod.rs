@@ -18,6 +18,7 @@ pub use sums::{FeatureSums, SparseSums};
 
 use super::LearnError;
 use super::settings::check_features;
+use crate::kernels::memory::roomy;
 use crate::rows::Rows;
 use packed::Packed;
 
@@ -189,6 +190,25 @@ impl FeatureCounts {
         (0..self.n_features())
             .map(|feature| self.counts.block(feature).iter().sum())
             .collect()
+    }
+
+    /// For each feature `values[df]`, where `df` is the number of rows that it is in.
+    ///
+    /// # Errors
+    /// If a feature is in more rows than there are values for.
+    pub fn by_frequency(&self, values: &[f32]) -> Result<Vec<f32>, LearnError> {
+        let mut found = roomy(self.n_features());
+        for feature in 0..self.n_features() {
+            let frequency: u32 = self.counts.block(feature).iter().sum();
+            let Some(&value) = values.get(frequency as usize) else {
+                return LearnError::invalid(format!(
+                    "there are {} values, and a feature in {frequency} rows",
+                    values.len()
+                ));
+            };
+            found.push(value);
+        }
+        Ok(found)
     }
 
     /// The counts of features `start` to `stop`, one block after the other.
