@@ -189,7 +189,7 @@ class Settings:
         return replace(self, class_weight={name: total / (len(met) * n) for name, n in met.items()})
 
     def rate(self, n_classes: int) -> float:
-        """AdaGrad's step for so many classes: the one given, or one that does well on held-out parts of four corpora.
+        """AdaGrad's step for so many classes: the one given, or one that suits loss, classes and weights of features.
 
         Softmax spreads a row's gradient over its outputs and wants longer steps; the hinges, whose gradients do not
         fade, want shorter ones; so do rows in which the features that tell classes apart weigh most. Lanes that are
