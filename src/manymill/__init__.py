@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
     from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
     from manymill.linear.parameter_mixing.reports import AveragingWarning
+    from manymill.search.estimator import SearchCV
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
 
@@ -34,6 +35,7 @@ __all__ = [
     "ParameterMixingRegressor",
     "PartitionedForestClassifier",
     "PartitionedForestRegressor",
+    "SearchCV",
     "TextClassifier",
     "TfidfTransformer",
     "combine_forests",
@@ -56,6 +58,7 @@ _HOMES = {
     "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
     "PartitionedForestClassifier": "manymill.forest.classifier",
     "PartitionedForestRegressor": "manymill.forest.regressor",
+    "SearchCV": "manymill.search.estimator",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "combine_forests": "manymill.forest.combining",

@@ -242,6 +242,12 @@ def test_parts_stay_on_the_workers_of_a_cluster_until_they_are_one(engine: Engin
 
 
 @dask
+def test_parts_that_are_one_group_are_combined_by_the_driver(engine: Engine) -> None:
+    _, processes = engine.fold(tasks.with_process, range(3), tasks.processes_and_this_one)
+    assert os.getpid() in processes
+
+
+@dask
 def test_where_workers_do_not_see_the_spool_the_bytes_travel(engine: Engine) -> None:
     engine._sees_spool = False
     ref = engine.publish({"weights": np.arange(1000.0), "seen": np.ones(3, bool)})

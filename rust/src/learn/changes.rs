@@ -4,20 +4,23 @@
 //! begin:      nothing is noted
 //! learn:      for each feature of the rows that is not noted yet: note it, and its block as it is
 //! take:       for each noted feature, in order of its number: now − then;  put back what was then
-//! ```
 //!
-//! where most features change:
-//! begin:      the whole table is copied
-//! take:       for each feature, in order: now − then, if they differ;  the copy is put back
+//! where many features change, with a copy of the whole table:
+//! learn:      a bit for each feature of the rows
+//! take:       for each bit: now − the copy;  the copy is put back
+//! scatter:    table and copy alike, so that the copy serves the next round too
+//! ```
 //!
 //! Features are noted before the rows are learnt, in a loop of its own, at a bit a feature: learning costs what it
 //! costs otherwise. With regularisation every feature may change with every row, so all that hold something are noted
-//! at the beginning. To note a feature is to read one place of a large table; where, last time, one in sixteen changed it is
-//! quicker to copy the table in one go. What comes out is the same.
+//! at the beginning. To note a feature is to read one place of a large table; where, last time, one in sixty-four
+//! changed, the table is copied once and the copy kept up from then on: bits fit in the near caches, and both tables
+//! are read in order. What comes out is the same.
 
 use super::table::{check_state, zeros};
 use super::{LearnError, Learner};
-use crate::kernels::memory::{prefetch, roomy};
+use crate::kernels::memory::{prefer_large_pages, prefetch, roomy};
+use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
 
 /// Blocks as they were when their features were first met. Its memory serves again and again: to be given new pages by
@@ -38,21 +41,32 @@ pub(super) struct Noted {
     n_rows_seen: u64,
     /// Features that had changed the last time.
     n_last: usize,
-    /// All blocks as they were; empty if features are noted one by one.
+    /// Whether the table was ever anything but zeros while nothing was noted.
+    is_written: bool,
+    /// All blocks as they were when noting began, and as they are while nothing is noted; empty if features are noted
+    /// one by one.
     whole: Vec<f32>,
 }
 
 /// The share of the features from which on the whole table is copied.
-const WHOLE: usize = 16;
+const WHOLE: usize = 64;
 
 /// Features ahead of the one that is noted whose places are asked for.
 const AHEAD: usize = 16;
 
 impl Noted {
-    /// Notes nothing any more.
+    /// Notes nothing any more; the copy of the table no longer holds.
     fn clear(&mut self) {
+        if !self.whole.is_empty() {
+            self.seen.fill(0);
+            self.whole.clear();
+        }
+        self.end();
+    }
+
+    /// Notes nothing any more.
+    fn end(&mut self) {
         self.is_noting = false;
-        self.whole.clear();
         for j in self.features.drain(..) {
             self.seen[j as usize / 64] = 0;
         }
@@ -113,6 +127,36 @@ impl Changes {
     }
 }
 
+/// The changes of the features that have a bit, against the copy of a table without slots, which is put back.
+struct Marked<'a> {
+    learner: &'a mut Learner,
+}
+
+impl Work for Marked<'_> {
+    type Output = Changes;
+
+    #[inline(always)]
+    fn run<const LANES: usize>(self) -> Changes {
+        let Learner { noted, table, .. } = self.learner;
+        // A table without slots has one output: blocks of a known length are copied without a call.
+        const BLOCK: usize = 2;
+        let n_seen = noted.seen.iter().map(|word| word.count_ones() as usize);
+        let mut changes = Changes::with_room(n_seen.sum(), BLOCK - 1);
+        let cells = table.cells_mut();
+        for (word, left) in (0..).zip(&mut noted.seen) {
+            while *left != 0 {
+                let j = word * 64 + left.trailing_zeros();
+                *left &= *left - 1;
+                let at = j as usize * BLOCK;
+                let (now, then) = (&mut cells[at..][..BLOCK], &noted.whole[at..][..BLOCK]);
+                changes.add(j, now, then);
+                now.copy_from_slice(then);
+            }
+        }
+        changes
+    }
+}
+
 impl Learner {
     /// From now on, notes what changes.
     ///
@@ -120,7 +164,9 @@ impl Learner {
     /// If memory is lacking.
     pub fn begin_changes(&mut self) -> Result<(), LearnError> {
         self.settle()?;
-        self.forget_changes();
+        if self.noted.is_noting {
+            self.forget_changes();
+        }
         if self.noted.seen.is_empty() {
             self.noted.seen = zeros(Some(self.n_features().div_ceil(64)), |n| vec![0u64; n])?;
         }
@@ -130,7 +176,10 @@ impl Learner {
         if self.settings.is_regularised() {
             let met = self.met();
             self.note_features(&met);
-        } else if self.table.is_direct() && self.noted.n_last >= self.n_features() / WHOLE {
+        } else if self.noted.whole.is_empty()
+            && self.table.is_direct()
+            && self.noted.n_last >= self.n_features() / WHOLE
+        {
             let cells = &self.table.cells()[..self.table.used().end * self.table.width()];
             if self.noted.whole.capacity() < cells.len() {
                 self.noted.whole = roomy(cells.len());
@@ -141,14 +190,39 @@ impl Learner {
     }
 
     /// Notes the features of rows that are about to be learnt.
-    pub(super) fn note(&mut self, rows: &Rows) {
-        if self.noted.is_noting && self.noted.whole.is_empty() {
+    ///
+    /// # Errors
+    /// If memory is lacking.
+    pub(super) fn note(&mut self, rows: &Rows) -> Result<(), LearnError> {
+        if !self.noted.is_noting {
+            self.forget_changes();
+        } else if self.noted.whole.is_empty() {
             self.note_features(&rows.indices);
+            self.copy_zeros()?;
+        } else {
+            for &j in &rows.indices {
+                self.noted.seen[j as usize / 64] |= 1 << (j % 64);
+            }
         }
+        Ok(())
+    }
+
+    /// Goes over to a copy of the table, which was nothing but zeros, if many features change.
+    fn copy_zeros(&mut self) -> Result<(), LearnError> {
+        let is_zero = !self.noted.is_written && self.table.is_direct() && self.arrears.is_none();
+        if is_zero && self.noted.features.len() >= self.n_features() / WHOLE {
+            let length = self.table.used().end * self.table.width();
+            self.noted.whole = zeros(Some(length), |n| vec![0.0f32; n])?;
+            prefer_large_pages(&mut self.noted.whole);
+            self.noted.features.clear();
+            self.noted.blocks.clear();
+        }
+        Ok(())
     }
 
     /// Ends the noting.
     pub(super) fn forget_changes(&mut self) {
+        self.noted.is_written = true;
         self.noted.clear();
     }
 
@@ -184,7 +258,7 @@ impl Learner {
         let mut changes = if self.noted.whole.is_empty() {
             self.noted_changes()
         } else {
-            self.changes_of_all()
+            widest::run(Marked { learner: self })
         };
         self.noted.n_last = changes.features.len();
         let noted = &self.noted;
@@ -192,7 +266,7 @@ impl Learner {
         changes.intercept = intercepts.map(|(now, then)| now - then).collect();
         self.intercept.clone_from(&noted.intercept);
         self.n_rows_seen = noted.n_rows_seen;
-        self.forget_changes();
+        self.noted.end();
         Ok(changes)
     }
 
@@ -219,27 +293,6 @@ impl Learner {
         changes
     }
 
-    /// The changes of all features of a table without slots; puts back what was.
-    fn changes_of_all(&mut self) -> Changes {
-        let (k, width) = (self.n_outputs(), self.table.width());
-        let mut changes = Changes::with_room(self.n_features(), k);
-        let whole = &self.noted.whole;
-        let cells = &mut self.table.cells_mut()[..whole.len()];
-        // Most of a table may be as it was: long stretches are compared at a time.
-        let stretch = WHOLE * width;
-        for (at, (now, then)) in cells.chunks(stretch).zip(whole.chunks(stretch)).enumerate() {
-            if now == then {
-                continue;
-            }
-            let blocks = now.chunks_exact(width).zip(then.chunks_exact(width));
-            for (j, (now, then)) in (at as u32 * WHOLE as u32..).zip(blocks) {
-                changes.add(j, &now[..k + 1], &then[..k + 1]);
-            }
-        }
-        cells.copy_from_slice(whole);
-        changes
-    }
-
     /// Copies of the weights and sums of features.
     ///
     /// # Errors
@@ -249,6 +302,14 @@ impl Learner {
         let k = self.n_outputs();
         let mut weights = roomy(features.len() * k);
         let mut sums = roomy(features.len());
+        if self.table.is_direct() {
+            for &j in features {
+                let block = self.table.block(j as usize);
+                weights.push(block[0]);
+                sums.push(block[1]);
+            }
+            return Ok((weights, sums));
+        }
         for &j in features {
             let block = self.table.block(j as usize);
             weights.extend_from_slice(&block[..k]);
@@ -279,12 +340,26 @@ impl Learner {
         }
         self.check_features(features)?;
         check_state(weights, sums)?;
-        self.forget_changes();
+        if self.noted.is_noting {
+            self.forget_changes();
+        }
+        self.noted.is_written = true;
+        let is_copied = !self.noted.whole.is_empty();
         for (&j, (w, &sum)) in features.iter().zip(weights.chunks_exact(k).zip(sums)) {
             let slot = self.table.take_one(j);
             let block = self.table.block_of_slot(slot);
-            block[..k].copy_from_slice(w);
+            // One number is copied without a call; only tables of such blocks have a copy.
+            if let [weight] = w {
+                block[0] = *weight;
+            } else {
+                block[..k].copy_from_slice(w);
+            }
             block[k] = sum;
+            if is_copied {
+                let at = slot as usize * block.len();
+                self.noted.whole[at] = block[0];
+                self.noted.whole[at + 1] = sum;
+            }
             if let Some(arrears) = &mut self.arrears {
                 arrears.collect(slot as usize);
             }

@@ -12,7 +12,9 @@ use super::LearnError;
 use super::changes::Changes;
 use super::merging::{MergeRule, MergeSums};
 use super::table::are_finite;
+use super::union::{SPAN, Union};
 use crate::kernels::memory::roomy;
+use crate::kernels::widest::{self, Work};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -183,69 +185,41 @@ impl Part {
                 *head += rest.partition_point(|&j| (j as usize) < first + SPAN);
                 &part.features()[start..*head]
             }));
-            union.find(first as u32, &spans, &mut sums.features);
-            sums.stretch(kept);
-            for ((part, span), head) in parts.iter().zip(&spans).zip(&heads) {
-                union.places_of(first as u32, span);
-                sums.add(part, head - span.len()..*head, &union.places);
-            }
+            widest::run(Span {
+                first: first as u32,
+                parts: (parts, &spans, &heads),
+                union: &mut union,
+                sums: &mut sums,
+                kept,
+            });
         }
         Ok(sums)
     }
 }
 
-/// Features that are merged at a time: what belongs to so many stays in the near caches.
-const SPAN: usize = 1 << 12;
-
-/// Which features of a span any part has. No branch depends on how the parts interleave, which is chance.
-#[derive(Debug)]
-struct Union {
-    bits: [u64; SPAN / 64],
-    /// By word: how many features are before it.
-    below: [u32; SPAN / 64],
-    places: Vec<u32>,
+/// The features of a span added up, part after part.
+struct Span<'a> {
+    first: u32,
+    /// What is combined, the features of the span in each, and where they end there.
+    parts: (&'a [&'a Part], &'a [&'a [u32]], &'a [usize]),
+    union: &'a mut Union,
+    sums: &'a mut MergeSums,
+    kept: (bool, bool),
 }
 
-impl Default for Union {
-    fn default() -> Self {
-        Self {
-            bits: [0; SPAN / 64],
-            below: [0; SPAN / 64],
-            places: Vec::with_capacity(SPAN),
-        }
-    }
-}
+impl Work for Span<'_> {
+    type Output = ();
 
-impl Union {
-    /// Finds the features from `first` on, and appends them.
-    fn find(&mut self, first: u32, spans: &[&[u32]], features: &mut Vec<u32>) {
-        self.bits.fill(0);
-        for j in spans.iter().copied().flatten() {
-            let at = j - first;
-            self.bits[at as usize / 64] |= 1 << (at % 64);
+    #[inline(always)]
+    fn run<const LANES: usize>(self) {
+        let (parts, spans, ends) = self.parts;
+        self.union.find(self.first, spans, &mut self.sums.features);
+        self.sums.stretch(self.kept);
+        for ((part, span), end) in parts.iter().zip(spans).zip(ends) {
+            self.union.places_of(self.first, span);
+            let at = end - span.len()..*end;
+            self.sums.add(part, at, &self.union.places);
         }
-        for (word, (below, mut left)) in (0..).zip(self.below.iter_mut().zip(self.bits)) {
-            *below = features.len() as u32;
-            while left != 0 {
-                features.push(first + word * 64 + left.trailing_zeros());
-                left &= left - 1;
-            }
-        }
-    }
-
-    /// The places of features among those that were found.
-    fn places_of(&mut self, first: u32, span: &[u32]) {
-        let Self {
-            bits,
-            below,
-            places,
-        } = self;
-        places.clear();
-        places.extend(span.iter().map(|j| {
-            let at = j - first;
-            let word = at as usize / 64;
-            below[word] + (bits[word] & ((1 << (at % 64)) - 1)).count_ones()
-        }));
     }
 }
 
@@ -269,6 +243,7 @@ impl MergeSums {
     }
 
     /// Makes the arrays as long as there are features.
+    #[inline(always)]
     fn stretch(&mut self, (by_mass, by_rows): (bool, bool)) {
         let (m, k) = (self.features.len(), self.n_outputs);
         self.support.resize(m, 0);
@@ -306,6 +281,7 @@ impl MergeSums {
     }
 
     /// Adds the features of a part that are `at` there, each at its place here.
+    #[inline(always)]
     fn add(&mut self, part: &Part, at: Range<usize>, places: &[u32]) {
         let k = self.n_outputs;
         let cells = at.start * k..at.end * k;

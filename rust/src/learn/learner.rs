@@ -105,7 +105,7 @@ impl Learner {
     ) -> Result<LearnStats, LearnError> {
         check_rows(rows, self.n_features())?;
         self.check_targets(rows.len(), classes, weights)?;
-        self.note(rows);
+        self.note(rows)?;
         let lesson = Lesson {
             learner: self,
             rows,

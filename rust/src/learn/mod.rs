@@ -43,6 +43,7 @@ mod state;
 mod step;
 mod sums;
 mod table;
+mod union;
 
 pub use changes::Changes;
 pub use combining::{LaneSums, Part};

@@ -97,6 +97,16 @@ pub(super) fn alone<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRefMut<'
         .map_err(|_| PyRuntimeError::new_err(busy))
 }
 
+/// The numbers of an array, copied only where they do not lie side by side.
+pub(super) fn in_place<'a, T: numpy::Element + Copy>(
+    array: &'a PyReadonlyArray1<'_, T>,
+) -> Cow<'a, [T]> {
+    array.as_slice().map_or_else(
+        |_| Cow::Owned(array.as_array().iter().copied().collect()),
+        Cow::Borrowed,
+    )
+}
+
 /// The learner for a call that only reads it.
 fn shared<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRef<'py, PyLearner>> {
     let busy = "another thread changes this Learner. Hint: one Learner serves one call at a time";
@@ -276,7 +286,7 @@ impl PyLearner {
     ) -> PyResult<Gathered<'py>> {
         let guard = shared(slf)?;
         let learner = &guard.0;
-        let features = features.as_array().to_vec();
+        let features = in_place(&features);
         let (weights, sums) = slf
             .py()
             .detach(|| learner.gather(&features))
@@ -300,13 +310,13 @@ impl PyLearner {
                 weights.shape()
             )));
         }
-        let features = features.as_array().to_vec();
         // In place where it may be: a copy of a wide state takes longer than all that follows.
+        let features = in_place(&features);
         let weights: Cow<'_, [f32]> = match weights.as_slice() {
             Ok(numbers) if weights.is_c_contiguous() => Cow::Borrowed(numbers),
             _ => Cow::Owned(weights.as_array().iter().copied().collect()),
         };
-        let sums = accumulators.as_array().to_vec();
+        let sums = in_place(&accumulators);
         slf.py()
             .detach(|| learner.scatter(&features, &weights, &sums))
             .map_err(turned)

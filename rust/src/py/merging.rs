@@ -1,6 +1,6 @@
 //! Changes of several lanes, added up.
 
-use super::learn::{PyLearner, alone, turned};
+use super::learn::{PyLearner, alone, in_place, turned};
 use crate::learn::{Changes, LaneSums, MergeRule, MergeSums, Part};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -164,7 +164,7 @@ impl PyMergeSums {
     }
 
     fn part(&self, py: Python<'_>, marks: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
-        let marks = marks.as_array().to_vec();
+        let marks = in_place(&marks);
         py.detach(|| self.0.sums()?.part(&marks))
             .map(|sums| Self(Part::Sums(sums)))
             .map_err(turned)

@@ -19,6 +19,7 @@ from manymill.data.ledger import Ledger
 from manymill.engine import stopping
 from manymill.linear.exchange import put
 from manymill.linear.lane import Lane, Lesson, joined
+from manymill.linear.lane_ahead import Ahead
 from manymill.linear.lane_tasks import Broadcast, LaneReport, NewClassesError, Work
 from manymill.linear.sizes import kept_row_bytes
 from manymill.linear.state import new_learner
@@ -43,11 +44,27 @@ class _LaneRows:
         self._kept: dict[int, list[Lesson]] = {}
         self._all: Lesson | None = None
         self._told: dict[int, LaneReport] = {}
+        self._ahead: Ahead | None = None
 
     def lessons(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
         if pass_number and self._keeps:
             return self._again(pass_number, round_number)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.stop() and ahead.which == (pass_number, round_number):
+            return ahead.lessons()
         return self._fresh(pass_number, round_number)
+
+    def read_ahead(self, pass_number: int, round_number: int) -> None:
+        """Read some lessons of a round that has not begun."""
+        if not (pass_number and self._keeps):
+            self._ahead = Ahead((pass_number, round_number), self._fresh(pass_number, round_number))
+            self._ahead.fill()
+
+    def stop_ahead(self) -> None:
+        """Read nothing ahead any more."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.stop()
 
     def told(self, pass_number: int, round_number: int) -> LaneReport:
         """What the first visit of a round's rows found besides rows to learn; nothing later on."""
@@ -146,6 +163,8 @@ class Place:
     def end(self) -> None:
         """Have the tasks at work stop soon."""
         self._over = True
+        for rows in list(self._rows.values()):
+            rows.stop_ahead()
 
     def rows(self, lane: int) -> _LaneRows:
         """The rows of a lane."""

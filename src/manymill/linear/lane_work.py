@@ -61,6 +61,11 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     ), sums if n_rows else None
 
 
+def read_ahead(task: LaneTask) -> None:
+    """Read the first lessons of a lane's round that has not begun; where memory is shared."""
+    place_of(task.work).rows(task.lane).read_ahead(task.pass_number, task.round_number)
+
+
 def count_lane(task: CountTask) -> tuple[None, _core.FeatureCounts | None]:
     """Count the features of a lane's rows, for the weights of features."""
     place, lane = place_of(task.work), task.lane

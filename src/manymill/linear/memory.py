@@ -45,6 +45,10 @@ BYTES_PER_ENTRY = 8
 WAITING_PARTS = 6
 BROADCASTS = 9
 
+# Where a lane's round has more than one of so many features, workers keep a copy of the whole state of one output:
+# ``rust/src/learn/changes.rs``.
+COPIED = 64
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
@@ -122,11 +126,13 @@ def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, wo
     n_met = _n_met(plan, settings, n_features, settings.rounds_per_pass)
     of_lane = _n_met(plan, settings, n_features, settings.rounds_per_pass * settings.lanes)
     n_rules = len(rules_of(settings.merge, outputs))
-    noted = 2 * 4 * (outputs + 1)
+    noted = of_lane * 2 * 4 * (outputs + 1)
+    if outputs == 1 and of_lane >= n_features / COPIED:
+        noted = max(noted, state_bytes(n_features, outputs))
     sums = 16 + 8 * n_rules * outputs
     waiting = workers + WAITING_PARTS
     return int(
-        of_lane * (workers * noted + waiting * sums) + n_met * (2 * sums + BROADCASTS * 4 * (outputs + 2))
+        workers * noted + of_lane * waiting * sums + n_met * (2 * sums + BROADCASTS * 4 * (outputs + 2))
     )
 
 

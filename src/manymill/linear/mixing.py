@@ -42,7 +42,7 @@ from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.lane_place import forget
 from manymill.linear.lane_tasks import CountTask, LaneReport, LaneTask, NewClassesError, Work
-from manymill.linear.lane_work import add_counts, add_up, count_lane, learn_round
+from manymill.linear.lane_work import add_counts, add_up, count_lane, learn_round, read_ahead
 from manymill.linear.settings import Settings
 from manymill.linear.sharing import SharedPlan, share
 from manymill.linear.slices import whole
@@ -229,22 +229,13 @@ class ManyLanes:
     def _round(self, tally: Tally, number: int) -> None:
         started = time.monotonic()
         n_lanes, rounds = len(self._lanes), self._lanes.rounds
-        tasks = [
-            LaneTask(
-                self._work,
-                lane,
-                tally.number - 1,
-                number,
-                self._broadcasts.now,
-                self._where(lane, tally, number),
-            )
-            for lane in range(n_lanes)
-        ]
+        tasks = [self._task(lane, tally, number) for lane in range(n_lanes)]
         n_done, before = 0, tally.figures()
 
         def on_done(lane: int, report: LaneReport) -> None:
             nonlocal n_done
             n_done += 1
+            self._use_idle(n_done, tally, number)
             tally.add(report)
             self._observe(
                 LaneEnded(
@@ -284,6 +275,16 @@ class ManyLanes:
             )
         )
 
+    def _task(self, lane: int, tally: Tally, number: int) -> LaneTask:
+        where = self._where(lane, tally, number)
+        return LaneTask(self._work, lane, tally.number - 1, number, self._broadcasts.now, where)
+
+    def _use_idle(self, n_done: int, tally: Tally, number: int) -> None:
+        """Have a worker for which a round has no lane left read ahead, for one of the first lanes of the next one."""
+        lane = n_done - 1 - max(0, len(self._lanes) - self._engine.width)
+        if self._engine.shares_memory and lane >= 0 and number + 1 < self._lanes.rounds:
+            self._engine.submit(read_ahead, self._task(lane, tally, number + 1), key=lane)
+
     def _where(self, lane: int, tally: Tally, number: int) -> str:
         """What a lane's round begins with, for people."""
         plan, blocks = self._lanes.plan, self._lanes.of_round(lane, tally.number - 1, number)
@@ -303,14 +304,15 @@ class ManyLanes:
         learner = self.state.learner
         rows, classes = self._judged()
         before = _scores(learner, rows)
-        # Of each candidate only what the rows to choose by have: the rest would not be looked at.
-        part = sums.part(self._is_judged)
-        now = taken(learner, part.features())
-        candidates = {}
-        for rule in self._work.rules:
-            part.merge_into(learner, rule, 1.0)
-            candidates[rule] = _scores(learner, rows)
-            put(learner, now)
+        candidates = dict.fromkeys(self._work.rules, before)
+        if rows:
+            # Of each candidate only what the rows to choose by have: the rest would not be looked at.
+            part = sums.part(self._is_judged)
+            now = taken(learner, part.features())
+            for rule in self._work.rules:
+                part.merge_into(learner, rule, 1.0)
+                candidates[rule] = _scores(learner, rows)
+                put(learner, now)
         choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge)
         sums.merge_into(learner, choice.rule, choice.step)
         self._broadcasts.change(taken(learner, sums.features()), whole=lambda: taken(learner, learner.met()))

@@ -25,10 +25,7 @@ from manymill.data.hashed import Form, HashedTexts
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.naive_bayes import ComplementNaiveBayes
 from manymill.search.hashed import LIMIT_BYTES, HashedCorpus
-
-# The accuracy on so many has a standard error of a point, over several splits of half a point: enough to tell the
-# better candidates from the others.
-LEAST_TEST_ROWS = 1000
+from manymill.search.prefixes import LEAST_TEST_ROWS, prefix
 
 Scorer = Callable[[Any, Any, Any], float]
 Distributions = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -186,19 +183,6 @@ def forms_of(estimator: Any, distributions: Distributions) -> tuple[Form, ...] |
         for (least, greatest), lowercase in product(words, cases):
             forms[(int(least), int(greatest)), bool(lowercase)] = None
     return tuple(forms)
-
-
-def prefix(rows: NDArray[np.intp], n_rows: int) -> NDArray[np.intp]:
-    """The first ``n_rows`` of the rows in an order that mixes them; all rows as they are if there are no more.
-
-    A file may be sorted by class, so a prefix of the rows as they stand would hold one class. Greater prefixes contain
-    the smaller ones, and their rows keep the order in which they stand.
-    """
-    rows = np.asarray(rows)
-    if n_rows >= len(rows):
-        return rows
-    mixed = np.random.default_rng(len(rows)).permutation(len(rows))
-    return rows[np.sort(mixed[:n_rows])]
 
 
 def _values(listed: Any) -> Iterable[Any] | None:

@@ -59,6 +59,16 @@ fn state(learner: &Learner) -> (Vec<u32>, u64) {
     (all.map(|x| x.to_bits()).collect(), learner.n_rows_seen())
 }
 
+/// Gives one learner all that another has learnt.
+fn put_all(to: &mut Learner, from: &Learner) {
+    let all = from.met();
+    let (weights, sums) = from.gather(&all).expect("they ascend");
+    to.scatter(&all, &weights, &sums).expect("it is a state");
+    let intercept = from.intercept_state();
+    to.set_intercept_state(intercept, from.n_rows_seen())
+        .expect("it is a state");
+}
+
 proptest! {
     #[test]
     fn a_learner_is_put_back_and_its_changes_are_now_less_then(
@@ -85,6 +95,28 @@ proptest! {
             };
             prop_assert_eq!(&changes.weights, &less(&now, &then));
             prop_assert_eq!(&changes.sums, &less(&now_sums, &then_sums));
+        }
+    }
+
+    #[test]
+    fn a_state_scattered_between_rounds_is_what_the_next_round_starts_from(
+        n_classes in prop_oneof![Just(2usize), Just(3)],
+        rounds in prop::collection::vec((any_rows(), any_rows()), 1..5),
+    ) {
+        let mut kept = learner(n_classes, 0.0);
+        let mut driver = learner(n_classes, 0.0);
+        for (rows, others) in &rounds {
+            kept.begin_changes().expect("memory is there");
+            learn(&mut kept, rows);
+            let changes = kept.take_changes().expect("it was begun");
+            let mut fresh = learner(n_classes, 0.0);
+            put_all(&mut fresh, &driver);
+            fresh.begin_changes().expect("memory is there");
+            learn(&mut fresh, rows);
+            prop_assert_eq!(changes, fresh.take_changes().expect("it was begun"));
+            learn(&mut driver, others);
+            put_all(&mut kept, &driver);
+            prop_assert_eq!(state(&kept), state(&driver));
         }
     }
 

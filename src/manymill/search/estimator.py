@@ -1,0 +1,519 @@
+"""`SearchCV`: model selection that can be watched, aborted and gone on with, as an estimator of scikit-learn."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state, get_tags, indexable
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from manymill.errors import PlanError, SettingsError
+from manymill.search.evaluating import Job
+from manymill.search.handle import SearchHandle
+from manymill.search.journal import Journal
+from manymill.search.policy import Rules
+from manymill.search.proposing import Distributions, proposer_of, spaces_of
+from manymill.search.tables import best_index, cv_results
+
+# Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
+_RUNGS_BELOW = 3
+_LEAST_ROWS = 100
+
+
+class FailedCandidatesWarning(UserWarning):
+    """Some evaluations raised; `SearchCV.handle_.failures()` has their tracebacks."""
+
+
+class InterruptedSearchWarning(UserWarning):
+    """A search was stopped before its end; what was finished is used."""
+
+
+def _best_has(name: str) -> Callable[[Any], bool]:
+    """For `available_if`: whether the best estimator, or before fitting the one searched over, has a method."""
+
+    def check(self: Any) -> bool:
+        getattr(getattr(self, "best_estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class SearchCV(MetaEstimatorMixin, BaseEstimator):
+    """Candidates from a grid, from distributions or from Optuna, cross-validated on an engine.
+
+    Parameters
+    ----------
+    estimator : estimator of scikit-learn's kind
+    distributions : mapping, or sequence of mappings
+        For each parameter a list of values, or a distribution with ``rvs``.
+    n_trials : int
+        Candidates, at most.
+    sampler : str
+        ``"auto"``, ``"grid"`` (all points), ``"random"``, or one of Optuna's: ``"tpe"``, ``"cmaes"``, ``"gp"``,
+        ``"qmc"``.
+    cv : int, splitter or iterable
+        As in scikit-learn.
+    scoring : str, callable, list or mapping
+        As in scikit-learn; several metrics by a list or a mapping.
+    refit : bool, str or callable
+        Whether to fit the best candidate on all rows; with several metrics the name of the one that decides. A
+        callable chooses the row of ``cv_results_``.
+    engine : int, str, Executor, Engine or None
+        Threads, processes, a cluster: see :mod:`manymill.engine`.
+    halving : bool
+        Whether candidates begin with few rows, or little of another resource, and the best of them get more
+        (asynchronous successive halving).
+    resource : str
+        ``"rows"``, or the name of a parameter that is a number of passes, trees or iterations.
+    min_resource, max_resource : int or "auto"
+        The least and the most that a candidate gets; all rows by default.
+    eta : int
+        One candidate in so many goes on, with so many times the resource.
+    max_evaluations : int, optional
+        Fits of a candidate on a split, at most.
+    seconds : float, optional
+        After so long nothing more is begun.
+    timeout : float, optional
+        Seconds that one evaluation may take. Where workers are threads it is not stopped, but counts as failed.
+    error_score : float or "raise"
+        The score of an evaluation that raises, in ``cv_results_``; it never ranks.
+    return_train_score : bool
+    random_state : int, RandomState or None
+        With one worker, the same number gives the same search.
+    run : path, optional
+        A folder for the journal: a search that was killed goes on from there when it is started again.
+
+    Attributes
+    ----------
+    cv_results_, best_index_, best_params_, best_score_, best_estimator_, refit_time_, n_splits_, scorer_, multimetric_
+        As of scikit-learn's searches.
+    handle_ : SearchHandle
+        With the ranking, failures and the log of events.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import SVC
+    >>> from manymill import SearchCV
+    >>> search = SearchCV(SVC(), {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}, cv=3, engine=2)
+    >>> search = search.fit(*load_iris(return_X_y=True))
+    >>> round(search.best_score_, 2), search.best_params_
+    (0.98, {'C': 1, 'gamma': 0.1})
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        distributions: Distributions,
+        *,
+        n_trials: int = 100,
+        sampler: str = "auto",
+        cv: Any = 5,
+        scoring: Any = None,
+        refit: Any = True,
+        engine: Any = None,
+        halving: bool = False,
+        resource: str = "rows",
+        min_resource: int | str = "auto",
+        max_resource: int | str = "auto",
+        eta: int = 3,
+        max_evaluations: int | None = None,
+        seconds: float | None = None,
+        timeout: float | None = None,
+        error_score: float | str = math.nan,
+        return_train_score: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        run: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.distributions = distributions
+        self.n_trials = n_trials
+        self.sampler = sampler
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.engine = engine
+        self.halving = halving
+        self.resource = resource
+        self.min_resource = min_resource
+        self.max_resource = max_resource
+        self.eta = eta
+        self.max_evaluations = max_evaluations
+        self.seconds = seconds
+        self.timeout = timeout
+        self.error_score = error_score
+        self.return_train_score = return_train_score
+        self.random_state = random_state
+        self.run = run
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        own = get_tags(self.estimator)
+        tags.estimator_type = own.estimator_type
+        tags.classifier_tags, tags.regressor_tags = own.classifier_tags, own.regressor_tags
+        tags.input_tags.pairwise = own.input_tags.pairwise
+        tags.input_tags.sparse = own.input_tags.sparse
+        tags.input_tags.string = own.input_tags.string
+        tags.array_api_support = False
+        return tags
+
+    # ---- searching
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Search, and fit the best candidate on all rows.
+
+        An interrupt (Ctrl-C) ends the search; what is finished by then is used.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, list of texts or Dataset, of n_rows rows
+        y : array-like of shape (n_rows,), optional
+        **params : dict
+            For the fit of the estimator; those with a value for each row are split along. ``groups`` are for the
+            splitter.
+
+        Raises
+        ------
+        SettingsError
+            If a parameter cannot be.
+        PlanError
+            If not one evaluation gave a score.
+        """
+        handle = self.start(X, y, **params)
+        try:
+            handle.wait()
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"the search was interrupted: {handle.progress()}", InterruptedSearchWarning, stacklevel=2
+            )
+            handle.abort()
+            handle.wait()
+            self._take(handle)
+        self._finish(X, y, params)
+        return self
+
+    def start(self, X: Any, y: Any = None, **params: Any) -> SearchHandle:
+        """Begin to search, and return at once.
+
+        When the search is over, this estimator has its attributes but ``best_estimator_``, for which :meth:`refit_best`
+        fits once more.
+
+        Parameters
+        ----------
+        X, y, **params
+            See :meth:`fit`.
+
+        Returns
+        -------
+        SearchHandle
+        """
+        from sklearn.model_selection import check_cv
+
+        spaces = spaces_of(self.distributions)
+        self._check()
+        seed = self._seed()
+        groups = params.pop("groups", None)
+        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed)
+        scorers = self._scorers()
+        text = self._text_of(X, y, params)
+        if text is not None:
+            X, y = np.arange(len(text.y)), text.y
+        X, y, groups = indexable(X, y, groups)
+        n_rows = _num_samples(X)
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+        if not splits:
+            raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
+        self.n_splits_ = len(splits)
+        self._sampler_limit = proposer.n_trials
+        by_row = {name: value for name, value in params.items() if _is_by_row(value, n_rows)}
+        rungs = self._rungs(min(len(train) for train, _ in splits))
+        metric = self._metric(scorers)
+        rules = Rules(
+            proposer.n_trials,
+            len(splits),
+            rungs,
+            self.eta,
+            self.max_evaluations,
+            metric,
+            adaptive=proposer.adaptive,
+        )
+        job = Job(
+            estimator=clone(self.estimator),
+            data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
+            splits=splits,
+            scorers=scorers,
+            fit_params={name: value for name, value in params.items() if name not in by_row},
+            by_row=tuple(by_row),
+            resource=self.resource,
+            train_scores=self.return_train_score,
+            timeout=self.timeout,
+            text=text,
+        )
+        journal = None
+        if self.run is not None:
+            journal = Journal(self.run, self._settings(job, rules, seed), spaces)
+        self.handle_ = SearchHandle(
+            lambda: job,
+            rules,
+            proposer,
+            self.engine,
+            journal=journal,
+            seconds=self.seconds,
+            on_end=self._take,
+        )
+        return self.handle_
+
+    def refit_best(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Fit the best candidate on all rows; :meth:`fit` does so by itself."""
+        check_is_fitted(self, "cv_results_")
+        if self.best_index_ is None:
+            raise PlanError("no candidate has a score", "see handle_.failures() for what they raised")
+        started = time.perf_counter()
+        best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
+        self.best_estimator_ = clone(self.estimator).set_params(**best)
+        params.pop("groups", None)
+        self.best_estimator_.fit(X, **params) if y is None else self.best_estimator_.fit(X, y, **params)
+        self.refit_time_ = time.perf_counter() - started
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.best_estimator_, name):
+                setattr(self, name, getattr(self.best_estimator_, name))
+        return self
+
+    def _finish(self, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+        failures = self.handle_.failures()
+        if failures and self.error_score == "raise":
+            raise PlanError(f"an evaluation failed: {failures[0].error}", failures[0].traceback)
+        if failures:
+            n = self.handle_.progress()
+            if not n.done:
+                raise PlanError(
+                    f"all {n.failed} evaluations failed, the first with {failures[0].error}",
+                    "mend the estimator or its parameters; handle_.failures() has the tracebacks",
+                )
+            warnings.warn(
+                f"{n.failed} of {n.failed + n.done} evaluations failed, the first with {failures[0].error}",
+                FailedCandidatesWarning,
+                stacklevel=3,
+            )
+        if self.refit:
+            self.refit_best(X, y, **params)
+
+    def _take(self, handle: SearchHandle) -> None:
+        """The attributes that a search gives when it is over."""
+        policy = handle.policy
+        metrics = list(self.scorer_) if self.multimetric_ else ["score"]
+        results = cv_results(policy, metrics, train=self.return_train_score)
+        if self.error_score != "raise" and not math.isnan(float(self.error_score)):
+            results = _with_error_score(results, policy, metrics, float(self.error_score))
+        suffix = "score" if not self.multimetric_ else self._metric(self.scorer_)
+        self.cv_results_ = results
+        self.best_index_ = self.refit(results) if callable(self.refit) else best_index(results, suffix)
+        if self.best_index_ is None:
+            # Nobody is whole: the ranking has the rule for those.
+            first = handle.best_so_far()
+            trials = sorted(policy.params)
+            if first is not None and not math.isnan(first.mean):
+                self.best_index_ = trials.index(first.trial)
+                self.best_score_ = first.mean
+        else:
+            self.best_score_ = float(results[f"mean_test_{suffix}"][self.best_index_])
+        if self.best_index_ is not None:
+            self.best_params_ = dict(results["params"][self.best_index_])
+
+    # ---- what is asked for
+
+    def _check(self) -> None:
+        counts = {"n_trials": self.n_trials, "eta": self.eta}
+        if self.max_evaluations is not None:
+            counts["max_evaluations"] = self.max_evaluations
+        for name, value in counts.items():
+            least = 2 if name == "eta" else 1
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise SettingsError(f"{name}={value!r} is not possible", f"give {least} or more")
+        for name, seconds in (("seconds", self.seconds), ("timeout", self.timeout)):
+            if seconds is not None and not seconds > 0:
+                raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
+        if self.resource != "rows" and self.halving and self.resource not in self.estimator.get_params():
+            raise SettingsError(f"the estimator has no parameter {self.resource!r}", "name one, or rows")
+
+    def _seed(self) -> int:
+        state = self.random_state
+        if isinstance(state, (int, np.integer)) and not isinstance(state, bool):
+            return int(state)
+        return int(check_random_state(state).randint(2**31))
+
+    def _scorers(self) -> dict[str, Any]:
+        scoring = self.scoring
+        self.multimetric_ = isinstance(scoring, (list, tuple, set, Mapping))
+        if not self.multimetric_:
+            self.scorer_ = check_scoring(self.estimator, scoring)
+            return {"score": self.scorer_}
+        named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
+        self.scorer_ = {name: check_scoring(self.estimator, value) for name, value in named.items()}
+        return dict(self.scorer_)
+
+    def _metric(self, scorers: Mapping[str, Any]) -> str:
+        """The metric that decides."""
+        if not self.multimetric_ or len(scorers) == 1 or callable(self.refit) or self.refit is False:
+            return next(iter(scorers))
+        if self.refit not in scorers:
+            raise SettingsError(
+                f"refit={self.refit!r} does not say which of {', '.join(scorers)} decides", "name one of them"
+            )
+        return str(self.refit)
+
+    def _rungs(self, n_rows: int) -> tuple[int | None, ...]:
+        if not self.halving:
+            return (None,)
+        most = self.max_resource
+        if most == "auto":
+            if self.resource != "rows":
+                raise SettingsError(
+                    f"how much of {self.resource!r} a candidate gets in the end is not said",
+                    "give max_resource",
+                )
+            most = n_rows
+        least = self.min_resource
+        if least == "auto":
+            least = int(most) // self.eta**_RUNGS_BELOW
+            least = max(1, least if self.resource != "rows" else max(least, min(_LEAST_ROWS, n_rows)))
+        if not isinstance(least, int) or not isinstance(most, int) or not 1 <= least <= most:
+            raise SettingsError(
+                f"min_resource={self.min_resource!r} to max_resource={self.max_resource!r} is no range",
+                "give 1 or more, the greater one last",
+            )
+        rungs: list[int | None] = []
+        while most >= least:
+            rungs.append(most)
+            most //= self.eta
+        rungs.reverse()
+        if self.resource == "rows" and self.max_resource == "auto":
+            rungs[-1] = None  # splits may differ by a row
+        return tuple(rungs)
+
+    def _text_of(self, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
+        """An evaluator over texts that are hashed once, where that is possible; else None."""
+        if (
+            not type(self.estimator).__module__.startswith("manymill.linear.")
+            or params
+            or self.return_train_score
+        ):
+            return None
+        from manymill.search.text import text_evaluator
+
+        return text_evaluator(self.estimator, X, y, distributions=self.distributions)
+
+    def _settings(self, job: Job, rules: Rules, seed: int) -> dict[str, Any]:
+        """What must be the same for a search to go on."""
+        import joblib
+
+        return {
+            "estimator": repr(self.estimator),
+            "distributions": repr(self.distributions),
+            "sampler": self.sampler,
+            "n_trials": rules.n_trials,
+            "rungs": list(rules.rungs),
+            "eta": rules.eta,
+            "metric": rules.metric,
+            "scoring": repr(self.scoring),
+            "seed": seed,
+            "data": joblib.hash((job.data.get("X"), job.data.get("y"))),
+            "splits": joblib.hash(job.splits),
+        }
+
+    # ---- the best estimator
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels that the best estimator knows."""
+        _best_has("classes_")(self)
+        classes: NDArray[Any] = self.best_estimator_.classes_
+        return classes
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The score of the best estimator, by the metric that decides."""
+        check_is_fitted(self, "best_estimator_")
+        scorer = self.scorer_[self._metric(self.scorer_)] if self.multimetric_ else self.scorer_
+        return float(scorer(self.best_estimator_, X) if y is None else scorer(self.best_estimator_, X, y))
+
+    @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
+    def predict(self, X: Any) -> Any:
+        """What the best estimator predicts."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.predict(X)
+
+    @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the best estimator."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_best_has("predict_log_proba"))  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities of the best estimator."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.predict_log_proba(X)
+
+    @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> Any:
+        """Decision values of the best estimator."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.decision_function(X)
+
+    @available_if(_best_has("score_samples"))  # type: ignore[untyped-decorator]
+    def score_samples(self, X: Any) -> Any:
+        """Scores of rows by the best estimator."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.score_samples(X)
+
+    @available_if(_best_has("transform"))  # type: ignore[untyped-decorator]
+    def transform(self, X: Any) -> Any:
+        """What the best estimator makes of rows."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.transform(X)
+
+    @available_if(_best_has("inverse_transform"))  # type: ignore[untyped-decorator]
+    def inverse_transform(self, X: Any) -> Any:
+        """What the best estimator made rows of."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.inverse_transform(X)
+
+
+def _is_by_row(value: Any, n_rows: int) -> bool:
+    """Whether a fit parameter has one value for each row."""
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows
+
+
+def _with_error_score(
+    results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
+) -> dict[str, Any]:
+    """The results with a number where evaluations failed; ranks follow."""
+    from manymill.search.tables import ranks_of
+
+    for row, trial in enumerate(sorted(policy.params)):
+        failed = [split for rung in policy.results[trial] for split in rung.failed]
+        for metric in metrics:
+            suffix = "score" if metrics == ["score"] else metric
+            for split in failed:
+                results[f"split{split}_test_{suffix}"][row] = error_score
+    for metric in metrics:
+        suffix = "score" if metrics == ["score"] else metric
+        splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
+        results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
+            splits.mean(axis=1),
+            splits.std(axis=1),
+        )
+        rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
+        results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
+    return results

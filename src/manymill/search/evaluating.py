@@ -1,0 +1,267 @@
+"""One task of a search: a candidate fitted on some rows and scored on others, on whatever worker.
+
+::
+
+    Job (estimator, scorers, splits, data) ── shared once ──► every process keeps it
+    Assignment (task, params) ── small ──► fit on rows by index, score ──► Outcome, or the error
+
+Data is one copy, mapped by all processes of a host; a split is a list of row numbers. What an evaluation raises is told
+as its outcome: one candidate that cannot be fitted ends no search.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill.engine.seam import Engine
+from manymill.engine.sharing import Shared, share, worth_sharing
+from manymill.engine.spool import Ref
+from manymill.search.prefixes import LEAST_TEST_ROWS, prefix
+from manymill.search.steps import Task
+
+# Searches whose data a process keeps: one is at work, and another may follow it.
+_JOBS = 2
+
+Scorers = Mapping[str, Callable[..., float]]
+
+
+@dataclass(slots=True)
+class Job:
+    """All that the evaluations of a search have in common.
+
+    Attributes
+    ----------
+    estimator : estimator
+        With the parameters that are not searched.
+    data : mapping of str to object
+        ``X``, ``y`` and those of the fit parameters that have one value for each row.
+    splits : list of (ndarray of int, ndarray of int)
+        Rows to fit on and to score on.
+    scorers : mapping of str to callable
+    fit_params : mapping
+        What is not by row.
+    by_row : tuple of str
+        Names in `data` that are fit parameters.
+    resource : str
+        ``"rows"``, or the parameter that is the resource of halving.
+    train_scores : bool
+    timeout : float or None
+        Seconds.
+    text : object or None
+        Evaluates text that was hashed once; see `manymill.search.text`.
+    """
+
+    estimator: Any
+    data: dict[str, Any]
+    splits: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+    scorers: Scorers
+    fit_params: dict[str, Any] = field(default_factory=dict)
+    by_row: tuple[str, ...] = ()
+    resource: str = "rows"
+    train_scores: bool = False
+    timeout: float | None = None
+    text: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Where a process has a job from; it pickles."""
+
+    token: str
+    job: Ref | None  # the job without its large arrays, pickled
+    arrays: Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task and the parameters of its candidate."""
+
+    handle: Handle
+    task: Task
+    params: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call it, should it fail."""
+        given = "" if self.task.resource is None else f" with {self.task.resource:,}"
+        return f"candidate {self.task.trial} on split {self.task.split}{given}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an evaluation gave; `error` is empty, or why it gave nothing."""
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    train_scores: Mapping[str, float] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    n_rows: int = 0
+    worker: str = ""
+    error: str = ""
+    traceback: str = ""
+
+
+def share_job(engine: Engine, job: Job, token: str) -> Handle:
+    """Give a job to all workers: its arrays once, whatever the number of processes.
+
+    Raises
+    ------
+    EngineError
+        If it cannot be pickled, or nothing can be written.
+    """
+    if engine.shares_memory:
+        handle = Handle(token, None, None)
+        _keep(token, job)
+        return handle
+    large = {name: array for name, array in job.data.items() if worth_sharing(array)}
+    for place, (train, test) in enumerate(job.splits):
+        large |= {f"train {place}": train, f"test {place}": test}
+    small = {name: value for name, value in job.data.items() if name not in large}
+    import cloudpickle
+
+    content = cloudpickle.dumps(
+        Job(
+            job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.resource, job.train_scores,
+            job.timeout, job.text,
+        )
+    )  # fmt: skip
+    return Handle(token, engine.publish({"job": np.frombuffer(content, np.uint8)}), share(engine, large))
+
+
+def withdraw_job(engine: Engine, handle: Handle) -> None:
+    """Take back what was shared."""
+    with _lock:
+        _jobs.pop(handle.token, None)
+    if handle.job is not None:
+        engine.withdraw(handle.job)
+    if handle.arrays is not None and handle.arrays.ref is not None:
+        engine.withdraw(handle.arrays.ref)
+
+
+def evaluate(assignment: Assignment) -> Outcome:
+    """Do a task; whatever the candidate raises comes back as its outcome."""
+    job, task = _job_of(assignment.handle), assignment.task
+    worker = f"{os.getpid()}.{threading.get_ident() % 10_000:04}"
+    started = time.perf_counter()
+    try:
+        with _limited(job.timeout):
+            outcome = _evaluated(job, task, dict(assignment.params))
+    except Exception as error:
+        last = traceback.format_exception_only(error)[-1].strip()
+        text = "".join(traceback.format_exception(error))
+        return Outcome(worker=worker, error=last, traceback=text, fit_seconds=time.perf_counter() - started)
+    scores, learnt, fit_seconds, score_seconds, n_rows = outcome
+    if job.timeout is not None and fit_seconds + score_seconds > job.timeout:
+        why = f"TimeoutError: it took {fit_seconds + score_seconds:.1f} s, more than timeout={job.timeout:g}"
+        return Outcome(worker=worker, error=why, traceback=why, fit_seconds=fit_seconds)
+    return Outcome(scores, learnt, fit_seconds, score_seconds, n_rows, worker)
+
+
+def _evaluated(
+    job: Job, task: Task, params: dict[str, Any]
+) -> tuple[dict[str, float], dict[str, float], float, float, int]:
+    from sklearn.base import clone
+    from sklearn.utils import _safe_indexing
+    from sklearn.utils.metaestimators import _safe_split
+
+    train, test = job.splits[task.split]
+    params = {name: clone(value, safe=False) for name, value in params.items()}
+    rows = train
+    if task.resource is not None and job.resource == "rows":
+        rows = prefix(train, task.resource)
+        if task.resource < len(train):
+            test = prefix(test, max(LEAST_TEST_ROWS, task.resource))
+    elif task.resource is not None:
+        params[job.resource] = task.resource
+    started = time.perf_counter()
+    if job.text is not None:
+        estimator = job.text.fitted(params, rows)
+        X, y, learnt_X, learnt_y = job.text.texts[test], job.text.y[test], job.text.texts, job.text.y
+        learnt = (learnt_X[rows], learnt_y[rows]) if job.train_scores else None
+    else:
+        estimator = clone(job.estimator).set_params(**params)
+        data_X, data_y = job.data["X"], job.data.get("y")
+        fit_X, fit_y = _safe_split(estimator, data_X, data_y, rows)
+        own = {name: _safe_indexing(job.data[name], rows) for name in job.by_row}
+        if fit_y is None:
+            estimator.fit(fit_X, **own, **job.fit_params)
+        else:
+            estimator.fit(fit_X, fit_y, **own, **job.fit_params)
+        X, y = _safe_split(estimator, data_X, data_y, test, rows)
+        learnt = (fit_X, fit_y) if job.train_scores else None
+    fitted = time.perf_counter()
+    scores = _scores(job, estimator, X, y, test)
+    train_scores = {} if learnt is None else _scores(job, estimator, *learnt, rows)
+    return scores, train_scores, fitted - started, time.perf_counter() - fitted, len(rows)
+
+
+def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) -> dict[str, float]:
+    """The metrics on some rows; weighed where the fit was, as scikit-learn's searches do."""
+    from sklearn.utils import _safe_indexing
+
+    weights = {}
+    if "sample_weight" in job.by_row:
+        weights["sample_weight"] = _safe_indexing(job.data["sample_weight"], rows)
+    arguments = (estimator, X) if y is None else (estimator, X, y)
+    return {name: float(scorer(*arguments, **weights)) for name, scorer in job.scorers.items()}
+
+
+@contextmanager
+def _limited(seconds: float | None) -> Iterator[None]:
+    """Raise ``TimeoutError`` in the block after so long, where the system can: in the main thread of a process."""
+    can = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds is None or not can:
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise TimeoutError(f"it took longer than timeout={seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, math.ulp(1.0)))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+_jobs: OrderedDict[str, Job] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _keep(token: str, job: Job) -> Job:
+    with _lock:
+        _jobs[token] = job
+        _jobs.move_to_end(token)
+        while len(_jobs) > _JOBS:
+            _jobs.popitem(last=False)
+    return job
+
+
+def _job_of(handle: Handle) -> Job:
+    with _lock:
+        if handle.token in _jobs:
+            return _jobs[handle.token]
+    assert handle.job is not None
+    assert handle.arrays is not None
+    job: Job = pickle.loads(handle.job.load()["job"].tobytes())  # ours, published for this search
+    arrays = handle.arrays.load()
+    places = sorted(int(name.split()[1]) for name in arrays if name.startswith("train "))
+    job.splits = [(arrays.pop(f"train {place}"), arrays.pop(f"test {place}")) for place in places]
+    job.data = {**job.data, **arrays}
+    return _keep(handle.token, job)

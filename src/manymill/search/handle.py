@@ -1,0 +1,339 @@
+"""A search that runs: a thread that feeds an engine, and what others ask of it meanwhile.
+
+::
+
+    policy ── Run ──► engine ──► outcomes ──► queue ──► journal, policy ──► Run ...
+                                               ▲
+                            abort, time is up ─┘
+
+The thread sleeps until something comes: it costs nothing while workers work.
+"""
+
+from __future__ import annotations
+
+import html
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from manymill.engine.choosing import engine_for
+from manymill.errors import EngineError, ManymillError
+from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
+from manymill.search.journal import Journal
+from manymill.search.policy import STATES, Policy, Rules
+from manymill.search.ranking import Ranked, as_text, ranking
+from manymill.search.steps import (
+    Aborted,
+    Dropped,
+    End,
+    Evaluated,
+    Event,
+    Exhausted,
+    Failed,
+    OutOfTime,
+    Propose,
+    Proposed,
+    Run,
+    Task,
+)
+
+# How often a file that asks for the end is looked for, where there is a run folder.
+_LOOK_SECONDS = 0.5
+
+# Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
+_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search is.
+
+    Attributes
+    ----------
+    pending, running, done, failed, cancelled : int
+        Tasks; they add up to `total`.
+    n_candidates : int
+        Proposed so far.
+    seconds : float
+        Since the start.
+    ended : str
+        Why it is over; empty while it is not.
+    """
+
+    pending: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    total: int
+    n_candidates: int
+    seconds: float
+    ended: str
+
+    def __str__(self) -> str:
+        finished = self.total - self.pending - self.running
+        share = finished / self.total if self.total else 1.0
+        state = self.ended or f"{self.running} running, {self.pending} pending"
+        return (
+            f"Progress: {share:4.0%} ({finished:,}/{self.total:,}), {self.done:,} done, {self.failed:,} failed, "
+            f"{self.cancelled:,} cancelled; {state}; {self.seconds:,.1f} s"
+        )
+
+
+class SearchHandle:
+    """A search that was started; made by :meth:`SearchCV.start`.
+
+    All methods may be called at any time, from any thread.
+    """
+
+    def __init__(
+        self,
+        job: Callable[[], Job],
+        rules: Rules,
+        proposer: Any,
+        engine: Any,
+        *,
+        journal: Journal | None = None,
+        seconds: float | None = None,
+        on_end: Callable[[SearchHandle], None] | None = None,
+        observe: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._make_job, self._proposer, self._engine = job, proposer, engine
+        self._journal, self._seconds, self._on_end, self._observe = journal, seconds, on_end, observe
+        self._lock = threading.RLock()
+        self._policy = Policy(rules)
+        self._started = time.monotonic()
+        self._ended_at: float | None = None
+        self._error: BaseException | None = None
+        self._events: queue.SimpleQueue[Event | tuple[Task, Future[Outcome]]] = queue.SimpleQueue()
+        self._out: dict[Task, Future[Outcome]] = {}
+        self._told: set[int] = set()
+        self.log: list[Event] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
+        self._thread.start()
+
+    # ---- what users ask
+
+    def progress(self) -> Progress:
+        """Tasks by state; they add up to the total at every moment."""
+        with self._lock:
+            counts = self._policy.counts
+            end = time.monotonic() if self._ended_at is None else self._ended_at
+            return Progress(
+                **{state: counts[state] for state in STATES},
+                total=self._policy.total,
+                n_candidates=len(self._policy.params),
+                seconds=end - self._started,
+                ended=self._policy.why if self._over.is_set() else "",
+            )
+
+    def ranking(self, metric: str | None = None) -> list[Ranked]:
+        """The candidates that have a result, the best first; see :mod:`manymill.search.ranking` for the rule."""
+        with self._lock:
+            return ranking(self._policy, metric)
+
+    def best_so_far(self) -> Ranked | None:
+        """The first of the ranking; None before there is a result."""
+        rows = self.ranking()
+        return rows[0] if rows else None
+
+    def failures(self) -> list[Failed]:
+        """What failed, with tracebacks."""
+        with self._lock:
+            rungs = [rung for rungs in self._policy.results.values() for rung in rungs]
+            return [failure for rung in rungs for failure in rung.failed.values()]
+
+    def abort(self) -> None:
+        """Begin nothing more; what workers are at is finished, and all that is finished is kept."""
+        self._events.put(Aborted())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the search is over, or for so many seconds; gives whether it is over.
+
+        Raises
+        ------
+        ManymillError
+            What ended the search, if that was no candidate's fault.
+        """
+        if not self._over.wait(timeout):
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def done(self) -> bool:
+        """Whether the search is over."""
+        return self._over.is_set()
+
+    def __await__(self) -> Generator[Any, None, SearchHandle]:
+        """``await handle`` waits for the end without blocking other tasks of the loop."""
+        import asyncio
+
+        yield from asyncio.to_thread(self.wait).__await__()
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """The state of the search, to be read when it is over."""
+        return self._policy
+
+    def __str__(self) -> str:
+        return f"{self.progress()}\n{as_text(self.ranking())}"
+
+    def __repr__(self) -> str:
+        return f"<SearchHandle: {self.progress()}>"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks, as things stand when it is shown."""
+        rows = self.ranking()[:10]
+        cells = "".join(
+            f"<tr><td>{row.rank}{'~' if row.partial else ''}</td><td>{row.mean:.4f}</td>"
+            f"<td>{row.n_done}/{row.n_splits}</td><td>{html.escape(str(dict(row.params)))}</td></tr>"
+            for row in rows
+        )
+        head = "<tr><th>rank</th><th>score</th><th>splits</th><th>parameters</th></tr>"
+        return f"<div><p>{html.escape(str(self.progress()))}</p><table>{head}{cells}</table></div>"
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(threadpool_limits(1))
+                engine = stack.enter_context(engine_for(self._engine))
+                handle = share_job(engine, self._make_job(), uuid.uuid4().hex)
+                stack.callback(withdraw_job, engine, handle)
+                self._drive(engine, handle)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended_at = time.monotonic()
+            try:
+                if self._on_end is not None and self._error is None:
+                    self._on_end(self)
+            except BaseException as error:
+                self._error = error
+            if self._journal is not None:
+                if self._error is None:
+                    self._journal.ended(self._policy.why)
+                self._journal.close()
+            self._over.set()
+
+    def _drive(self, engine: Any, handle: Any) -> None:
+        policy = self._policy
+        with self._lock:
+            # More workers than were thought of when the rules were made are made use of.
+            policy.rules = replace(policy.rules, width=_AHEAD * engine.width)
+            if self._journal is not None:
+                for trial, proposal in sorted(self._journal.proposals.items()):
+                    self._proposer.again(trial, proposal)
+                policy.replay(self._journal.events)
+                self.log += self._journal.events
+                self._tell_scores()
+            instructions = policy.begin()
+        while True:
+            for instruction in instructions:
+                if isinstance(instruction, Run):
+                    self._submit(engine, handle, instruction.task)
+            if any(isinstance(instruction, End) for instruction in instructions):
+                return
+            asked = next((i for i in instructions if isinstance(i, Propose)), None)
+            instructions = self._take(self._proposed(asked.trial) if asked else self._next_event())
+
+    def _proposed(self, trial: int) -> Event:
+        proposal = self._proposer.ask()
+        if proposal is None:
+            return Exhausted()
+        if self._journal is not None:
+            self._journal.proposed(trial, proposal)
+        return Proposed(trial, proposal.params)
+
+    def _submit(self, engine: Any, handle: Any, task: Task) -> None:
+        assignment = Assignment(handle, task, self._policy.params[task.trial])
+        try:
+            future: Future[Outcome] = engine.submit(evaluate, assignment)
+        except EngineError as error:  # its parameters cannot travel
+            future = Future()
+            future.set_exception(error)
+        self._out[task] = future
+        future.add_done_callback(lambda done: self._events.put((task, done)))
+
+    def _next_event(self) -> Event:
+        """What comes next: a result, an abort, or the end of the time."""
+        while True:
+            patience: float | None = None
+            if self._seconds is not None:
+                patience = max(0.0, self._started + self._seconds - time.monotonic())
+            if self._journal is not None:
+                patience = _LOOK_SECONDS if patience is None else min(patience, _LOOK_SECONDS)
+            try:
+                came = self._events.get(timeout=patience)
+            except queue.Empty:
+                if self._seconds is not None and time.monotonic() - self._started >= self._seconds:
+                    self._seconds = None
+                    self._drop()
+                    return OutOfTime()
+                if self._journal is not None and self._journal.abort_was_asked():
+                    self._drop()
+                    return Aborted()
+                continue
+            if isinstance(came, Aborted):
+                self._drop()
+                return came
+            if isinstance(came, tuple):
+                return self._event_of(*came)
+            return came
+
+    def _event_of(self, task: Task, future: Future[Outcome]) -> Event:
+        self._out.pop(task, None)
+        seconds = time.monotonic() - self._started
+        try:
+            outcome = future.result()
+        except CancelledError:
+            return Dropped(task)
+        except ManymillError as error:
+            return Failed(task, f"{type(error).__name__}: {error.what}", str(error), seconds)
+        except Exception as error:
+            return Failed(task, f"{type(error).__name__}: {error}", repr(error), seconds)
+        if outcome.error:
+            return Failed(task, outcome.error, outcome.traceback, seconds, outcome.worker)
+        return Evaluated(
+            task, outcome.scores, outcome.train_scores, outcome.fit_seconds, outcome.score_seconds, seconds,
+            outcome.worker, outcome.n_rows,
+        )  # fmt: skip
+
+    def _take(self, event: Event) -> list[Any]:
+        if self._journal is not None and not isinstance(event, Proposed):
+            self._journal.note(event)
+        with self._lock:
+            self.log.append(event)
+            instructions = self._policy.on(event)
+            self._tell_scores(event)
+        if self._observe is not None:
+            self._observe(event)
+        return instructions
+
+    def _tell_scores(self, event: Event | None = None) -> None:
+        """Tell an adaptive proposer of candidates that are whole."""
+        if not self._proposer.adaptive:
+            return
+        trials = [event.task.trial] if isinstance(event, Evaluated | Failed) else list(self._policy.results)
+        for trial in trials:
+            rung = self._policy.results[trial][0]  # of halving: what all candidates have
+            if trial not in self._told and rung.n_ended == self._policy.rules.n_splits:
+                self._told.add(trial)
+                self._proposer.tell(trial, rung.mean(self._policy.rules.metric))
+
+    def _drop(self) -> None:
+        """Take back what no worker has begun."""
+        for future in list(self._out.values()):
+            future.cancel()

@@ -1,0 +1,132 @@
+"""Candidates of Optuna's samplers, which learn from the scores of earlier ones.
+
+Optuna: Akiba et al. 2019, "Optuna: A Next-generation Hyperparameter Optimization Framework".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from manymill.errors import SettingsError
+from manymill.search.proposing import Proposal, Space, listed_values
+
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "cmaes": "CmaEsSampler",
+    "gp": "GPSampler",
+    "qmc": "QMCSampler",
+    "nsgaii": "NSGAIISampler",
+}
+
+
+class OptunaProposer:
+    """Asks a study of Optuna, and tells it the scores.
+
+    Parameters
+    ----------
+    sampler : str
+        Of `SAMPLERS`.
+    spaces : sequence of mapping
+        Exactly one: parameters and their values or distributions, scipy's uniform, loguniform and randint or Optuna's
+        own.
+    n_trials : int
+    seed : int
+    storage : str, optional
+        A URL of Optuna's, for example ``sqlite:///search.db``: the study is kept there as well, and optuna-dashboard
+        shows it.
+    """
+
+    adaptive = True
+
+    def __init__(
+        self, sampler: str, spaces: Sequence[Space], n_trials: int, seed: int, storage: str | None = None
+    ) -> None:
+        try:
+            import optuna
+        except ImportError as error:
+            raise SettingsError(
+                f"the sampler {sampler!r} is Optuna's, which is not installed",
+                "pip install 'manymill[optuna]'",
+            ) from error
+        if sampler not in SAMPLERS:
+            raise SettingsError(
+                f"there is no sampler {sampler!r}", f"choose auto, grid, random, {', '.join(SAMPLERS)}"
+            )
+        if len(spaces) != 1:
+            raise SettingsError(
+                f"the sampler {sampler!r} searches one space, not {len(spaces)}", "give one mapping"
+            )
+        self._optuna = optuna
+        self.n_trials = n_trials
+        self._space = spaces[0]
+        self._distributions = {
+            name: _distribution(optuna, name, self._space[name]) for name in sorted(self._space)
+        }
+        # Its messages would stand between ours.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = optuna.create_study(
+            storage=storage,
+            sampler=getattr(optuna.samplers, SAMPLERS[sampler])(seed=seed),
+            direction="maximize",
+        )
+        self._asked: dict[int, Any] = {}
+        self._next = 0
+
+    def ask(self) -> Proposal | None:
+        """See `Proposer.ask`."""
+        if self._next >= self.n_trials:
+            return None
+        asked = self._study.ask(self._distributions)
+        self._asked[self._next] = asked
+        self._next += 1
+        params = {}
+        for name in self._distributions:
+            listed = listed_values(self._space[name])
+            value = asked.params[name]
+            params[name] = value if listed is None else listed[value]
+        return Proposal(0, params)
+
+    def tell(self, trial: int, score: float) -> None:
+        """See `Proposer.tell`."""
+        asked = self._asked.pop(trial, None)
+        if asked is None:
+            return
+        if math.isfinite(score):
+            self._study.tell(asked, score)
+        else:
+            self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
+
+    def again(self, trial: int, proposal: Proposal) -> None:
+        """See `Proposer.again`."""
+        values = {}
+        for name, value in proposal.params.items():
+            listed = listed_values(self._space[name])
+            values[name] = (
+                value if listed is None else next(i for i, item in enumerate(listed) if item is value)
+            )
+        self._study.enqueue_trial(values)
+        self._asked[trial] = self._study.ask(self._distributions)
+        self._next = max(self._next, trial + 1)
+
+
+def _distribution(optuna: Any, name: str, values: Any) -> Any:
+    listed = listed_values(values)
+    if listed is not None:
+        # Optuna takes words and numbers only: of anything else it learns the place.
+        return optuna.distributions.CategoricalDistribution(list(range(len(listed))))
+    if type(values).__module__.startswith("optuna."):
+        return values
+    kind = getattr(getattr(values, "dist", None), "name", "")
+    low, high = values.support()
+    if kind in ("loguniform", "reciprocal"):
+        return optuna.distributions.FloatDistribution(float(low), float(high), log=True)
+    if kind == "uniform":
+        return optuna.distributions.FloatDistribution(float(low), float(high))
+    if kind == "randint":
+        return optuna.distributions.IntDistribution(int(low), int(high))
+    raise SettingsError(
+        f"{name}: Optuna's samplers cannot search scipy's {kind or type(values).__name__}",
+        "give a list, scipy's uniform, loguniform or randint, or a distribution of Optuna",
+    )

@@ -1,0 +1,163 @@
+"""Candidates in order while some of their splits are still missing.
+
+A candidate is ranked by a lower bound of the mean it will have. Let there be N splits, n of them done, and s the
+standard deviation of scores within candidates, pooled over all of them after the effect of each split is taken out.
+Then
+
+    bound = mean - Z * s * sqrt(1/n - 1/N)
+
+is the mean, less what the missing splits may take away: the standard error of a mean of n drawn from N without
+replacement (Cochran 1977, "Sampling Techniques", 2.6). It vanishes when all are done: whole candidates are compared by
+their means alone, on the same splits. One that had a single lucky split does not get past them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill.search.policy import Policy
+
+# Standard errors below the mean.
+Z = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate and where it stands.
+
+    Attributes
+    ----------
+    rank : int
+        From 1; equal candidates have equal ranks.
+    trial : int
+    params : mapping
+    mean : float
+        Of the splits that are done, with the effect of each split taken out; NaN if one failed.
+    sem : float
+        Standard error of the mean over splits; NaN of fewer than two.
+    bound : float
+        What ranks.
+    n_done, n_failed, n_splits : int
+        With the greatest resource it was given.
+    resource : int or None
+    partial : bool
+        Whether splits are missing.
+    fit_seconds : float
+        Mean time to fit.
+    """
+
+    rank: int
+    trial: int
+    params: Mapping[str, Any]
+    mean: float
+    sem: float
+    bound: float
+    n_done: int
+    n_failed: int
+    n_splits: int
+    resource: int | None
+    partial: bool
+    fit_seconds: float
+
+
+def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
+    """The candidates that have a result, the best first.
+
+    Those that came further in halving stand before the others. Ties stand in the order of proposal.
+    """
+    metric = metric or policy.rules.metric
+    rows: list[tuple[int, float, Ranked]] = []
+    for rung in range(len(policy.rules.rungs) - 1, -1, -1):
+        trials = [trial for trial, rungs in policy.results.items() if _furthest(rungs) == rung]
+        rows += [(rung, row.bound, row) for row in _of_rung(policy, rung, trials, metric)]
+    rows.sort(key=lambda row: (-row[0], -row[1], row[2].trial))
+    out: list[Ranked] = []
+    for place, (rung, bound, row) in enumerate(rows):
+        tied = place > 0 and rows[place - 1][:2] == (rung, bound)
+        out.append(_with_rank(row, out[-1].rank if tied else place + 1))
+    return out
+
+
+def as_text(rows: list[Ranked], n: int = 10) -> str:
+    """The first of a ranking, one in a line; candidates with splits missing have a ``~``."""
+    lines = []
+    for row in rows[:n]:
+        score = "failed" if math.isnan(row.mean) else f"{row.mean:.4f}"
+        error = "" if math.isnan(row.sem) else f" +/- {row.sem:.4f}"
+        mark = "~" if row.partial else " "
+        given = "" if row.resource is None else f" with {row.resource:,}"
+        params = ", ".join(f"{name}={value!r}" for name, value in row.params.items())
+        lines.append(f"{row.rank:>4}{mark} {score}{error} ({row.n_done}/{row.n_splits}{given})  {params}")
+    if len(rows) > n:
+        lines.append(f"      ... and {len(rows) - n:,} more")
+    return "\n".join(lines)
+
+
+def _furthest(rungs: list[Any]) -> int:
+    """The highest rung with a result; -1 if there is none."""
+    return max((place for place, rung in enumerate(rungs) if rung.n_ended), default=-1)
+
+
+def _of_rung(policy: Policy, place: int, trials: list[int], metric: str) -> list[Ranked]:
+    n_splits = policy.rules.n_splits
+    scores = np.full((len(trials), n_splits), np.nan)
+    for row, trial in enumerate(trials):
+        for split, done in policy.results[trial][place].evaluated.items():
+            scores[row, split] = done.scores[metric]
+    adjusted, spread = _adjusted(scores)
+    out = []
+    for row, trial in enumerate(trials):
+        rung = policy.results[trial][place]
+        own = adjusted[row][~np.isnan(adjusted[row])]
+        n_done, n_failed = len(rung.evaluated), len(rung.failed)
+        mean = float(own.mean()) if len(own) and len(own) == n_done and not n_failed else math.nan
+        sem = float(own.std(ddof=1) / math.sqrt(len(own))) if len(own) > 1 else math.nan
+        missing = n_splits - n_done - n_failed
+        off = Z * spread * math.sqrt(max(0.0, 1 / max(1, n_done) - 1 / n_splits))
+        bound = -math.inf if math.isnan(mean) else mean - off
+        times = [done.fit_seconds for done in rung.evaluated.values()]
+        out.append(
+            Ranked(
+                0, trial, policy.params[trial], mean, sem, bound, n_done, n_failed, n_splits,
+                policy.rules.rungs[place], missing > 0, sum(times) / len(times) if times else math.nan,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _adjusted(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The scores without the effect of each split, and their standard deviation within candidates.
+
+    The effects are found from candidates that are done on several splits: those that were lucky with an easy split
+    do not look better for it. Where every candidate is whole, the means stay as they are.
+    """
+    known = np.isfinite(scores)
+    several = known & (known.sum(axis=1, keepdims=True) > 1)
+    within = np.where(several, scores, np.nan)
+    sums, counts = np.nansum(within, axis=1), np.maximum(1, several.sum(axis=1))
+    deviations = np.where(several, scores - (sums / counts)[:, None], 0.0)
+    met = several.sum(axis=0)
+    effects = np.where(met > 0, deviations.sum(axis=0) / np.maximum(1, met), 0.0)
+    effects -= effects.mean()
+    # Only candidates that lack splits need their effects taken out.
+    whole = known.all(axis=1, keepdims=True)
+    adjusted = np.where(whole, scores, scores - effects)
+    residuals = np.where(several, deviations - effects, 0.0)
+    freedom = int(np.maximum(0, several.sum(axis=1) - 1).sum())
+    if freedom:
+        spread = math.sqrt(float((residuals**2).sum()) / freedom)
+    else:
+        # Nobody has two splits yet: the candidates' own differences are all there is to go by.
+        single = scores[known]
+        spread = float(single.std()) if len(single) > 1 else 0.0
+    return adjusted, spread
+
+
+def _with_rank(row: Ranked, rank: int) -> Ranked:
+    return replace(row, rank=rank)
