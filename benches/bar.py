@@ -3,8 +3,8 @@
 Settings are chosen on a part of the training rows that is as unlike the rest as the test rows are: of 20 newsgroups and
 IMDB the last fifth of each class, which are newer mails, and reviews of other films (they stand film by film; chosen at
 random, the best settings would be those that know the names of films); else a fifth at random. Then all training rows
-are learnt, several seeds, and the test rows looked at once. scikit-learn's is fitted once on all training rows, with its
-default C, as it has no seed that matters.
+are learnt, several seeds, and the test rows looked at once. scikit-learn's is fitted once on all training rows, with
+its default C, as it has no seed that matters.
 """
 
 from __future__ import annotations
