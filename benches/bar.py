@@ -41,7 +41,7 @@ IN_ORDER = ("20news", "imdb")
 
 # Of 512 classes: more features than the memory's default allows, and a grid that is no longer than minutes.
 REDDIT = {"n_features": 2**19}
-REDDIT_PASSES = 2
+REDDIT_PASSES = 3
 
 # LinearSVC's weights of 512 classes and all pairs of words need 20 GB, and each class takes seconds: a part of the
 # rows, on which both sides are trained, and scikit-learn's without the pairs that are met once.
