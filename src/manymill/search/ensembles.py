@@ -42,7 +42,7 @@ def size_of(ensemble: str | int) -> int:
 
 
 def build(
-    engine: Engine, job: Job, candidates: Sequence[dict[str, Any]], X: Any, y: Any
+    engine: Engine, job: Job, candidates: Sequence[dict[str, Any]], X: Any, y: Any, labels: Any
 ) -> tuple[Any, float]:
     """The ensemble of candidates, and its loss on rows that no member was fitted on.
 
@@ -54,7 +54,8 @@ def build(
     candidates : sequence of dict
         Parameters, the best first.
     X, y
-        All rows, on which members are fitted in the end.
+        All rows, on which members are fitted in the end; y is None where X has labels of its own.
+    labels : array-like of shape (n_rows,)
 
     Returns
     -------
@@ -73,16 +74,16 @@ def build(
         predictions, rows = _out_of_fold(engine, handle, job, candidates)
     finally:
         withdraw_job(engine, handle)
-    truth = np.asarray(y)[rows]
+    truth = np.asarray(labels)[rows]
     if is_classifier(job.estimator):
-        labels = np.unique(y)
-        codes = np.searchsorted(labels, truth)
+        codes = np.searchsorted(np.unique(labels), truth)
         counts, loss = greedy(predictions, lambda mean: _log_loss(mean, codes))
     else:
         counts, loss = greedy(predictions, lambda mean: float(((mean[:, 0] - truth) ** 2).mean()))
     chosen = [(int(n), params) for n, params in zip(counts, candidates, strict=True) if n]
-    members = [clone(job.estimator).set_params(**_cloned(params)).fit(X, y) for _, params in chosen]
-    return _voting(job.estimator, members, [n for n, _ in chosen], y), loss
+    own = () if y is None else (y,)
+    members = [clone(job.estimator).set_params(**_cloned(params)).fit(X, *own) for _, params in chosen]
+    return _voting(job.estimator, members, [n for n, _ in chosen], labels), loss
 
 
 def greedy(
