@@ -165,6 +165,10 @@ class Engine(ABC):
                 on_done(index, report)
         return [reports[index] for index in range(len(items))], tree.root()
 
+    def workers_now(self) -> int:
+        """Workers at this moment: on a cluster that grows and shrinks not always as many as `width` says."""
+        return self.width
+
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
         """A small handle that pickles; its ``load()`` gives the arrays, read-only, on any worker.
 

@@ -83,6 +83,9 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         With one worker, the same number gives the same search.
     run : path, optional
         A folder for the journal: a search that was killed goes on from there when it is started again.
+    storage : str, optional
+        A URL of Optuna's, ``sqlite:///search.db`` for example: what its samplers did is kept there as well, and
+        optuna-dashboard shows it.
 
     Attributes
     ----------
@@ -130,6 +133,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         ensemble: str | int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run: str | os.PathLike[str] | None = None,
+        storage: str | None = None,
     ) -> None:
         self.estimator = estimator
         self.distributions = distributions
@@ -152,6 +156,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         self.ensemble = ensemble
         self.random_state = random_state
         self.run = run
+        self.storage = storage
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -220,7 +225,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         check(self)
         seed = seed_of(self)
         groups = params.pop("groups", None)
-        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed)
+        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._scorers()
         text = self._text_of(X, y, params)
         if text is not None:
@@ -232,19 +237,12 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if not splits:
             raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
         self.n_splits_ = len(splits)
-        self._sampler_limit = proposer.n_trials
         by_row = {name: value for name, value in params.items() if _is_by_row(value, n_rows)}
         rungs = rungs_of(self, min(len(train) for train, _ in splits))
-        metric = self._metric(scorers)
         rules = Rules(
-            proposer.n_trials,
-            len(splits),
-            rungs,
-            self.eta,
-            self.max_evaluations,
-            metric,
+            proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
             adaptive=proposer.adaptive,
-        )
+        )  # fmt: skip
         job = Job(
             estimator=clone(self.estimator),
             data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
@@ -267,13 +265,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 text.close()
 
         self.handle_ = SearchHandle(
-            lambda: job,
-            rules,
-            proposer,
-            self.engine,
-            journal=journal,
-            seconds=self.seconds,
-            on_end=end,
+            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds, on_end=end
         )
         return self.handle_
 
