@@ -2,8 +2,9 @@
 
 Settings are chosen on a part of the training rows that is as unlike the rest as the test rows are: of 20 newsgroups and
 IMDB the last fifth of each class, which are newer mails, and reviews of other films (they stand film by film; chosen at
-random, the best settings would be those that know the names of films); else a fifth at random; then all training rows are learnt, several seeds, and the test rows looked at
-once. scikit-learn's is fitted once on all training rows, with its default C, as it has no seed that matters.
+random, the best settings would be those that know the names of films); else a fifth at random. Then all training rows
+are learnt, several seeds, and the test rows looked at once. scikit-learn's is fitted once on all training rows, with
+its default C, as it has no seed that matters.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ IN_ORDER = ("20news", "imdb")
 
 # Of 512 classes: more features than the memory's default allows, and a grid that is no longer than minutes.
 REDDIT = {"n_features": 2**19}
-REDDIT_PASSES = 2
+REDDIT_PASSES = 3
 
 # LinearSVC's weights of 512 classes and all pairs of words need 20 GB, and each class takes seconds: a part of the
 # rows, on which both sides are trained, and scikit-learn's without the pairs that are met once.

@@ -263,6 +263,12 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         journal = None
         if self.run is not None:
             journal = Journal(self.run, self._settings(job, rules, seed), spaces)
+
+        def end(handle: SearchHandle) -> None:
+            self._take(handle)
+            if text is not None:
+                text.close()
+
         self.handle_ = SearchHandle(
             lambda: job,
             rules,
@@ -270,7 +276,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             self.engine,
             journal=journal,
             seconds=self.seconds,
-            on_end=self._take,
+            on_end=end,
         )
         return self.handle_
 
@@ -404,11 +410,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _text_of(self, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
         """An evaluator over texts that are hashed once, where that is possible; else None."""
-        if (
-            not type(self.estimator).__module__.startswith("manymill.linear.")
-            or params
-            or self.return_train_score
-        ):
+        if params or not type(self.estimator).__module__.startswith("manymill.linear."):
             return None
         from manymill.search.text import text_evaluator
 
@@ -428,7 +430,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             "metric": rules.metric,
             "scoring": repr(self.scoring),
             "seed": seed,
-            "data": joblib.hash((job.data.get("X"), job.data.get("y"))),
+            "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
             "splits": joblib.hash(job.splits),
         }
 
