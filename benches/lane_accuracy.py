@@ -48,6 +48,15 @@ CASES = (
     ),
 )
 
+# Each rule of merging for itself, and what chooses among them.
+RULES = (
+    Case("one lane", "shuffled.jsonl", {"lanes": 1, "passes": 3}, (1, 3)),
+    *(
+        Case(f"16 lanes, {merge}", "shuffled.jsonl", {"lanes": 16, "passes": 3, "merge": merge}, (1, 3))
+        for merge in ("uniform", "rows", "support", "damped", "mass", "auto")
+    ),
+)
+
 # What the accuracy of a case is held against: (case, passes) of one lane, and the points it may lose.
 GOALS = {
     ("16 lanes", 3): (3, 0.3),

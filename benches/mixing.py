@@ -1,9 +1,11 @@
 """Lanes that are merged: accuracy, the bar of quality, the same bytes everywhere, throughput.
 
-    python benches/mixing.py --data FOLDER [--sections accuracy bar bytes speed] [--corpora imdb ...] [--seeds 5]
+    python benches/mixing.py --data FOLDER [--sections accuracy rules bar bytes speed] [--corpora imdb ...] [--seeds 5]
 
 ``accuracy``
     16 and 64 lanes beside one lane, one-shot mixing, rows sorted by label: see :mod:`lane_accuracy`.
+``rules``
+    Each rule of merging for itself, 16 lanes: see :mod:`lane_accuracy`.
 ``bar``
     Settings chosen on a part of the training rows, beside ``TfidfVectorizer`` and ``LinearSVC``: see :mod:`bar`.
 ``bytes``
@@ -49,12 +51,15 @@ def accuracy(options: argparse.Namespace, folder: Path) -> Iterator[Rows]:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace, Path], Iterator[Rows]]] = {
     "accuracy": accuracy,
+    "rules": lambda options, folder: lane_accuracy.measure(
+        folder, options.seeds, options.threads, lane_accuracy.RULES
+    ),
     "bar": lambda options, folder: bar.measure(folder, options.seeds, options.threads),
     "bytes": lambda options, folder: engine_runs.digests(folder),
     "speed": lambda options, folder: engine_runs.speeds(folder, options.repeats),
 }
 # Which corpora a section is about, where not all.
-ONLY = {"bytes": ("imdb", "20news-bydate"), "speed": ("imdb",)}
+ONLY = {"rules": ("imdb", "20news-bydate"), "bytes": ("imdb", "20news-bydate"), "speed": ("imdb",)}
 
 
 def main() -> None:

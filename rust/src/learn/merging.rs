@@ -13,8 +13,8 @@
 //! 2016), and a lane that has learnt more of a feature counts for more (mass). Lanes that share a feature start from
 //! the same weight and go much the same way; one learner that had had all their rows would have gone further than any
 //! of them, about √support times as far since AdaGrad's steps fall with the root of its sums. `damped` goes a part of
-//! that way, the mean lengthened by support^¼. Lengthened by more it diverged on film reviews in the first rounds of
-//! 64 lanes; it is never more than doubled.
+//! that way, the mean lengthened by support^¼, and never more than doubled: lanes that all correct the same fault
+//! overshoot together in the first rounds.
 
 use super::{LearnError, Learner};
 

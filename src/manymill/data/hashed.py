@@ -105,6 +105,11 @@ class HashedTexts:
         return (len(self),)
 
     @property
+    def identity(self) -> str:
+        """The name of the texts that were hashed, whatever rows of them this object stands for."""
+        return self._documents.folder.name
+
+    @property
     def forms(self) -> tuple[Form, ...]:
         """The analyzers that the texts were hashed by."""
         return tuple(self._forms)

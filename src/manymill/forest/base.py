@@ -27,6 +27,7 @@ from manymill.forest.preparing import Parting, Work, numbered, prepare_parts, pr
 from manymill.forest.rows import Rows, rows_of
 from manymill.forest.seeds import held_out
 from manymill.forest.shells import shell_of
+from manymill.forest.tables import learnt, numbers
 from manymill.run_folder import RunFolder
 
 
@@ -100,10 +101,11 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_rows, n_features)
-            A matrix that is mapped from a file (``numpy.memmap``) is not copied.
+        X : array-like or sparse matrix of shape (n_rows, n_features), or Dataset
+            A matrix that is mapped from a file (``numpy.memmap``) is not copied. Of a Dataset of Parquet or CSV files
+            numbers and categories are learnt from, missing values too; a warning names the columns that are left out.
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
-            Labels or targets.
+            Labels or targets; a Dataset has its own.
         sample_weight : array-like of shape (n_rows,), optional
             Weights of rows, 0 or more.
         validation : (X, y), optional
@@ -133,6 +135,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
             If partitions differ in their classes, rows go unused, or growing was stopped.
         """
         check_parameters(self)
+        X, y, schema = learnt(X, y, classification=self._classification)
         ensemble = self._ensemble()
         sparse_format = "csc" if self.mode == "shared" else "csr"
         rows = rows_of(self, ensemble, X, y, sample_weight, sparse_format=sparse_format)
@@ -150,6 +153,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
             finally:
                 del self._growing
             self._end(fit, rows)
+        self.schema_ = schema
         return self
 
     def partial(self) -> Any:
@@ -274,10 +278,13 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features), or Dataset with the columns learnt from
         """
         check_is_fitted(self, "forest_")
-        return np.asarray(self.forest_.predict(X))
+        return np.asarray(self.forest_.predict(self._numbers(X)))
+
+    def _numbers(self, X: Any) -> Any:
+        return numbers(X, getattr(self, "schema_", None))
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:

@@ -64,6 +64,8 @@ class PartitionedForestClassifier(ClassifierMixin, PartitionedForest):
         The labels, sorted.
     feature_importances_ : ndarray of shape (n_features,)
         Of the forest.
+    schema_ : TableSchema or None
+        Of a Dataset: the columns, and the codes of their categories.
     report_ : ForestReport
         Trees, nodes, held-out scores of the forest and of each partition's trees, and how much partitions differ in
         their classes. A warning, :class:`~manymill.ForestWarning`, says where that is too much.
@@ -99,9 +101,9 @@ class PartitionedForestClassifier(ClassifierMixin, PartitionedForest):
     def predict_proba(self, X: Any) -> Any:
         """The probability of each class, ``(n_rows, n_classes)``; a list of such arrays for several outputs."""
         check_is_fitted(self, "forest_")
-        return self.forest_.predict_proba(X)
+        return self.forest_.predict_proba(self._numbers(X))
 
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithms of `predict_proba`."""
         check_is_fitted(self, "forest_")
-        return self.forest_.predict_log_proba(X)
+        return self.forest_.predict_log_proba(self._numbers(X))

@@ -59,6 +59,8 @@ class PartitionedForestRegressor(RegressorMixin, PartitionedForest):
         An ordinary fitted forest of scikit-learn, of the kind of ``estimator``.
     feature_importances_ : ndarray of shape (n_features,)
         Of the forest.
+    schema_ : TableSchema or None
+        Of a Dataset: the columns, and the codes of their categories.
     report_ : ForestReport
         Trees, nodes, held-out scores of the forest and of each partition's trees, and how much partitions differ in
         their classes. A warning, :class:`~manymill.ForestWarning`, says where that is too much.

@@ -6,7 +6,23 @@ from dataclasses import dataclass
 
 
 class ForestWarning(UserWarning):
-    """Partitions differ too much, rows go unused, or growing was stopped."""
+    """Partitions differ too much, rows go unused, or growing was stopped.
+
+    Make it an error where no forest on partitions that are sorted by class may go unnoticed.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from sklearn.datasets import load_iris
+    >>> from manymill import ForestWarning, PartitionedForestClassifier
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", ForestWarning)
+    ...     try:
+    ...         forest = PartitionedForestClassifier(mode="partitions").fit(*load_iris(return_X_y=True))
+    ...     except ForestWarning as warning:
+    ...         print(str(warning)[:38])
+    the partitions differ in their classes
+    """
 
 
 @dataclass(frozen=True, slots=True)

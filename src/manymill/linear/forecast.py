@@ -66,7 +66,7 @@ class Forecast:
             + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
         if self.settings.lanes > 1:
-            rounds = f"{self.settings.rounds_per_pass} rounds a pass, merged by {self.settings.merge}"
+            rounds = f"{self.settings.rounds_per_pass} rounds a pass, merged by {self.settings.merge_used}"
             lines.append(f"lanes   {self.settings.lanes}, {rounds}")
         if self.seconds is not None:
             lines.append(

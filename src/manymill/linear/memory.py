@@ -125,11 +125,12 @@ def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, wo
         return 0
     n_met = _n_met(plan, settings, n_features, settings.rounds_per_pass)
     of_lane = _n_met(plan, settings, n_features, settings.rounds_per_pass * settings.lanes)
-    n_rules = len(rules_of(settings.merge, outputs))
+    # Plain sums, and those weighted by squared gradients or by rows.
+    n_kinds = 1 + len({"mass", "rows"}.intersection(rules_of(settings.merge_used, outputs)))
     noted = of_lane * 2 * 4 * (outputs + 1)
     if outputs == 1 and of_lane >= n_features / COPIED:
         noted = max(noted, state_bytes(n_features, outputs))
-    sums = 16 + 8 * n_rules * outputs
+    sums = 16 + 8 * n_kinds * outputs
     waiting = workers + WAITING_PARTS
     return int(
         workers * noted + of_lane * waiting * sums + n_met * (2 * sums + BROADCASTS * 4 * (outputs + 2))

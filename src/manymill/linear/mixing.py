@@ -108,7 +108,7 @@ class ManyLanes:
             source=self._source,
             settings=self._settings,
             classes=self.index.names,
-            rules=merging.rules_of(self._settings.merge, n_outputs),
+            rules=merging.rules_of(self._settings.merge_used, n_outputs),
         )
         self._lanes = replace(self._work, source=SharedPlan(self._plan)).lanes()
         # Rows of each class in each lane, over all rounds so far.
@@ -313,7 +313,7 @@ class ManyLanes:
                 part.merge_into(learner, rule, 1.0)
                 candidates[rule] = _scores(learner, rows)
                 put(learner, now)
-        choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge)
+        choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge_used)
         sums.merge_into(learner, choice.rule, choice.step)
         self._broadcasts.change(taken(learner, sums.features()), whole=lambda: taken(learner, learner.met()))
         return choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -72,7 +73,7 @@ class Settings:
     rounds_per_pass : int
         How often several lanes are merged in a pass; 1, with one pass, is the one-shot mixing of parameters.
     merge : str
-        One of ``MERGES``: see :mod:`manymill.linear.merging`.
+        One of ``MERGES``: see :mod:`manymill.linear.merging` and :attr:`merge_used`.
     interleaved : bool
         Whether each lane gets partitions from all over the source, or neighbours only.
 
@@ -188,10 +189,11 @@ class Settings:
         return replace(self, class_weight={name: total / (len(met) * n) for name, n in met.items()})
 
     def rate(self, n_classes: int) -> float:
-        """AdaGrad's step for so many classes: the one given, or one that does well on held-out parts of four corpora.
+        """AdaGrad's step for so many classes: the one given, or one that suits loss, classes and weights of features.
 
         Softmax spreads a row's gradient over its outputs and wants longer steps; the hinges, whose gradients do not
-        fade, want shorter ones; so do rows in which the features that tell classes apart weigh most.
+        fade, want shorter ones; so do rows in which the features that tell classes apart weigh most. Lanes that are
+        merged once only take steps longer by the fourth root of their number: each has few rows to get anywhere.
         """
         if self.learning_rate is not None:
             return self.learning_rate
@@ -199,7 +201,19 @@ class Settings:
             of_two, of_more = (0.5, 1.2) if self.loss == "log" else (0.2, 0.3)
         else:
             of_two, of_more = (0.3, 0.8) if self.loss == "log" else (0.15, 0.25)
-        return of_two if n_classes == 2 else of_more
+        # Two square roots have the same bits everywhere, a power has not.
+        lengthened = math.sqrt(math.sqrt(self.lanes)) if self.is_one_shot else 1.0
+        return lengthened * (of_two if n_classes == 2 else of_more)
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether several lanes are merged once only, at the end."""
+        return self.lanes > 1 and self.passes == 1 and self.rounds_per_pass == 1
+
+    @property
+    def merge_used(self) -> str:
+        """The way of merging in use: ``"auto"`` is ``"mass+search"`` where no round follows the first."""
+        return "mass+search" if self.merge == "auto" and self.is_one_shot else self.merge
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""

@@ -17,7 +17,9 @@ from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SettingsError
+from manymill.search.ensembles import build, size_of
 from manymill.search.evaluating import Job
 from manymill.search.handle import SearchHandle
 from manymill.search.journal import Journal
@@ -42,7 +44,7 @@ def _best_has(name: str) -> Callable[[Any], bool]:
     """For `available_if`: whether the best estimator, or before fitting the one searched over, has a method."""
 
     def check(self: Any) -> bool:
-        getattr(getattr(self, "best_estimator_", self.estimator), name)
+        getattr(getattr(self, "ensemble_", getattr(self, "best_estimator_", self.estimator)), name)
         return True
 
     return check
@@ -88,6 +90,9 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
     error_score : float or "raise"
         The score of an evaluation that raises, in ``cv_results_``; it never ranks.
     return_train_score : bool
+    ensemble : str or int, optional
+        ``"top10"``, or a number: of so many of the best candidates an ensemble is made on out-of-fold predictions,
+        which then predicts. Costs a fit on each split and one on all rows for each of them.
     random_state : int, RandomState or None
         With one worker, the same number gives the same search.
     run : path, optional
@@ -97,6 +102,10 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
     ----------
     cv_results_, best_index_, best_params_, best_score_, best_estimator_, refit_time_, n_splits_, scorer_, multimetric_
         As of scikit-learn's searches.
+    ensemble_ : VotingClassifier or VotingRegressor
+        With ``ensemble``: fitted, an ordinary estimator of scikit-learn.
+    ensemble_loss_ : float
+        Its log loss, or mean squared error, out of fold.
     handle_ : SearchHandle
         With the ranking, failures and the log of events.
 
@@ -132,6 +141,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         timeout: float | None = None,
         error_score: float | str = math.nan,
         return_train_score: bool = False,
+        ensemble: str | int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -153,6 +163,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         self.timeout = timeout
         self.error_score = error_score
         self.return_train_score = return_train_score
+        self.ensemble = ensemble
         self.random_state = random_state
         self.run = run
 
@@ -263,6 +274,12 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         journal = None
         if self.run is not None:
             journal = Journal(self.run, self._settings(job, rules, seed), spaces)
+
+        def end(handle: SearchHandle) -> None:
+            self._take(handle)
+            if text is not None:
+                text.close()
+
         self.handle_ = SearchHandle(
             lambda: job,
             rules,
@@ -270,7 +287,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             self.engine,
             journal=journal,
             seconds=self.seconds,
-            on_end=self._take,
+            on_end=end,
         )
         return self.handle_
 
@@ -308,6 +325,13 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             )
         if self.refit:
             self.refit_best(X, y, **params)
+        self.__dict__.pop("ensemble_", None)
+        if self.ensemble is not None:
+            best = [dict(row.params) for row in self.handle_.ranking() if not math.isnan(row.mean)]
+            with engine_for(self.engine) as engine:
+                self.ensemble_, self.ensemble_loss_ = build(
+                    engine, self.handle_.job, best[: size_of(self.ensemble)], X, y
+                )
 
     def _take(self, handle: SearchHandle) -> None:
         """The attributes that a search gives when it is over."""
@@ -344,6 +368,8 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         for name, seconds in (("seconds", self.seconds), ("timeout", self.timeout)):
             if seconds is not None and not seconds > 0:
                 raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
+        if self.ensemble is not None:
+            size_of(self.ensemble)
         if self.resource != "rows" and self.halving and self.resource not in self.estimator.get_params():
             raise SettingsError(f"the estimator has no parameter {self.resource!r}", "name one, or rows")
 
@@ -404,11 +430,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _text_of(self, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
         """An evaluator over texts that are hashed once, where that is possible; else None."""
-        if (
-            not type(self.estimator).__module__.startswith("manymill.linear.")
-            or params
-            or self.return_train_score
-        ):
+        if params or not type(self.estimator).__module__.startswith("manymill.linear."):
             return None
         from manymill.search.text import text_evaluator
 
@@ -428,66 +450,71 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             "metric": rules.metric,
             "scoring": repr(self.scoring),
             "seed": seed,
-            "data": joblib.hash((job.data.get("X"), job.data.get("y"))),
+            "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
             "splits": joblib.hash(job.splits),
         }
 
     # ---- the best estimator
 
     @property
+    def _predictor(self) -> Any:
+        """The ensemble, or the best candidate where there is none."""
+        return self.ensemble_ if hasattr(self, "ensemble_") else self.best_estimator_
+
+    @property
     def classes_(self) -> NDArray[Any]:
         """The labels that the best estimator knows."""
         _best_has("classes_")(self)
-        classes: NDArray[Any] = self.best_estimator_.classes_
+        classes: NDArray[Any] = self._predictor.classes_
         return classes
 
     def score(self, X: Any, y: Any = None) -> float:
         """The score of the best estimator, by the metric that decides."""
         check_is_fitted(self, "best_estimator_")
         scorer = self.scorer_[self._metric(self.scorer_)] if self.multimetric_ else self.scorer_
-        return float(scorer(self.best_estimator_, X) if y is None else scorer(self.best_estimator_, X, y))
+        return float(scorer(self._predictor, X) if y is None else scorer(self._predictor, X, y))
 
     @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Any:
         """What the best estimator predicts."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict(X)
+        return self._predictor.predict(X)
 
     @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the best estimator."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict_proba(X)
+        return self._predictor.predict_proba(X)
 
     @available_if(_best_has("predict_log_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the best estimator."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict_log_proba(X)
+        return self._predictor.predict_log_proba(X)
 
     @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> Any:
         """Decision values of the best estimator."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.decision_function(X)
+        return self._predictor.decision_function(X)
 
     @available_if(_best_has("score_samples"))  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any) -> Any:
         """Scores of rows by the best estimator."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.score_samples(X)
+        return self._predictor.score_samples(X)
 
     @available_if(_best_has("transform"))  # type: ignore[untyped-decorator]
     def transform(self, X: Any) -> Any:
         """What the best estimator makes of rows."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.transform(X)
+        return self._predictor.transform(X)
 
     @available_if(_best_has("inverse_transform"))  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: Any) -> Any:
         """What the best estimator made rows of."""
         check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.inverse_transform(X)
+        return self._predictor.inverse_transform(X)
 
 
 def _is_by_row(value: Any, n_rows: int) -> bool:

@@ -70,6 +70,11 @@ class TextEvaluator:
         self._corpus = corpus
         self.bytes_written = 0 if corpus is None else corpus.bytes_written
 
+    @property
+    def identity(self) -> str:
+        """Changes when the texts do: what a search that goes on compares."""
+        return self.texts.identity
+
     def fitted(
         self, params: Mapping[str, Any], train_rows: NDArray[np.intp], resource: int | None = None
     ) -> Any:
@@ -144,6 +149,7 @@ def text_evaluator(
     ----------
     estimator : estimator
     X : sequence of str of shape (n_rows,), or Dataset
+        Texts that were hashed before are taken as they are.
     y : array-like of shape (n_rows,), optional
         Left out with a Dataset, which has its own labels.
     distributions : mapping, or sequence of mappings
@@ -160,6 +166,8 @@ def text_evaluator(
     """
     if not isinstance(estimator, TextClassifier | ComplementNaiveBayes):
         return None
+    if isinstance(X, HashedTexts):
+        return TextEvaluator(estimator, X, np.asarray(y), scorers=scorers)
     forms = forms_of(estimator, distributions)
     if forms is None:
         return None

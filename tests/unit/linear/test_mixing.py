@@ -15,7 +15,8 @@ LABELS = ["fish"] * 6000 + ["bird"] * 6000
 
 def events_of(**settings):
     seen = []
-    asked = Settings(n_features=2**12, passes=1, lanes=4, rounds_per_pass=2, holdout=0.0, **settings)
+    settings = {"passes": 1, "rounds_per_pass": 2, "holdout": 0.0, **settings}
+    asked = Settings(n_features=2**12, lanes=4, **settings)
     plan = Dataset.from_memory(TEXTS, LABELS).plan()
     train(plan, asked, keep=lambda *state: None, observe=seen.append, threads=2)
     return seen
@@ -39,3 +40,8 @@ def test_interleaved_lanes_of_a_sorted_source_are_alike():
 def test_the_rule_asked_for_is_taken_in_every_round(rule):
     rounds = [event for event in events_of(merge=rule) if isinstance(event, RoundEnded)]
     assert [(event.rule, event.step) for event in rounds] == [(rule, 1.0)] * 2
+
+
+def test_lanes_that_are_merged_once_are_merged_along_mass_by_default():
+    (only,) = [event for event in events_of(rounds_per_pass=1) if isinstance(event, RoundEnded)]
+    assert only.rule == "mass"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,3 +73,22 @@ def test_long_rows_are_held_out_up_to_16_megabytes_together():
 
 def test_a_share_that_was_asked_for_is_held_out_whatever_the_number_of_rows():
     assert Settings(holdout=0.3).holdout_share(10, 10**12) == 0.3
+
+
+ONE_SHOT = Settings(lanes=16, passes=1, rounds_per_pass=1)
+
+
+def test_lanes_that_are_merged_once_take_steps_longer_by_the_fourth_root_of_their_number():
+    assert [ONE_SHOT.rate(n) for n in (2, 20)] == [2 * Settings().rate(n) for n in (2, 20)]
+    assert replace(ONE_SHOT, learning_rate=0.1).rate(2) == 0.1
+
+
+@pytest.mark.parametrize("change", [{"lanes": 1}, {"passes": 2}, {"rounds_per_pass": 2}])
+def test_only_one_round_of_one_pass_of_several_lanes_is_one_shot(change):
+    other = replace(ONE_SHOT, **change)
+    assert (other.rate(2), other.merge_used) == (Settings().rate(2), "auto")
+
+
+def test_auto_is_a_search_along_mass_where_lanes_are_merged_once_and_other_rules_stay():
+    assert ONE_SHOT.merge_used == "mass+search"
+    assert replace(ONE_SHOT, merge="support").merge_used == "support"

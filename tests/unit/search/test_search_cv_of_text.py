@@ -1,0 +1,84 @@
+"""SearchCV over text: hashed once, with the scores that the texts give."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
+from manymill.errors import RunFolderError
+from manymill.search.hashed import HashedCorpus
+
+RNG = np.random.default_rng(8)
+WORDS = np.array([f"word{i}" for i in range(200)])
+CODES = RNG.integers(2, size=300)
+TEXTS = [" ".join([*RNG.choice(WORDS, 20), *RNG.choice(WORDS[c * 6 : c * 6 + 9], 2)]) for c in CODES]
+LABELS = np.array(["bad", "good"])[CODES]
+GRID = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
+FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
+MAIL = "examples/data/mail-test.jsonl.zst"
+
+
+@pytest.fixture(autouse=True)
+def caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
+def search(estimator=None, grid=GRID, **kwargs):
+    estimator = TextClassifier(n_features=2**10) if estimator is None else estimator
+    return SearchCV(estimator, grid, sampler="grid", cv=FOLDS, engine=2, **kwargs)
+
+
+def by_params(found, name):
+    """A column of results by candidate, whatever their order."""
+    params, column = found.cv_results_["params"], found.cv_results_[name]
+    return {str(sorted(p.items())): x for p, x in zip(params, column, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "estimator", [TextClassifier(n_features=2**10), ComplementNaiveBayes(n_features=2**10)]
+)
+def test_it_finds_what_scikit_learns_search_finds_among_the_texts(estimator):
+    ours = search(estimator, return_train_score=True).fit(TEXTS, LABELS)
+    theirs = GridSearchCV(estimator, GRID, cv=FOLDS, return_train_score=True).fit(TEXTS, LABELS)
+    for name in ("mean_test_score", "std_test_score", "mean_train_score"):
+        assert by_params(ours, name) == pytest.approx(by_params(theirs, name), rel=1e-15)
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.predict(TEXTS[:20]).tolist() == theirs.predict(TEXTS[:20]).tolist()
+
+
+def test_candidates_are_not_hashed(monkeypatch):
+    monkeypatch.setattr("manymill.model.rows.RowHasher.rows", None)
+    found = search(refit=False).fit(TEXTS, LABELS)
+    assert not found.handle_.failures()
+
+
+def test_a_dataset_is_searched_and_the_best_fitted_on_it():
+    found = search(grid={"passes": [1, 2]}).fit(scan(MAIL))
+    assert found.best_score_ > 0.8
+    assert found.score(scan(MAIL)) > found.best_score_
+
+
+def test_hashed_texts_are_searched_as_they_are(tmp_path):
+    with HashedCorpus.of(TEXTS, LABELS, forms=[((1, 1), True), ((1, 2), True)], folder=tmp_path) as corpus:
+        ours = search().fit(corpus.texts, corpus.y)
+    assert by_params(ours, "mean_test_score") == by_params(search().fit(TEXTS, LABELS), "mean_test_score")
+
+
+def test_the_files_are_let_go_when_the_search_is_over(tmp_path):
+    search().fit(TEXTS, LABELS)
+    assert not list(tmp_path.glob("caches/**/in-use-*"))
+    assert list(tmp_path.glob("caches/manymill/hashed/*/hashes"))
+
+
+def test_halving_gives_few_rows_first():
+    space = {"learning_rate": np.geomspace(0.01, 3, 9).tolist()}
+    found = search(grid=space, halving=True, min_resource=25, eta=3).fit(TEXTS, LABELS)
+    counts = found.handle_.progress()
+    assert (counts.failed, counts.pending, counts.running) == (0, 0, 0)
+    assert counts.done >= 27 + 9 + 3
+
+
+def test_a_search_does_not_go_on_with_other_texts(tmp_path):
+    search(run=tmp_path / "run").fit(TEXTS, LABELS)
+    with pytest.raises(RunFolderError):
+        search(run=tmp_path / "run").fit([*TEXTS[:-1], "other"], LABELS)
