@@ -50,7 +50,9 @@ class ArrayStore:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None) -> None:
         chosen = folder or os.environ.get("MANYMILL_STORE")
-        self.folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"manymill-arrays-{_user()}"
+        self.folder = Path(
+            os.path.abspath(chosen or os.path.join(tempfile.gettempdir(), f"manymill-arrays-{_user()}"))
+        )
         self._limit = limit
 
     def hold(self, groups: Iterable[Arrays], *, files: Iterable[str] = ()) -> Hold:
@@ -90,10 +92,13 @@ class ArrayStore:
 
     def verify(self) -> list[str]:
         """Read everything and remove the files whose bytes are not those of their name; gives their paths."""
-        damaged = [path for path, _, _ in self._files() if digest_of(path) != path.stem]
-        for path in damaged:
-            path.unlink(missing_ok=True)
-        return list(map(str, damaged))
+        damaged = []
+        for path, _, _ in self._files():
+            with suppress(FileNotFoundError):  # room was made meanwhile
+                if digest_of(path) != path.stem:
+                    path.unlink()
+                    damaged.append(str(path))
+        return damaged
 
     def shrink(self) -> None:
         """Remove what nobody uses as far as the limit asks for it; nothing if another process is at work here."""

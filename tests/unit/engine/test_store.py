@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,21 @@ def test_what_a_living_driver_writes_is_left_alone(store, driver):
     driver("writing")
     store.hold([TWO]).close()
     assert len(names(store, "*.partial")) == 1
+
+
+def test_many_at_once_with_little_room_find_what_they_hold(store):
+    def hold_and_look(seed):
+        small, random = ArrayStore(store.folder, limit=3 * FILE_BYTES), np.random.default_rng(seed)
+        for value in random.integers(0, 6, 25):
+            hold = small.hold([{"a": np.full(1000, float(value))}])
+            assert (hold.refs[0].load()["a"] == value).all()
+            hold.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(hold_and_look, range(4)))
+    store.hold([ONE]).close()
+    assert not names(store, "*.claim")
+    assert store.verify() == []
 
 
 def test_the_folder_is_the_users_alone(store):
