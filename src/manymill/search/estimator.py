@@ -23,6 +23,7 @@ from manymill.search.handle import SearchHandle
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
+from manymill.search.space import described, without_addresses
 from manymill.search.tables import best_index, cv_results
 
 # Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
@@ -90,6 +91,8 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
     return_train_score : bool
     random_state : int, RandomState or None
         With one worker, the same number gives the same search.
+    storage : str, optional
+        A URL such as ``sqlite:///search.db`` where Optuna's samplers keep their study, for optuna-dashboard.
     run : path, optional
         A folder for the journal: a search that was killed goes on from there when it is started again.
 
@@ -133,6 +136,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         error_score: float | str = math.nan,
         return_train_score: bool = False,
         random_state: int | np.random.RandomState | None = 0,
+        storage: str | None = None,
         run: str | os.PathLike[str] | None = None,
     ) -> None:
         self.estimator = estimator
@@ -154,6 +158,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.random_state = random_state
+        self.storage = storage
         self.run = run
 
     def __sklearn_tags__(self) -> Any:
@@ -223,7 +228,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         self._check()
         seed = self._seed()
         groups = params.pop("groups", None)
-        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed)
+        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._scorers()
         text = self._text_of(X, y, params)
         if text is not None:
@@ -421,14 +426,14 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         import joblib
 
         return {
-            "estimator": repr(self.estimator),
-            "distributions": repr(self.distributions),
+            "estimator": without_addresses(repr(self.estimator)),
+            "distributions": described(spaces_of(self.distributions)),
             "sampler": self.sampler,
             "n_trials": rules.n_trials,
             "rungs": list(rules.rungs),
             "eta": rules.eta,
             "metric": rules.metric,
-            "scoring": repr(self.scoring),
+            "scoring": without_addresses(repr(self.scoring)),
             "seed": seed,
             "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
             "splits": joblib.hash(job.splits),

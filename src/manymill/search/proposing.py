@@ -53,7 +53,7 @@ def spaces_of(distributions: Distributions) -> list[Space]:
         If a parameter has neither.
     """
     spaces = [distributions] if isinstance(distributions, Mapping) else list(distributions)
-    if not spaces or not any(isinstance(space, Mapping) for space in spaces):
+    if not spaces or not all(isinstance(space, Mapping) for space in spaces):
         raise SettingsError(
             f"distributions={distributions!r} are none", "give {parameter: values}, or a list of those"
         )
@@ -185,9 +185,7 @@ def encoded(spaces: Sequence[Space], proposal: Proposal) -> dict[str, Any]:
     for name, value in proposal.params.items():
         listed = listed_values(spaces[proposal.space][name])
         if listed is not None:
-            values[name] = {
-                "place": next(i for i, item in enumerate(listed) if item is value or _same(item, value))
-            }
+            values[name] = {"place": place_of(listed, value)}
         elif value is None or isinstance(value, (bool, int, float, str)):
             values[name] = value
         else:
@@ -217,9 +215,17 @@ def decoded(spaces: Sequence[Space], content: Mapping[str, Any]) -> Proposal:
         ) from None
 
 
+def place_of(listed: Sequence[Any], value: Any) -> int:
+    """Where a value stands in its list; the values of an array, NaN among them, are other objects every time."""
+    same = (place for place, item in enumerate(listed) if item is value)
+    return next(same, None) or next(place for place, item in enumerate(listed) if _same(item, value))
+
+
 def _same(item: Any, value: Any) -> bool:
+    if item is value:
+        return True
     try:
-        return type(item) is type(value) and bool(item == value)
+        return type(item) is type(value) and bool(item == value or (item != item and value != value))
     except (ValueError, TypeError):
         return False
 
@@ -228,7 +234,9 @@ def _is_optunas(values: Any) -> bool:
     return type(values).__module__.startswith("optuna.")
 
 
-def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed: int) -> Any:
+def proposer_of(
+    sampler: str, distributions: Distributions, n_trials: int, seed: int, storage: str | None = None
+) -> Any:
     """The proposer that a name says.
 
     Parameters
@@ -236,6 +244,8 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
     sampler : str
         ``"auto"``: the whole grid if all values are listed and there are no more than ``n_trials`` points, else draws,
         of a grid without replacement. ``"grid"``, ``"random"``, or the name of a sampler of Optuna such as ``"tpe"``.
+    storage : str, optional
+        A URL of Optuna's where its samplers keep their study.
 
     Raises
     ------
@@ -243,6 +253,10 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
         If there is no such sampler, or it cannot search these distributions.
     """
     spaces = spaces_of(distributions)
+    if storage is not None and sampler in ("auto", "grid", "random"):
+        raise SettingsError(
+            f"the sampler {sampler!r} keeps no study", "name one of Optuna's, or leave the storage out"
+        )
     size = grid_size(spaces)
     if sampler == "grid":
         return Grid(spaces, None, seed)
@@ -251,4 +265,4 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
         return Grid(spaces, n_trials, seed) if few else Draws(spaces, n_trials, seed)
     from manymill.search.optuna_samplers import OptunaProposer
 
-    return OptunaProposer(sampler, spaces, n_trials, seed)
+    return OptunaProposer(sampler, spaces, n_trials, seed, storage)

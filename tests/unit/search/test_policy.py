@@ -209,3 +209,13 @@ def test_whatever_happens_the_counts_add_up_and_a_replay_repeats_nothing(data):
     assert len(set(resumed.ran)) == len(resumed.ran)
     assert resumed.policy.ended
     assert resumed.policy.counts["pending"] == resumed.policy.counts["running"] == 0
+
+
+def test_the_last_task_that_the_budget_allows_is_done_again_when_its_worker_is_lost():
+    play = Play(Rules(1, 3, max_evaluations=2, width=2))
+    play.tell(Lost(play.out.pop(0), "SIGKILL"))
+    assert play.ran == [Task(0, 0), Task(0, 1), Task(0, 0)]
+    play.answer(0)
+    play.tell(Lost(play.out.pop(0), "SIGKILL"))
+    play.finish()
+    assert (play.policy.counts["done"], play.end) == (2, "out of evaluations")
