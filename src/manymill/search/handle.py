@@ -182,6 +182,11 @@ class SearchHandle:
         return self
 
     @property
+    def job(self) -> Job:
+        """What the evaluations have in common."""
+        return self._make_job()
+
+    @property
     def policy(self) -> Policy:
         """The state of the search, to be read when it is over."""
         return self._policy

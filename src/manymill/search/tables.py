@@ -58,6 +58,28 @@ def best_index(results: dict[str, Any], suffix: str) -> int | None:
     return int(known[np.argmin(ranks[known])]) if len(known) else None
 
 
+def with_error_score(
+    results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
+) -> dict[str, Any]:
+    """The results with a number where evaluations failed; ranks follow."""
+    for row, trial in enumerate(sorted(policy.params)):
+        failed = [split for rung in policy.results[trial] for split in rung.failed]
+        for metric in metrics:
+            suffix = "score" if metrics == ["score"] else metric
+            for split in failed:
+                results[f"split{split}_test_{suffix}"][row] = error_score
+    for metric in metrics:
+        suffix = "score" if metrics == ["score"] else metric
+        splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
+        results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
+            _mean(splits),
+            _std(splits),
+        )
+        rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
+        results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
+    return results
+
+
 def _counting(rungs: list[Rung], n_splits: int) -> tuple[int, Rung]:
     place = max(0, rung_that_counts(rungs, n_splits))
     return place, rungs[place]
@@ -120,7 +142,9 @@ def _params(candidates: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _dtype(values: list[Any]) -> Any:
-    kinds = {type(value) for value in values}
-    if kinds <= {int, np.int64, np.int32} and all(abs(int(value)) < 2**62 for value in values):
-        return np.int64
-    return np.float64 if kinds <= {float, np.float64} else object
+    """What NumPy makes of them where those are numbers; words, and whatever else, stay the objects that they are."""
+    try:
+        made = np.array(values)
+    except (ValueError, OverflowError):
+        return object
+    return made.dtype if made.ndim == 1 and made.dtype.kind in "biufc" else object
