@@ -28,13 +28,20 @@ def evaluate(
     **reading: Any,
 ) -> None:
     """Evaluate the model of RUN on labelled FILES: accuracy, F1, a table of classes, confusions."""
-    from manymill.cli.opening import open_model, plan_for
+    from manymill.cli.opening import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.evaluate import evaluate as evaluate_plan
 
-    model = open_model(run)
-    plan = plan_for(model, list(files), text=text, label=label, labelled=True, **reading)
-    evaluation = evaluate_plan(model, plan, threads=threads or available_threads())
+    threads = threads or available_threads()
+    evaluation: Any
+    if (forest := open_forest(run, threads)) is not None:
+        from manymill.evaluate.forests import evaluate_tables
+
+        evaluation = evaluate_tables(forest, tables_for(list(files), text=text, label=label, **reading))
+    else:
+        model = open_model(run)
+        plan = plan_for(model, list(files), text=text, label=label, labelled=True, **reading)
+        evaluation = evaluate_plan(model, plan, threads=threads)
     if json:
         from json import dumps
 

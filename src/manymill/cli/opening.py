@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from manymill.data.dataset import Dataset
     from manymill.data.plan import Plan
+    from manymill.forest.table_model import TableModel
     from manymill.model import LinearModel
 
 
@@ -25,6 +27,26 @@ def open_model(path: Path) -> LinearModel:
             err=True,
         )
     return model
+
+
+def open_forest(path: Path, threads: int) -> TableModel | None:
+    """The forest of a run folder or a model folder; None if it holds another kind of model."""
+    from manymill.model.kinds import locate_forest
+
+    if (folder := locate_forest(path)) is None:
+        return None
+    from manymill.forest.table_model import load_table_model
+
+    return load_table_model(folder, threads=threads)
+
+
+def tables_for(files: list[str], *, text: str | None, label: str | None = None, **reading: Any) -> Dataset:
+    """The tables to give to a forest."""
+    from manymill.data.dataset import scan
+
+    if text is not None:
+        raise click.UsageError("--text means nothing to a forest: leave it out")
+    return scan(files, label=label, labelled=label is not None, **reading)
 
 
 def plan_for(

@@ -49,7 +49,7 @@ def predict(
     **reading: Any,
 ) -> None:
     """Predict the labels of FILES. Run again after an interruption: finished parts are skipped."""
-    from manymill.cli.opening import open_model, plan_for
+    from manymill.cli.opening import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.predict import Columns, predict_stream
     from manymill.predict import predict as predict_parts
@@ -57,9 +57,21 @@ def predict(
     streaming = str(out) == "-"
     if streaming and (json or to == "parquet"):
         raise click.UsageError("--json and --to parquet need a folder for the parts: give --out")
+    threads = threads or available_threads()
+    if (forest := open_forest(run, threads)) is not None:
+        from manymill.predict.tables import predict_tables, predict_tables_stream
+
+        tables = tables_for(list(files), text=text, **reading)
+        columns = Columns(scores, probabilities, file=streaming and len(files) > 1)
+        if streaming:
+            return predict_tables_stream(
+                forest, tables, sys.stdout.buffer, format=to or "jsonl", columns=columns
+            )
+        show = _show_json if json else _show
+        predict_tables(forest, tables, out, format=to, columns=columns, on_part=show)
+        return None
     model = open_model(run)
     plan = plan_for(model, list(files), text=text, label=None, labelled=False, **reading)
-    threads = threads or available_threads()
     columns = Columns(scores, probabilities, file=streaming and len(plan.files) > 1)
     if streaming:
         ledger = predict_stream(

@@ -12,6 +12,7 @@ from typing import Any
 from manymill.events import (
     ClassesFound,
     Event,
+    ForestGrown,
     Interrupted,
     LaneEnded,
     Observer,
@@ -171,6 +172,9 @@ def describe(event: Event) -> str | None:
             f"pass {event.pass_number}  round {event.round_number} of {event.rounds}  merged by {event.rule}{step}"
             f"{held}{travelled if event.bytes_out else ''}  {event.seconds:.1f} s"
         )
+    if isinstance(event, ForestGrown):
+        held = "" if event.score is None else f"  held-out {event.score:.4f}"
+        return f"trees   {event.trees:,} with {event.n_nodes:,} nodes{held}  {event.seconds:.1f} s"
     if isinstance(event, WorkerLost):
         return f"warning {event.what}: {event.why}; it is done again (loss {event.loss})"
     if isinstance(event, Resumed):

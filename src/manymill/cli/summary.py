@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 def ending(run: Path, last: Event | None) -> str:
     """A line for the end of what was watched, by its last event."""
-    from manymill.events import Ended
+    from manymill.events import Ended, ForestGrown
     from manymill.run_events import has_ended
 
+    if isinstance(last, ForestGrown):
+        return (
+            f"done    {last.trees:,} trees"
+            if not last.interrupted
+            else "stopped: train again goes on with it"
+        )
     if not isinstance(last, Ended) or not has_ended(run):
         return f"stopped: manymill resume {run} goes on with it"
     accuracy = last.holdout_accuracy

@@ -1,12 +1,13 @@
-"""`manymill train`: files of labelled text to a run folder with a model."""
+"""`manymill train`: files of labelled text, or tables, to a run folder with a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from manymill.cli import options
+from manymill.cli import forests, options
 from manymill.cli.request import Request, takes_request
 
 
@@ -23,12 +24,26 @@ from manymill.cli.request import Request, takes_request
 @options.engine
 @click.option("--workers", type=click.IntRange(1), help="Workers of the engine.")
 @options.json
-def train(request: Request, out: Path, engine: str | None, workers: int | None, json: bool) -> None:
-    """Train a model on FILES of labelled text."""
+@forests.asked
+def train(
+    request: Request,
+    out: Path,
+    engine: str | None,
+    workers: int | None,
+    json: bool,
+    model: str,
+    **forest: Any,
+) -> None:
+    """Train a model on FILES of labelled text, or of tables with --model forest."""
     from manymill.cli.progress import follow
     from manymill.engine.choosing import with_workers
     from manymill.linear.run import train_run
+    from manymill.model.kinds import check_kind
 
+    forests.check_options(model)
+    if model == "forest":
+        return forests.train_forest(request, out, with_workers(engine, workers), json=json, **forest)
+    check_kind(out, "linear")
     with follow(json=json) as observe:
         run = train_run(
             request.dataset,

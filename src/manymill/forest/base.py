@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -19,9 +20,10 @@ from manymill.engine.choosing import engine_for
 from manymill.engine.seam import Engine
 from manymill.errors import SettingsError
 from manymill.events import Event, Observer
+from manymill.forest.budget import LeafBudget, leaf_budget, saved_bytes, within
 from manymill.forest.checkpoints import TreeFolder, digest_of
 from manymill.forest.fitting import Fit, scoring_of
-from manymill.forest.kinds import ensemble_of
+from manymill.forest.kinds import ensemble_of, grows_trees
 from manymill.forest.parameters import check_parameters, count_of, entropy_of, settings_of
 from manymill.forest.preparing import Parting, Work, numbered, prepare_parts, prepare_whole, score_out_of_bag
 from manymill.forest.rows import Rows, rows_of
@@ -49,6 +51,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         early_stopping: bool = False,
         tol: float = 1e-3,
         n_trees_no_change: int = 20,
+        max_bytes: int | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = 0,
         engine: Any = None,
@@ -63,6 +66,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         self.early_stopping = early_stopping
         self.tol = tol
         self.n_trees_no_change = n_trees_no_change
+        self.max_bytes = max_bytes
         self.warm_start = warm_start
         self.random_state = random_state
         self.engine = engine
@@ -142,6 +146,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         held, scored = self._held_out(ensemble, rows, validation)
         if held is not None and self.mode == "shared":
             rows, held = rows.taken(np.setdiff1d(np.arange(len(rows)), held)), None
+        ensemble, budget = self._bounded(ensemble, rows)
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
             engine = stack.enter_context(engine_for(self.engine))
@@ -152,7 +157,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
                 fit.run(engine)
             finally:
                 del self._growing
-            self._end(fit, rows)
+            self._end(fit, rows, budget)
         self.schema_ = schema
         return self
 
@@ -207,7 +212,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
 
         return Fit(work, scoring, tell, trees)
 
-    def _end(self, fit: Fit, rows: Rows) -> None:
+    def _end(self, fit: Fit, rows: Rows, budget: LeafBudget | None) -> None:
         """Keep what has grown, and what is known of it."""
         self.forest_ = fit.work.forest(fit.members)
         for name in ("oob_score_", "oob_score_kind_"):
@@ -222,7 +227,8 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         if hasattr(self, "feature_names_in_"):
             self.forest_.feature_names_in_ = self.feature_names_in_
         self.forest_.warm_start = False
-        self.report_ = fit.report(self.mode)
+        n_bytes = saved_bytes(self.forest_) if grows_trees(self.forest_) else None
+        self.report_ = replace(fit.report(self.mode), budget=budget, saved_bytes=n_bytes)
 
     def _held_out(
         self, ensemble: Any, rows: Rows, validation: tuple[Any, Any] | None
@@ -253,6 +259,25 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         ensemble.random_state = self.random_state
         ensemble.warm_start = False
         return ensemble
+
+    def _bounded(self, ensemble: Any, rows: Rows) -> tuple[Any, LeafBudget | None]:
+        """The ensemble with as many leaves as there is room for."""
+        if self.max_bytes is None:
+            return ensemble, None
+        per_tree = len(rows)
+        if self.mode == "patches" and self.max_samples is not None:
+            per_tree = count_of(self.max_samples, per_tree)
+        elif self.mode != "shared":
+            per_tree = -(-per_tree // self.n_partitions)
+        budget = leaf_budget(
+            ensemble,
+            rows.X,
+            rows.y,
+            n_estimators=ensemble.n_estimators,
+            max_bytes=self.max_bytes,
+            rows_per_tree=per_tree,
+        )
+        return within(ensemble, budget), budget
 
     def _work(self, ensemble: Any, rows: Rows, held: NDArray[np.intp] | None, engine: Engine) -> Work:
         goes_on = self.warm_start and hasattr(self, "forest_")

@@ -47,6 +47,9 @@ class PartitionedForestClassifier(ClassifierMixin, PartitionedForest):
         The score has settled when it stays within so much over the last trees.
     n_trees_no_change : int
         How many trees these are.
+    max_bytes : int or None
+        Of the forest when it is saved (:func:`manymill.save_forest`): trees get as many leaves at most as keep it so
+        small. Which number that is, ``report_.budget`` says; trees that fit anyhow grow as they would.
     warm_start : bool
         Whether ``fit`` keeps the trees there are and grows the missing ones. Growing 50 and then 50 more gives the
         100 of one ``fit``.

@@ -26,6 +26,8 @@ def check_parameters(forest: Any) -> None:
         _check(_is_whole(value) and value >= 1, name, value, "1 or more")
     trees = forest.n_estimators
     _check(trees is None or (_is_whole(trees) and trees >= 1), "n_estimators", trees, "1 or more, or None")
+    size = forest.max_bytes
+    _check(size is None or (_is_whole(size) and size >= 1), "max_bytes", size, "1 or more, or None")
     _check(_is_real(forest.tol) and forest.tol >= 0, "tol", forest.tol, "0 or more")
     for name in ("max_samples", "max_features"):
         value = getattr(forest, name)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from manymill.forest.budget import LeafBudget
 
 
 class ForestWarning(UserWarning):
@@ -60,6 +64,10 @@ class ForestReport:
         Whether the user stopped it.
     seconds : float
         That it took.
+    budget : LeafBudget or None
+        How the forest was held to ``max_bytes``.
+    saved_bytes : int or None
+        Of the nodes when the forest is saved; None if its members are no trees.
     """
 
     mode: str
@@ -72,6 +80,8 @@ class ForestReport:
     settled: bool
     interrupted: bool
     seconds: float
+    budget: LeafBudget | None = None
+    saved_bytes: int | None = None
 
     def words(self) -> str:
         """The report in a few lines."""
@@ -84,6 +94,13 @@ class ForestReport:
             lines.append(
                 f"{len(scores)} partitions alone: {min(scores):.4f} to {max(scores):.4f}, mean {mean:.4f}; "
                 "what all rows in one forest would score is not known from this"
+            )
+        if self.budget is not None and self.saved_bytes is not None:
+            bound = self.budget.max_leaf_nodes
+            kept = "any number of leaves fits" if bound is None else f"{bound:,} leaves a tree at most"
+            lines.append(
+                f"{self.saved_bytes:,} bytes saved of {self.budget.max_bytes:,} allowed, "
+                f"{self.budget.estimated_bytes:,} expected: {kept}"
             )
         if self.cramers_v is not None:
             lines.append(f"partitions differ in their classes by {self.cramers_v:.2f} (Cramér's V)")

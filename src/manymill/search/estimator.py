@@ -82,10 +82,11 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         which then predicts. Costs a fit on each split and one on all rows for each of them.
     random_state : int, RandomState or None
         With one worker, the same number gives the same search.
-    storage : str, optional
-        A URL such as ``sqlite:///search.db`` where Optuna's samplers keep their study, for optuna-dashboard.
     run : path, optional
         A folder for the journal: a search that was killed goes on from there when it is started again.
+    storage : str, optional
+        A URL of Optuna's, ``sqlite:///search.db`` for example: what its samplers did is kept there as well, and
+        optuna-dashboard shows it.
 
     Attributes
     ----------
@@ -132,8 +133,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         return_train_score: bool = False,
         ensemble: str | int | None = None,
         random_state: int | np.random.RandomState | None = 0,
-        storage: str | None = None,
         run: str | os.PathLike[str] | None = None,
+        storage: str | None = None,
     ) -> None:
         self.estimator = estimator
         self.distributions = distributions
@@ -155,8 +156,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         self.return_train_score = return_train_score
         self.ensemble = ensemble
         self.random_state = random_state
-        self.storage = storage
         self.run = run
+        self.storage = storage
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -237,19 +238,12 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if not splits:
             raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
         self.n_splits_ = len(splits)
-        self._sampler_limit = proposer.n_trials
         by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
         rungs = rungs_of(self, min(len(train) for train, _ in splits))
-        metric = self._metric(scorers)
         rules = Rules(
-            proposer.n_trials,
-            len(splits),
-            rungs,
-            self.eta,
-            self.max_evaluations,
-            metric,
+            proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
             adaptive=proposer.adaptive,
-        )
+        )  # fmt: skip
         job = Job(
             estimator=clone(self.estimator),
             data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
@@ -272,13 +266,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 text.close()
 
         self.handle_ = SearchHandle(
-            lambda: job,
-            rules,
-            proposer,
-            self.engine,
-            journal=journal,
-            seconds=self.seconds,
-            on_end=end,
+            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds, on_end=end
         )
         return self.handle_
 

@@ -148,8 +148,8 @@ def withdraw_job(engine: Engine, handle: Handle) -> None:
         _jobs.pop(handle.token, None)
     if handle.job is not None:
         engine.withdraw(handle.job)
-    if handle.arrays is not None and handle.arrays.ref is not None:
-        engine.withdraw(handle.arrays.ref)
+    if handle.arrays is not None:
+        handle.arrays.close()
 
 
 def evaluate(assignment: Assignment) -> Outcome:

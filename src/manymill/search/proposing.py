@@ -244,8 +244,8 @@ def proposer_of(
     sampler : str
         ``"auto"``: the whole grid if all values are listed and there are no more than ``n_trials`` points, else draws,
         of a grid without replacement. ``"grid"``, ``"random"``, or the name of a sampler of Optuna such as ``"tpe"``.
-    storage : str, optional
-        A URL of Optuna's where its samplers keep their study.
+    distributions, n_trials, seed, storage
+        As of `SearchCV`.
 
     Raises
     ------
@@ -253,11 +253,11 @@ def proposer_of(
         If there is no such sampler, or it cannot search these distributions.
     """
     spaces = spaces_of(distributions)
+    size = grid_size(spaces)
     if storage is not None and sampler in ("auto", "grid", "random"):
         raise SettingsError(
-            f"the sampler {sampler!r} keeps no study", "name one of Optuna's, or leave the storage out"
+            f"storage={storage!r} is for Optuna's samplers", 'give sampler="tpe", for example'
         )
-    size = grid_size(spaces)
     if sampler == "grid":
         return Grid(spaces, None, seed)
     if sampler in ("auto", "random"):

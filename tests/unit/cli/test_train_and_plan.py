@@ -113,7 +113,8 @@ def test_plan_and_train_take_the_same_options(manymill):
         lines = manymill(command, "--help")[1].splitlines()
         return {line.split()[0] for line in lines if line.startswith("  --")}
 
-    assert options("train") - options("plan") == {"--out", "--engine", "--workers"}
+    of_forests = {"--model", "--task", "--trees", "--mode", "--partitions", "--max-bytes"}
+    assert options("train") - options("plan") == {"--out", "--engine", "--workers"} | of_forests
     assert options("plan") <= options("train")
 
 

@@ -97,7 +97,7 @@ def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
     ("sampler", "space", "storage", "told"),
     [
         ("grid", {"C": Uniform(0, 1)}, None, "no grid"),
-        ("random", {"C": [1]}, "sqlite://", "keeps no study"),
+        ("random", {"C": [1]}, "sqlite://", "for Optuna's"),
         ("tpe", {"C": stats.norm()}, None, "norm"),
         ("tpe", [{"C": [1]}, {"C": [2]}], None, "one space"),
         ("dowsing", {"C": [1]}, None, "dowsing"),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from manymill.data import names
 from manymill.data.compression import ByteStream, open_stream
 from manymill.data.cutting import DELIMITER
 from manymill.data.files import open_file
 from manymill.data.parquet import open_parquet
 from manymill.data.plan import SourceFile
+from manymill.data.planning import opened
 from manymill.errors import RowError, SourceError
 
 if TYPE_CHECKING:
@@ -20,6 +22,26 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _BLOCK_ROWS = 1 << 14
+
+
+_FORMATS = ("csv", "tsv", "parquet")
+
+
+def files_of(dataset: Dataset) -> list[SourceFile]:
+    """The files of a dataset of tables.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be read, or is no table.
+    """
+    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
+    if trees:
+        raise SourceError(f"{trees[0]} is a folder of folders, not of tables", "name Parquet or CSV files")
+    files, _, _ = opened(dataset, paths)
+    if files[0].format not in _FORMATS:
+        raise SourceError(f"{files[0].path} is {files[0].format}, no table", "name Parquet or CSV files")
+    return files
 
 
 def blocks_of(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
@@ -50,9 +72,9 @@ def _of_parquet(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
 def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv
 
-    names = list(file.column_names)
+    columns = list(file.column_names)
     # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
-    headless = names == [str(place) for place in range(len(names))] and file.data_start in (0, 3)
+    headless = columns == [str(place) for place in range(len(columns))] and file.data_start in (0, 3)
     raw = open_file(file, dataset.storage_options)
     stream = open_stream(raw, file.path, file.compression)
     try:
@@ -60,12 +82,12 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
             pa.PythonFile(_Readable(stream), "r"),
             # Rows are numbered in errors where one thread parses.
             read_options=csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK_BYTES, encoding=dataset.encoding, column_names=names,
+                use_threads=False, block_size=_BLOCK_BYTES, encoding=dataset.encoding, column_names=columns,
                 skip_rows=0 if headless else 1,
             ),
             parse_options=csv.ParseOptions(delimiter=chr(DELIMITER[file.format]), newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
             ),
         )  # fmt: skip
         yield from reader

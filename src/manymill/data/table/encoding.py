@@ -26,10 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manymill.data import names
 from manymill.data.plan import SourceFile
-from manymill.data.planning import opened
-from manymill.data.table.blocks import blocks_of
+from manymill.data.table.blocks import blocks_of, files_of
 from manymill.data.table.schema import TableSchema, choose, text_of
 from manymill.errors import PlanError, RowError, SchemaError, SourceError
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 Task = Literal["classification", "regression"]
 
 _HEADER_BYTES = 128  # of an .npy file, its length included: rewritten when the number of rows is known
-_FORMATS = ("csv", "tsv", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +102,7 @@ def encode_table(
     """
     if task is not None and dataset.label is None:
         raise SchemaError("no column to learn is named", "scan(..., label='the column')")
-    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
-    if trees:
-        raise SourceError(f"{trees[0]} is a folder of folders, not of tables", "name Parquet or CSV files")
-    files, _, _ = opened(dataset, paths)
-    if files[0].format not in _FORMATS:
-        raise SourceError(f"{files[0].path} is {files[0].format}, no table", "name Parquet or CSV files")
+    files = files_of(dataset)
     root = _root(folder)
     place = root / _key(files, dataset, task, schema)
     written = 0

@@ -1,0 +1,98 @@
+"""What `train`, `predict` and `evaluate` do with a forest of tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from manymill.cli import options
+
+if TYPE_CHECKING:
+    from manymill.cli.request import Request
+    from manymill.forest.run import ForestRun
+
+# Options of `train` that say something to a forest too; the others are of linear models alone.
+_SHARED = frozenset({
+    "files", "label", "format", "encoding", "strict", "max_record_bytes", "holdout", "seed", "threads", "out",
+    "engine", "workers", "json", "model",
+})  # fmt: skip
+_OWN = frozenset({"task", "n_trees", "mode", "n_partitions", "max_bytes"})
+
+asked = options.combined(
+    click.option(
+        "--model",
+        type=click.Choice(["linear", "forest"]),
+        default="linear",
+        show_default=True,
+        help="linear learns text; forest grows trees on tables of numbers and categories (Parquet, CSV).",
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(["classification", "regression"]),
+        default="classification",
+        show_default=True,
+        help="Forests: learn classes, or values.",
+    ),
+    click.option("--trees", "n_trees", type=click.IntRange(1), default=100, show_default=True, help="Trees."),
+    click.option(
+        "--mode",
+        type=click.Choice(["shared", "partitions", "patches"]),
+        default="shared",
+        show_default=True,
+        help="Forests: a tree sees all rows, those of one partition, or rows drawn from all partitions.",
+    ),
+    click.option(
+        "--partitions",
+        "n_partitions",
+        type=click.IntRange(1),
+        default=8,
+        show_default=True,
+        help="Forests: parts of the rows.",
+    ),
+    click.option(
+        "--max-bytes", type=options.Size(), help="Forests: size of the saved model at most, such as 20MB."
+    ),
+)
+
+
+def check_options(model: str) -> None:
+    """Refuse options that were given and mean nothing to that kind of model."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        wrong = name in _OWN if model == "linear" else name not in _SHARED | _OWN
+        if given and wrong:
+            raise click.UsageError(f"{parameter.opts[0]} means nothing to --model {model}: leave it out")
+
+
+def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **values: Any) -> None:
+    """Grow a forest, show how it goes, and say what came out."""
+    from manymill.cli.progress import follow
+    from manymill.forest.run import ForestSettings, train_forest_run
+
+    settings = ForestSettings(**values, holdout=request.settings.holdout, seed=request.settings.seed)
+    with follow(json=json) as observe:
+        run = train_forest_run(
+            request.dataset,
+            out,
+            settings,
+            holdout=request.holdout,
+            engine=request.threads if engine is None else engine,
+            observe=observe,
+        )
+    if not json:
+        click.echo(_summary(run), err=True)
+    if run.report.interrupted:
+        raise KeyboardInterrupt
+
+
+def _summary(run: ForestRun) -> str:
+    report, folder = run.report, run.folder
+    lines = [f"done    {len(run.table.X):,} rows, {len(run.table.schema.columns)} columns"]
+    lines += [f"        {line}" for line in report.words().splitlines()]
+    lines.append(f"saved   {folder / 'model'}")
+    lines.append(f"next    manymill evaluate {folder} TEST_FILES   manymill predict {folder} NEW_FILES")
+    return "\n".join(lines)
