@@ -375,6 +375,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             "distributions": described(spaces_of(self.distributions)),
             "sampler": self.sampler,
             "n_trials": rules.n_trials,
+            "n_splits": rules.n_splits,
             "rungs": list(rules.rungs),
             "eta": rules.eta,
             "metric": rules.metric,
