@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
     from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
     from manymill.linear.parameter_mixing.reports import AveragingWarning
+    from manymill.search.curves import learning_curve, validation_curve
     from manymill.search.estimator import SearchCV
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
@@ -39,10 +40,12 @@ __all__ = [
     "TextClassifier",
     "TfidfTransformer",
     "combine_forests",
+    "learning_curve",
     "load_forest",
     "save_forest",
     "scan",
     "sub_forest",
+    "validation_curve",
 ]
 
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
@@ -62,6 +65,8 @@ _HOMES = {
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "combine_forests": "manymill.forest.combining",
+    "learning_curve": "manymill.search.curves",
+    "validation_curve": "manymill.search.curves",
     "load_forest": "manymill.forest.saving",
     "save_forest": "manymill.forest.saving",
     "scan": "manymill.data.dataset",

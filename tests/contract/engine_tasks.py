@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
+from manymill.engine.sharing import Shared
 from manymill.engine.spool import Ref
 from manymill.errors import SourceError
 
@@ -81,6 +83,14 @@ def a_lock(_: object) -> Any:
 def speak(lane: Lane) -> None:
     print(f"{lane.name} is heard")
     print(f"{lane.name} complains", file=sys.stderr)
+
+
+def lists_of(shared: Shared) -> dict[str, tuple[list[Any], bool]]:
+    """Values by name, and whether they are in Fortran order."""
+    return {
+        name: (array.toarray().tolist(), False) if issparse(array) else (array.tolist(), array.flags.fnc)
+        for name, array in shared.load().items()
+    }
 
 
 def sum_of(ref: Ref) -> tuple[float, bool]:

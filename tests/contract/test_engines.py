@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from contract import engine_tasks as tasks
 from contract.engine_tasks import Lane
 from manymill.engine.choosing import as_engine
 from manymill.engine.folding import FixedTree
 from manymill.engine.seam import Engine
+from manymill.engine.sharing import share
 from manymill.errors import EngineError, SourceError
 
 LANES = [Lane(number) for number in range(11)]
@@ -180,6 +182,19 @@ def test_workers_are_other_processes(engine: Engine) -> None:
 def test_published_arrays_are_there_read_only_on_every_worker(engine: Engine) -> None:
     ref = engine.publish({"weights": np.arange(6.0), "seen": np.ones((2, 2), bool)})
     assert list(engine.map(tasks.sum_of, [ref] * 4)) == [(19.0, False)] * 4
+
+
+@every
+def test_shared_arrays_are_there_in_their_order_on_every_worker(engine: Engine, tmp_path: Path) -> None:
+    np.save(tmp_path / "mapped.npy", np.arange(6))
+    given = {
+        "mapped": np.load(tmp_path / "mapped.npy", mmap_mode="r"),
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "sparse": csr_matrix(np.eye(3)),
+    }
+    with share(engine, given) as shared:
+        assert list(engine.map(tasks.lists_of, [shared] * 4)) == [tasks.lists_of(shared)] * 4
+        assert tasks.lists_of(shared)["columns"] == ([[0, 1, 2], [3, 4, 5]], True)
 
 
 @remote

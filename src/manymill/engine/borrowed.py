@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -12,6 +12,7 @@ from typing import Any
 from manymill.engine import calls
 from manymill.engine.local import available_threads
 from manymill.engine.seam import DEATHS, Engine, Result
+from manymill.engine.store import store_beneath
 from manymill.errors import EngineError
 
 
@@ -37,6 +38,8 @@ class ExecutorEngine(Engine):
 
     def __init__(self, executor: Executor, *, spool: str | PathLike[str] | None = None) -> None:
         super().__init__(_width(executor), spool)
+        if isinstance(executor, ProcessPoolExecutor):
+            self.store = store_beneath(spool)
         self._executor = executor
         self._unfinished: set[_Task] = set()
 

@@ -105,6 +105,11 @@ class DaskEngine(Engine):
         last = None if root is None else self._awaited(self._start(kept.bring, root), "the parts").result()
         return [reports[index] for index in range(len(items))], last
 
+    def workers_now(self) -> int:
+        """See `Engine.workers_now`; asks the scheduler."""
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
+
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
         """See `Engine.publish`; where a worker does not see the spool folder, the bytes travel with the calls."""
         ref = super().publish(arrays)

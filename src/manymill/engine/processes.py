@@ -26,6 +26,7 @@ from typing import Any
 
 from manymill.engine import calls
 from manymill.engine.seam import DEATHS, Engine, Result
+from manymill.engine.store import store_beneath
 from manymill.errors import EngineError
 
 # One thread a worker, whatever numerical libraries it loads: there are as many workers as processors.
@@ -169,6 +170,7 @@ class ProcessEngine(Engine):
         self, width: int, *, spool: str | PathLike[str] | None = None, stall_seconds: float | None = None
     ) -> None:
         super().__init__(width, spool)
+        self.store = store_beneath(spool)
         self._queues = _Queues(width)
         self._workers = [_Worker(stall_seconds) for _ in range(width)]
         self._threads = [

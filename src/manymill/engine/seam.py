@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from manymill.engine.arrivals import arrivals
 from manymill.engine.folding import FixedTree
 from manymill.engine.spool import Ref, Spool
+from manymill.engine.store import ArrayStore
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,6 +63,8 @@ class Engine(ABC):
         Whether workers see the objects of the driver themselves.
     bytes_out, bytes_back : int
         What has travelled: calls and published arrays; results. 0 where memory is shared.
+    store : ArrayStore or None
+        Where arrays are kept that outlive the engine; None unless all workers are on this host.
     on_loss : callable
         Called with the name of an item, why its worker was lost, and how many times that has happened to it;
         from any thread. Logs a warning unless replaced.
@@ -73,6 +76,7 @@ class Engine(ABC):
         self.width = width
         self.bytes_out = 0
         self.bytes_back = 0
+        self.store: ArrayStore | None = None
         self.on_loss: Callable[[str, str, int], None] = warn_of_loss
         self._spool = Spool(spool)
         self._counting = threading.Lock()
@@ -165,6 +169,10 @@ class Engine(ABC):
                 on_done(index, report)
         return [reports[index] for index in range(len(items))], tree.root()
 
+    def workers_now(self) -> int:
+        """Workers at this moment: on a cluster that grows and shrinks not always as many as `width` says."""
+        return self.width
+
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
         """A small handle that pickles; its ``load()`` gives the arrays, read-only, on any worker.
 
@@ -178,6 +186,10 @@ class Engine(ABC):
         ref, n_bytes = self._spool.publish(arrays)
         self._count(out=n_bytes)
         return ref
+
+    def count_out(self, n_bytes: int) -> None:
+        """Count what was written for the workers otherwise than by ``publish``."""
+        self._count(out=n_bytes)
 
     def withdraw(self, ref: Ref) -> None:
         """Forget what was published; workers that have loaded it keep it."""

@@ -1,23 +1,13 @@
-"""Arrays published to workers: written once to a file that is named by its content, mapped by whoever reads it.
-
-The file is a safetensors file (eight bytes of length, a JSON header, the tensors without gaps), the widest numbers
-first, so that each array starts at a multiple of its item's size. It is written under another name and renamed: a
-reader finds it whole or not at all.
-
-Format: https://github.com/huggingface/safetensors#format
-"""
+"""Arrays published to workers for as long as an engine lives: written once, mapped by whoever reads them."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +15,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from manymill.engine.array_files import ArrayFile, Arrays, arrays_in, lay_out, mapped
 from manymill.errors import EngineError
-
-Arrays = Mapping[str, NDArray[Any]]
 
 _PREFIX = "manymill-spool-"
 _FRESH_SECONDS = 60.0
-
-# The tensors start at a multiple of a cache line.
-_ALIGNMENT = 64
-_NAMES = {
-    "bool": "BOOL",
-    "int8": "I8",
-    "uint8": "U8",
-    "int16": "I16",
-    "uint16": "U16",
-    "int32": "I32",
-    "uint32": "U32",
-    "int64": "I64",
-    "uint64": "U64",
-    "float32": "F32",
-    "float64": "F64",
-}  # fmt: skip
-_DTYPES = {name: np.dtype(dtype).newbyteorder("<") for dtype, name in _NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +50,7 @@ class Ref:
             return dict(self._arrays)
         assert self.path is not None
         try:
-            return _arrays_in(np.memmap(self.path, np.uint8, "r"))
+            return mapped(self.path)
         except OSError as error:
             raise EngineError(
                 f"The published arrays cannot be read on this worker: {self.path}: {error.strerror or error}",
@@ -97,7 +69,7 @@ def shared(arrays: Arrays) -> Ref:
 
 def received(digest: str, data: bytes) -> Ref:
     """A handle of what came as the bytes of a file."""
-    return Ref(digest, None, _arrays_in(np.frombuffer(data, np.uint8)))
+    return Ref(digest, None, arrays_in(np.frombuffer(data, np.uint8)))
 
 
 class Spool:
@@ -122,24 +94,18 @@ class Spool:
         EngineError
             If an array's dtype is none that the file knows, or the file cannot be written.
         """
-        stored = [(name, _stored(name, array)) for name, array in arrays.items()]
-        kept = dict(sorted(stored, key=lambda pair: (-pair[1].itemsize, pair[0])))
-        header = _header(kept)
-        digest = blake2b(header, digest_size=20)
-        for array in kept.values():
-            digest.update(_bytes(array))
-        name = digest.hexdigest()
-        if name in self._refs:
-            return self._refs[name], 0
+        file = lay_out(arrays)
+        if file.digest in self._refs:
+            return self._refs[file.digest], 0
         try:
-            path, n_bytes = self._write(name, header, kept)
+            path = self._write(file)
         except OSError as error:
             raise EngineError(
                 f"Arrays cannot be published in {self._folder or self._parent}: {error.strerror or error}",
                 "free some room there, or give the engine another spool folder",
             ) from error
-        self._refs[name] = Ref(name, str(path))
-        return self._refs[name], n_bytes
+        self._refs[file.digest] = Ref(file.digest, str(path))
+        return self._refs[file.digest], file.n_bytes
 
     def withdraw(self, ref: Ref) -> None:
         """Remove the file of a handle; who has mapped it keeps what it has."""
@@ -155,7 +121,7 @@ class Spool:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _write(self, name: str, header: bytes, arrays: Arrays) -> tuple[Path, int]:
+    def _write(self, file: ArrayFile) -> Path:
         if self._folder is None:
             if self._parent is not None:
                 os.makedirs(self._parent, exist_ok=True)
@@ -163,18 +129,9 @@ class Spool:
             self._lock = _lock(self._folder)
             self._lock.acquire(blocking=False)
             _sweep(self._folder.parent)
-        target, partial = self._folder / f"{name}.safetensors", self._folder / f"{name}.partial"
-        try:
-            with open(partial, "wb") as file:
-                file.write(header)
-                for array in arrays.values():
-                    file.write(_bytes(array))
-                n_bytes = file.tell()
-            os.replace(partial, target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        return target, n_bytes
+        target = self._folder / file.name
+        file.write(self._folder / f"{file.digest}.partial", target)
+        return target
 
 
 def _lock(folder: Path) -> FileLock:
@@ -191,39 +148,3 @@ def _sweep(parent: Path) -> None:
                 with _lock(folder).acquire(blocking=False):
                     pass
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _stored(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """The array in the order and the byte order of the file."""
-    if array.dtype.name not in _NAMES:
-        raise EngineError(f"The array {name!r} of dtype {array.dtype} cannot be published", "use numbers")
-    shape = array.shape  # ascontiguousarray makes one dimension of none
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(shape)
-
-
-def _bytes(array: NDArray[Any]) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _header(arrays: Arrays) -> bytes:
-    tensors, start = {}, 0
-    for name, array in arrays.items():
-        offsets = [start, start + array.nbytes]
-        tensors[name] = {
-            "dtype": _NAMES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": offsets,
-        }
-        start += array.nbytes
-    text = json.dumps(tensors, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
-    arrays = {}
-    for name, tensor in json.loads(data[8:start].tobytes()).items():
-        low, high = (start + offset for offset in tensor["data_offsets"])
-        arrays[name] = np.asarray(data[low:high]).view(_DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
-    return arrays

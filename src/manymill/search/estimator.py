@@ -6,28 +6,26 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state, get_tags, indexable
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SettingsError
+from manymill.search.asked import check, rungs_of, seed_of
+from manymill.search.best import BestCandidate
+from manymill.search.ensembles import build, size_of
 from manymill.search.evaluating import Job
 from manymill.search.handle import SearchHandle
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
-from manymill.search.tables import best_index, cv_results
-
-# Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
-_RUNGS_BELOW = 3
-_LEAST_ROWS = 100
+from manymill.search.tables import best_index, cv_results, with_error_score
 
 
 class FailedCandidatesWarning(UserWarning):
@@ -38,17 +36,7 @@ class InterruptedSearchWarning(UserWarning):
     """A search was stopped before its end; what was finished is used."""
 
 
-def _best_has(name: str) -> Callable[[Any], bool]:
-    """For `available_if`: whether the best estimator, or before fitting the one searched over, has a method."""
-
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "best_estimator_", self.estimator), name)
-        return True
-
-    return check
-
-
-class SearchCV(MetaEstimatorMixin, BaseEstimator):
+class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
     """Candidates from a grid, from distributions or from Optuna, cross-validated on an engine.
 
     Parameters
@@ -88,15 +76,25 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
     error_score : float or "raise"
         The score of an evaluation that raises, in ``cv_results_``; it never ranks.
     return_train_score : bool
+    ensemble : str or int, optional
+        ``"top10"``, or a number: of so many of the best candidates an ensemble is made on out-of-fold predictions,
+        which then predicts. Costs a fit on each split and one on all rows for each of them.
     random_state : int, RandomState or None
         With one worker, the same number gives the same search.
     run : path, optional
         A folder for the journal: a search that was killed goes on from there when it is started again.
+    storage : str, optional
+        A URL of Optuna's, ``sqlite:///search.db`` for example: what its samplers did is kept there as well, and
+        optuna-dashboard shows it.
 
     Attributes
     ----------
     cv_results_, best_index_, best_params_, best_score_, best_estimator_, refit_time_, n_splits_, scorer_, multimetric_
         As of scikit-learn's searches.
+    ensemble_ : VotingClassifier or VotingRegressor
+        With ``ensemble``: fitted, an ordinary estimator of scikit-learn.
+    ensemble_loss_ : float
+        Its log loss, or mean squared error, out of fold.
     handle_ : SearchHandle
         With the ranking, failures and the log of events.
 
@@ -107,8 +105,8 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
     >>> from manymill import SearchCV
     >>> search = SearchCV(SVC(), {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}, cv=3, engine=2)
     >>> search = search.fit(*load_iris(return_X_y=True))
-    >>> round(search.best_score_, 2), search.best_params_
-    (0.98, {'C': 1, 'gamma': 0.1})
+    >>> search.best_score_ > 0.95, len(search.cv_results_["params"])
+    (True, 6)
     """
 
     def __init__(
@@ -132,8 +130,10 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         timeout: float | None = None,
         error_score: float | str = math.nan,
         return_train_score: bool = False,
+        ensemble: str | int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         run: str | os.PathLike[str] | None = None,
+        storage: str | None = None,
     ) -> None:
         self.estimator = estimator
         self.distributions = distributions
@@ -153,8 +153,10 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         self.timeout = timeout
         self.error_score = error_score
         self.return_train_score = return_train_score
+        self.ensemble = ensemble
         self.random_state = random_state
         self.run = run
+        self.storage = storage
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -220,10 +222,10 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         from sklearn.model_selection import check_cv
 
         spaces = spaces_of(self.distributions)
-        self._check()
-        seed = self._seed()
+        check(self)
+        seed = seed_of(self)
         groups = params.pop("groups", None)
-        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed)
+        proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._scorers()
         text = self._text_of(X, y, params)
         if text is not None:
@@ -235,19 +237,12 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         if not splits:
             raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
         self.n_splits_ = len(splits)
-        self._sampler_limit = proposer.n_trials
         by_row = {name: value for name, value in params.items() if _is_by_row(value, n_rows)}
-        rungs = self._rungs(min(len(train) for train, _ in splits))
-        metric = self._metric(scorers)
+        rungs = rungs_of(self, min(len(train) for train, _ in splits))
         rules = Rules(
-            proposer.n_trials,
-            len(splits),
-            rungs,
-            self.eta,
-            self.max_evaluations,
-            metric,
+            proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
             adaptive=proposer.adaptive,
-        )
+        )  # fmt: skip
         job = Job(
             estimator=clone(self.estimator),
             data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
@@ -270,13 +265,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
                 text.close()
 
         self.handle_ = SearchHandle(
-            lambda: job,
-            rules,
-            proposer,
-            self.engine,
-            journal=journal,
-            seconds=self.seconds,
-            on_end=end,
+            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds, on_end=end
         )
         return self.handle_
 
@@ -314,6 +303,15 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             )
         if self.refit:
             self.refit_best(X, y, **params)
+        self.__dict__.pop("ensemble_", None)
+        if self.ensemble is not None:
+            best = [dict(row.params) for row in self.handle_.ranking() if not math.isnan(row.mean)]
+            with engine_for(self.engine) as engine:
+                job = self.handle_.job
+                labels = y if job.text is None else job.text.y
+                self.ensemble_, self.ensemble_loss_ = build(
+                    engine, job, best[: size_of(self.ensemble)], X, y, labels
+                )
 
     def _take(self, handle: SearchHandle) -> None:
         """The attributes that a search gives when it is over."""
@@ -321,7 +319,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
         metrics = list(self.scorer_) if self.multimetric_ else ["score"]
         results = cv_results(policy, metrics, train=self.return_train_score)
         if self.error_score != "raise" and not math.isnan(float(self.error_score)):
-            results = _with_error_score(results, policy, metrics, float(self.error_score))
+            results = with_error_score(results, policy, metrics, float(self.error_score))
         suffix = "score" if not self.multimetric_ else self._metric(self.scorer_)
         self.cv_results_ = results
         self.best_index_ = self.refit(results) if callable(self.refit) else best_index(results, suffix)
@@ -338,26 +336,6 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             self.best_params_ = dict(results["params"][self.best_index_])
 
     # ---- what is asked for
-
-    def _check(self) -> None:
-        counts = {"n_trials": self.n_trials, "eta": self.eta}
-        if self.max_evaluations is not None:
-            counts["max_evaluations"] = self.max_evaluations
-        for name, value in counts.items():
-            least = 2 if name == "eta" else 1
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise SettingsError(f"{name}={value!r} is not possible", f"give {least} or more")
-        for name, seconds in (("seconds", self.seconds), ("timeout", self.timeout)):
-            if seconds is not None and not seconds > 0:
-                raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
-        if self.resource != "rows" and self.halving and self.resource not in self.estimator.get_params():
-            raise SettingsError(f"the estimator has no parameter {self.resource!r}", "name one, or rows")
-
-    def _seed(self) -> int:
-        state = self.random_state
-        if isinstance(state, (int, np.integer)) and not isinstance(state, bool):
-            return int(state)
-        return int(check_random_state(state).randint(2**31))
 
     def _scorers(self) -> dict[str, Any]:
         scoring = self.scoring
@@ -378,35 +356,6 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
                 f"refit={self.refit!r} does not say which of {', '.join(scorers)} decides", "name one of them"
             )
         return str(self.refit)
-
-    def _rungs(self, n_rows: int) -> tuple[int | None, ...]:
-        if not self.halving:
-            return (None,)
-        most = self.max_resource
-        if most == "auto":
-            if self.resource != "rows":
-                raise SettingsError(
-                    f"how much of {self.resource!r} a candidate gets in the end is not said",
-                    "give max_resource",
-                )
-            most = n_rows
-        least = self.min_resource
-        if least == "auto":
-            least = int(most) // self.eta**_RUNGS_BELOW
-            least = max(1, least if self.resource != "rows" else max(least, min(_LEAST_ROWS, n_rows)))
-        if not isinstance(least, int) or not isinstance(most, int) or not 1 <= least <= most:
-            raise SettingsError(
-                f"min_resource={self.min_resource!r} to max_resource={self.max_resource!r} is no range",
-                "give 1 or more, the greater one last",
-            )
-        rungs: list[int | None] = []
-        while most >= least:
-            rungs.append(most)
-            most //= self.eta
-        rungs.reverse()
-        if self.resource == "rows" and self.max_resource == "auto":
-            rungs[-1] = None  # splits may differ by a row
-        return tuple(rungs)
 
     def _text_of(self, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
         """An evaluator over texts that are hashed once, where that is possible; else None."""
@@ -434,88 +383,7 @@ class SearchCV(MetaEstimatorMixin, BaseEstimator):
             "splits": joblib.hash(job.splits),
         }
 
-    # ---- the best estimator
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels that the best estimator knows."""
-        _best_has("classes_")(self)
-        classes: NDArray[Any] = self.best_estimator_.classes_
-        return classes
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The score of the best estimator, by the metric that decides."""
-        check_is_fitted(self, "best_estimator_")
-        scorer = self.scorer_[self._metric(self.scorer_)] if self.multimetric_ else self.scorer_
-        return float(scorer(self.best_estimator_, X) if y is None else scorer(self.best_estimator_, X, y))
-
-    @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
-    def predict(self, X: Any) -> Any:
-        """What the best estimator predicts."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict(X)
-
-    @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the best estimator."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict_proba(X)
-
-    @available_if(_best_has("predict_log_proba"))  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities of the best estimator."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.predict_log_proba(X)
-
-    @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any) -> Any:
-        """Decision values of the best estimator."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.decision_function(X)
-
-    @available_if(_best_has("score_samples"))  # type: ignore[untyped-decorator]
-    def score_samples(self, X: Any) -> Any:
-        """Scores of rows by the best estimator."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.score_samples(X)
-
-    @available_if(_best_has("transform"))  # type: ignore[untyped-decorator]
-    def transform(self, X: Any) -> Any:
-        """What the best estimator makes of rows."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.transform(X)
-
-    @available_if(_best_has("inverse_transform"))  # type: ignore[untyped-decorator]
-    def inverse_transform(self, X: Any) -> Any:
-        """What the best estimator made rows of."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.inverse_transform(X)
-
 
 def _is_by_row(value: Any, n_rows: int) -> bool:
     """Whether a fit parameter has one value for each row."""
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows
-
-
-def _with_error_score(
-    results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
-) -> dict[str, Any]:
-    """The results with a number where evaluations failed; ranks follow."""
-    from manymill.search.tables import ranks_of
-
-    for row, trial in enumerate(sorted(policy.params)):
-        failed = [split for rung in policy.results[trial] for split in rung.failed]
-        for metric in metrics:
-            suffix = "score" if metrics == ["score"] else metric
-            for split in failed:
-                results[f"split{split}_test_{suffix}"][row] = error_score
-    for metric in metrics:
-        suffix = "score" if metrics == ["score"] else metric
-        splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
-        results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
-            splits.mean(axis=1),
-            splits.std(axis=1),
-        )
-        rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
-        results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
-    return results

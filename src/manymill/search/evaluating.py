@@ -148,8 +148,8 @@ def withdraw_job(engine: Engine, handle: Handle) -> None:
         _jobs.pop(handle.token, None)
     if handle.job is not None:
         engine.withdraw(handle.job)
-    if handle.arrays is not None and handle.arrays.ref is not None:
-        engine.withdraw(handle.arrays.ref)
+    if handle.arrays is not None:
+        handle.arrays.close()
 
 
 def evaluate(assignment: Assignment) -> Outcome:
@@ -171,9 +171,44 @@ def evaluate(assignment: Assignment) -> Outcome:
     return Outcome(scores, learnt, fit_seconds, score_seconds, n_rows, worker)
 
 
+def predict(assignment: Assignment) -> NDArray[np.float64] | str:
+    """What a candidate predicts for the rows of its split that it was not fitted on, or why it cannot.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes) or (n_rows, 1)
+        Probabilities of all classes of the data, or values.
+    """
+    from sklearn.base import is_classifier
+
+    job = _job_of(assignment.handle)
+    try:
+        estimator, X, _, _, _ = _fitted(job, assignment.task, dict(assignment.params))
+        if not is_classifier(estimator):
+            return np.asarray(estimator.predict(X), np.float64).reshape(-1, 1)
+        labels = np.unique(job.text.y if job.text is not None else job.data["y"])
+        out = np.zeros((len(job.splits[assignment.task.split][1]), len(labels)))
+        out[:, np.searchsorted(labels, estimator.classes_)] = estimator.predict_proba(X)
+        return out
+    except Exception as error:
+        return traceback.format_exception_only(error)[-1].strip()
+
+
 def _evaluated(
     job: Job, task: Task, params: dict[str, Any]
 ) -> tuple[dict[str, float], dict[str, float], float, float, int]:
+    started = time.perf_counter()
+    estimator, X, y, (learnt_X, learnt_y), (rows, test) = _fitted(job, task, params)
+    fitted = time.perf_counter()
+    scores = _scores(job, estimator, X, y, test)
+    train_scores = _scores(job, estimator, learnt_X, learnt_y, rows) if job.train_scores else {}
+    return scores, train_scores, fitted - started, time.perf_counter() - fitted, len(rows)
+
+
+def _fitted(
+    job: Job, task: Task, params: dict[str, Any]
+) -> tuple[Any, Any, Any, tuple[Any, Any], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """A candidate fitted on its rows, what to score it on, what it was fitted on, and the numbers of both."""
     from sklearn.base import clone
     from sklearn.utils import _safe_indexing
     from sklearn.utils.metaestimators import _safe_split
@@ -187,26 +222,18 @@ def _evaluated(
             test = prefix(test, max(LEAST_TEST_ROWS, task.resource))
     elif task.resource is not None:
         params[job.resource] = task.resource
-    started = time.perf_counter()
     if job.text is not None:
+        texts, labels = job.text.texts, job.text.y
         estimator = job.text.fitted(params, rows)
-        X, y, learnt_X, learnt_y = job.text.texts[test], job.text.y[test], job.text.texts, job.text.y
-        learnt = (learnt_X[rows], learnt_y[rows]) if job.train_scores else None
-    else:
-        estimator = clone(job.estimator).set_params(**params)
-        data_X, data_y = job.data["X"], job.data.get("y")
-        fit_X, fit_y = _safe_split(estimator, data_X, data_y, rows)
-        own = {name: _safe_indexing(job.data[name], rows) for name in job.by_row}
-        if fit_y is None:
-            estimator.fit(fit_X, **own, **job.fit_params)
-        else:
-            estimator.fit(fit_X, fit_y, **own, **job.fit_params)
-        X, y = _safe_split(estimator, data_X, data_y, test, rows)
-        learnt = (fit_X, fit_y) if job.train_scores else None
-    fitted = time.perf_counter()
-    scores = _scores(job, estimator, X, y, test)
-    train_scores = {} if learnt is None else _scores(job, estimator, *learnt, rows)
-    return scores, train_scores, fitted - started, time.perf_counter() - fitted, len(rows)
+        return estimator, texts[test], labels[test], (texts[rows], labels[rows]), (rows, test)
+    estimator = clone(job.estimator).set_params(**params)
+    data_X, data_y = job.data["X"], job.data.get("y")
+    fit_X, fit_y = _safe_split(estimator, data_X, data_y, rows)
+    own = {name: _safe_indexing(job.data[name], rows) for name in job.by_row}
+    labels = () if fit_y is None else (fit_y,)
+    estimator.fit(fit_X, *labels, **own, **job.fit_params)
+    X, y = _safe_split(estimator, data_X, data_y, test, rows)
+    return estimator, X, y, (fit_X, fit_y), (rows, test)
 
 
 def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) -> dict[str, float]:

@@ -48,6 +48,9 @@ from manymill.search.steps import (
 # How often a file that asks for the end is looked for, where there is a run folder.
 _LOOK_SECONDS = 0.5
 
+# How often the workers are counted: a cluster may have grown.
+_COUNT_SECONDS = 1.0
+
 # Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
 _AHEAD = 2
 
@@ -116,6 +119,7 @@ class SearchHandle:
         self._events: queue.SimpleQueue[Event | tuple[Task, Future[Outcome]]] = queue.SimpleQueue()
         self._out: dict[Task, Future[Outcome]] = {}
         self._told: set[int] = set()
+        self._counted = 0.0
         self.log: list[Event] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
@@ -182,6 +186,11 @@ class SearchHandle:
         return self
 
     @property
+    def job(self) -> Job:
+        """What the evaluations have in common."""
+        return self._make_job()
+
+    @property
     def policy(self) -> Policy:
         """The state of the search, to be read when it is over."""
         return self._policy
@@ -231,8 +240,7 @@ class SearchHandle:
     def _drive(self, engine: Any, handle: Any) -> None:
         policy = self._policy
         with self._lock:
-            # More workers than were thought of when the rules were made are made use of.
-            policy.rules = replace(policy.rules, width=_AHEAD * engine.width)
+            self._make_use_of(engine)
             if self._journal is not None:
                 for trial, proposal in sorted(self._journal.proposals.items()):
                     self._proposer.again(trial, proposal)
@@ -246,8 +254,17 @@ class SearchHandle:
                     self._submit(engine, handle, instruction.task)
             if any(isinstance(instruction, End) for instruction in instructions):
                 return
+            if time.monotonic() - self._counted >= _COUNT_SECONDS:
+                self._make_use_of(engine)
             asked = next((i for i in instructions if isinstance(i, Propose)), None)
             instructions = self._take(self._proposed(asked.trial) if asked else self._next_event())
+
+    def _make_use_of(self, engine: Any) -> None:
+        """Have as many tasks out as the workers there are now can take."""
+        self._counted = time.monotonic()
+        width = _AHEAD * engine.workers_now()
+        if width != self._policy.rules.width:
+            self._policy.rules = replace(self._policy.rules, width=width)
 
     def _proposed(self, trial: int) -> Event:
         proposal = self._proposer.ask()

@@ -228,7 +228,9 @@ def _is_optunas(values: Any) -> bool:
     return type(values).__module__.startswith("optuna.")
 
 
-def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed: int) -> Any:
+def proposer_of(
+    sampler: str, distributions: Distributions, n_trials: int, seed: int, storage: str | None = None
+) -> Any:
     """The proposer that a name says.
 
     Parameters
@@ -236,6 +238,8 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
     sampler : str
         ``"auto"``: the whole grid if all values are listed and there are no more than ``n_trials`` points, else draws,
         of a grid without replacement. ``"grid"``, ``"random"``, or the name of a sampler of Optuna such as ``"tpe"``.
+    distributions, n_trials, seed, storage
+        As of `SearchCV`.
 
     Raises
     ------
@@ -244,6 +248,10 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
     """
     spaces = spaces_of(distributions)
     size = grid_size(spaces)
+    if storage is not None and sampler in ("auto", "grid", "random"):
+        raise SettingsError(
+            f"storage={storage!r} is for Optuna's samplers", 'give sampler="tpe", for example'
+        )
     if sampler == "grid":
         return Grid(spaces, None, seed)
     if sampler in ("auto", "random"):
@@ -251,4 +259,4 @@ def proposer_of(sampler: str, distributions: Distributions, n_trials: int, seed:
         return Grid(spaces, n_trials, seed) if few else Draws(spaces, n_trials, seed)
     from manymill.search.optuna_samplers import OptunaProposer
 
-    return OptunaProposer(sampler, spaces, n_trials, seed)
+    return OptunaProposer(sampler, spaces, n_trials, seed, storage)

@@ -58,6 +58,28 @@ def best_index(results: dict[str, Any], suffix: str) -> int | None:
     return int(known[np.argmin(ranks[known])]) if len(known) else None
 
 
+def with_error_score(
+    results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
+) -> dict[str, Any]:
+    """The results with a number where evaluations failed; ranks follow."""
+    for row, trial in enumerate(sorted(policy.params)):
+        failed = [split for rung in policy.results[trial] for split in rung.failed]
+        for metric in metrics:
+            suffix = "score" if metrics == ["score"] else metric
+            for split in failed:
+                results[f"split{split}_test_{suffix}"][row] = error_score
+    for metric in metrics:
+        suffix = "score" if metrics == ["score"] else metric
+        splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
+        results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
+            splits.mean(axis=1),
+            splits.std(axis=1),
+        )
+        rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
+        results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
+    return results
+
+
 def _last(rungs: list[Rung]) -> tuple[int, Rung]:
     place = max((place for place, rung in enumerate(rungs) if rung.n_ended), default=0)
     return place, rungs[place]

@@ -59,6 +59,14 @@ class ToldScore(Told):
         return self.score_
 
 
+class Hurried(ToldScore):
+    """Takes long enough for a cluster to grow meanwhile."""
+
+    def fit(self, X, y):
+        threading.Event().wait(0.08)
+        return super().fit(X, y)
+
+
 def told(estimator, X, y):
     return estimator.get_params()["score"]
 
@@ -150,6 +158,34 @@ def test_optunas_samplers_search_by_name(sampler):
     search = SearchCV(SVC(), space, n_trials=6, sampler=sampler, cv=2, engine=1).fit(X, y)
     assert len(search.cv_results_["params"]) == 6
     assert search.best_score_ > 0.9
+
+
+def test_a_study_of_optuna_is_kept_where_its_dashboard_finds_it(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    url = f"sqlite:///{tmp_path / 'search.db'}"
+    space = {"C": stats.loguniform(1e-2, 1e2)}
+    SearchCV(SVC(), space, n_trials=4, sampler="tpe", cv=2, engine=1, storage=url).fit(X, y)
+    (study,) = optuna.get_all_study_summaries(url)
+    assert study.n_trials == 4
+    assert study.best_trial.value > 0.9
+
+
+def test_workers_that_join_a_cluster_are_made_use_of():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        space = {"score": [i / 40 for i in range(40)]}
+        handle = SearchCV(Hurried(), space, cv=2, scoring=told, refit=False, engine=client).start(X, y)
+        assert handle.progress().total == 80
+        cluster.scale(3)
+        client.wait_for_workers(3)
+        widths = set()
+        while not handle.wait(0.05):
+            widths.add(handle.policy.rules.width)
+    assert handle.progress().done == 80
+    assert 6 in widths
 
 
 def test_halving_gives_the_best_more_rows_and_finds_the_best():

@@ -1,0 +1,78 @@
+"""What the parameters of a search ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from manymill.errors import SettingsError
+from manymill.search.ensembles import size_of
+
+# Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
+_RUNGS_BELOW = 3
+_LEAST_ROWS = 100
+
+
+def check(search: Any) -> None:
+    """Raise ``SettingsError`` if a parameter of a search cannot be."""
+    counts = {"n_trials": search.n_trials, "eta": search.eta}
+    if search.max_evaluations is not None:
+        counts["max_evaluations"] = search.max_evaluations
+    for name, value in counts.items():
+        least = 2 if name == "eta" else 1
+        if not isinstance(value, (int, np.integer)) or value < least:
+            raise SettingsError(f"{name}={value!r} is not possible", f"give {least} or more")
+    for name, seconds in (("seconds", search.seconds), ("timeout", search.timeout)):
+        if seconds is not None and not seconds > 0:
+            raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
+    if search.ensemble is not None:
+        size_of(search.ensemble)
+    if search.resource != "rows" and search.halving and search.resource not in search.estimator.get_params():
+        raise SettingsError(f"the estimator has no parameter {search.resource!r}", "name one, or rows")
+
+
+def seed_of(search: Any) -> int:
+    """The number that decides what a search draws."""
+    state = search.random_state
+    if isinstance(state, (int, np.integer)) and not isinstance(state, bool):
+        return int(state)
+    return int(check_random_state(state).randint(2**31))
+
+
+def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:
+    """The amounts of rows, or of another resource, that candidates get, from few to all; None is all rows.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such range.
+    """
+    if not search.halving:
+        return (None,)
+    most = search.max_resource
+    if most == "auto":
+        if search.resource != "rows":
+            raise SettingsError(
+                f"how much of {search.resource!r} a candidate gets in the end is not said",
+                "give max_resource",
+            )
+        most = n_rows
+    least = search.min_resource
+    if least == "auto":
+        least = int(most) // search.eta**_RUNGS_BELOW
+        least = max(1, least if search.resource != "rows" else max(least, min(_LEAST_ROWS, n_rows)))
+    if not isinstance(least, int) or not isinstance(most, int) or not 1 <= least <= most:
+        raise SettingsError(
+            f"min_resource={search.min_resource!r} to max_resource={search.max_resource!r} is no range",
+            "give 1 or more, the greater one last",
+        )
+    rungs: list[int | None] = []
+    while most >= least:
+        rungs.append(most)
+        most //= search.eta
+    rungs.reverse()
+    if search.resource == "rows" and search.max_resource == "auto":
+        rungs[-1] = None  # splits may differ by a row
+    return tuple(rungs)

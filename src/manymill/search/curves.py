@@ -1,0 +1,181 @@
+"""Learning curves and validation curves: scikit-learn's functions, on an engine and one shared copy of the data."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state, indexable
+
+from manymill.engine.choosing import engine_for
+from manymill.errors import PlanError, SettingsError
+from manymill.search.evaluating import Assignment, Job, evaluate, share_job, withdraw_job
+from manymill.search.steps import Task
+
+Scores = NDArray[np.float64]
+
+
+def learning_curve(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    groups: ArrayLike | None = None,
+    train_sizes: ArrayLike = (0.1, 0.325, 0.55, 0.775, 1.0),
+    cv: Any = None,
+    scoring: Any = None,
+    shuffle: bool = False,
+    random_state: int | np.random.RandomState | None = None,
+    engine: Any = None,
+) -> tuple[NDArray[np.int64], Scores, Scores]:
+    """Scores of an estimator that was fitted on more and more rows.
+
+    Parameters
+    ----------
+    estimator, X, y, groups, cv, scoring, shuffle, random_state
+        As of ``sklearn.model_selection.learning_curve``.
+    train_sizes : array-like
+        Numbers of rows, or shares of the smallest training part (all of them floats in (0, 1]).
+    engine : int, str, Executor, Engine or None
+        Who does the work.
+
+    Returns
+    -------
+    train_sizes : ndarray of int, shape (n_sizes,)
+    train_scores, test_scores : ndarray of float64, shape (n_sizes, n_splits)
+
+    Raises
+    ------
+    SettingsError
+        If a size is not possible.
+    PlanError
+        If a fit fails.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from manymill import learning_curve
+    >>> X, y = load_iris(return_X_y=True)
+    >>> sizes, train, test = learning_curve(GaussianNB(), X, y, train_sizes=[0.5, 1.0], shuffle=True, random_state=0)
+    >>> sizes.tolist(), test.shape
+    ([60, 120], (2, 5))
+    """
+    X, y, splits = _splits(estimator, X, y, groups, cv)
+    if shuffle:
+        generator = check_random_state(random_state)
+        splits = [(generator.permutation(train), test) for train, test in splits]
+    sizes = _sizes(np.asarray(train_sizes), min(len(train) for train, _ in splits))
+    parts = [(train[:size], test) for size in sizes for train, test in splits]
+    scores = _scored(estimator, X, y, parts, [(place, {}) for place in range(len(parts))], scoring, engine)
+    train_scores, test_scores = (part.reshape(len(sizes), len(splits)) for part in scores)
+    return np.array(sizes), train_scores, test_scores
+
+
+def validation_curve(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    param_name: str,
+    param_range: Sequence[Any],
+    groups: ArrayLike | None = None,
+    cv: Any = None,
+    scoring: Any = None,
+    engine: Any = None,
+) -> tuple[Scores, Scores]:
+    """Scores of an estimator for several values of one parameter.
+
+    Parameters
+    ----------
+    estimator, X, y, param_name, param_range, groups, cv, scoring
+        As of ``sklearn.model_selection.validation_curve``.
+    engine : int, str, Executor, Engine or None
+        Who does the work.
+
+    Returns
+    -------
+    train_scores, test_scores : ndarray of float64, shape (n_values, n_splits)
+
+    Raises
+    ------
+    PlanError
+        If a fit fails.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import SVC
+    >>> from manymill import validation_curve
+    >>> X, y = load_iris(return_X_y=True)
+    >>> train, test = validation_curve(SVC(), X, y, param_name="C", param_range=[0.01, 1.0], engine=2)
+    >>> bool(test[1].mean() > test[0].mean())
+    True
+    """
+    X, y, splits = _splits(estimator, X, y, groups, cv)
+    tasks = [(place, {param_name: value}) for value in param_range for place in range(len(splits))]
+    scores = _scored(estimator, X, y, splits, tasks, scoring, engine)
+    train_scores, test_scores = (part.reshape(len(param_range), len(splits)) for part in scores)
+    return train_scores, test_scores
+
+
+def _splits(estimator: Any, X: Any, y: Any, groups: Any, cv: Any) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+    from sklearn.model_selection import check_cv
+
+    X, y, groups = indexable(X, y, groups)
+    splitter = check_cv(cv, y, classifier=is_classifier(estimator))
+    return X, y, list(splitter.split(X, y, groups))
+
+
+def _sizes(asked: NDArray[Any], most: int) -> list[int]:
+    """Numbers of rows, each once, as scikit-learn makes them of shares."""
+    if not len(asked):
+        raise SettingsError("train_sizes is empty", "give one size at least")
+    if np.issubdtype(asked.dtype, np.floating):
+        fine = (asked > 0).all() and (asked <= 1).all()
+        sizes = np.clip((asked * most).astype(np.int64), 1, most)
+    else:
+        fine = (asked > 0).all() and (asked <= most).all()
+        sizes = asked.astype(np.int64)
+    if not fine:
+        raise SettingsError(
+            f"train_sizes={asked.tolist()} is not possible: the smallest training part has {most} rows",
+            "give shares in (0, 1] or numbers of rows up to that",
+        )
+    return [int(size) for size in np.unique(sizes)]
+
+
+def _scored(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    parts: list[tuple[Any, Any]],
+    tasks: list[tuple[int, dict[str, Any]]],
+    scoring: Any,
+    engine: Any,
+) -> tuple[Scores, Scores]:
+    """Train and test scores of tasks, each a part of the rows and parameters."""
+    job = Job(
+        estimator=clone(estimator),
+        data={"X": X} if y is None else {"X": X, "y": y},
+        splits=[(np.asarray(train), np.asarray(test)) for train, test in parts],
+        scorers={"score": check_scoring(estimator, scoring)},
+        train_scores=True,
+    )
+    scores = np.empty((2, len(tasks)))
+    with engine_for(engine) as workers:
+        handle = share_job(workers, job, uuid.uuid4().hex)
+        try:
+            asked = [Assignment(handle, Task(n, place), params) for n, (place, params) in enumerate(tasks)]
+            for number, outcome in enumerate(workers.map(evaluate, asked)):
+                if outcome.error:
+                    raise PlanError(f"a fit failed: {outcome.error}", outcome.traceback)
+                scores[:, number] = outcome.train_scores["score"], outcome.scores["score"]
+        finally:
+            withdraw_job(workers, handle)
+    return scores[0], scores[1]

@@ -1,0 +1,206 @@
+"""The store: what was written is found again, whole or not at all, as long as there is room."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manymill.engine.store import ArrayStore
+from manymill.errors import EngineError
+
+ONE, TWO, THREE = ({"a": np.full(1000, value)} for value in (1.0, 2.0, 3.0))
+FILE_BYTES = 8000 + 128
+
+DRIVER = """
+import os, sys
+import numpy as np
+from manymill.engine import array_files
+from manymill.engine.store import ArrayStore
+
+hold = ArrayStore(sys.argv[1]).hold([{"a": np.full(1000, 1.0)}])
+parts = []
+def slow(array, whole=array_files._bytes):
+    parts.append(array)
+    if len(parts) == 4:  # two are hashed, one is written, and the other never is
+        print("writing", flush=True)
+        sys.stdin.read()
+    return whole(array)
+if sys.argv[2] == "writing":
+    array_files._bytes = slow
+    ArrayStore(sys.argv[1]).hold([{"a": np.full(100_000, 2.0), "b": np.full(1000, 3.0)}])
+print("holding", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArrayStore(tmp_path / "store", limit=1 << 20)
+
+
+@pytest.fixture
+def driver(store):
+    started = []
+
+    def start(until):
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, str(store.folder), until],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started.append(process)
+        assert process.stdout.readline().strip() == until.encode()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def names(store, pattern="*"):
+    return sorted(path.name for path in store.folder.glob(pattern) if path.name != "lock")
+
+
+def test_the_same_arrays_are_written_once_whoever_holds_them(store):
+    first, again = store.hold([ONE, TWO]), ArrayStore(store.folder).hold([TWO])
+    assert (first.bytes_written, again.bytes_written) == (2 * FILE_BYTES, 0)
+    assert again.refs == first.refs[1:]
+    assert (again.refs[0].load()["a"] == 2).all()
+
+
+def test_what_was_let_go_of_is_found_the_next_time(store):
+    store.hold([ONE]).close()
+    assert store.hold([ONE]).bytes_written == 0
+
+
+def test_a_hold_that_nobody_has_any_more_is_closed(store):
+    hold = store.hold([ONE])
+    assert names(store, "*.claim")
+    del hold
+    gc.collect()
+    assert [Path(name).suffix for name in names(store)] == [".safetensors"]
+
+
+def test_what_was_used_the_longest_ago_goes_first_and_what_is_held_stays(store):
+    small = ArrayStore(store.folder, limit=2 * FILE_BYTES)
+    held = small.hold([ONE])
+    small.hold([TWO]).close()
+    small.hold([THREE]).close()
+    assert small.hold([ONE, THREE]).bytes_written == 0
+    assert small.hold([TWO]).bytes_written == FILE_BYTES
+    assert (held.refs[0].load()["a"] == 1).all()
+
+
+def test_what_is_larger_than_the_limit_is_there_until_it_is_let_go_of(store):
+    tiny = ArrayStore(store.folder, limit=10)
+    hold = tiny.hold([ONE, TWO])
+    assert [ref.load()["a"][0] for ref in hold.refs] == [1, 2]
+    hold.close()
+    assert names(store) == []
+
+
+@given(st.integers(0, FILE_BYTES - 1), st.booleans())
+def test_a_file_that_was_cut_off_is_found_and_written_anew(tmp_path_factory, length, check):
+    store = ArrayStore(tmp_path_factory.mktemp("store"))
+    hold = store.hold([ONE])
+    os.truncate(hold.refs[0].path, length)
+    with pytest.raises(EngineError, match="is not the file of arrays"):
+        hold.refs[0].load()
+    if check:
+        assert store.verify() == [hold.refs[0].path]
+    assert store.hold([ONE]).bytes_written == FILE_BYTES
+    assert (hold.refs[0].load()["a"] == 1).all()
+
+
+def test_other_bytes_of_the_right_length_are_found_when_asked_for(store):
+    good, bad = store.hold([ONE, TWO]).refs
+    data = bytearray(Path(bad.path).read_bytes())
+    data[-1] ^= 1
+    Path(bad.path).write_bytes(data)
+    assert store.verify() == [bad.path]
+    assert Path(good.path).exists()
+
+
+def test_a_header_of_somebody_else_is_written_over(store):
+    hold = store.hold([ONE])
+    Path(hold.refs[0].path).write_bytes(bytes(FILE_BYTES))
+    assert store.hold([ONE]).bytes_written == FILE_BYTES
+
+
+def test_a_driver_killed_while_it_writes_leaves_nothing_that_is_taken_for_whole(store, driver):
+    process = driver("writing")
+    assert len(names(store, "*.partial")) == 1
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    hold = store.hold([ONE])
+    assert hold.bytes_written == 0
+    assert len(names(store)) == 3  # the one file, our claim and what it names
+    assert store.verify() == []
+
+
+def test_what_another_process_holds_is_not_removed_until_it_ends(store, driver):
+    process, tiny = driver("holding"), ArrayStore(store.folder, limit=0)
+    tiny.shrink()
+    assert len(names(store, "*.safetensors")) == 1
+    process.kill()
+    process.wait()
+    tiny.shrink()
+    assert names(store) == []
+
+
+def test_what_a_living_driver_writes_is_left_alone(store, driver):
+    driver("writing")
+    store.hold([TWO]).close()
+    assert len(names(store, "*.partial")) == 1
+
+
+def test_many_at_once_with_little_room_find_what_they_hold(store):
+    def hold_and_look(seed):
+        small, random = ArrayStore(store.folder, limit=3 * FILE_BYTES), np.random.default_rng(seed)
+        for value in random.integers(0, 6, 25):
+            hold = small.hold([{"a": np.full(1000, float(value))}])
+            assert (hold.refs[0].load()["a"] == value).all()
+            hold.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(hold_and_look, range(4)))
+    store.hold([ONE]).close()
+    assert not names(store, "*.claim")
+    assert store.verify() == []
+
+
+def test_the_folder_is_the_users_alone(store):
+    store.hold([ONE]).close()
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    store.folder.chmod(0o777)
+    with pytest.raises(EngineError, match="alone to write to"):
+        store.hold([ONE])
+
+
+def test_a_link_is_not_followed(store, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    store.folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EngineError, match="alone to write to"):
+        store.hold([ONE])
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="MANYMILL_STORE"):
+        ArrayStore(tmp_path / "file" / "store").hold([ONE])
+
+
+def test_the_environment_names_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MANYMILL_STORE", str(tmp_path / "named"))
+    assert ArrayStore().folder == tmp_path / "named"
+    monkeypatch.delenv("MANYMILL_STORE")
+    assert ArrayStore().folder.name.startswith("manymill-arrays-")
