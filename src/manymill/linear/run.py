@@ -119,8 +119,8 @@ def resume_run(
     told = read_plan(out)
     if told.get("kind") == "forest":
         raise RunFolderError(
-            f"the run in {os.fspath(out)} grows a forest",
-            "give the same manymill train command again: it goes on with the trees that are there",
+            f"{out} is the run of a forest",
+            "give its train command again: it goes on with the trees that are there",
         )
     try:
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
