@@ -39,6 +39,10 @@ Task = Literal["classification", "regression"]
 
 _HEADER_BYTES = 128  # of an .npy file, its length included: rewritten when the number of rows is known
 
+# Tables may take this share of the room there is for them; one that was used so lately stays in any case.
+_SHARE_OF_DISK = 0.25
+_IN_USE_SECONDS = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
