@@ -380,6 +380,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             "scoring": repr(self.scoring),
             "seed": seed,
             "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
+            "n_splits": rules.n_splits,
             "splits": joblib.hash(job.splits),
         }
 
