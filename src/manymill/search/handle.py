@@ -120,6 +120,11 @@ class SearchHandle:
         self._out: dict[Task, Future[Outcome]] = {}
         self._told: set[int] = set()
         self._counted = 0.0
+        # What an earlier process took: events are told by the time from the very start.
+        known = journal.events if journal is not None else []
+        self._before = max(
+            (event.seconds for event in known if isinstance(event, Evaluated | Failed)), default=0.0
+        )
         self.log: list[Event] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
@@ -312,7 +317,7 @@ class SearchHandle:
 
     def _event_of(self, task: Task, future: Future[Outcome]) -> Event:
         self._out.pop(task, None)
-        seconds = time.monotonic() - self._started
+        seconds = self._before + time.monotonic() - self._started
         try:
             outcome = future.result()
         except CancelledError:
