@@ -382,6 +382,5 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             "scoring": without_addresses(repr(self.scoring)),
             "seed": seed,
             "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
-            "n_splits": rules.n_splits,
             "splits": joblib.hash(job.splits),
         }
