@@ -25,7 +25,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
-from manymill.errors import EngineError, ManymillError
+from manymill.errors import EngineError, ManymillError, SettingsError
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
 from manymill.search.journal import Journal
 from manymill.search.policy import STATES, Policy, Rules
@@ -53,6 +53,10 @@ _COUNT_SECONDS = 1.0
 
 # Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
 _AHEAD = 2
+
+
+# Of a search that is over, when it is pickled.
+_KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,13 @@ class SearchHandle:
         *,
         journal: Journal | None = None,
         seconds: float | None = None,
+        raises: bool = False,
         on_end: Callable[[SearchHandle], None] | None = None,
         observe: Callable[[Event], None] | None = None,
     ) -> None:
         self._make_job, self._proposer, self._engine = job, proposer, engine
-        self._journal, self._seconds, self._on_end, self._observe = journal, seconds, on_end, observe
+        self._journal, self._seconds, self._raises = journal, seconds, raises
+        self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
         self._policy = Policy(rules)
         self._started = time.monotonic()
@@ -143,6 +149,9 @@ class SearchHandle:
     def ranking(self, metric: str | None = None) -> list[Ranked]:
         """The candidates that have a result, the best first; see :mod:`manymill.search.ranking` for the rule."""
         with self._lock:
+            known = self._policy.metrics
+            if metric is not None and known and metric not in known:
+                raise SettingsError(f"there is no metric {metric!r}", f"ask for {', '.join(known)}")
             return ranking(self._policy, metric)
 
     def best_so_far(self) -> Ranked | None:
@@ -194,6 +203,17 @@ class SearchHandle:
     def policy(self) -> Policy:
         """The state of the search, to be read when it is over."""
         return self._policy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is to be known of a search that is over; whoever it was that worked stays here."""
+        if not self.done():
+            raise TypeError("a search that runs cannot be pickled or copied: wait for its end")
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._over, self._events = threading.RLock(), threading.Event(), queue.SimpleQueue()
+        self._over.set()
 
     def __str__(self) -> str:
         return f"{self.progress()}\n{as_text(self.ranking())}"
@@ -317,10 +337,12 @@ class SearchHandle:
             outcome = future.result()
         except CancelledError:
             return Dropped(task)
-        except ManymillError as error:
-            return Failed(task, f"{type(error).__name__}: {error.what}", str(error), seconds)
         except Exception as error:
-            return Failed(task, f"{type(error).__name__}: {error}", repr(error), seconds)
+            if self._raises and self._error is None:
+                self._error = error
+                self._events.put(Aborted())
+            what = error.what if isinstance(error, ManymillError) else error
+            return Failed(task, f"{type(error).__name__}: {what}", f"{error!r}", seconds)
         if outcome.error:
             return Failed(task, outcome.error, outcome.traceback, seconds, outcome.worker)
         return Evaluated(
