@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from manymill import scan
+from manymill import PartitionedForestClassifier, scan
 from manymill.data.dataset import Dataset
 from manymill.errors import RunFolderError, SourceError
 from manymill.events import Resumed
@@ -141,6 +141,12 @@ def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
     (tmp_path / "run" / "events.jsonl").unlink()
     with pytest.raises(RunFolderError, match="data in memory, which cannot be read again"):
         resume_run(tmp_path / "run")
+
+
+def test_who_resumes_a_forest_is_told_how(tmp_path):
+    PartitionedForestClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1], run=tmp_path)
+    with pytest.raises(RunFolderError, match="give its train command again"):
+        resume_run(tmp_path)
 
 
 def test_a_folder_without_a_run_stays_as_it_is(tmp_path):

@@ -117,6 +117,11 @@ def resume_run(
         If a file has changed since.
     """
     told = read_plan(out)
+    if told.get("kind") == "forest":
+        raise RunFolderError(
+            f"{out} is the run of a forest",
+            "give its train command again: it goes on with the trees that are there",
+        )
     try:
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
         held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SettingsError
-from manymill.search.asked import check, rungs_of, seed_of
+from manymill.search.asked import check, is_by_row, rungs_of, seed_of
 from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.evaluating import Job
@@ -255,7 +255,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if not splits:
             raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
         self.n_splits_ = len(splits)
-        by_row = {name: value for name, value in params.items() if _is_by_row(value, n_rows)}
+        by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
         rungs = rungs_of(self, min(len(train) for train, _ in splits))
         rules = Rules(
             proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
@@ -388,8 +388,3 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         from manymill.search.text import text_evaluator
 
         return text_evaluator(self.estimator, X, y, distributions=self.distributions)
-
-
-def _is_by_row(value: Any, n_rows: int) -> bool:
-    """Whether a fit parameter has one value for each row."""
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows
