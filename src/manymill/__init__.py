@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
     from manymill.linear.parameter_mixing.reports import AveragingWarning
     from manymill.search.curves import learning_curve, validation_curve
+    from manymill.search.display import SearchDisplay
     from manymill.search.estimator import SearchCV
     from manymill.text.hashing import HashingVectorizer
     from manymill.text.tfidf import TfidfTransformer
@@ -37,6 +38,7 @@ __all__ = [
     "PartitionedForestClassifier",
     "PartitionedForestRegressor",
     "SearchCV",
+    "SearchDisplay",
     "TextClassifier",
     "TfidfTransformer",
     "combine_forests",
@@ -62,6 +64,7 @@ _HOMES = {
     "PartitionedForestClassifier": "manymill.forest.classifier",
     "PartitionedForestRegressor": "manymill.forest.regressor",
     "SearchCV": "manymill.search.estimator",
+    "SearchDisplay": "manymill.search.display",
     "TextClassifier": "manymill.linear.classifier",
     "TfidfTransformer": "manymill.text.tfidf",
     "combine_forests": "manymill.forest.combining",

@@ -296,7 +296,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         """Fit the best candidate on all rows; :meth:`fit` does so by itself."""
         check_is_fitted(self, "cv_results_")
         if self.best_index_ is None:
-            raise PlanError("no candidate has a score", "see handle_.failures() for what they raised")
+            raise PlanError(
+                "no candidate has a score",
+                "all were NaN, or nothing was finished: see handle_.progress() and handle_.failures()",
+            )
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
         self.best_estimator_ = clone(self.estimator).set_params(**best)

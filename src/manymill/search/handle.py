@@ -11,7 +11,6 @@ The thread sleeps until something comes: it costs nothing while workers work.
 
 from __future__ import annotations
 
-import html
 import queue
 import threading
 import time
@@ -28,6 +27,7 @@ from manymill.engine.choosing import engine_for
 from manymill.errors import EngineError, ManymillError, SettingsError
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
 from manymill.search.journal import Journal
+from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
@@ -126,6 +126,11 @@ class SearchHandle:
         self._out: dict[Task, Future[Outcome]] = {}
         self._told: set[int] = set()
         self._counted = 0.0
+        # What an earlier process took: events are told by the time from the very start.
+        known = journal.events if journal is not None else []
+        self._before = max(
+            (event.seconds for event in known if isinstance(event, Evaluated | Failed)), default=0.0
+        )
         self.log: list[Event] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
@@ -177,11 +182,15 @@ class SearchHandle:
         ManymillError
             What ended the search, if that was no candidate's fault.
         """
-        if not self._over.wait(timeout):
+        if not self.ends_within(timeout):
             return False
         if self._error is not None:
             raise self._error
         return True
+
+    def ends_within(self, seconds: float | None) -> bool:
+        """Like `wait`, but whatever ended the search is not raised."""
+        return self._over.wait(seconds)
 
     def done(self) -> bool:
         """Whether the search is over."""
@@ -222,15 +231,12 @@ class SearchHandle:
         return f"<SearchHandle: {self.progress()}>"
 
     def _repr_html_(self) -> str:
-        """A table for notebooks, as things stand when it is shown."""
-        rows = self.ranking()[:10]
-        cells = "".join(
-            f"<tr><td>{row.rank}{'~' if row.partial else ''}</td><td>{row.mean:.4f}</td>"
-            f"<td>{row.n_done}/{row.n_splits}</td><td>{html.escape(str(dict(row.params)))}</td></tr>"
-            for row in rows
-        )
-        head = "<tr><th>rank</th><th>score</th><th>splits</th><th>parameters</th></tr>"
-        return f"<div><p>{html.escape(str(self.progress()))}</p><table>{head}{cells}</table></div>"
+        """A table for pages, as things stand when it is shown."""
+        return as_html(self)
+
+    def _ipython_display_(self) -> None:
+        """A table for notebooks, drawn again until the search is over."""
+        show_live(self)
 
     # ---- the thread
 
@@ -332,7 +338,7 @@ class SearchHandle:
 
     def _event_of(self, task: Task, future: Future[Outcome]) -> Event:
         self._out.pop(task, None)
-        seconds = time.monotonic() - self._started
+        seconds = self._before + time.monotonic() - self._started
         try:
             outcome = future.result()
         except CancelledError:

@@ -27,6 +27,7 @@ def settings_of(search: Any, job: Job, rules: Rules, seed: int) -> dict[str, Any
         "distributions": described(search.distributions),
         "sampler": search.sampler,
         "n_trials": rules.n_trials,
+        "n_splits": rules.n_splits,
         "rungs": list(rules.rungs),
         "resource": job.resource,
         "eta": rules.eta,

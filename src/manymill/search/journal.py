@@ -105,7 +105,9 @@ class Journal:
 
     def proposed(self, trial: int, proposal: Proposal) -> None:
         """Note a candidate."""
-        self._write({"event": "Proposed", "trial": trial, "params": encoded(self._spaces, proposal)})
+        shown = {name: _shown(value) for name, value in proposal.params.items()}
+        params = encoded(self._spaces, proposal)
+        self._write({"event": "Proposed", "trial": trial, "params": params, "shown": shown})
 
     def note(self, event: Event) -> None:
         """Note what happened, if it matters to who goes on: candidates have their own method."""
@@ -138,6 +140,11 @@ class Journal:
             ) from error
 
 
+def _shown(value: Any) -> Any:
+    """A value for who only looks: numbers and words as they are."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
 def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The whole lines of a journal.
 
@@ -163,6 +170,36 @@ def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             raise RunFolderError(f"{path}: line {number} is no record: {error}", "begin a new run") from error
         yield record
+
+
+def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], int, str]:
+    """What happened in the search of a folder, for whoever has not its distributions.
+
+    Returns
+    -------
+    events : list
+        Parameters that are no numbers are words.
+    n_splits : int
+    metric : str
+        That decides.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no search.
+    """
+    lines = records(folder)
+    settings = next(lines, {}).get("settings")
+    if not isinstance(settings, dict):
+        raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
+    events = []
+    for line in lines:
+        if line.get("event") == "Proposed":
+            line["params"] = line.get("shown", {})
+        event = _read(line)
+        if event is not None:
+            events.append(event)
+    return events, int(settings.get("n_splits", 1)), str(settings.get("metric", "score"))
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:
