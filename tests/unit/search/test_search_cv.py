@@ -390,3 +390,13 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(options, told_o
     pytest.importorskip("optuna")
     with pytest.raises(SettingsError, match=told_of):
         SearchCV(**{"estimator": SVC(), "distributions": GRID, **options}).start(X, y)
+
+
+@pytest.mark.parametrize("kernel", ["precomputed", "rbf"])
+def test_rows_are_taken_as_scikit_learn_takes_them(kernel):
+    space = {"kernel": [kernel], "C": [0.5, 5]}
+    data = X @ X.T
+    ours, theirs = (kind(SVC(), space, cv=3).fit(data, y) for kind in (SearchCV, GridSearchCV))
+    for split in range(3):
+        column = f"split{split}_test_score"
+        assert sorted(ours.cv_results_[column]) == sorted(theirs.cv_results_[column])
