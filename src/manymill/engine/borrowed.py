@@ -104,6 +104,10 @@ class ExecutorEngine(Engine):
             self._unfinished.discard(task)
             task.attempt.cancel()
 
+    def workers_now(self) -> int:
+        """See `Engine.workers_now`."""
+        return _width(self._executor)
+
     def _end(self, cancel: bool) -> None:
         unfinished = list(self._unfinished)
         for task in unfinished if cancel else []:

@@ -44,8 +44,10 @@ class BestCandidate:
     def score(self, X: Any, y: Any = None) -> float:
         """The score of the best estimator, by the metric that decides."""
         check_is_fitted(self, "best_estimator_")
-        scorer = self.scorer_[self._metric(self.scorer_)] if self.multimetric_ else self.scorer_
-        return float(scorer(self._predictor, X) if y is None else scorer(self._predictor, X, y))
+        several = isinstance(self.scorer_, dict)
+        scorer = self.scorer_[self._metric(self.scorer_)] if several else self.scorer_
+        score = scorer(self._predictor, X) if y is None else scorer(self._predictor, X, y)
+        return float(score[self._metric(score)] if isinstance(score, dict) else score)
 
     @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -22,11 +23,17 @@ from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.evaluating import Job
 from manymill.search.handle import SearchHandle
+from manymill.search.identity import settings_of
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
-from manymill.search.space import described, without_addresses
 from manymill.search.tables import best_index, cv_results, with_error_score
+
+# What a fit gives, and the next one forgets.
+_LEARNT = (
+    "cv_results_", "best_index_", "best_params_", "best_score_", "best_estimator_", "refit_time_", "ensemble_",
+    "ensemble_loss_", "n_features_in_", "feature_names_in_",
+)  # fmt: skip
 
 
 class FailedCandidatesWarning(UserWarning):
@@ -75,7 +82,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
     timeout : float, optional
         Seconds that one evaluation may take. Where workers are threads it is not stopped, but counts as failed.
     error_score : float or "raise"
-        The score of an evaluation that raises, in ``cv_results_``; it never ranks.
+        The score of an evaluation that raises, in ``cv_results_``; or the search ends with the first such error.
     return_train_score : bool
     ensemble : str or int, optional
         ``"top10"``, or a number: of so many of the best candidates an ensemble is made on out-of-fold predictions,
@@ -170,6 +177,16 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         tags.array_api_support = False
         return tags
 
+    def __sklearn_clone__(self) -> Self:
+        """A twin that has the same engine: who has a pool has one."""
+        own = self.get_params(deep=False)
+        engine = own.pop("engine")
+        twin = type(self)(**{name: clone(value, safe=False) for name, value in own.items()}, engine=engine)
+        for name in ("_metadata_request", "_sklearn_output_config"):
+            if hasattr(self, name):
+                setattr(twin, name, copy.deepcopy(getattr(self, name)))
+        return twin
+
     # ---- searching
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -255,10 +272,14 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             train_scores=self.return_train_score,
             timeout=self.timeout,
             text=text,
+            metric=rules.metric,
+            raises=self.error_score == "raise",
         )
+        for name in _LEARNT:
+            self.__dict__.pop(name, None)
         journal = None
         if self.run is not None:
-            journal = Journal(self.run, self._settings(job, rules, seed), spaces)
+            journal = Journal(self.run, settings_of(self, job, rules, seed), spaces)
 
         def end(handle: SearchHandle) -> None:
             self._take(handle)
@@ -266,15 +287,19 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 text.close()
 
         self.handle_ = SearchHandle(
-            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds, on_end=end
-        )
+            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds,
+            raises=job.raises, on_end=end,
+        )  # fmt: skip
         return self.handle_
 
     def refit_best(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the best candidate on all rows; :meth:`fit` does so by itself."""
         check_is_fitted(self, "cv_results_")
         if self.best_index_ is None:
-            raise PlanError("no candidate has a score", "see handle_.failures() for what they raised")
+            raise PlanError(
+                "no candidate has a score",
+                "all were NaN, or nothing was finished: see handle_.progress() and handle_.failures()",
+            )
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
         self.best_estimator_ = clone(self.estimator).set_params(**best)
@@ -288,8 +313,6 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
 
     def _finish(self, X: Any, y: Any, params: Mapping[str, Any]) -> None:
         failures = self.handle_.failures()
-        if failures and self.error_score == "raise":
-            raise PlanError(f"an evaluation failed: {failures[0].error}", failures[0].traceback)
         if failures:
             n = self.handle_.progress()
             if not n.done:
@@ -304,7 +327,6 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             )
         if self.refit:
             self.refit_best(X, y, **params)
-        self.__dict__.pop("ensemble_", None)
         if self.ensemble is not None:
             best = [dict(row.params) for row in self.handle_.ranking() if not math.isnan(row.mean)]
             with engine_for(self.engine) as engine:
@@ -317,7 +339,9 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
     def _take(self, handle: SearchHandle) -> None:
         """The attributes that a search gives when it is over."""
         policy = handle.policy
-        metrics = list(self.scorer_) if self.multimetric_ else ["score"]
+        if callable(self.scoring) and policy.metrics not in ([], ["score"]):
+            self.multimetric_ = True  # one function that gives several
+        metrics = (policy.metrics or list(self.scorer_)) if self.multimetric_ else ["score"]
         results = cv_results(policy, metrics, train=self.return_train_score)
         if self.error_score != "raise" and not math.isnan(float(self.error_score)):
             results = with_error_score(results, policy, metrics, float(self.error_score))
@@ -350,6 +374,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
 
     def _metric(self, scorers: Mapping[str, Any]) -> str:
         """The metric that decides."""
+        if callable(self.scoring) and isinstance(self.refit, str):
+            return self.refit
         if not self.multimetric_ or len(scorers) == 1 or callable(self.refit) or self.refit is False:
             return next(iter(scorers))
         if self.refit not in scorers:
@@ -365,22 +391,3 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         from manymill.search.text import text_evaluator
 
         return text_evaluator(self.estimator, X, y, distributions=self.distributions)
-
-    def _settings(self, job: Job, rules: Rules, seed: int) -> dict[str, Any]:
-        """What must be the same for a search to go on."""
-        import joblib
-
-        return {
-            "estimator": without_addresses(repr(self.estimator)),
-            "distributions": described(spaces_of(self.distributions)),
-            "sampler": self.sampler,
-            "n_trials": rules.n_trials,
-            "n_splits": rules.n_splits,
-            "rungs": list(rules.rungs),
-            "eta": rules.eta,
-            "metric": rules.metric,
-            "scoring": without_addresses(repr(self.scoring)),
-            "seed": seed,
-            "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
-            "splits": joblib.hash(job.splits),
-        }

@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,10 @@ class Job:
         Seconds.
     text : object or None
         Evaluates text that was hashed once; see `manymill.search.text`.
+    metric : str
+        That decides: a scorer that gives several has to give it.
+    raises : bool
+        Whether what a candidate raises ends the search.
     """
 
     estimator: Any
@@ -78,6 +83,8 @@ class Job:
     train_scores: bool = False
     timeout: float | None = None
     text: Any = None
+    metric: str = "score"
+    raises: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ def share_job(engine: Engine, job: Job, token: str) -> Handle:
     content = cloudpickle.dumps(
         Job(
             job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.resource, job.train_scores,
-            job.timeout, job.text,
+            job.timeout, job.text, job.metric, job.raises,
         )
     )  # fmt: skip
     return Handle(token, engine.publish({"job": np.frombuffer(content, np.uint8)}), share(engine, large))
@@ -164,12 +171,16 @@ def evaluate(assignment: Assignment) -> Outcome:
         with _limited(job.timeout):
             outcome = _evaluated(job, task, dict(assignment.params))
     except Exception as error:
+        if job.raises:
+            raise
         last = traceback.format_exception_only(error)[-1].strip()
         text = "".join(traceback.format_exception(error))
         return Outcome(worker=worker, error=last, traceback=text, fit_seconds=time.perf_counter() - started)
     scores, learnt, fit_seconds, score_seconds, n_rows = outcome
     if job.timeout is not None and fit_seconds + score_seconds > job.timeout:
         why = f"TimeoutError: it took {fit_seconds + score_seconds:.1f} s, more than timeout={job.timeout:g}"
+        if job.raises:
+            raise TimeoutError(why)
         return Outcome(worker=worker, error=why, traceback=why, fit_seconds=fit_seconds)
     return Outcome(scores, learnt, fit_seconds, score_seconds, n_rows, worker)
 
@@ -267,7 +278,19 @@ def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) ->
     if "sample_weight" in job.by_row:
         weights["sample_weight"] = _rows_of(job.data["sample_weight"], rows)
     arguments = (estimator, X) if y is None else (estimator, X, y)
-    return {name: float(scorer(*arguments, **weights)) for name, scorer in job.scorers.items()}
+    out: dict[str, float] = {}
+    for name, scorer in job.scorers.items():
+        given = scorer(*arguments, **(weights if _takes_weights(scorer) else {}))
+        out |= given if isinstance(given, Mapping) else {name: given}
+    if job.metric not in out:
+        raise ValueError(f"the scorer gives {', '.join(out)}, and refit={job.metric!r} is none of them")
+    return {name: float(score) for name, score in out.items()}
+
+
+def _takes_weights(scorer: Callable[..., Any]) -> bool:
+    if hasattr(scorer, "_accept_sample_weight"):
+        return bool(scorer._accept_sample_weight())
+    return "sample_weight" in signature(scorer).parameters
 
 
 @contextmanager

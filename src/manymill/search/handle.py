@@ -11,7 +11,6 @@ The thread sleeps until something comes: it costs nothing while workers work.
 
 from __future__ import annotations
 
-import html
 import queue
 import threading
 import time
@@ -25,9 +24,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
-from manymill.errors import EngineError, ManymillError
+from manymill.errors import EngineError, ManymillError, SettingsError
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
 from manymill.search.journal import Journal
+from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
@@ -53,6 +53,10 @@ _COUNT_SECONDS = 1.0
 
 # Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
 _AHEAD = 2
+
+
+# Of a search that is over, when it is pickled.
+_KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,13 @@ class SearchHandle:
         *,
         journal: Journal | None = None,
         seconds: float | None = None,
+        raises: bool = False,
         on_end: Callable[[SearchHandle], None] | None = None,
         observe: Callable[[Event], None] | None = None,
     ) -> None:
         self._make_job, self._proposer, self._engine = job, proposer, engine
-        self._journal, self._seconds, self._on_end, self._observe = journal, seconds, on_end, observe
+        self._journal, self._seconds, self._raises = journal, seconds, raises
+        self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
         self._policy = Policy(rules)
         self._started = time.monotonic()
@@ -148,6 +154,9 @@ class SearchHandle:
     def ranking(self, metric: str | None = None) -> list[Ranked]:
         """The candidates that have a result, the best first; see :mod:`manymill.search.ranking` for the rule."""
         with self._lock:
+            known = self._policy.metrics
+            if metric is not None and known and metric not in known:
+                raise SettingsError(f"there is no metric {metric!r}", f"ask for {', '.join(known)}")
             return ranking(self._policy, metric)
 
     def best_so_far(self) -> Ranked | None:
@@ -173,11 +182,15 @@ class SearchHandle:
         ManymillError
             What ended the search, if that was no candidate's fault.
         """
-        if not self._over.wait(timeout):
+        if not self.ends_within(timeout):
             return False
         if self._error is not None:
             raise self._error
         return True
+
+    def ends_within(self, seconds: float | None) -> bool:
+        """Like `wait`, but whatever ended the search is not raised."""
+        return self._over.wait(seconds)
 
     def done(self) -> bool:
         """Whether the search is over."""
@@ -200,6 +213,17 @@ class SearchHandle:
         """The state of the search, to be read when it is over."""
         return self._policy
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is to be known of a search that is over; whoever it was that worked stays here."""
+        if not self.done():
+            raise TypeError("a search that runs cannot be pickled or copied: wait for its end")
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._over, self._events = threading.RLock(), threading.Event(), queue.SimpleQueue()
+        self._over.set()
+
     def __str__(self) -> str:
         return f"{self.progress()}\n{as_text(self.ranking())}"
 
@@ -207,15 +231,12 @@ class SearchHandle:
         return f"<SearchHandle: {self.progress()}>"
 
     def _repr_html_(self) -> str:
-        """A table for notebooks, as things stand when it is shown."""
-        rows = self.ranking()[:10]
-        cells = "".join(
-            f"<tr><td>{row.rank}{'~' if row.partial else ''}</td><td>{row.mean:.4f}</td>"
-            f"<td>{row.n_done}/{row.n_splits}</td><td>{html.escape(str(dict(row.params)))}</td></tr>"
-            for row in rows
-        )
-        head = "<tr><th>rank</th><th>score</th><th>splits</th><th>parameters</th></tr>"
-        return f"<div><p>{html.escape(str(self.progress()))}</p><table>{head}{cells}</table></div>"
+        """A table for pages, as things stand when it is shown."""
+        return as_html(self)
+
+    def _ipython_display_(self) -> None:
+        """A table for notebooks, drawn again until the search is over."""
+        show_live(self)
 
     # ---- the thread
 
@@ -322,10 +343,12 @@ class SearchHandle:
             outcome = future.result()
         except CancelledError:
             return Dropped(task)
-        except ManymillError as error:
-            return Failed(task, f"{type(error).__name__}: {error.what}", str(error), seconds)
         except Exception as error:
-            return Failed(task, f"{type(error).__name__}: {error}", repr(error), seconds)
+            if self._raises and self._error is None:
+                self._error = error
+                self._events.put(Aborted())
+            what = error.what if isinstance(error, ManymillError) else error
+            return Failed(task, f"{type(error).__name__}: {what}", f"{error!r}", seconds)
         if outcome.error:
             return Failed(task, outcome.error, outcome.traceback, seconds, outcome.worker)
         return Evaluated(

@@ -150,6 +150,12 @@ class Policy:
         return sum(self.counts.values())
 
     @property
+    def metrics(self) -> list[str]:
+        """The metrics that results have; none before the first."""
+        rungs = (rung for rungs in self.results.values() for rung in rungs)
+        return next((list(done.scores) for rung in rungs for done in rung.evaluated.values()), [])
+
+    @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
         return bool(self.why)

@@ -1,4 +1,4 @@
-"""Distributions that a file can name, and the words in which a journal says what was searched.
+"""Distributions that a file can name.
 
 ::
 
@@ -13,8 +13,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,25 +123,6 @@ def _of_file(name: str, told: Any) -> Any:
         f"{name}={told!r} is neither a list of values nor a distribution",
         f"give a list, or one of {', '.join(f'{kind} = [low, high]' for kind in _KINDS)}",
     )
-
-
-def described(spaces: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Words for what is searched that are the same in every process."""
-    return [{name: _described(values) for name, values in sorted(space.items())} for space in spaces]
-
-
-def without_addresses(words: str) -> str:
-    """The repr of an object without the places in memory that it tells of, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", words)
-
-
-def _described(values: Any) -> str:
-    if isinstance(values, np.ndarray):
-        return repr(values.tolist())  # all of them: the repr of a long array leaves some out
-    frozen = getattr(values, "dist", None)
-    if frozen is not None and hasattr(values, "kwds"):
-        return f"{frozen.name}{values.args!r}{sorted(values.kwds.items())!r}"
-    return without_addresses(repr(values))
 
 
 def _check_ends(distribution: Any, low: float, high: float, *, above_zero: bool = False) -> None:
