@@ -26,6 +26,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -203,9 +205,22 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
         "matrix, GB": n_rows * n_columns * 8 / GB,
         "processes": 8,
         "a worker's own memory (USS), MB, greatest": round(peaks["own"] / 1e6),
+        "of a process that has only imported scikit-learn, MB": imported("sklearn.metrics"),
+        "of one that has imported the evaluation as well, MB": imported(
+            "sklearn.metrics, manymill.search.evaluating"
+        ),
+        "rows that a worker has taken for its fit and scores, MB": n_rows * n_columns * 8 * 0.03 / 1e6,
         "driver and workers together (PSS), GB, greatest": round(peaks["all"] / GB, 2),
         "allowed, GB": 1.2 + 8 * 0.08,
     }
+
+
+def imported(modules: str) -> int:
+    """What a process holds for itself when it has imported some modules, MB."""
+    code = f"import {modules}, psutil; print(psutil.Process().memory_full_info().uss)"
+    return round(
+        int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) / 1e6
+    )
 
 
 def watch(over: threading.Event, peaks: dict[str, float]) -> None:
