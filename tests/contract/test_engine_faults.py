@@ -112,10 +112,10 @@ def test_closing_threads_drops_what_has_not_begun() -> None:
 
 def test_a_worker_that_hangs_is_killed_and_its_item_done_again(tmp_path: Path) -> None:
     losses = []
-    with ProcessEngine(1, stall_seconds=1.5) as engine:
+    with ProcessEngine(1, stall_seconds=3.0) as engine:
         engine.on_loss = lambda *loss: losses.append(loss)
         assert list(engine.map(tasks.stop_once, [Lane(0, tmp_path), Lane(1)][:1])) == [0]
-    assert losses == [("lane 0", "its worker gave no answer for 1.5 s and was killed", 1)]
+    assert losses == [("lane 0", "its worker gave no answer for 3 s and was killed", 1)]
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_result_is_not_waited_for(tmp_path: Path) -> None:

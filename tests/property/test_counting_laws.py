@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from manymill._core import Rows
@@ -80,6 +80,8 @@ def test_counts_that_grow_are_those_with_all_classes_from_the_first(data, more):
 def test_weighted_rows_are_those_of_the_slow_twin(data, weights, norm):
     X = data[0]
     weights = np.nan_to_num(np.array(weights)).astype(np.float32)
+    products = np.abs(np.nan_to_num(X).astype(np.float64) * weights)
+    assume(not ((products > 0) & (products < 1e-30)).any())  # numbers near the smallest have few digits left
     expected = weighted(X, weights, norm)
     got = rows_of(X).weighted(weights, norm)
     stored = ~np.isnan(X)

@@ -6,11 +6,13 @@ import os
 
 import click
 
+from manymill.cli.abort import abort
 from manymill.cli.evaluate import evaluate
 from manymill.cli.hash import hash
 from manymill.cli.plan import plan
 from manymill.cli.predict import predict
 from manymill.cli.resume import resume
+from manymill.cli.search import search
 from manymill.cli.train import train
 from manymill.cli.watch import watch
 
@@ -39,5 +41,5 @@ def app(debug: bool) -> None:
         os.environ["MANYMILL_DEBUG"] = "1"
 
 
-for _command in (train, resume, watch, evaluate, predict, plan, hash):
+for _command in (train, resume, watch, evaluate, predict, plan, hash, search, abort):
     app.add_command(_command)

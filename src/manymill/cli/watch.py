@@ -1,4 +1,4 @@
-"""`manymill watch`: how another process's training is doing."""
+"""`manymill watch`: how another process's training or search is doing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from manymill.cli import options
 @options.run
 @options.json
 def watch(run: Path, json: bool) -> None:
-    """Show the training of RUN, which another process does, from its beginning until it ends."""
+    """Show the training or the search of RUN, which another process does.
+
+    A training is shown from its beginning until it ends; of a search the ranking so far.
+    """
+    if (run / "search.jsonl").exists():
+        from manymill.cli.search import show
+
+        show(run, json=json)
+        return
     from manymill.cli.progress import follow
     from manymill.cli.summary import ending
     from manymill.run_events import read_events

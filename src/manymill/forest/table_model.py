@@ -75,7 +75,8 @@ def load_table_model(folder: str | os.PathLike[str], *, threads: int = 1) -> Tab
         schema = TableSchema.from_json(facts["schema"])
     except ModelError as error:
         raise ModelError(f"{path}: {error.what}", error.hint) from error
-    if len(schema.columns) != forest.n_features_in_ or facts.get("task") != task:
+    fits = len(schema.columns) == forest.n_features_in_ and getattr(forest, "n_outputs_", 1) == 1
+    if not fits or facts.get("task") != task:
         raise ModelError(f"{path}: its columns are not those of its forest", "copy the folder again")
     forest.n_jobs = threads
     return TableModel(forest, schema, task, checked_json.checksum([path.read_bytes()]))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,3 +77,8 @@ def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:
     if search.resource == "rows" and search.max_resource == "auto":
         rungs[-1] = None  # splits may differ by a row
     return tuple(rungs)
+
+
+def is_by_row(value: Any, n_rows: int) -> bool:
+    """Whether a fit parameter has one value for each row."""
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows

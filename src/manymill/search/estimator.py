@@ -17,7 +17,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SettingsError
-from manymill.search.asked import check, rungs_of, seed_of
+from manymill.search.asked import check, is_by_row, rungs_of, seed_of
 from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.evaluating import Job
@@ -25,6 +25,7 @@ from manymill.search.handle import SearchHandle
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
+from manymill.search.space import described, without_addresses
 from manymill.search.tables import best_index, cv_results, with_error_score
 
 
@@ -237,7 +238,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if not splits:
             raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
         self.n_splits_ = len(splits)
-        by_row = {name: value for name, value in params.items() if _is_by_row(value, n_rows)}
+        by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
         rungs = rungs_of(self, min(len(train) for train, _ in splits))
         rules = Rules(
             proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
@@ -370,21 +371,16 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         import joblib
 
         return {
-            "estimator": repr(self.estimator),
-            "distributions": repr(self.distributions),
+            "estimator": without_addresses(repr(self.estimator)),
+            "distributions": described(spaces_of(self.distributions)),
             "sampler": self.sampler,
             "n_trials": rules.n_trials,
+            "n_splits": rules.n_splits,
             "rungs": list(rules.rungs),
             "eta": rules.eta,
             "metric": rules.metric,
-            "scoring": repr(self.scoring),
+            "scoring": without_addresses(repr(self.scoring)),
             "seed": seed,
             "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
-            "n_splits": rules.n_splits,
             "splits": joblib.hash(job.splits),
         }
-
-
-def _is_by_row(value: Any, n_rows: int) -> bool:
-    """Whether a fit parameter has one value for each row."""
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows

@@ -105,15 +105,9 @@ class Journal:
 
     def proposed(self, trial: int, proposal: Proposal) -> None:
         """Note a candidate."""
-        self._write(
-            {
-                "event": "Proposed",
-                "trial": trial,
-                "params": encoded(self._spaces, proposal),
-                # For who looks at the folder without the distributions.
-                "shown": {name: _shown(value) for name, value in proposal.params.items()},
-            }
-        )
+        shown = {name: _shown(value) for name, value in proposal.params.items()}
+        params = encoded(self._spaces, proposal)
+        self._write({"event": "Proposed", "trial": trial, "params": params, "shown": shown})
 
     def note(self, event: Event) -> None:
         """Note what happened, if it matters to who goes on: candidates have their own method."""
@@ -144,6 +138,11 @@ class Journal:
                 f"cannot write to {self.folder / FILE_NAME}: {error.strerror or error}",
                 "free some space there",
             ) from error
+
+
+def _shown(value: Any) -> Any:
+    """A value for who only looks: numbers and words as they are."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -201,10 +200,6 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], int, str]:
         if event is not None:
             events.append(event)
     return events, int(settings.get("n_splits", 1)), str(settings.get("metric", "score"))
-
-
-def _shown(value: Any) -> Any:
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:

@@ -6,11 +6,14 @@ Optuna: Akiba et al. 2019, "Optuna: A Next-generation Hyperparameter Optimizatio
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from manymill.errors import SettingsError
-from manymill.search.proposing import Proposal, Space, listed_values
+from manymill.search.proposing import Proposal, Space, listed_values, place_of
+from manymill.search.space import Integers, LogUniform, Uniform
 
 SAMPLERS = {
     "tpe": "TPESampler",
@@ -19,6 +22,9 @@ SAMPLERS = {
     "qmc": "QMCSampler",
     "nsgaii": "NSGAIISampler",
 }
+
+# What Optuna asks for only when it comes to need it, in the midst of a search.
+_NEEDED = {"cmaes": "cmaes", "gp": "torch"}
 
 
 class OptunaProposer:
@@ -29,13 +35,18 @@ class OptunaProposer:
     sampler : str
         Of `SAMPLERS`.
     spaces : sequence of mapping
-        Exactly one: parameters and their values or distributions, scipy's uniform, loguniform and randint or Optuna's
-        own.
+        Exactly one: parameters and their values or distributions: those of `space`, scipy's uniform, loguniform and
+        randint, or Optuna's own.
     n_trials : int
     seed : int
     storage : str, optional
         A URL of Optuna's, for example ``sqlite:///search.db``: the study is kept there as well, and optuna-dashboard
-        shows it.
+        shows it. A search that goes on in another process is another study there.
+
+    Raises
+    ------
+    SettingsError
+        If Optuna, or what the sampler needs, is not installed, or it cannot search this.
     """
 
     adaptive = True
@@ -54,11 +65,17 @@ class OptunaProposer:
             raise SettingsError(
                 f"there is no sampler {sampler!r}", f"choose auto, grid, random, {', '.join(SAMPLERS)}"
             )
+        needed = _NEEDED.get(sampler)
+        if needed is not None and find_spec(needed) is None:
+            raise SettingsError(
+                f"the sampler {sampler!r} needs {needed}, which is not installed", f"pip install {needed}"
+            )
         if len(spaces) != 1:
             raise SettingsError(
                 f"the sampler {sampler!r} searches one space, not {len(spaces)}", "give one mapping"
             )
         self._optuna = optuna
+        self._name, self._seed = sampler, seed
         self.n_trials = n_trials
         self._space = spaces[0]
         self._distributions = {
@@ -66,13 +83,15 @@ class OptunaProposer:
         }
         # Its messages would stand between ours.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(
-            storage=storage,
-            sampler=getattr(optuna.samplers, SAMPLERS[sampler])(seed=seed),
-            direction="maximize",
-        )
+        self._study = optuna.create_study(storage=storage, sampler=self._seeded(seed), direction="maximize")
         self._asked: dict[int, Any] = {}
         self._next = 0
+
+    def _seeded(self, seed: int) -> Any:
+        with warnings.catch_warnings():
+            # Who names a sampler that Optuna calls experimental has chosen it.
+            warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
+            return getattr(self._optuna.samplers, SAMPLERS[self._name])(seed=seed)
 
     def ask(self) -> Proposal | None:
         """See `Proposer.ask`."""
@@ -103,12 +122,15 @@ class OptunaProposer:
         values = {}
         for name, value in proposal.params.items():
             listed = listed_values(self._space[name])
-            values[name] = (
-                value if listed is None else next(i for i, item in enumerate(listed) if item is value)
-            )
-        self._study.enqueue_trial(values)
+            values[name] = value if listed is None else place_of(listed, value)
+        # A quasi-random sequence does not mind scores: asked anew it gives the same points, and stands where it stood.
+        if self._name != "qmc":
+            self._study.enqueue_trial(values)
         self._asked[trial] = self._study.ask(self._distributions)
         self._next = max(self._next, trial + 1)
+        # With the seed it began with, any other would come up with the first candidates once more.
+        if self._name != "qmc":
+            self._study.sampler = self._seeded(self._seed + self._next)
 
 
 def _distribution(optuna: Any, name: str, values: Any) -> Any:
@@ -118,8 +140,14 @@ def _distribution(optuna: Any, name: str, values: Any) -> Any:
         return optuna.distributions.CategoricalDistribution(list(range(len(listed))))
     if type(values).__module__.startswith("optuna."):
         return values
+    if isinstance(values, Integers):
+        return optuna.distributions.IntDistribution(values.low, values.high, log=values.log)
+    if isinstance(values, Uniform | LogUniform):
+        return optuna.distributions.FloatDistribution(
+            values.low, values.high, log=isinstance(values, LogUniform)
+        )
     kind = getattr(getattr(values, "dist", None), "name", "")
-    low, high = values.support()
+    low, high = values.support() if kind else (0, 0)
     if kind in ("loguniform", "reciprocal"):
         return optuna.distributions.FloatDistribution(float(low), float(high), log=True)
     if kind == "uniform":

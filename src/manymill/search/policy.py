@@ -99,6 +99,16 @@ class Rung:
         return sum(done.scores[metric] for done in self.evaluated.values()) / len(self.evaluated)
 
 
+def rung_that_counts(rungs: list[Rung], n_splits: int) -> int:
+    """The rung a candidate is judged by: the highest that is whole or has a failure, else the highest with a result.
+
+    A rung that is only begun says less than the whole one below it. -1 if there is no result.
+    """
+    ended = [place for place, rung in enumerate(rungs) if rung.n_ended]
+    known = [place for place in ended if rungs[place].failed or rungs[place].n_ended == n_splits]
+    return max(known or ended, default=-1)
+
+
 class Policy:
     """Decides what is done next; see the module.
 
@@ -243,7 +253,9 @@ class Policy:
         budget = self.rules.max_evaluations
         while not self._stopped and len(self.running) < self.rules.width:
             if budget is not None and self._begun >= budget:
-                self._stop("out of evaluations")
+                # What still runs may be lost with its worker, and is then done again.
+                if not self.running:
+                    self._stop("out of evaluations")
                 break
             task = self._next()
             if task is not None:

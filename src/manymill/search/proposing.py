@@ -53,7 +53,7 @@ def spaces_of(distributions: Distributions) -> list[Space]:
         If a parameter has neither.
     """
     spaces = [distributions] if isinstance(distributions, Mapping) else list(distributions)
-    if not spaces or not any(isinstance(space, Mapping) for space in spaces):
+    if not spaces or not all(isinstance(space, Mapping) for space in spaces):
         raise SettingsError(
             f"distributions={distributions!r} are none", "give {parameter: values}, or a list of those"
         )
@@ -185,9 +185,7 @@ def encoded(spaces: Sequence[Space], proposal: Proposal) -> dict[str, Any]:
     for name, value in proposal.params.items():
         listed = listed_values(spaces[proposal.space][name])
         if listed is not None:
-            values[name] = {
-                "place": next(i for i, item in enumerate(listed) if item is value or _same(item, value))
-            }
+            values[name] = {"place": place_of(listed, value)}
         elif value is None or isinstance(value, (bool, int, float, str)):
             values[name] = value
         else:
@@ -217,9 +215,17 @@ def decoded(spaces: Sequence[Space], content: Mapping[str, Any]) -> Proposal:
         ) from None
 
 
+def place_of(listed: Sequence[Any], value: Any) -> int:
+    """Where a value stands in its list; the values of an array, NaN among them, are other objects every time."""
+    same = (place for place, item in enumerate(listed) if item is value)
+    return next(same, None) or next(place for place, item in enumerate(listed) if _same(item, value))
+
+
 def _same(item: Any, value: Any) -> bool:
+    if item is value:
+        return True
     try:
-        return type(item) is type(value) and bool(item == value)
+        return type(item) is type(value) and bool(item == value or (item != item and value != value))
     except (ValueError, TypeError):
         return False
 

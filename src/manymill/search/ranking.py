@@ -1,8 +1,8 @@
 """Candidates in order while some of their splits are still missing.
 
 A candidate is ranked by a lower bound of the mean it will have. Let there be N splits, n of them done, and s the
-standard deviation of scores within candidates, pooled over all of them after the effect of each split is taken out.
-Then
+standard deviation of scores within candidates, pooled over all of them after the effect of each split is taken out
+(while there are too few candidates to tell those effects from chance, they are left in). Then
 
     bound = mean - Z * s * sqrt(1/n - 1/N)
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.search.policy import Policy
+from manymill.search.policy import Policy, rung_that_counts
 
 # Standard errors below the mean.
 Z = 2.0
@@ -44,7 +44,7 @@ class Ranked:
     bound : float
         What ranks.
     n_done, n_failed, n_splits : int
-        With the greatest resource it was given.
+        With the greatest resource it was wholly evaluated with.
     resource : int or None
     partial : bool
         Whether splits are missing.
@@ -69,17 +69,24 @@ class Ranked:
 def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
     """The candidates that have a result, the best first.
 
-    Those that came further in halving stand before the others. Ties stand in the order of proposal.
+    Those that came further in halving stand before the others, failures and NaN behind all. Ties stand in the order
+    of proposal.
     """
     metric = metric or policy.rules.metric
-    rows: list[tuple[int, float, Ranked]] = []
-    for rung in range(len(policy.rules.rungs) - 1, -1, -1):
-        trials = [trial for trial, rungs in policy.results.items() if _furthest(rungs) == rung]
-        rows += [(rung, row.bound, row) for row in _of_rung(policy, rung, trials, metric)]
-    rows.sort(key=lambda row: (-row[0], -row[1], row[2].trial))
+    rows: list[tuple[tuple[bool, int, float], Ranked]] = []
+    counting = {
+        trial: rung_that_counts(rungs, policy.rules.n_splits) for trial, rungs in policy.results.items()
+    }
+    for rung in range(len(policy.rules.rungs)):
+        trials = [trial for trial in policy.results if counting[trial] == rung]
+        # Scores may be infinite: what comes of those is NaN without a warning.
+        with np.errstate(invalid="ignore"):
+            ranked = _of_rung(policy, rung, trials, metric)
+        rows += [((math.isnan(row.mean), -rung, -row.bound), row) for row in ranked]
+    rows.sort(key=lambda row: (row[0], row[1].trial))
     out: list[Ranked] = []
-    for place, (rung, bound, row) in enumerate(rows):
-        tied = place > 0 and rows[place - 1][:2] == (rung, bound)
+    for place, (key, row) in enumerate(rows):
+        tied = place > 0 and rows[place - 1][0] == key
         out.append(_with_rank(row, out[-1].rank if tied else place + 1))
     return out
 
@@ -97,11 +104,6 @@ def as_text(rows: list[Ranked], n: int = 10) -> str:
     if len(rows) > n:
         lines.append(f"      ... and {len(rows) - n:,} more")
     return "\n".join(lines)
-
-
-def _furthest(rungs: list[Any]) -> int:
-    """The highest rung with a result; -1 if there is none."""
-    return max((place for place, rung in enumerate(rungs) if rung.n_ended), default=-1)
 
 
 def _of_rung(policy: Policy, place: int, trials: list[int], metric: str) -> list[Ranked]:
@@ -150,12 +152,13 @@ def _adjusted(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     adjusted = np.where(whole, scores, scores - effects)
     residuals = np.where(several, deviations - effects, 0.0)
     freedom = int(np.maximum(0, several.sum(axis=1) - 1).sum())
-    if freedom:
-        spread = math.sqrt(float((residuals**2).sum()) / freedom)
-    else:
-        # Nobody has two splits yet: the candidates' own differences are all there is to go by.
-        single = scores[known]
-        spread = float(single.std()) if len(single) > 1 else 0.0
+    raw = float((deviations**2).sum()) / max(1, freedom)
+    left = freedom - max(0, int((met > 0).sum()) - 1)  # each effect that was fitted takes one
+    spread = math.sqrt(float((residuals**2).sum()) / left if left > 0 else raw)
+    if not raw:
+        # Nobody has two splits, or all theirs are equal: differences of candidates are all there is to go by.
+        means = np.array([own[there].mean() for own, there in zip(scores, known, strict=True) if there.any()])
+        spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
     return adjusted, spread
 
 

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.search.policy import Policy, Rung
+from manymill.search.policy import Policy, Rung, rung_that_counts
 
 
 def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -> dict[str, Any]:
     """One row for each candidate that was proposed.
 
-    A candidate's numbers are those of the greatest resource it was given. Where splits are missing, or failed, its
-    means are NaN and its ranks the last; ``n_splits_done`` says how many there are.
+    A candidate's numbers are those of the greatest resource it was wholly evaluated with, as in its ranking. Where
+    splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are.
     """
     trials = sorted(policy.params)
-    rungs = [_last(policy.results[trial]) for trial in trials]
     n_splits = policy.rules.n_splits
+    rungs = [_counting(policy.results[trial], n_splits) for trial in trials]
     out: dict[str, Any] = {}
     for name, field in (("fit", "fit_seconds"), ("score", "score_seconds")):
         times = _by_split(
@@ -72,16 +72,16 @@ def with_error_score(
         suffix = "score" if metrics == ["score"] else metric
         splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
         results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
-            splits.mean(axis=1),
-            splits.std(axis=1),
+            _mean(splits),
+            _std(splits),
         )
         rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
         results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
     return results
 
 
-def _last(rungs: list[Rung]) -> tuple[int, Rung]:
-    place = max((place for place, rung in enumerate(rungs) if rung.n_ended), default=0)
+def _counting(rungs: list[Rung], n_splits: int) -> tuple[int, Rung]:
+    place = max(0, rung_that_counts(rungs, n_splits))
     return place, rungs[place]
 
 
@@ -94,11 +94,13 @@ def _by_split(rungs: list[Rung], n_splits: int, value: Any) -> NDArray[np.float6
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.mean(axis=1) if len(values) else np.empty(0)
+    with np.errstate(invalid="ignore"):
+        return values.mean(axis=1) if len(values) else np.empty(0)
 
 
 def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.std(axis=1) if len(values) else np.empty(0)
+    with np.errstate(invalid="ignore"):  # scores may be infinite
+        return values.std(axis=1) if len(values) else np.empty(0)
 
 
 def _scores(part: str, suffix: str, scores: NDArray[np.float64]) -> dict[str, Any]:
@@ -109,8 +111,14 @@ def _scores(part: str, suffix: str, scores: NDArray[np.float64]) -> dict[str, An
 
 
 def ranks_of(means: NDArray[np.float64], rungs: list[int]) -> NDArray[np.int32]:
-    """1 is the best; equals share the smaller rank; those that came further in halving stand before the others."""
-    keys = [(-rung, math.inf if math.isnan(mean) else -mean) for rung, mean in zip(rungs, means, strict=True)]
+    """1 is the best; equals share the smaller rank; those that came further in halving stand before the others.
+
+    NaN stands behind all of them.
+    """
+    keys = [
+        (1, 0, 0.0) if math.isnan(mean) else (0, -rung, -float(mean))
+        for rung, mean in zip(rungs, means, strict=True)
+    ]
     order = sorted(keys)
     first = {key: place for place, key in reversed(list(enumerate(order, 1)))}
     return np.array([first[key] for key in keys], np.int32)
@@ -134,7 +142,9 @@ def _params(candidates: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _dtype(values: list[Any]) -> Any:
-    kinds = {type(value) for value in values}
-    if kinds <= {int, np.int64, np.int32} and all(abs(int(value)) < 2**62 for value in values):
-        return np.int64
-    return np.float64 if kinds <= {float, np.float64} else object
+    """What NumPy makes of them where those are numbers; words, and whatever else, stay the objects that they are."""
+    try:
+        made = np.array(values)
+    except (ValueError, OverflowError):
+        return object
+    return made.dtype if made.ndim == 1 and made.dtype.kind in "biufc" else object

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -91,6 +93,17 @@ def test_a_second_call_reads_and_writes_nothing(table, tmp_path):
     assert second.bytes_written == 0
     assert second.X.filename == first.X.filename
     assert len(list((tmp_path / "tables").iterdir())) == 1
+
+
+def test_tables_that_nobody_used_for_long_make_room(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("manymill.data.table.encoding._SHARE_OF_DISK", 0.0)
+    old = Path(table(CSV).X.filename).parent
+    left = tmp_path / "tables" / "00000000.partial-killed"
+    left.mkdir()
+    for folder in (old, left):
+        os.utime(folder, (0, 0))
+    new = table(CSV.replace("31", "32"))
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == [Path(new.X.filename).parent.name]
 
 
 def test_a_file_that_changed_is_another_table(table):

@@ -5,10 +5,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from manymill import load_forest, scan
-from manymill.errors import SettingsError
+from manymill import load_forest, save_forest, scan
+from manymill.errors import ModelError, SettingsError
 from manymill.events import TreeGrown, Warned
 from manymill.forest.run import ForestSettings, train_forest_run
+from manymill.forest.table_model import load_table_model
 
 SETTINGS = ForestSettings(n_trees=8, seed=3)
 
@@ -57,3 +58,32 @@ def test_columns_and_rows_that_are_left_out_are_told(rows, tmp_path):
 def test_a_share_of_rows_that_all_workers_map_cannot_be_held_out(rows, tmp_path):
     with pytest.raises(SettingsError, match="holds no share out"):
         train_forest_run(rows, tmp_path / "run", ForestSettings(holdout=0.2))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"task": "regression"},
+        {"task": None},
+        {"schema": None},
+        {"schema": {"columns": [], "target": None, "left_out": {}}},
+        {"schema": {"columns": [{"name": 1, "kind": "number", "categories": []}], "target": 0, "left_out": {}}},
+        {"schema": {"columns": [{"name": "a", "kind": "number", "categories": []}], "target": "y", "left_out": {}}},
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_those_of_the_forest_are_refused(rows, tmp_path, facts):
+    train_forest_run(rows, tmp_path / "run", SETTINGS)
+    forest = load_forest(tmp_path / "run" / "model")
+    save_forest(tmp_path / "hostile", forest, facts={**forest.facts_, **facts})
+    with pytest.raises(ModelError):
+        load_table_model(tmp_path / "hostile")
+
+
+def test_a_forest_of_several_outputs_is_none_of_a_table(rows, tmp_path):
+    train_forest_run(rows, tmp_path / "run", SETTINGS)
+    kept = load_forest(tmp_path / "run" / "model")
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    several = type(kept)(3).fit(X, (X[:, :2] > 0).astype(int))
+    save_forest(tmp_path / "hostile", several, facts=kept.facts_)
+    with pytest.raises(ModelError, match="not those of its forest"):
+        load_table_model(tmp_path / "hostile")

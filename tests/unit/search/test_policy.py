@@ -2,10 +2,12 @@
 
 import math
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from manymill.search.policy import LOSSES, Policy, Rules
 from manymill.search.steps import (
@@ -209,3 +211,90 @@ def test_whatever_happens_the_counts_add_up_and_a_replay_repeats_nothing(data):
     assert len(set(resumed.ran)) == len(resumed.ran)
     assert resumed.policy.ended
     assert resumed.policy.counts["pending"] == resumed.policy.counts["running"] == 0
+
+
+def test_the_last_task_that_the_budget_allows_is_done_again_when_its_worker_is_lost():
+    play = Play(Rules(1, 3, max_evaluations=2, width=2))
+    play.tell(Lost(play.out.pop(0), "SIGKILL"))
+    assert play.ran == [Task(0, 0), Task(0, 1), Task(0, 0)]
+    play.answer(0)
+    play.tell(Lost(play.out.pop(0), "SIGKILL"))
+    play.finish()
+    assert (play.policy.counts["done"], play.end) == (2, "out of evaluations")
+
+
+class Books(RuleBasedStateMachine):
+    """What happened is written down beside the policy, which must count the same after every event."""
+
+    @initialize(
+        n_trials=st.integers(1, 6),
+        n_splits=st.integers(1, 3),
+        halving=st.booleans(),
+        width=st.integers(1, 5),
+        budget=st.none() | st.integers(1, 9),
+        adaptive=st.booleans(),
+        n_listed=st.integers(0, 8),
+    )
+    def begin(self, n_trials, n_splits, halving, width, budget, adaptive, n_listed):
+        rungs = (1, 2, 4) if halving else (None,)
+        rules = Rules(n_trials, n_splits, rungs, 2, budget, width=width, adaptive=adaptive)
+        self.play = Play(rules, n_listed=n_listed)
+        self.done, self.failed, self.dropped, self.losses, self.stopped = (
+            set(),
+            set(),
+            set(),
+            Counter(),
+            False,
+        )
+
+    @precondition(lambda self: self.play.out)
+    @rule(data=st.data(), what=st.sampled_from(["done", "done", "nan", "failed", "lost", "dropped"]))
+    def answer(self, data, what):
+        task = self.play.out.pop(data.draw(st.integers(0, len(self.play.out) - 1)))
+        if what in ("done", "nan"):
+            self.done.add(task)
+            score = data.draw(st.sampled_from([0.1, 0.5, 0.9])) if what == "done" else math.nan
+            self.play.tell(Evaluated(task, {"score": score}))
+        elif what == "failed":
+            self.failed.add(task)
+            self.play.tell(Failed(task, "no", "no"))
+        elif what == "lost":
+            self.losses[task] += 1
+            if self.losses[task] == LOSSES:
+                self.failed.add(task)
+            elif self.stopped:
+                self.dropped.add(task)
+            self.play.tell(Lost(task, "gone"))
+        elif self.stopped:  # tasks are dropped after an abort alone
+            self.dropped.add(task)
+            self.play.tell(Dropped(task))
+        else:
+            self.play.out.append(task)
+
+    @rule(event=st.sampled_from([Aborted(), OutOfTime()]), n=st.integers(0, 7))
+    def stop(self, event, n):
+        if n == 0 and self.play.end is None:
+            self.stopped = True
+            self.play.tell(event)
+
+    @invariant()
+    def the_books_agree(self):
+        policy, out = self.play.policy, self.play.out
+        counts, rules = policy.counts, policy.rules
+        assert (counts["done"], counts["failed"]) == (len(self.done), len(self.failed))
+        assert counts["running"] == len(out) == len(set(out)) <= rules.width
+        assert min(counts.values()) >= 0
+        exhausted = any(isinstance(event, Exhausted) for event in self.play.log)
+        n_trials = len(policy.params) if exhausted else rules.n_trials
+        begun_above = {(task.trial, task.rung) for task in self.play.ran if task.rung}
+        assert policy.total >= (n_trials + len(begun_above)) * rules.n_splits
+        if len(rules.rungs) == 1:
+            assert policy.total == n_trials * rules.n_splits
+        assert not (self.done | self.failed) & set(out)
+        assert (self.play.end is not None) == (not out)
+        if self.play.end is not None:
+            assert counts["pending"] == 0
+
+
+TestBooks = Books.TestCase
+TestBooks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

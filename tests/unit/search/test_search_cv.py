@@ -72,7 +72,9 @@ def told(estimator, X, y):
 
 
 @pytest.mark.parametrize("engine", [1, 2])
-@pytest.mark.parametrize("space", [GRID, [{"C": [1, 10]}, {"kernel": ["linear"], "C": [0.1]}]])
+@pytest.mark.parametrize(
+    "space", [GRID, [{"C": [1, 10]}, {"kernel": ["linear"], "C": [0.1]}, {"shrinking": [True, False]}]]
+)
 def test_the_results_are_those_of_scikit_learns_grid_search(engine, space):
     theirs = GridSearchCV(SVC(), space, cv=3, return_train_score=True).fit(X, y)
     ours = SearchCV(SVC(), space, cv=3, engine=engine, return_train_score=True).fit(X, y)
@@ -83,6 +85,7 @@ def test_the_results_are_those_of_scikit_learns_grid_search(engine, space):
             np.testing.assert_allclose(ours.cv_results_[key][order], theirs.cv_results_[key])
         elif key.startswith("param_"):
             assert ours.cv_results_[key][order].tolist() == theirs.cv_results_[key].tolist()
+            assert ours.cv_results_[key].dtype == theirs.cv_results_[key].dtype
     assert ours.best_score_ == theirs.best_score_
     assert ours.predict(X).tolist() == theirs.predict(X).tolist()
     assert ours.score(X, y) == theirs.score(X, y)
@@ -308,6 +311,19 @@ def test_a_search_whose_journal_was_cut_goes_on_and_repeats_nothing(tmp_path):
         assert [row.params for row in again.handle_.ranking()] == [
             row.params for row in whole.handle_.ranking()
         ]
+
+
+def test_a_search_of_distributions_goes_on_with_others_that_say_the_same(tmp_path):
+    def search(high):
+        # scipy's have no repr but an address: made anew as in another process.
+        space = {"C": stats.loguniform(1e-3, high), "gamma": stats.uniform(0.1, scale=0.2)}
+        return SearchCV(SVC(), space, n_trials=2, cv=2, engine=1, run=tmp_path).fit(X, y)
+
+    first, size = search(1e3), (tmp_path / "search.jsonl").stat().st_size
+    assert search(1e3).best_params_ == first.best_params_
+    assert (tmp_path / "search.jsonl").stat().st_size < size + 100
+    with pytest.raises(RunFolderError, match="distributions"):
+        search(1e2)
 
 
 def test_a_search_that_is_over_is_read_from_its_journal(tmp_path):

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 Task = Literal["classification", "regression"]
 
 _HEADER_BYTES = 128  # of an .npy file, its length included: rewritten when the number of rows is known
+
+# Tables may take this share of the room there is for them; one that was used so lately stays in any case.
+_SHARE_OF_DISK = 0.25
+_IN_USE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ def _key(files: list[SourceFile], dataset: Dataset, task: Task | None, schema: T
 def _write(
     place: Path, files: list[SourceFile], dataset: Dataset, task: Task | None, schema: TableSchema | None
 ) -> int:
+    _make_room(place.parent)
     partial = Path(tempfile.mkdtemp(prefix=f"{place.name[:8]}.partial-", dir=place.parent))
     try:
         with open(partial / "X.npy", "wb") as rows, open(partial / "y.npy", "wb") as targets:
@@ -158,6 +164,23 @@ def _write(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return n_bytes
+
+
+def _make_room(root: Path) -> None:
+    """Remove tables that were not used for longest, and what killed processes left, until the rest takes its share."""
+    entries = []
+    for folder in root.iterdir():
+        with suppress(OSError):
+            entries.append(
+                (folder.stat().st_mtime, sum(path.stat().st_size for path in folder.iterdir()), folder)
+            )
+    total = sum(n_bytes for _, n_bytes, _ in entries)
+    most = _SHARE_OF_DISK * (shutil.disk_usage(root).free + total)
+    for used, n_bytes, folder in sorted(entries):
+        abandoned = ".partial-" in folder.name
+        if (total > most or abandoned) and time.time() - used > _IN_USE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= n_bytes
 
 
 class _Writer:

@@ -1,0 +1,128 @@
+"""Where candidates come from, and how they come again after a search was killed."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.model_selection import ParameterGrid
+
+from manymill.errors import SettingsError
+from manymill.search import optuna_samplers
+from manymill.search.proposing import decoded, encoded, proposer_of, spaces_of
+from manymill.search.space import Integers, LogUniform, Uniform
+
+SPACES = {
+    "logspace": {"C": np.logspace(-3, 3, 7)},
+    "range": {"n": range(1000, 2000, 100)},
+    "nan": {"missing": np.array([1.0, 2.0, np.nan])},
+    "arrays": {"weights": [np.zeros(2), np.ones(2)], "other": [None, "a", (1, 2), 1, True, 1.0]},
+    "scipy": {"C": stats.loguniform(1e-3, 1e3), "n": stats.randint(1, 9), "u": stats.uniform(0, 2)},
+    "ours": {"C": LogUniform(1e-3, 1e3), "n": Integers(1, 9, log=True), "u": Uniform(0, 2)},
+}
+
+
+def candidates(proposer, n):
+    return [proposer.ask() for _ in range(n)]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("name", SPACES)
+def test_a_search_that_was_killed_goes_on_with_candidates_it_told_its_journal(sampler, name):
+    spaces = spaces_of(SPACES[name])
+    asked = candidates(proposer_of(sampler, SPACES[name], 4, 0), 2)
+    told = [decoded(spaces, json.loads(json.dumps(encoded(spaces, proposal)))) for proposal in asked]
+    assert str(told) == str(asked)
+    resumed = proposer_of(sampler, SPACES[name], 4, 0)
+    for trial, proposal in enumerate(told):
+        resumed.again(trial, proposal)
+        resumed.tell(trial, 0.5)
+    assert resumed.ask() is not None
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "qmc", "nsgaii"])
+def test_a_sampler_that_goes_on_does_not_begin_with_the_first_candidates(sampler):
+    space = {"C": LogUniform(1e-3, 1e3), "u": Uniform(0, 1)}
+    first = candidates(proposer_of(sampler, space, 9, 0), 3)
+    resumed = proposer_of(sampler, space, 9, 0)
+    for trial, proposal in enumerate(first):
+        resumed.again(trial, proposal)
+    assert not any(proposal in first for proposal in candidates(resumed, 4))
+
+
+def test_a_grid_is_scikit_learns_in_an_order_of_its_own():
+    space = [{"C": [1, 10], "gamma": [0.1, 0.2]}, {"kernel": ["linear"], "C": [1, 2]}, {}]
+    told = candidates(grid := proposer_of("grid", space, 1, 0), 7)
+    assert grid.ask() is None
+    params = [proposal.params for proposal in told]
+    assert sorted(map(str, params)) == sorted(str(dict(sorted(p.items()))) for p in ParameterGrid(space))
+
+
+def test_seeds_differ_and_a_seed_is_repeated():
+    def drawn(seed):
+        return [p.params["C"] for p in candidates(proposer_of("random", SPACES["scipy"], 5, seed), 5)]
+
+    assert drawn(3) == drawn(3)
+    assert len({*drawn(3), *drawn(4)}) == 10
+
+
+def test_optunas_samplers_keep_to_our_distributions():
+    proposer = proposer_of(
+        "tpe", {"n": Integers(2, 4), "C": LogUniform(1e-3, 1e-2), "u": Uniform(5, 6)}, 15, 0
+    )
+    for trial in range(15):
+        params = proposer.ask().params
+        assert params["n"] in (2, 3, 4)
+        assert 1e-3 <= params["C"] <= 1e-2
+        assert 5 <= params["u"] <= 6
+        proposer.tell(trial, params["u"])
+
+
+def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
+    import optuna
+
+    url = f"sqlite:///{tmp_path / 'search.db'}"
+    proposer = proposer_of("tpe", {"u": Uniform(0, 1)}, 2, 0, url)
+    drawn = [proposer.ask().params["u"], proposer.ask().params["u"]]
+    proposer.tell(0, 0.25)
+    proposer.tell(1, float("nan"))
+    trials = optuna.load_study(study_name=None, storage=url).trials
+    assert [(trial.params["u"], trial.state.name, trial.value) for trial in trials] == [
+        (drawn[0], "COMPLETE", 0.25),
+        (drawn[1], "FAIL", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "space", "storage", "told"),
+    [
+        ("grid", {"C": Uniform(0, 1)}, None, "no grid"),
+        ("random", {"C": [1]}, "sqlite://", "for Optuna's"),
+        ("tpe", {"C": stats.norm()}, None, "norm"),
+        ("tpe", [{"C": [1]}, {"C": [2]}], None, "one space"),
+        ("dowsing", {"C": [1]}, None, "dowsing"),
+        ("auto", [{"C": [1]}, 3], None, "are none"),
+        ("auto", {"C": []}, None, "no values"),
+        ("auto", {"C": "abc"}, None, "neither"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(sampler, space, storage, told):
+    with pytest.raises(SettingsError, match=told):
+        proposer_of(sampler, space, 3, 0, storage)
+
+
+@pytest.mark.parametrize("sampler", ["cmaes", "gp"])
+def test_what_a_sampler_comes_to_need_is_asked_for_at_once(sampler, monkeypatch):
+    monkeypatch.setattr(optuna_samplers, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="pip install"):
+        proposer_of(sampler, {"C": Uniform(0, 1)}, 3, 0)
+
+
+def test_a_distribution_of_which_optuna_knows_nothing_is_refused():
+    class Own:
+        def rvs(self, random_state):
+            return 1.0
+
+    with pytest.raises(SettingsError, match="Own"):
+        proposer_of("tpe", {"C": Own()}, 3, 0)
+    assert proposer_of("random", {"C": Own()}, 3, 0).ask().params == {"C": 1.0}
