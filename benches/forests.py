@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,18 +154,20 @@ def _seconds(work: Callable[[], Any]) -> float:
 def memory(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     """Private memory of workers."""
     rows = []
-    large, small = _matrix(work / "large.npy", 1.0), _matrix(work / "small.npy", 0.001)
-    for mode in ("shared", "partitions", "patches"):
+    # What a worker of its own needs is by row: the order of samples, weights and targets of scikit-learn's builder.
+    for columns, mode in itertools.product((50, 250), ("shared", "partitions", "patches")):
+        large, small = (_matrix(work / f"{size}.npy", size, columns) for size in (1.0, 0.001))
         peaks = []
         for X, y in (small, large):
             with _Peak() as peak:
-                forest = ExtraTreesClassifier(8, max_depth=6)
+                forest = ExtraTreesClassifier(PARTITIONS, max_depth=6)
                 options_of = {"mode": mode, "n_partitions": PARTITIONS, "engine": "processes:2"}
                 PartitionedForestClassifier(forest, **options_of).fit(X, y)
             peaks.append(peak.of_worker)
         rows.append(
             {
                 "mode": mode,
+                "shape": list(large[0].shape),
                 "matrix_bytes": large[0].nbytes,
                 "extra_private_bytes_of_a_worker": peaks[1] - peaks[0],
                 "must": 60_000_000,
@@ -174,14 +176,14 @@ def memory(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _matrix(path: Path, gigabytes: float) -> tuple[Any, Any]:
-    """A mapped matrix of 50 float32 columns, written block by block."""
-    n_rows = int(gigabytes * 1e9 / 200)
-    X = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, 50))
+def _matrix(path: Path, gigabytes: float, columns: int = 50) -> tuple[Any, Any]:
+    """A mapped matrix of float32, written block by block."""
+    n_rows = int(gigabytes * 1e9 / (4 * columns))
+    X = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, columns))
     y = np.empty(n_rows, np.int8)
     generator = np.random.default_rng(0)
     for start in range(0, n_rows, 100_000):
-        block = generator.standard_normal((min(100_000, n_rows - start), 50), np.float32)
+        block = generator.standard_normal((min(100_000, n_rows - start), columns), np.float32)
         X[start : start + len(block)] = block
         y[start : start + len(block)] = (block[:, :3].sum(axis=1) > 0).astype(np.int8)
     X.flush()
@@ -258,7 +260,7 @@ def gap(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
 def _diversity(forest: Any, X: Any) -> float:
     """The share of rows on which two trees disagree, over pairs of neighbours."""
     votes = [tree.predict(np.asarray(X)) for tree in forest.estimators_]
-    return float(np.mean([np.mean(a != b) for a, b in pairwise(votes)]))
+    return float(np.mean([np.mean(a != b) for a, b in itertools.pairwise(votes)]))
 
 
 def _csv(source: Path, path: Path) -> Path:
