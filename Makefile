@@ -100,6 +100,7 @@ bench: build
 	$(BIN)/python benches/mixing.py --data $(DATA)
 	$(BIN)/python benches/mapreduce.py --data $(DATA)
 	$(BIN)/python benches/scale.py --data $(DATA)
+	$(BIN)/python benches/forest_peers.py --data $(DATA)
 
 clean:
 	rm -rf $(VENV) rust/target runs

@@ -7,7 +7,8 @@
 ``speed``
     Shared mode with 2 workers against scikit-learn's ``n_jobs=2`` in turn, workers up; bytes of a second fit.
 ``memory``
-    Private memory of worker processes that grow on a mapped matrix, above what they have on a tiny one.
+    Private memory of worker processes that grow on a mapped matrix, above what they have on a tiny one. It goes with
+    the rows, not with the bytes of the matrix: scikit-learn numbers and sorts all labels anew for each tree.
 ``gap``
     KDD99 (10 %) and its official test: partitions and patches against a forest of all rows; rows in random order, and
     sorted by label; by number of partitions and of rows.
@@ -154,9 +155,10 @@ def _seconds(work: Callable[[], Any]) -> float:
 def memory(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     """Private memory of workers."""
     rows = []
-    # What a worker of its own needs is by row: the order of samples, weights and targets of scikit-learn's builder.
-    for columns, mode in itertools.product((50, 250), ("shared", "partitions", "patches")):
-        large, small = (_matrix(work / f"{size}.npy", size, columns) for size in (1.0, 0.001))
+    cases = [("shared", 50), ("partitions", 50), ("patches", 50), ("shared", 500)]
+    for mode, n_columns in cases:
+        large = _matrix(work / "large.npy", 1.0, n_columns)
+        small = _matrix(work / "small.npy", 0.001, n_columns)
         peaks = []
         for X, y in (small, large):
             with _Peak() as peak:
@@ -169,6 +171,8 @@ def memory(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
                 "mode": mode,
                 "shape": list(large[0].shape),
                 "matrix_bytes": large[0].nbytes,
+                "rows": large[0].shape[0],
+                "columns": n_columns,
                 "extra_private_bytes_of_a_worker": peaks[1] - peaks[0],
                 "must": 60_000_000,
             }
@@ -176,14 +180,15 @@ def memory(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _matrix(path: Path, gigabytes: float, columns: int = 50) -> tuple[Any, Any]:
+def _matrix(path: Path, gigabytes: float, n_columns: int = 50) -> tuple[Any, Any]:
     """A mapped matrix of float32, written block by block."""
-    n_rows = int(gigabytes * 1e9 / (4 * columns))
-    X = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, columns))
+    n_rows = int(gigabytes * 1e9 / 4 / n_columns)
+    path.unlink(missing_ok=True)  # an earlier one may still be mapped
+    X = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, n_columns))
     y = np.empty(n_rows, np.int8)
     generator = np.random.default_rng(0)
     for start in range(0, n_rows, 100_000):
-        block = generator.standard_normal((min(100_000, n_rows - start), columns), np.float32)
+        block = generator.standard_normal((min(100_000, n_rows - start), n_columns), np.float32)
         X[start : start + len(block)] = block
         y[start : start + len(block)] = (block[:, :3].sum(axis=1) > 0).astype(np.int8)
     X.flush()
@@ -192,7 +197,11 @@ def _matrix(path: Path, gigabytes: float, columns: int = 50) -> tuple[Any, Any]:
 
 
 class _Peak:
-    """The greatest private memory of this process and of its workers while a block runs."""
+    """The greatest memory of this process and of its workers while a block runs.
+
+    What is a process's own and in no file: the system gives pages of a map back when memory is short, and counts them
+    as private where one process alone has touched them.
+    """
 
     def __enter__(self) -> _Peak:
         self.of_worker = self.of_all = 0
@@ -211,19 +220,16 @@ class _Peak:
             used = []
             for process in [me, *me.children(recursive=True)]:
                 try:
-                    used.append(_own_memory(process))
-                except (psutil.Error, OSError):
-                    continue
+                    used.append(_anonymous(process.pid))
+                except OSError:
+                    continue  # it has just ended
             self.of_worker = max([self.of_worker, *used[1:]])
             self.of_all = max(self.of_all, sum(used))
 
 
-def _own_memory(process: psutil.Process) -> int:
-    """Bytes that no file backs: pages of a mapped file are the system's to drop, whoever looks at them."""
-    for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1]) * 1024
-    return int(process.memory_full_info().uss)
+def _anonymous(pid: int) -> int:
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) * 1024 for line in told.splitlines() if line.startswith("Anonymous:"))
 
 
 def gap(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
@@ -282,12 +288,12 @@ def _table(source: Path, path: Path) -> Any:
 
 
 def large(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
-    """A matrix that no worker may hold."""
+    """A matrix that no worker may hold; each partition has a tree, so that all rows are learnt from."""
     X, y = _matrix(work / "rows.npy", options.gigabytes)
     start = time.perf_counter()
     with _Peak() as peak:
         PartitionedForestClassifier(
-            ExtraTreesClassifier(16, max_depth=8), mode="partitions", n_partitions=64, engine="processes:2"
+            ExtraTreesClassifier(64, max_depth=8), mode="partitions", n_partitions=64, engine="processes:2"
         ).fit(X, y)
     return [
         {
