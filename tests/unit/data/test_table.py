@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from manymill import scan
@@ -193,5 +193,6 @@ def test_a_schema_that_cannot_be_is_refused(content):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(width=32, allow_infinity=False), min_size=1, max_size=40))
 def test_every_float32_comes_through_a_csv_file(table, numbers):
+    assume(not np.isnan(numbers).all())  # a column without a value is left out
     text = "a,b,class\n" + "".join(f"{'' if np.isnan(x) else repr(x)},1,x\n" for x in numbers)
     np.testing.assert_array_equal(table(text).X[:, 0], np.array(numbers, np.float32))
