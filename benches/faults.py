@@ -45,6 +45,9 @@ KINDS: list[tuple[str, dict[str, Any], bool, str | int]] = [
     ("lanes on processes", LANES, True, "processes:2"),
 ]  # fmt: skip
 
+# Workers of a cluster that are killed in one run.
+_KILLS_OF_A_CLUSTER = 4
+
 # What a driver does: begin the run, or go on with it. Checkpoints as often as there can be any.
 DRIVER = """
 import json, sys
@@ -197,7 +200,8 @@ def _cluster(source: Path, n_kills: int, generator: random.Random) -> list[dict[
                 pid = nannies[(event.lane - 1) % 2].pid
                 return set() if pid is None else {pid}
 
-            killer = _Killer(pids, generator, n_kills - row["kills"])
+            # A part whose worker is killed is made anew on the other one: many kills would find the same lane thrice.
+            killer = _Killer(pids, generator, min(_KILLS_OF_A_CLUSTER, n_kills - row["kills"]))
             train_run(scan(source), run, settings, engine=client, observe=killer)
         row["kills"] += killer.n_killed
         row["runs"] += 1
