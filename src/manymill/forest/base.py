@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
 from manymill.engine.seam import Engine
+from manymill.engine.twins import twin_of
 from manymill.errors import SettingsError
 from manymill.events import Event, Observer
 from manymill.forest.budget import LeafBudget, leaf_budget, saved_bytes, within
@@ -72,14 +73,8 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         self.engine = engine
 
     def __sklearn_clone__(self) -> Self:
-        """A twin that has the same engine: who has a pool has one."""
-        own = self.get_params(deep=False)
-        engine = own.pop("engine")
-        twin = type(self)(**{name: clone(value, safe=False) for name, value in own.items()}, engine=engine)
-        for name in ("_metadata_request", "_sklearn_output_config"):
-            if hasattr(self, name):
-                setattr(twin, name, copy.deepcopy(getattr(self, name)))
-        return twin
+        """A twin that has the same engine."""
+        return twin_of(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

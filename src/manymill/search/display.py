@@ -77,7 +77,8 @@ class SearchDisplay:
             If the folder holds no search.
         """
         if isinstance(search, (str, Path, os.PathLike)):
-            events, n_splits, decides = events_of(search)
+            events, told, _ = events_of(search)
+            n_splits, decides = told["n_splits"], told["metric"]
         else:
             handle = getattr(search, "handle_", search)
             if not hasattr(handle, "log"):

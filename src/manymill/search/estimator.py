@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
@@ -17,6 +16,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from manymill.engine.choosing import engine_for
+from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
 from manymill.search.asked import check, is_by_row, rungs_of, seed_of
 from manymill.search.best import BestCandidate
@@ -178,14 +178,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """A twin that has the same engine: who has a pool has one."""
-        own = self.get_params(deep=False)
-        engine = own.pop("engine")
-        twin = type(self)(**{name: clone(value, safe=False) for name, value in own.items()}, engine=engine)
-        for name in ("_metadata_request", "_sklearn_output_config"):
-            if hasattr(self, name):
-                setattr(twin, name, copy.deepcopy(getattr(self, name)))
-        return twin
+        """A twin that has the same engine."""
+        return twin_of(self)
 
     # ---- searching
 

@@ -172,16 +172,17 @@ def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], int, str]:
+def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, Any], str]:
     """What happened in the search of a folder, for whoever has not its distributions.
 
     Returns
     -------
     events : list
         Parameters that are no numbers are words.
-    n_splits : int
-    metric : str
-        That decides.
+    settings : dict
+        What makes it this search.
+    why : str
+        Why it is over; empty while it is not.
 
     Raises
     ------
@@ -192,14 +193,15 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], int, str]:
     settings = next(lines, {}).get("settings")
     if not isinstance(settings, dict):
         raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
-    events = []
+    events, why = [], ""
     for line in lines:
+        why = line.get("why", "") if line.get("event") == "Ended" else ""
         if line.get("event") == "Proposed":
             line["params"] = line.get("shown", {})
         event = _read(line)
         if event is not None:
             events.append(event)
-    return events, int(settings.get("n_splits", 1)), str(settings.get("metric", "score"))
+    return events, settings, why
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:

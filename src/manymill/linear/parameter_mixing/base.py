@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import check_X_y, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from manymill.data.dataset import Dataset
 from manymill.engine.choosing import engine_for
+from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.parameter_mixing.datasets import classes_of, features_of, planned
 from manymill.linear.parameter_mixing.learning import Rows
@@ -62,14 +63,8 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         self.engine = engine
 
     def __sklearn_clone__(self) -> Self:
-        """A twin that has the same engine (who has a pool has one), and the vectorizer as it is, fitted or not."""
-        own = self.get_params(deep=False)
-        as_they_are = {"engine": own.pop("engine"), "vectorizer": copy.deepcopy(own.pop("vectorizer"))}
-        twin = type(self)(**{name: clone(value, safe=False) for name, value in own.items()}, **as_they_are)
-        for name in ("_metadata_request", "_sklearn_output_config"):
-            if hasattr(self, name):
-                setattr(twin, name, copy.deepcopy(getattr(self, name)))
-        return twin
+        """A twin that has the same engine, and the vectorizer as it is, fitted or not."""
+        return twin_of(self, vectorizer=copy.deepcopy(self.vectorizer))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
