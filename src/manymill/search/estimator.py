@@ -6,26 +6,24 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring
-from sklearn.utils import get_tags, indexable
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from manymill.engine.choosing import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
-from manymill.search.asked import check, is_by_row, rungs_of, seed_of
+from manymill.search.asked import check, seed_of
 from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
-from manymill.search.evaluating import Job
 from manymill.search.handle import SearchHandle
-from manymill.search.identity import settings_of
-from manymill.search.journal import Journal
-from manymill.search.policy import Rules
+from manymill.search.preparing import Asked, Prepared, prepare
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
 from manymill.search.tables import best_index, cv_results, with_error_score
 
@@ -231,58 +229,19 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         -------
         SearchHandle
         """
-        from sklearn.model_selection import check_cv
-
         spaces = spaces_of(self.distributions)
         check(self)
         seed = seed_of(self)
-        groups = params.pop("groups", None)
         proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._scorers()
-        text = self._text_of(X, y, params)
-        if text is not None:
-            X, y = np.arange(len(text.y)), text.y
-        X, y, groups = indexable(X, y, groups)
-        n_rows = _num_samples(X)
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
-        if not splits:
-            raise SettingsError(f"cv={self.cv!r} gives no splits", "give a splitter that does")
-        self.n_splits_ = len(splits)
-        by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
-        rungs = rungs_of(self, min(len(train) for train, _ in splits))
-        rules = Rules(
-            proposer.n_trials, len(splits), rungs, self.eta, self.max_evaluations, self._metric(scorers),
-            adaptive=proposer.adaptive,
-        )  # fmt: skip
-        job = Job(
-            estimator=clone(self.estimator),
-            data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
-            splits=splits,
-            scorers=scorers,
-            fit_params={name: value for name, value in params.items() if name not in by_row},
-            by_row=tuple(by_row),
-            resource=self.resource,
-            train_scores=self.return_train_score,
-            timeout=self.timeout,
-            text=text,
-            metric=rules.metric,
-            raises=self.error_score == "raise",
-        )
+        asked = Asked(self, X, y, params, scorers, self._metric(scorers), spaces, seed, proposer)
+        # Hashing takes its time, so that it is the driver's affair; anything else that is wrong is told at once.
+        when_started = partial(prepare, asked) if asked.is_text else partial(_given, prepare(asked))
         for name in _LEARNT:
             self.__dict__.pop(name, None)
-        journal = None
-        if self.run is not None:
-            journal = Journal(self.run, settings_of(self, job, rules, seed), spaces)
-
-        def end(handle: SearchHandle) -> None:
-            self._take(handle)
-            if text is not None:
-                text.close()
-
         self.handle_ = SearchHandle(
-            lambda: job, rules, proposer, self.engine, journal=journal, seconds=self.seconds,
-            raises=job.raises, on_end=end,
+            when_started, proposer, self.engine, seconds=self.seconds, raises=self.error_score == "raise",
+            on_end=self._take,
         )  # fmt: skip
         return self.handle_
 
@@ -378,10 +337,6 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             )
         return str(self.refit)
 
-    def _text_of(self, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
-        """An evaluator over texts that are hashed once, where that is possible; else None."""
-        if params or not type(self.estimator).__module__.startswith("manymill.linear."):
-            return None
-        from manymill.search.text import text_evaluator
 
-        return text_evaluator(self.estimator, X, y, distributions=self.distributions)
+def _given(prepared: Prepared, stop: Callable[[], bool]) -> Prepared:
+    return prepared

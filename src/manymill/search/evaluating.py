@@ -222,7 +222,10 @@ def _evaluated(
 def _fitted(
     job: Job, task: Task, params: dict[str, Any]
 ) -> tuple[Any, Any, Any, tuple[Any, Any], tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """A candidate fitted on its rows, what to score it on, what it was fitted on, and the numbers of both."""
+    """A candidate fitted on its rows, what to score it on, what it was fitted on, and the numbers of both.
+
+    What it was fitted on is there if training scores are asked for.
+    """
     from sklearn.base import clone
 
     train, test = job.splits[task.split]
@@ -244,6 +247,8 @@ def _fitted(
     own = {name: _rows_of(job.data[name], rows) for name in job.by_row}
     labels = () if fit_y is None else (fit_y,)
     estimator.fit(fit_X, *labels, **own, **job.fit_params)
+    if not job.train_scores:
+        fit_X, fit_y, labels, own = None, None, (), {}  # copies that nobody needs, before others are made
     X, y = _part(estimator, data_X, data_y, test, rows)
     return estimator, X, y, (fit_X, fit_y), (rows, test)
 

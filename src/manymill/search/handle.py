@@ -29,6 +29,7 @@ from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share
 from manymill.search.journal import Journal
 from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
+from manymill.search.preparing import Prepared
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
     Aborted,
@@ -54,6 +55,8 @@ _COUNT_SECONDS = 1.0
 # Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
 _AHEAD = 2
 
+# While data is prepared there is nothing to count.
+_NOTHING = Rules(n_trials=0, n_splits=1)
 
 # Of a search that is over, when it is pickled.
 _KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
@@ -66,7 +69,7 @@ class Progress:
     Attributes
     ----------
     pending, running, done, failed, cancelled : int
-        Tasks; they add up to `total`.
+        Tasks; they add up to `total`, which is 0 while data is prepared.
     n_candidates : int
         Proposed so far.
     seconds : float
@@ -86,6 +89,8 @@ class Progress:
     ended: str
 
     def __str__(self) -> str:
+        if not self.total and not self.ended:
+            return f"Progress: preparing the data; {self.seconds:,.1f} s"
         finished = self.total - self.pending - self.running
         share = finished / self.total if self.total else 1.0
         state = self.ended or f"{self.running} running, {self.pending} pending"
@@ -103,22 +108,23 @@ class SearchHandle:
 
     def __init__(
         self,
-        job: Callable[[], Job],
-        rules: Rules,
+        prepare: Callable[[Callable[[], bool]], Prepared],
         proposer: Any,
         engine: Any,
         *,
-        journal: Journal | None = None,
         seconds: float | None = None,
         raises: bool = False,
         on_end: Callable[[SearchHandle], None] | None = None,
         observe: Callable[[Event], None] | None = None,
     ) -> None:
-        self._make_job, self._proposer, self._engine = job, proposer, engine
-        self._journal, self._seconds, self._raises = journal, seconds, raises
+        self._prepare, self._proposer, self._engine = prepare, proposer, engine
+        self._seconds, self._raises = seconds, raises
         self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
-        self._policy = Policy(rules)
+        self._prepared: Prepared | None = None
+        self._journal: Journal | None = None
+        self._policy = Policy(_NOTHING)
+        self._aborting = threading.Event()
         self._started = time.monotonic()
         self._ended_at: float | None = None
         self._error: BaseException | None = None
@@ -126,11 +132,7 @@ class SearchHandle:
         self._out: dict[Task, Future[Outcome]] = {}
         self._told: set[int] = set()
         self._counted = 0.0
-        # What an earlier process took: events are told by the time from the very start.
-        known = journal.events if journal is not None else []
-        self._before = max(
-            (event.seconds for event in known if isinstance(event, Evaluated | Failed)), default=0.0
-        )
+        self._before = 0.0
         self.log: list[Event] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
@@ -172,6 +174,7 @@ class SearchHandle:
 
     def abort(self) -> None:
         """Begin nothing more; what workers are at is finished, and all that is finished is kept."""
+        self._aborting.set()
         self._events.put(Aborted())
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -205,8 +208,9 @@ class SearchHandle:
 
     @property
     def job(self) -> Job:
-        """What the evaluations have in common."""
-        return self._make_job()
+        """What the evaluations have in common; once the data is prepared."""
+        assert self._prepared is not None
+        return self._prepared.job
 
     @property
     def policy(self) -> Policy:
@@ -242,12 +246,9 @@ class SearchHandle:
 
     def _run(self) -> None:
         try:
-            with ExitStack() as stack:
-                stack.enter_context(threadpool_limits(1))
-                engine = stack.enter_context(engine_for(self._engine))
-                handle = share_job(engine, self._make_job(), uuid.uuid4().hex)
-                stack.callback(withdraw_job, engine, handle)
-                self._drive(engine, handle)
+            self._search()
+        except CancelledError:  # before there was anything to cancel
+            self._policy.on(Aborted())
         except BaseException as error:
             self._error = error
         finally:
@@ -257,17 +258,32 @@ class SearchHandle:
                     self._on_end(self)
             except BaseException as error:
                 self._error = error
-            if self._journal is not None:
-                if self._error is None:
-                    self._journal.ended(self._policy.why)
-                self._journal.close()
+            if self._journal is not None and self._error is None:
+                self._journal.ended(self._policy.why)
+            if self._prepared is not None:
+                self._prepared.close()
             self._over.set()
+
+    def _search(self) -> None:
+        prepared = self._prepare(self._aborting.is_set)
+        with self._lock:
+            self._prepared, self._journal = prepared, prepared.journal
+            self._policy = Policy(prepared.rules)
+        with ExitStack() as stack:
+            stack.enter_context(threadpool_limits(1))
+            engine = stack.enter_context(engine_for(self._engine))
+            handle = share_job(engine, prepared.job, uuid.uuid4().hex)
+            stack.callback(withdraw_job, engine, handle)
+            self._drive(engine, handle)
 
     def _drive(self, engine: Any, handle: Any) -> None:
         policy = self._policy
         with self._lock:
             self._make_use_of(engine)
             if self._journal is not None:
+                # What an earlier process took: events are told by the time from the very start.
+                known = (event for event in self._journal.events if isinstance(event, Evaluated | Failed))
+                self._before = max((event.seconds for event in known), default=0.0)
                 for trial, proposal in sorted(self._journal.proposals.items()):
                     self._proposer.again(trial, proposal)
                 policy.replay(self._journal.events)

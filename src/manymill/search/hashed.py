@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -85,6 +86,7 @@ class HashedCorpus:
         folder: str | os.PathLike[str] | None = None,
         limit_bytes: int = LIMIT_BYTES,
         threads: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Self:
         """The corpus of texts or of a Dataset, read and hashed if it is not in the folder yet.
 
@@ -103,9 +105,13 @@ class HashedCorpus:
             What may stay in the folder afterwards; what was used longest ago goes first.
         threads : int, optional
             Threads that hash; all processors if not given.
+        stop : callable
+            Asked now and then whether nobody wants the corpus any more.
 
         Raises
         ------
+        CancelledError
+            If `stop` says so.
         SchemaError
             If a text is missing or no string; if there are no labels, or labels of a Dataset are given.
         PlanError
@@ -122,7 +128,7 @@ class HashedCorpus:
             raise PlanError("the standard input cannot be searched", "write it to a file first")
         store = ColumnStore(default_folder() if folder is None else folder, limit_bytes)
         try:
-            made = _Hashing(plan, store, tuple(dict.fromkeys(forms)), threads or available_threads())
+            made = _Hashing(plan, store, tuple(dict.fromkeys(forms)), threads or available_threads(), stop)
             texts, written = made.texts()
             labels, weights = (np.asarray(y), None) if in_memory else made.labels()
             if len(labels) != len(texts):
@@ -147,8 +153,11 @@ class HashedCorpus:
 class _Hashing:
     """The columns of a plan in a store: found, or written."""
 
-    def __init__(self, plan: Plan, store: ColumnStore, forms: Sequence[Form], threads: int) -> None:
+    def __init__(
+        self, plan: Plan, store: ColumnStore, forms: Sequence[Form], threads: int, stop: Callable[[], bool]
+    ) -> None:
         self._plan, self._store, self._forms, self._threads = plan, store, forms, threads
+        self._stop = stop
         source = _digest(plan)
         self._documents = f"{source}-documents"
         self._names = {form: f"{source}-{_name_of(form)}" for form in forms}
@@ -206,6 +215,8 @@ class _Hashing:
             ends = dict.fromkeys(missing, 0)
             described = _Documents(documents) if documents is not None else None
             for batch, hashed in self._batches(tuple(missing)):
+                if self._stop():
+                    raise CancelledError("nobody wants the corpus any more")
                 for form, part in hashed.items():
                     writers[form].append("hashes", part.hashes())
                     positions = part.indptr()

@@ -140,10 +140,9 @@ def text_evaluator(
     folder: str | os.PathLike[str] | None = None,
     limit_bytes: int = LIMIT_BYTES,
     threads: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TextEvaluator | None:
-    """An evaluator over hashed texts; None where the search has to go the way of any estimator.
-
-    That is with another estimator, or with n-grams drawn from a distribution that does not say which may come.
+    """An evaluator over hashed texts; None where :func:`is_hashed_once` says no.
 
     Parameters
     ----------
@@ -156,27 +155,39 @@ def text_evaluator(
         What is searched: for each parameter the values or their distribution.
     scorers : mapping of str to callable, optional
         See :class:`TextEvaluator`.
-    folder, limit_bytes, threads : optional
+    folder, limit_bytes, threads, stop : optional
         See :meth:`HashedCorpus.of`.
 
     Raises
     ------
-    SchemaError, PlanError, SourceError
+    SchemaError, PlanError, SourceError, CancelledError
         As :meth:`HashedCorpus.of`.
     """
-    if not isinstance(estimator, TextClassifier | ComplementNaiveBayes):
+    if not is_hashed_once(estimator, X, distributions):
         return None
     if isinstance(X, HashedTexts):
         return TextEvaluator(estimator, X, np.asarray(y), scorers=scorers)
-    forms = forms_of(estimator, distributions)
-    if forms is None:
-        return None
-    if isinstance(estimator, ComplementNaiveBayes) and isinstance(X, Dataset) and X.weight is not None:
-        return None
-    corpus = HashedCorpus.of(X, y, forms=forms, folder=folder, limit_bytes=limit_bytes, threads=threads)
+    corpus = HashedCorpus.of(
+        X, y, forms=forms_of(estimator, distributions) or (), folder=folder, limit_bytes=limit_bytes,
+        threads=threads, stop=stop,
+    )  # fmt: skip
     return TextEvaluator(
         estimator, corpus.texts, corpus.y, corpus.sample_weight, scorers=scorers, corpus=corpus
     )
+
+
+def is_hashed_once(estimator: Any, X: Any, distributions: Distributions) -> bool:
+    """Whether a search may learn from hashes; otherwise it goes the way of any estimator.
+
+    Not with another estimator, and not with n-grams drawn from a distribution that does not say which may come.
+    """
+    if not isinstance(estimator, TextClassifier | ComplementNaiveBayes):
+        return False
+    if isinstance(X, HashedTexts):
+        return True
+    # Naive Bayes takes no weights of a Dataset; its fit says so.
+    weighted = isinstance(X, Dataset) and X.weight is not None and isinstance(estimator, ComplementNaiveBayes)
+    return forms_of(estimator, distributions) is not None and not weighted
 
 
 def forms_of(estimator: Any, distributions: Distributions) -> tuple[Form, ...] | None:

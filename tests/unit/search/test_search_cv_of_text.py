@@ -1,11 +1,14 @@
 """SearchCV over text: hashed once, with the scores that the texts give."""
 
+import threading
+
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
-from manymill.errors import RunFolderError
+from manymill.data.reading import read
+from manymill.errors import RunFolderError, SchemaError
 from manymill.search.hashed import HashedCorpus
 
 RNG = np.random.default_rng(8)
@@ -82,3 +85,48 @@ def test_a_search_does_not_go_on_with_other_texts(tmp_path):
     search(run=tmp_path / "run").fit(TEXTS, LABELS)
     with pytest.raises(RunFolderError):
         search(run=tmp_path / "run").fit([*TEXTS[:-1], "other"], LABELS)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Texts are read when it is opened."""
+    opened = threading.Event()
+
+    def read_then(*arguments, **options):
+        assert opened.wait(30)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr("manymill.search.hashed.read", read_then)
+    return opened
+
+
+def test_a_search_is_started_before_a_text_is_read(gate):
+    handle = search(refit=False).start(scan(MAIL))
+    assert (handle.progress().total, handle.best_so_far()) == (0, None)
+    assert "preparing" in str(handle)
+    gate.set()
+    handle.wait()
+    assert handle.progress().done == 12
+
+
+def test_an_abort_while_texts_are_hashed_leaves_nothing_begun(gate, tmp_path):
+    handle = search(refit=False).start(scan(MAIL))
+    handle.abort()
+    gate.set()
+    assert handle.wait(30)
+    assert (handle.progress().total, handle.progress().ended) == (0, "aborted")
+    assert not list(tmp_path.rglob("*words*"))
+
+
+def test_data_that_cannot_be_read_is_told_by_who_waits(gate):
+    gate.set()
+    handle = search(refit=False).start(scan(MAIL, text="no such column"))
+    with pytest.raises(SchemaError, match="no such column"):
+        handle.wait()
+
+
+def test_a_search_that_an_error_ends_lets_its_hashed_texts_go(tmp_path):
+    with pytest.raises(ValueError, match="nothing"):
+        search(grid={"loss": ["nothing"]}, error_score="raise").fit(TEXTS, LABELS)
+    assert list(tmp_path.rglob("*words*"))
+    assert not list(tmp_path.rglob("in-use-*"))

@@ -1,0 +1,135 @@
+"""From what a search was asked, and the data, to what its driver needs.
+
+::
+
+    texts ──hash, once──► row numbers ─┐
+    any other data ────────────────────┴─► splits ──► Job, Rules, Journal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.utils import indexable
+from sklearn.utils.validation import _num_samples
+
+from manymill.errors import SettingsError
+from manymill.search.asked import is_by_row, rungs_of
+from manymill.search.evaluating import Job
+from manymill.search.identity import settings_of
+from manymill.search.journal import Journal
+from manymill.search.policy import Rules
+
+if TYPE_CHECKING:
+    from manymill.search.estimator import SearchCV
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a search was asked, checked, and not looked at the data yet."""
+
+    search: SearchCV
+    X: Any
+    y: Any
+    params: Mapping[str, Any]  # of the fit, and groups
+    scorers: Mapping[str, Any]
+    metric: str  # that decides
+    spaces: list[Any]
+    seed: int
+    proposer: Any
+
+    @property
+    def is_text(self) -> bool:
+        """Whether texts are hashed first, which takes a second for 100 MB."""
+        if set(self.params) - {"groups"} or not type(self.search.estimator).__module__.startswith(
+            "manymill.linear."
+        ):
+            return False
+        from manymill.search.text import is_hashed_once
+
+        return is_hashed_once(self.search.estimator, self.X, self.search.distributions)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the driver of a search needs; who takes it closes it."""
+
+    job: Job
+    rules: Rules
+    journal: Journal | None
+
+    def close(self) -> None:
+        """Let files go: another search may have the run folder, and hashed texts may make room."""
+        if self.journal is not None:
+            self.journal.close()
+        if self.job.text is not None:
+            self.job.text.close()
+
+
+def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
+    """Look at the data: hash texts, split rows, open the journal.
+
+    Raises
+    ------
+    SettingsError, SchemaError, SourceError, RunFolderError
+        If there is nothing to split, data cannot be read, or the run folder is another's.
+    CancelledError
+        If `stop` says so meanwhile.
+    """
+    text = None
+    if asked.is_text:
+        from manymill.search.text import text_evaluator
+
+        text = text_evaluator(
+            asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions, stop=stop
+        )
+    try:
+        return _prepared(asked, text)
+    except BaseException:
+        if text is not None:
+            text.close()
+        raise
+
+
+def _prepared(asked: Asked, text: Any) -> Prepared:
+    from sklearn.model_selection import check_cv
+
+    search = asked.search
+    params = dict(asked.params)
+    groups = params.pop("groups", None)
+    X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
+    X, y, groups = indexable(X, y, groups)
+    splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+    splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+    if not splits:
+        raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
+    search.n_splits_ = len(splits)
+    n_rows = _num_samples(X)
+    by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
+    rungs = rungs_of(search, min(len(train) for train, _ in splits))
+    rules = Rules(
+        asked.proposer.n_trials, len(splits), rungs, search.eta, search.max_evaluations, asked.metric,
+        adaptive=asked.proposer.adaptive,
+    )  # fmt: skip
+    job = Job(
+        estimator=clone(search.estimator),
+        data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
+        splits=splits,
+        scorers=asked.scorers,
+        fit_params={name: value for name, value in params.items() if name not in by_row},
+        by_row=tuple(by_row),
+        resource=search.resource,
+        train_scores=search.return_train_score,
+        timeout=search.timeout,
+        text=text,
+        metric=rules.metric,
+        raises=search.error_score == "raise",
+    )
+    journal = None
+    if search.run is not None:
+        journal = Journal(search.run, settings_of(search, job, rules, asked.seed), asked.spaces)
+    return Prepared(job, rules, journal)
