@@ -304,9 +304,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if self.best_index_ is None:
             # Nobody is whole: the ranking has the rule for those.
             first = handle.best_so_far()
-            trials = sorted(policy.params)
             if first is not None and not math.isnan(first.mean):
-                self.best_index_ = trials.index(first.trial)
+                self.best_index_ = policy.trials.index(first.trial)
                 self.best_score_ = first.mean
         else:
             self.best_score_ = float(results[f"mean_test_{suffix}"][self.best_index_])

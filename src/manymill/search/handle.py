@@ -268,7 +268,7 @@ class SearchHandle:
         prepared = self._prepare(self._aborting.is_set)
         with self._lock:
             self._prepared, self._journal = prepared, prepared.journal
-            self._policy = Policy(prepared.rules)
+            self._policy = Policy(prepared.rules, getattr(self._proposer, "places", ()))
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
             engine = stack.enter_context(engine_for(self._engine))

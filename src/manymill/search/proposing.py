@@ -92,7 +92,13 @@ def grid_size(spaces: Sequence[Space]) -> int | None:
 
 
 class Grid:
-    """Points of a grid in random order, each once: early scores are of all regions."""
+    """Points of a grid in random order, each once: early scores are of all regions.
+
+    Attributes
+    ----------
+    places : list of int
+        Where each candidate stands in the grid, as scikit-learn lists it: of equals the first is the best.
+    """
 
     adaptive = False
 
@@ -108,7 +114,7 @@ class Grid:
                 f"the grid has {size:,} points", "search fewer parameters, or give distributions"
             )
         self._spaces = spaces
-        self._order = np.random.default_rng(seed).permutation(size)[:n].tolist()
+        self.places: list[int] = np.random.default_rng(seed).permutation(size)[:n].tolist()
         self.n_trials = n
         self._next = 0
 
@@ -116,7 +122,7 @@ class Grid:
         """See `Proposer.ask`."""
         if self._next >= self.n_trials:
             return None
-        place = self._order[self._next]
+        place = self.places[self._next]
         self._next += 1
         for number, space in enumerate(self._spaces):
             lists = {name: list(listed_values(space[name]) or ()) for name in sorted(space)}

@@ -70,7 +70,7 @@ def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
     """The candidates that have a result, the best first.
 
     Those that came further in halving stand before the others, failures and NaN behind all. Ties stand in the order
-    of proposal.
+    of the grid, or of proposal.
     """
     metric = metric or policy.rules.metric
     rows: list[tuple[tuple[bool, int, float], Ranked]] = []
@@ -83,7 +83,7 @@ def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
         with np.errstate(invalid="ignore"):
             ranked = _of_rung(policy, rung, trials, metric)
         rows += [((math.isnan(row.mean), -rung, -row.bound), row) for row in ranked]
-    rows.sort(key=lambda row: (row[0], row[1].trial))
+    rows.sort(key=lambda row: (row[0], policy.place(row[1].trial)))
     out: list[Ranked] = []
     for place, (key, row) in enumerate(rows):
         tied = place > 0 and rows[place - 1][0] == key

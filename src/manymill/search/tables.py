@@ -16,12 +16,13 @@ from manymill.search.policy import Policy, Rung, rung_that_counts
 
 
 def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -> dict[str, Any]:
-    """One row for each candidate that was proposed.
+    """One row for each candidate that was proposed, in the order of the grid or of proposal.
 
     A candidate's numbers are those of the greatest resource it was wholly evaluated with, as in its ranking. Where
-    splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are.
+    splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are; ``trial`` is the number by
+    which logs, failures and the ranking call a candidate.
     """
-    trials = sorted(policy.params)
+    trials = policy.trials
     n_splits = policy.rules.n_splits
     rungs = [_counting(policy.results[trial], n_splits) for trial in trials]
     out: dict[str, Any] = {}
@@ -44,6 +45,7 @@ def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -
                 lambda done, m=metric: done.train_scores.get(m, math.nan),
             )
             out |= _scores("train", suffix, learnt)
+    out["trial"] = np.array(trials, np.int64)
     out["n_splits_done"] = np.array([len(rung.evaluated) for _, rung in rungs], np.int64)
     if len(policy.rules.rungs) > 1:
         out["iter"] = np.array([place for place, _ in rungs], np.int64)
@@ -62,7 +64,7 @@ def with_error_score(
     results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
 ) -> dict[str, Any]:
     """The results with a number where evaluations failed; ranks follow."""
-    for row, trial in enumerate(sorted(policy.params)):
+    for row, trial in enumerate(policy.trials):
         failed = [split for rung in policy.results[trial] for split in rung.failed]
         for metric in metrics:
             suffix = "score" if metrics == ["score"] else metric

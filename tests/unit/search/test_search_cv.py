@@ -79,14 +79,14 @@ def test_the_results_are_those_of_scikit_learns_grid_search(engine, space):
     theirs = GridSearchCV(SVC(), space, cv=3, return_train_score=True).fit(X, y)
     ours = SearchCV(SVC(), space, cv=3, engine=engine, return_train_score=True).fit(X, y)
     assert set(theirs.cv_results_) <= set(ours.cv_results_)
-    order = [ours.cv_results_["params"].index(params) for params in theirs.cv_results_["params"]]
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
     for key in theirs.cv_results_:
         if "score" in key and "time" not in key:
-            np.testing.assert_allclose(ours.cv_results_[key][order], theirs.cv_results_[key])
+            np.testing.assert_allclose(ours.cv_results_[key], theirs.cv_results_[key])
         elif key.startswith("param_"):
-            assert ours.cv_results_[key][order].tolist() == theirs.cv_results_[key].tolist()
+            assert ours.cv_results_[key].tolist() == theirs.cv_results_[key].tolist()
             assert ours.cv_results_[key].dtype == theirs.cv_results_[key].dtype
-    assert ours.best_score_ == theirs.best_score_
+    assert (ours.best_index_, ours.best_score_) == (theirs.best_index_, theirs.best_score_)
     assert ours.predict(X).tolist() == theirs.predict(X).tolist()
     assert ours.score(X, y) == theirs.score(X, y)
 
@@ -149,7 +149,7 @@ def test_the_same_seed_and_one_worker_give_the_same_search():
 
 def test_draws_are_truly_random_and_never_repeat_a_point_of_a_grid():
     search = SearchCV(ToldScore(), {"score": [i / 100 for i in range(100)]}, n_trials=60, cv=2, scoring=told)
-    scores = [params["score"] for params in search.fit(X, y).cv_results_["params"]]
+    scores = [params["score"] for params in search.fit(X, y).handle_.policy.params.values()]
     assert len(set(scores)) == 60
     assert scores != sorted(scores)
 
