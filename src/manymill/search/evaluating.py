@@ -170,7 +170,7 @@ def evaluate(assignment: Assignment) -> Outcome:
     try:
         with _limited(job.timeout):
             outcome = _evaluated(job, task, dict(assignment.params))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() of a candidate is no wish to end the search
         if job.raises:
             raise
         last = traceback.format_exception_only(error)[-1].strip()
@@ -204,7 +204,7 @@ def predict(assignment: Assignment) -> NDArray[np.float64] | str:
         out = np.zeros((len(job.splits[assignment.task.split][1]), len(labels)))
         out[:, np.searchsorted(labels, estimator.classes_)] = estimator.predict_proba(X)
         return out
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return traceback.format_exception_only(error)[-1].strip()
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,7 +134,8 @@ class SearchHandle:
         self._counted = 0.0
         self._before = 0.0
         self.log: list[Event] = []
-        self._over = threading.Event()
+        self._over: Future[None] = Future()
+        self._over.set_running_or_notify_cancel()  # who waits for it cannot cancel it
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
         self._thread.start()
 
@@ -150,7 +151,7 @@ class SearchHandle:
                 total=self._policy.total,
                 n_candidates=len(self._policy.params),
                 seconds=end - self._started,
-                ended=self._policy.why if self._over.is_set() else "",
+                ended=self._policy.why if self.done() else "",
             )
 
     def ranking(self, metric: str | None = None) -> list[Ranked]:
@@ -193,17 +194,18 @@ class SearchHandle:
 
     def ends_within(self, seconds: float | None) -> bool:
         """Like `wait`, but whatever ended the search is not raised."""
-        return self._over.wait(seconds)
+        return bool(wait([self._over], seconds).done)
 
     def done(self) -> bool:
         """Whether the search is over."""
-        return self._over.is_set()
+        return self._over.done()
 
     def __await__(self) -> Generator[Any, None, SearchHandle]:
-        """``await handle`` waits for the end without blocking other tasks of the loop."""
+        """``await handle`` waits for the end without blocking other tasks of the loop; it may be cancelled."""
         import asyncio
 
-        yield from asyncio.to_thread(self.wait).__await__()
+        yield from asyncio.wrap_future(self._over).__await__()
+        self.wait()
         return self
 
     @property
@@ -225,8 +227,8 @@ class SearchHandle:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._over, self._events = threading.RLock(), threading.Event(), queue.SimpleQueue()
-        self._over.set()
+        self._lock, self._over, self._events = threading.RLock(), Future(), queue.SimpleQueue()
+        self._over.set_result(None)
 
     def __str__(self) -> str:
         return f"{self.progress()}\n{as_text(self.ranking())}"
@@ -262,7 +264,7 @@ class SearchHandle:
                 self._journal.ended(self._policy.why)
             if self._prepared is not None:
                 self._prepared.close()
-            self._over.set()
+            self._over.set_result(None)
 
     def _search(self) -> None:
         prepared = self._prepare(self._aborting.is_set)

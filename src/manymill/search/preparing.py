@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
@@ -104,7 +105,7 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
     X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
     X, y, groups = indexable(X, y, groups)
     splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+    splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups)]
     if not splits:
         raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
     search.n_splits_ = len(splits)
@@ -133,3 +134,9 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
     if search.run is not None:
         journal = Journal(search.run, settings_of(search, job, rules, asked.seed), asked.spaces)
     return Prepared(job, rules, journal)
+
+
+def _places(rows: Any) -> NDArray[np.intp]:
+    """Numbers of rows, which a splitter may tell by a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

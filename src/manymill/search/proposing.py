@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from manymill.errors import RunFolderError, SettingsError
+from manymill.search.space import Integers, LogUniform, Uniform
 
 Space = Mapping[str, Any]
 Distributions = Space | Sequence[Space]
@@ -175,7 +176,10 @@ def _drawn(values: Any, generator: np.random.Generator) -> Any:
     listed = listed_values(values)
     if listed is not None:
         return listed[int(generator.integers(len(listed)))]
-    value = values.rvs(random_state=generator)
+    # Distributions that people write for scikit-learn's searches are given what those give.
+    known = hasattr(values, "dist") or isinstance(values, Uniform | LogUniform | Integers)
+    source = generator if known else np.random.RandomState(generator.integers(2**32))
+    value = values.rvs(random_state=source)
     return value.item() if isinstance(value, np.generic) else value
 
 

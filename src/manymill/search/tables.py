@@ -19,8 +19,8 @@ def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -
     """One row for each candidate that was proposed, in the order of the grid or of proposal.
 
     A candidate's numbers are those of the greatest resource it was wholly evaluated with, as in its ranking. Where
-    splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are; ``trial`` is the number by
-    which logs, failures and the ranking call a candidate.
+    splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are.
+    ``trial`` is the number by which logs, failures and the ranking call a candidate.
     """
     trials = policy.trials
     n_splits = policy.rules.n_splits

@@ -139,7 +139,8 @@ def double(values):
 def test_of_equal_candidates_the_first_of_the_grid_is_the_best_as_in_scikit_learn():
     grid = {"max_depth": [9, 8, 7, 6, 5], "min_samples_leaf": [1]}
     ours, theirs = (
-        kind(DecisionTreeClassifier(random_state=0), grid, cv=3).fit(X, y) for kind in (SearchCV, GridSearchCV)
+        kind(DecisionTreeClassifier(random_state=0), grid, cv=3).fit(X, y)
+        for kind in (SearchCV, GridSearchCV)
     )
     assert ours.best_params_ == theirs.best_params_ == ours.handle_.ranking()[0].params
     trials, params = (ours.cv_results_[key] for key in ("trial", "params"))

@@ -1,0 +1,112 @@
+"""SearchCV in code that was written for scikit-learn's searches: what such code gives them, and expects of them."""
+
+import asyncio
+import sys
+import threading
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.model_selection import KFold
+from sklearn.svm import SVC
+from sklearn.utils import check_random_state
+
+from manymill import SearchCV
+from manymill.errors import SettingsError
+from manymill.search.estimator import FailedCandidatesWarning
+
+X, y = load_iris(return_X_y=True)
+GRID = {"C": [0.01, 1.0]}
+
+
+class Draw:
+    """A distribution as people write them for RandomizedSearchCV."""
+
+    def rvs(self, size=None, random_state=None):
+        return check_random_state(random_state).randint(1, 1000)
+
+
+class Leaving(SVC):
+    """Some library that ends the process."""
+
+    def fit(self, X, y):
+        if self.C == 1.0:
+            sys.exit(3)
+        return super().fit(X, y)
+
+
+def test_a_distribution_that_knows_random_states_is_searched_and_draws_anew_each_time():
+    search = SearchCV(SVC(), {"C": Draw()}, n_trials=5, cv=2, engine=1).fit(X, y)
+    assert len({params["C"] for params in search.cv_results_["params"]}) > 2
+
+
+def test_a_candidate_that_exits_has_failed_and_the_others_go_on():
+    with pytest.warns(FailedCandidatesWarning, match="SystemExit: 3"):
+        search = SearchCV(Leaving(), GRID, cv=2, engine=1).fit(X, y)
+    assert search.best_params_ == {"C": 0.01}
+    assert search.handle_.progress().failed == 2
+
+
+def test_who_gives_up_waiting_for_a_handle_does_not_wait_for_its_end():
+    class Slow(SVC):
+        def fit(self, X, y):
+            released.wait(20)
+            return super().fit(X, y)
+
+    released = threading.Event()
+
+    async def impatient():
+        handle = SearchCV(Slow(), GRID, cv=2, engine=1).start(X, y)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(handle, 0.01)
+        return handle
+
+    handle = asyncio.run(impatient())
+    assert not handle.done()
+    released.set()
+    assert handle.wait(20)
+
+
+@pytest.mark.parametrize("halving", [False, True])
+def test_a_splitter_may_tell_rows_by_masks(halving):
+    rows = list(KFold(3, shuffle=True, random_state=0).split(X))
+    masks = [tuple(np.isin(np.arange(len(X)), part) for part in parts) for parts in rows]
+    one, other = (
+        SearchCV(SVC(), GRID, cv=cv, halving=halving, min_resource=50).fit(X, y).cv_results_
+        for cv in (rows, masks)
+    )
+    assert one["mean_test_score"].tolist() == other["mean_test_score"].tolist()
+
+
+def test_amounts_of_a_resource_may_be_numbers_of_numpy_and_end_with_the_rows_there_are():
+    search = SearchCV(
+        SVC(), GRID, cv=3, halving=True, min_resource=np.int64(30), max_resource=np.int64(10_000)
+    ).fit(X, y)
+    assert set(search.cv_results_["n_resources"].tolist()) <= {33, 100}
+
+
+class Weighed(SVC):
+    """Takes weights as a column of a sparse matrix."""
+
+    def fit(self, X, y, weights):
+        return super().fit(X, y, sample_weight=weights.toarray().ravel())
+
+
+def test_a_sparse_parameter_of_the_fit_is_split_along():
+    column = sparse.csr_array(np.ones((len(y), 1)))
+    search = SearchCV(Weighed(), GRID, cv=3, error_score="raise").fit(X, y, weights=column)
+    assert search.best_score_ == SearchCV(SVC(), GRID, cv=3).fit(X, y).best_score_
+
+
+@pytest.mark.parametrize(
+    ("options", "told_of"),
+    [
+        ({"error_score": "ignore"}, "error_score='ignore' is not possible"),
+        ({"error_score": None}, "error_score=None is not possible"),
+        ({"halving": True, "resource": "C", "max_resource": 9}, "'C' is the resource of halving and is searched"),
+    ],
+)  # fmt: skip
+def test_what_would_spoil_a_search_at_its_end_is_refused_at_its_start(options, told_of):
+    with pytest.raises(SettingsError, match=told_of):
+        SearchCV(SVC(), GRID, **options).start(X, y)
