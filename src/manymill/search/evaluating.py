@@ -71,6 +71,8 @@ class Job:
         That decides: a scorer that gives several has to give it.
     raises : bool
         Whether what a candidate raises ends the search.
+    codes : ndarray of int, shape (n_rows,), or None
+        The classes by number, once a process has asked for them.
     """
 
     estimator: Any
@@ -85,6 +87,7 @@ class Job:
     text: Any = None
     metric: str = "score"
     raises: bool = False
+    codes: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +235,10 @@ def _fitted(
     params = {name: clone(value, safe=False) for name, value in params.items()}
     rows = train
     if task.resource is not None and job.resource == "rows":
-        rows = prefix(train, task.resource)
         if task.resource < len(train):
-            test = prefix(test, max(LEAST_TEST_ROWS, task.resource))
+            codes = _codes_of(job)
+            rows = prefix(train, task.resource, codes)
+            test = prefix(test, max(LEAST_TEST_ROWS, task.resource), codes)
     elif task.resource is not None:
         params[job.resource] = task.resource
     if job.text is not None:
@@ -251,6 +255,17 @@ def _fitted(
         fit_X, fit_y, labels, own = None, None, (), {}  # copies that nobody needs, before others are made
     X, y = _part(estimator, data_X, data_y, test, rows)
     return estimator, X, y, (fit_X, fit_y), (rows, test)
+
+
+def _codes_of(job: Job) -> NDArray[np.intp] | None:
+    """The class of each row by number; None where there are no classes."""
+    from sklearn.base import is_classifier
+
+    if job.codes is None and is_classifier(job.estimator):
+        labels = np.asarray(job.text.y if job.text is not None else job.data.get("y"))
+        if labels.ndim == 1:
+            job.codes = np.unique(labels, return_inverse=True)[1]
+    return job.codes
 
 
 def _part(

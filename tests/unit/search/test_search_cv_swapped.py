@@ -6,8 +6,11 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.svm import SVC
 from sklearn.utils import check_random_state
@@ -15,6 +18,7 @@ from sklearn.utils import check_random_state
 from manymill import SearchCV
 from manymill.errors import SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
+from manymill.search.prefixes import prefix
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1.0]}
@@ -110,3 +114,21 @@ def test_a_sparse_parameter_of_the_fit_is_split_along():
 def test_what_would_spoil_a_search_at_its_end_is_refused_at_its_start(options, told_of):
     with pytest.raises(SettingsError, match=told_of):
         SearchCV(SVC(), GRID, **options).start(X, y)
+
+
+def test_halving_gives_every_candidate_rows_of_a_rare_class():
+    rare = (np.arange(3000) % 300 == 0).astype(int)
+    rows = np.random.default_rng(0).normal(size=(3000, 2)) + 3 * rare[:, None]
+    search = SearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}, cv=3, halving=True, scoring="roc_auc")
+    assert search.fit(rows, rare).handle_.progress().failed == 0
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 60))
+def test_a_prefix_of_rows_has_every_class_that_there_is_room_for_and_is_within_greater_ones(codes, n_rows):
+    codes = np.array(codes)
+    rows = np.arange(len(codes))
+    few, more = (prefix(rows, n, codes) for n in (n_rows, n_rows + 3))
+    assert len(few) == min(n_rows, len(rows))
+    assert len(set(codes[few])) == min(n_rows, len(set(codes)))
+    assert set(few) <= set(more)
+    assert sorted(few) == few.tolist()
