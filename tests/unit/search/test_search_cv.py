@@ -24,6 +24,7 @@ from manymill import SearchCV
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.journal import ask_to_abort
+from manymill.search.watching import standing
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}
@@ -311,6 +312,31 @@ def test_a_search_whose_journal_was_cut_goes_on_and_repeats_nothing(tmp_path):
         assert [row.params for row in again.handle_.ranking()] == [
             row.params for row in whole.handle_.ranking()
         ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told_of"),
+    [
+        (lambda lines: lines[:1] + lines[2:], "candidate 1 comes where 0 should"),
+        (lambda lines: [*lines, lines[-2]], "has ended before"),
+        (lambda lines: lines[:1] + lines[-2:], "was not proposed"),
+        (
+            lambda lines: [*lines[:-2], lines[-2].replace(b'"split": ', b'"split": 9')],
+            "the search has no Task",
+        ),
+        (lambda lines: [*lines[:-2], lines[-2].replace(b'"score"', b'"scare"')], "there is no score 'score'"),
+        (lambda lines: [*lines[:-2], lines[-2].replace(b'"rung"', b'"rang"')], "it cannot be read"),
+    ],
+)
+@pytest.mark.parametrize(
+    "look", [lambda search, folder: search.start(X, y), lambda _, folder: standing(folder)]
+)
+def test_a_damaged_line_of_a_journal_is_told_before_anything_runs(tmp_path, damage, told_of, look):
+    search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).fit(X, y)
+    lines = (tmp_path / "search.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "search.jsonl").write_bytes(b"".join(damage(lines)))
+    with pytest.raises(RunFolderError, match=f"line [0-9]+ cannot be: .*{told_of}"):
+        look(search, tmp_path)
 
 
 def test_a_search_of_distributions_goes_on_with_others_that_say_the_same(tmp_path):
