@@ -17,10 +17,28 @@ from manymill.data.dataset import scan
 from manymill.errors import PlanError, SettingsError, SourceError
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
-from manymill.search.space import spaces_of_file
+from manymill.search.space import LogUniform, spaces_of_file
 
 _TABLES = {"data", "estimator", "space", "search"}
-_ESTIMATORS = ("TextClassifier", "ComplementNaiveBayes")
+
+# What is tried where nothing is said: of each estimator, what made the most of corpora of reviews, mail, posts and
+# descriptions of packages.
+_FORMS = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
+DEFAULT_SPACES: dict[str, dict[str, Any]] = {
+    "TextClassifier": {
+        **_FORMS,
+        "feature_weights": [None, "nb"],
+        "loss": ["log", "modified_huber"],
+        "l2": LogUniform(1e-7, 1e-4),
+        "passes": [1, 3, 10],
+    },
+    "ComplementNaiveBayes": {
+        **_FORMS,
+        "feature_weights": [None, "idf"],
+        "alpha": LogUniform(1e-2, 1.0),
+        "weight_norm": [False, True],
+    },
+}
 _DATA = {"source", "text", "label", "format", "encoding", "classes", "strict"}
 _SEARCH = {
     "n_trials", "sampler", "cv", "scoring", "refit", "halving", "resource", "min_resource", "max_resource", "eta",
@@ -47,9 +65,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SourceError(f"{path} is no TOML: {error}", "see docs/search.md for an example") from error
     for name in sorted(set(config) - _TABLES):
         raise SettingsError(f"{path}: there is no table [{name}]", f"there are {', '.join(sorted(_TABLES))}")
-    for name in ("data", "space"):
-        if name not in config:
-            raise SettingsError(f"{path}: the table [{name}] is missing", "see docs/search.md for an example")
+    if "data" not in config:
+        raise SettingsError(f"{path}: the table [data] is missing", "see docs/search.md for an example")
     for table, known in (("data", _DATA), ("search", _SEARCH)):
         for name in sorted(set(config.get(table, {})) - known):
             raise SettingsError(
@@ -72,7 +89,8 @@ def search_run(
     Parameters
     ----------
     config : mapping
-        Of `read_config`.
+        Of `read_config`: ``data``, and ``estimator``, ``space`` and ``search`` if they are there; `DEFAULT_SPACES` is
+        searched where there is no space.
     out : path
         The run folder: the journal, and the best model in ``model``.
     engine : optional
@@ -94,10 +112,11 @@ def search_run(
     """
     rows = scan(**config["data"])
     told = dict(config.get("estimator", {}))
-    kind = told.pop("kind", _ESTIMATORS[0])
+    kind = told.pop("kind", "TextClassifier")
+    estimator = _estimator(kind, told)
     search = SearchCV(
-        _estimator(kind, told),
-        spaces_of_file(config["space"]),
+        estimator,
+        spaces_of_file(config["space"]) if "space" in config else _default_space(kind, told),
         engine=engine,
         run=out,
         **config.get("search", {}),
@@ -119,10 +138,15 @@ def search_run(
 def _estimator(kind: str, told: dict[str, Any]) -> Any:
     import manymill
 
-    if kind not in _ESTIMATORS:
-        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(_ESTIMATORS)}")
+    if kind not in DEFAULT_SPACES:
+        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(DEFAULT_SPACES)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     try:
         return getattr(manymill, kind)(**values)
     except TypeError as error:
         raise SettingsError(f"[estimator]: {error}", f"see the parameters of {kind}") from None
+
+
+def _default_space(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is tried of an estimator, but for what was settled."""
+    return {name: values for name, values in DEFAULT_SPACES[kind].items() if name not in told}
