@@ -25,6 +25,7 @@ from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
 from manymill.search.preparing import Asked, Prepared, prepare
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
+from manymill.search.routing import routed, router_of
 from manymill.search.tables import best_index, cv_results, with_error_score
 
 # What a fit gives, and the next one forgets.
@@ -179,6 +180,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         """A twin that has the same engine."""
         return twin_of(self)
 
+    def get_metadata_routing(self) -> Any:
+        """Who may request what is given to :meth:`fit` and :meth:`score`: the estimator, the splitter, scorers."""
+        return router_of(self, scorers_of(self))
+
     # ---- searching
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -256,8 +261,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
         self.best_estimator_ = clone(self.estimator).set_params(**best)
-        params.pop("groups", None)
-        self.best_estimator_.fit(X, **params) if y is None else self.best_estimator_.fit(X, y, **params)
+        own = routed(self, scorers_of(self), params).fit
+        self.best_estimator_.fit(X, **own) if y is None else self.best_estimator_.fit(X, y, **own)
         self.refit_time_ = time.perf_counter() - started
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.best_estimator_, name):
@@ -316,13 +321,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
 
     def _scorers(self) -> dict[str, Any]:
         scoring = self.scoring
-        self.multimetric_ = isinstance(scoring, (list, tuple, set, Mapping))
-        if not self.multimetric_:
-            self.scorer_ = check_scoring(self.estimator, scoring)
-            return {"score": self.scorer_}
-        named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
-        self.scorer_ = {name: check_scoring(self.estimator, value) for name, value in named.items()}
-        return dict(self.scorer_)
+        self.multimetric_ = _is_several(scoring)
+        scorers = scorers_of(self)
+        self.scorer_ = scorers if self.multimetric_ else scorers["score"]
+        return dict(scorers)
 
     def _metric(self, scorers: Mapping[str, Any]) -> str:
         """The metric that decides."""
@@ -335,6 +337,19 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 f"refit={self.refit!r} does not say which of {', '.join(scorers)} decides", "name one of them"
             )
         return str(self.refit)
+
+
+def scorers_of(search: Any) -> dict[str, Any]:
+    """The scorers of a search by name; the only one is ``"score"``."""
+    scoring = search.scoring
+    if not _is_several(scoring):
+        return {"score": check_scoring(search.estimator, scoring)}
+    named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
+    return {name: check_scoring(search.estimator, value) for name, value in named.items()}
+
+
+def _is_several(scoring: Any) -> bool:
+    return isinstance(scoring, (list, tuple, set, Mapping))
 
 
 def _given(prepared: Prepared, stop: Callable[[], bool]) -> Prepared:

@@ -22,7 +22,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,8 @@ class Job:
         What is not by row.
     by_row : tuple of str
         Names in `data` that are fit parameters.
+    scoring : mapping of str to mapping
+        Of each scorer the parameters that have one value for each row, and their names in `data`.
     resource : str
         ``"rows"``, or the parameter that is the resource of halving.
     train_scores : bool
@@ -81,6 +82,7 @@ class Job:
     scorers: Scorers
     fit_params: dict[str, Any] = field(default_factory=dict)
     by_row: tuple[str, ...] = ()
+    scoring: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     resource: str = "rows"
     train_scores: bool = False
     timeout: float | None = None
@@ -148,8 +150,8 @@ def share_job(engine: Engine, job: Job, token: str) -> Handle:
 
     content = cloudpickle.dumps(
         Job(
-            job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.resource, job.train_scores,
-            job.timeout, job.text, job.metric, job.raises,
+            job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.scoring, job.resource,
+            job.train_scores, job.timeout, job.text, job.metric, job.raises,
         )
     )  # fmt: skip
     return Handle(token, engine.publish({"job": np.frombuffer(content, np.uint8)}), share(engine, large))
@@ -293,24 +295,16 @@ def _rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
 
 
 def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) -> dict[str, float]:
-    """The metrics on some rows; weighed where the fit was, as scikit-learn's searches do."""
-    weights = {}
-    if "sample_weight" in job.by_row:
-        weights["sample_weight"] = _rows_of(job.data["sample_weight"], rows)
+    """The metrics on some rows."""
     arguments = (estimator, X) if y is None else (estimator, X, y)
     out: dict[str, float] = {}
     for name, scorer in job.scorers.items():
-        given = scorer(*arguments, **(weights if _takes_weights(scorer) else {}))
+        own = {param: _rows_of(job.data[key], rows) for param, key in job.scoring.get(name, {}).items()}
+        given = scorer(*arguments, **own)
         out |= given if isinstance(given, Mapping) else {name: given}
     if job.metric not in out:
         raise ValueError(f"the scorer gives {', '.join(out)}, and refit={job.metric!r} is none of them")
     return {name: float(score) for name, score in out.items()}
-
-
-def _takes_weights(scorer: Callable[..., Any]) -> bool:
-    if hasattr(scorer, "_accept_sample_weight"):
-        return bool(scorer._accept_sample_weight())
-    return "sample_weight" in signature(scorer).parameters
 
 
 @contextmanager

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn import config_context
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
-from sklearn.svm import SVC
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_validate
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state
 
 from manymill import SearchCV
-from manymill.errors import SettingsError
+from manymill.errors import PlanError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.prefixes import prefix
 
@@ -132,3 +135,77 @@ def test_a_prefix_of_rows_has_every_class_that_there_is_room_for_and_is_within_g
     assert len(set(codes[few])) == min(n_rows, len(set(codes)))
     assert set(few) <= set(more)
     assert sorted(few) == few.tolist()
+
+
+WEIGHTS = np.linspace(0.1, 2, len(y))
+
+
+@pytest.mark.parametrize("weighs_fit", [True, False])
+def test_metadata_is_routed_to_who_requested_it_as_by_scikit_learns_search(weighs_fit):
+    with config_context(enable_metadata_routing=True):
+        estimator = SVC().set_fit_request(sample_weight=weighs_fit)
+        scorer = make_scorer(accuracy_score).set_score_request(sample_weight="importance")
+        given = {"importance": WEIGHTS, **({"sample_weight": WEIGHTS[::-1].copy()} if weighs_fit else {})}
+        ours, theirs = (
+            kind(estimator, GRID, cv=3, scoring=scorer).fit(X, y, **given)
+            for kind in (SearchCV, GridSearchCV)
+        )
+        assert ours.cv_results_["mean_test_score"].tolist() == theirs.cv_results_["mean_test_score"].tolist()
+        assert ours.score(X, y, importance=WEIGHTS) == theirs.score(X, y, importance=WEIGHTS)
+        outer = (
+            cross_validate(search, X, y, cv=3, scoring=scorer, params=given)["test_score"].tolist()
+            for search in (ours, theirs)
+        )
+        assert next(outer) == next(outer)
+
+
+def test_groups_are_routed_to_the_splitter():
+    with config_context(enable_metadata_routing=True):
+        search = SearchCV(SVC(), GRID, cv=GroupKFold(3)).fit(X, y, groups=np.arange(150) % 7)
+    assert (
+        search.best_score_
+        == GridSearchCV(SVC(), GRID, cv=GroupKFold(3)).fit(X, y, groups=np.arange(150) % 7).best_score_
+    )
+
+
+def test_a_score_with_weights_says_what_it_needs():
+    search = SearchCV(SVC(), GRID, cv=2).fit(X, y)
+    with pytest.raises(ValueError, match=r"sample_weight with metadata routing alone.*set_config"):
+        search.score(X, y, sample_weight=WEIGHTS)
+
+
+def test_who_did_not_refit_is_told_how_to_predict():
+    search = SearchCV(SVC(), GRID, cv=2, refit=False).fit(X, y)
+    with pytest.raises(NotFittedError, match=r"refit=False: predict is there after refit_best"):
+        search.predict(X)
+    assert search.refit_best(X, y).predict(X).shape == (150,)
+
+
+def test_an_ensemble_predicts_without_a_refit():
+    search = SearchCV(LogisticRegression(max_iter=500), GRID, cv=2, refit=False, ensemble=2).fit(X, y)
+    assert search.score(X, y) > 0.9
+
+
+def test_members_of_an_ensemble_are_fitted_with_the_weights_of_the_search():
+    given = []
+
+    class Noting(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            given.append(None if sample_weight is None else len(sample_weight))
+            return super().fit(X, y, sample_weight)
+
+    SearchCV(Noting(max_iter=500), GRID, cv=2, engine=1, ensemble=2).fit(X, y, sample_weight=WEIGHTS)
+    assert given[-1] == len(y)
+    assert None not in given
+
+
+def test_an_ensemble_of_several_outputs_is_refused_at_the_start():
+    with pytest.raises(SettingsError, match="y has several columns"):
+        SearchCV(Ridge(), {"alpha": [1, 2]}, ensemble=2).start(X[:, :2], X[:, 2:])
+
+
+def test_an_ensemble_of_classifiers_without_probabilities_says_what_to_do():
+    search = SearchCV(LinearSVC(), GRID, cv=2, ensemble=2)
+    with pytest.raises(PlanError, match=r"predict_proba.*CalibratedClassifierCV"):
+        search.fit(X, y)
+    assert search.predict(X).shape == (150,)
