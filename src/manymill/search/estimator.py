@@ -300,12 +300,14 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if callable(self.scoring) and policy.metrics not in ([], ["score"]):
             self.multimetric_ = True  # one function that gives several
         metrics = (policy.metrics or list(self.scorer_)) if self.multimetric_ else ["score"]
-        results = cv_results(policy, metrics, train=self.return_train_score)
+        results = cv_results(policy, metrics, train=self.return_train_score, halving=self.halving)
         if self.error_score != "raise" and not math.isnan(float(self.error_score)):
             results = with_error_score(results, policy, metrics, float(self.error_score))
         suffix = "score" if not self.multimetric_ else self._metric(self.scorer_)
         self.cv_results_ = results
-        self.best_index_ = self.refit(results) if callable(self.refit) else best_index(results, suffix)
+        self.best_index_ = (
+            _chosen(self.refit, results) if callable(self.refit) else best_index(results, suffix)
+        )
         if self.best_index_ is None:
             # Nobody is whole: the ranking has the rule for those.
             first = handle.best_so_far()
@@ -350,6 +352,14 @@ def scorers_of(search: Any) -> dict[str, Any]:
 
 def _is_several(scoring: Any) -> bool:
     return isinstance(scoring, (list, tuple, set, Mapping))
+
+
+def _chosen(refit: Callable[[dict[str, Any]], Any], results: dict[str, Any]) -> int:
+    """The row that a function chooses."""
+    row, n_rows = refit(results), len(results["params"])
+    if not isinstance(row, (int, np.integer)) or not 0 <= row < n_rows:
+        raise SettingsError(f"refit chose row {row!r}", f"it has to return a number from 0 to {n_rows - 1}")
+    return int(row)
 
 
 def _given(prepared: Prepared, stop: Callable[[], bool]) -> Prepared:

@@ -99,7 +99,7 @@ def as_text(rows: list[Ranked], n: int = 10) -> str:
         error = "" if math.isnan(row.sem) else f" +/- {row.sem:.4f}"
         mark = "~" if row.partial else " "
         given = "" if row.resource is None else f" with {row.resource:,}"
-        params = ", ".join(f"{name}={value!r}" for name, value in row.params.items())
+        params = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in row.params.items())
         lines.append(f"{row.rank:>4}{mark} {score}{error} ({row.n_done}/{row.n_splits}{given})  {params}")
     if len(rows) > n:
         lines.append(f"      ... and {len(rows) - n:,} more")

@@ -199,7 +199,7 @@ def test_halving_gives_the_best_more_rows_and_finds_the_best():
         digits[:600], labels[:600]
     )
     resources = found.cv_results_["n_resources"]
-    assert set(resources) <= {100, 33, 11, 0} | set(range(1, 301))
+    assert set(resources) == {100, 300}
     assert found.best_params_["gamma"] == 1e-3
     assert found.cv_results_["iter"][found.best_index_] == max(found.cv_results_["iter"])
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -209,3 +210,27 @@ def test_an_ensemble_of_classifiers_without_probabilities_says_what_to_do():
     with pytest.raises(PlanError, match=r"predict_proba.*CalibratedClassifierCV"):
         search.fit(X, y)
     assert search.predict(X).shape == (150,)
+
+
+@pytest.mark.parametrize("row", [7, None, 0.5])
+def test_a_function_that_chooses_no_row_is_told(row):
+    with pytest.raises(SettingsError, match=f"refit chose row {row}.*from 0 to 1"):
+        SearchCV(SVC(), GRID, cv=2, refit=lambda results: row).fit(X, y)
+
+
+def test_failures_have_their_score_on_training_rows_too():
+    options = {"cv": 2, "error_score": 0.0, "return_train_score": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours, theirs = (
+            kind(SVC(), {"C": [-1, 1.0]}, **options).fit(X, y).cv_results_
+            for kind in (SearchCV, GridSearchCV)
+        )
+    for key in ("split1_train_score", "mean_train_score", "std_train_score", "mean_test_score"):
+        np.testing.assert_allclose(ours[key], theirs[key])
+
+
+def test_who_was_given_all_rows_in_halving_has_their_number():
+    search = SearchCV(SVC(), {"C": [0.1, 1, 10]}, cv=3, halving=True, min_resource=30).fit(X, y)
+    assert search.cv_results_["n_resources"].max() == 100
+    assert "n_resources" in SearchCV(SVC(), GRID, cv=3, halving=True).fit(X, y).cv_results_
