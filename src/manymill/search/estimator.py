@@ -210,11 +210,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         try:
             handle.wait()
         except KeyboardInterrupt:
-            warnings.warn(
-                f"the search was interrupted: {handle.progress()}", InterruptedSearchWarning, stacklevel=2
-            )
+            interrupted = f"the search was interrupted: {handle.progress()}"
             handle.abort()
             handle.wait()
+            warnings.warn(interrupted, InterruptedSearchWarning, stacklevel=2)  # which may be made an error
             self._take(handle)
         self._finish(X, y, params)
         return self
@@ -223,7 +222,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         """Begin to search, and return at once.
 
         When the search is over, this estimator has its attributes but ``best_estimator_``, for which :meth:`refit_best`
-        fits once more.
+        fits once more. If another was started meanwhile, they are those of the last.
 
         Parameters
         ----------
@@ -244,9 +243,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         when_started = partial(prepare, asked) if asked.is_text else partial(_given, prepare(asked))
         for name in _LEARNT:
             self.__dict__.pop(name, None)
+        latest = self._latest = object()
         self.handle_ = SearchHandle(
             when_started, proposer, self.engine, seconds=self.seconds, raises=self.error_score == "raise",
-            on_end=self._take,
+            on_end=lambda handle: self._take(handle) if self._latest is latest else None,
         )  # fmt: skip
         return self.handle_
 

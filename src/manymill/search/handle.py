@@ -255,16 +255,25 @@ class SearchHandle:
             self._error = error
         finally:
             self._ended_at = time.monotonic()
-            try:
-                if self._on_end is not None and self._error is None:
-                    self._on_end(self)
-            except BaseException as error:
-                self._error = error
-            if self._journal is not None and self._error is None:
-                self._journal.ended(self._policy.why)
-            if self._prepared is not None:
-                self._prepared.close()
+            # Whatever fails here, a full disk for example, nobody is to wait for ever.
+            for last in (self._tell_end, self._note_end, self._proposer.close, self._let_go):
+                try:
+                    last()
+                except BaseException as error:
+                    self._error = self._error or error
             self._over.set_result(None)
+
+    def _tell_end(self) -> None:
+        if self._on_end is not None and self._error is None:
+            self._on_end(self)
+
+    def _note_end(self) -> None:
+        if self._journal is not None and self._error is None:
+            self._journal.ended(self._policy.why)
+
+    def _let_go(self) -> None:
+        if self._prepared is not None:
+            self._prepared.close()
 
     def _search(self) -> None:
         prepared = self._prepare(self._aborting.is_set)

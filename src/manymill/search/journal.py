@@ -124,8 +124,10 @@ class Journal:
 
     def close(self) -> None:
         """Let the folder go."""
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()  # which writes what could not be written before, or fails at it again
+        finally:
+            self._lock.release()
 
     def _write(self, line: dict[str, Any]) -> None:
         try:

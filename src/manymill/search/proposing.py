@@ -44,6 +44,9 @@ class Proposer(Protocol):
     def again(self, trial: int, proposal: Proposal) -> None:
         """A candidate of the same search before it was killed: the next one comes after it."""
 
+    def close(self) -> None:
+        """The search is over."""
+
 
 def spaces_of(distributions: Distributions) -> list[Space]:
     """The spaces that are searched, each a mapping of a parameter to its values or their distribution.
@@ -144,6 +147,9 @@ class Grid:
         """See `Proposer.again`."""
         self._next = max(self._next, trial + 1)
 
+    def close(self) -> None:
+        """See `Proposer.close`; nothing is open."""
+
 
 class Draws:
     """Independent draws (Bergstra & Bengio 2012); each candidate has a seed of its own, whatever came before it."""
@@ -170,6 +176,9 @@ class Draws:
     def again(self, trial: int, proposal: Proposal) -> None:
         """See `Proposer.again`."""
         self._next = max(self._next, trial + 1)
+
+    def close(self) -> None:
+        """See `Proposer.close`; nothing is open."""
 
 
 def _drawn(values: Any, generator: np.random.Generator) -> Any:

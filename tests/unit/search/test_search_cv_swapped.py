@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -20,8 +20,10 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state
 
 from manymill import SearchCV
-from manymill.errors import PlanError, SettingsError
-from manymill.search.estimator import FailedCandidatesWarning
+from manymill.errors import PlanError, RunFolderError, SettingsError
+from manymill.search.estimator import FailedCandidatesWarning, InterruptedSearchWarning
+from manymill.search.handle import SearchHandle
+from manymill.search.journal import Journal
 from manymill.search.prefixes import prefix
 
 X, y = load_iris(return_X_y=True)
@@ -234,3 +236,86 @@ def test_who_was_given_all_rows_in_halving_has_their_number():
     search = SearchCV(SVC(), {"C": [0.1, 1, 10]}, cv=3, halving=True, min_resource=30).fit(X, y)
     assert search.cv_results_["n_resources"].max() == 100
     assert "n_resources" in SearchCV(SVC(), GRID, cv=3, halving=True).fit(X, y).cv_results_
+
+
+@pytest.mark.parametrize("n_lines", [0, 3, 6])
+def test_a_full_disk_ends_a_search_and_nobody_waits_for_ever(tmp_path, monkeypatch, n_lines):
+    class Full:
+        """A file on a disk that has room for some lines."""
+
+        def __init__(self, file):
+            self.file, self.left = file, n_lines
+
+        def write(self, data):
+            self.left -= 1
+
+        def flush(self):
+            if self.left < 0:
+                raise OSError(28, "No space left on device")
+
+        def close(self):
+            self.file.close()
+            self.flush()
+
+    search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path)
+    real = Journal.proposed
+
+    def proposed(journal, *what):
+        if not isinstance(journal._file, Full):
+            journal._file = Full(journal._file)
+        real(journal, *what)
+
+    monkeypatch.setattr(Journal, "proposed", proposed)
+    handle = search.start(X, y)
+    with pytest.raises(RunFolderError, match="No space left"):
+        handle.wait(20)
+    monkeypatch.undo()
+    assert search.fit(X, y).handle_.progress().done == 4  # the folder was let go
+
+
+def test_results_are_those_of_the_search_that_was_started_last():
+    released = threading.Event()
+
+    class Slow(SVC):
+        def fit(self, X, y):
+            released.wait(20)
+            return super().fit(X, y)
+
+    search = SearchCV(Slow(), GRID, cv=2, engine=1)
+    first = search.start(X, y)
+    second = search.set_params(estimator=SVC(), distributions={"degree": [2, 3]}).start(X, y)
+    assert second.wait(20)
+    released.set()
+    assert first.wait(20)
+    assert list(search.best_params_) == ["degree"]
+
+
+def test_an_interrupt_ends_a_search_though_warnings_are_errors(monkeypatch):
+    search = SearchCV(SVC(), GRID, cv=2, engine=1)
+    calls, wait = [], SearchHandle.wait
+
+    def interrupted(handle):
+        calls.append(handle)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return wait(handle)
+
+    monkeypatch.setattr(SearchHandle, "wait", interrupted)
+    with pytest.raises(InterruptedSearchWarning):
+        search.fit(X, y)
+    assert search.handle_.done()
+
+
+def test_candidates_that_were_not_finished_do_not_run_for_ever_in_optunas_storage(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    url = f"sqlite:///{tmp_path / 'search.db'}"
+    options = {"sampler": "tpe", "storage": url, "cv": 3, "engine": 1, "max_evaluations": 4}
+    SearchCV(SVC(), {"C": stats.loguniform(0.1, 10)}, **options).fit(X, y)
+    states = {trial.state.name for trial in optuna.load_study(study_name=None, storage=url).trials}
+    assert states == {"COMPLETE", "FAIL"}
+
+
+def test_a_storage_that_cannot_be_opened_is_told():
+    pytest.importorskip("optuna")
+    with pytest.raises(SettingsError, match=r"storage='sqlite:////nowhere/at/all.db' cannot be used"):
+        SearchCV(SVC(), GRID, sampler="tpe", storage="sqlite:////nowhere/at/all.db").start(X, y)
