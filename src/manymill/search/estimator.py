@@ -20,6 +20,7 @@ from manymill.engine.choosing import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
 from manymill.search.asked import check, seed_of
+from manymill.search.autologging import logged, unlogged
 from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
@@ -206,16 +207,19 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         PlanError
             If not one evaluation gave a score.
         """
-        handle = self.start(X, y, **params)
-        try:
-            handle.wait()
-        except KeyboardInterrupt:
-            interrupted = f"the search was interrupted: {handle.progress()}"
-            handle.abort()
-            handle.wait()
-            warnings.warn(interrupted, InterruptedSearchWarning, stacklevel=2)  # which may be made an error
-            self._take(handle)
-        self._finish(X, y, params)
+        with logged(self):
+            handle = self.start(X, y, **params)
+            try:
+                handle.wait()
+            except KeyboardInterrupt:
+                interrupted = f"the search was interrupted: {handle.progress()}"
+                handle.abort()
+                handle.wait()
+                warnings.warn(
+                    interrupted, InterruptedSearchWarning, stacklevel=2
+                )  # which may be made an error
+            with unlogged():
+                self._finish(X, y, params)
         return self
 
     def start(self, X: Any, y: Any = None, **params: Any) -> SearchHandle:
