@@ -1,6 +1,7 @@
 """SearchCV in code that was written for scikit-learn's searches: what such code gives them, and expects of them."""
 
 import asyncio
+import pickle
 import sys
 import threading
 import warnings
@@ -359,3 +360,9 @@ def test_workers_have_scikit_learns_settings_of_who_searches(engine):
             steps, rows, y, param_name="svc__C", param_range=[1.0], cv=2, engine=engine
         )
     assert search.best_score_ == scores.mean() > 0.7
+
+
+def test_a_stored_search_says_that_it_has_no_data():
+    stored = pickle.loads(pickle.dumps(SearchCV(SVC(), GRID, cv=2).fit(X, y)))
+    with pytest.raises(PlanError, match="a copy of a search has none"):
+        stored.handle_.job  # noqa: B018
