@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -30,6 +30,7 @@ from manymill.search.journal import Journal
 from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.preparing import Prepared
+from manymill.search.progress import Progress
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
     Aborted,
@@ -60,44 +61,6 @@ _NOTHING = Rules(n_trials=0, n_splits=1)
 
 # Of a search that is over, when it is pickled.
 _KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a search is.
-
-    Attributes
-    ----------
-    pending, running, done, failed, cancelled : int
-        Tasks; they add up to `total`, which is 0 while data is prepared.
-    n_candidates : int
-        Proposed so far.
-    seconds : float
-        Since the start.
-    ended : str
-        Why it is over; empty while it is not.
-    """
-
-    pending: int
-    running: int
-    done: int
-    failed: int
-    cancelled: int
-    total: int
-    n_candidates: int
-    seconds: float
-    ended: str
-
-    def __str__(self) -> str:
-        if not self.total and not self.ended:
-            return f"Progress: preparing the data; {self.seconds:,.1f} s"
-        finished = self.total - self.pending - self.running
-        share = finished / self.total if self.total else 1.0
-        state = self.ended or f"{self.running} running, {self.pending} pending"
-        return (
-            f"Progress: {share:4.0%} ({finished:,}/{self.total:,}), {self.done:,} done, {self.failed:,} failed, "
-            f"{self.cancelled:,} cancelled; {state}; {self.seconds:,.1f} s"
-        )
 
 
 class SearchHandle:
@@ -251,18 +214,25 @@ class SearchHandle:
             self._policy.on(Aborted())
         except BaseException as error:
             self._error = error
+        self._ended_at = time.monotonic()
+        try:
+            self._close()
+        except BaseException as error:
+            self._error = self._error or error
         finally:
-            self._ended_at = time.monotonic()
-            try:
-                if self._on_end is not None and self._error is None:
+            self._over.set()  # whatever happened: others wait for it
+
+    def _close(self) -> None:
+        """Tell what came of it, and let files go."""
+        try:
+            if self._error is None:
+                if self._on_end is not None:
                     self._on_end(self)
-            except BaseException as error:
-                self._error = error
-            if self._journal is not None and self._error is None:
-                self._journal.ended(self._policy.why)
+                if self._journal is not None:
+                    self._journal.ended(self._policy.why)
+        finally:
             if self._prepared is not None:
                 self._prepared.close()
-            self._over.set()
 
     def _search(self) -> None:
         prepared = self._prepare(self._aborting.is_set)

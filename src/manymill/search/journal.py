@@ -126,8 +126,13 @@ class Journal:
 
     def close(self) -> None:
         """Let the folder go."""
-        self._file.close()
-        self._lock.release()
+        try:
+            with suppress(
+                OSError
+            ):  # the disk is full: whoever wrote was told, and the torn line is cut next time
+                self._file.close()
+        finally:
+            self._lock.release()
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
