@@ -329,6 +329,9 @@ class SearchHandle:
             outcome = future.result()
         except CancelledError:
             return Dropped(task)
+        except KeyboardInterrupt:  # a fit in this process met it, before or after who waits
+            self.abort()
+            return Dropped(task)
         except Exception as error:
             if self._raises and self._error is None:
                 self._error = error

@@ -81,21 +81,28 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
         If `stop` says so meanwhile.
     """
     text = None
-    if asked.is_text:
-        from manymill.search.text import text_evaluator
-
-        text = text_evaluator(
-            asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions, stop=stop
-        )
+    journal = None if asked.search.run is None else Journal(asked.search.run)
     try:
-        return _prepared(asked, text)
+        if asked.is_text:
+            from manymill.search.text import text_evaluator
+
+            text = text_evaluator(
+                asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
+                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()),
+            )  # fmt: skip
+        job, rules = _prepared(asked, text)
+        if journal is not None:
+            journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
+        return Prepared(job, rules, journal)
     except BaseException:
         if text is not None:
             text.close()
+        if journal is not None:
+            journal.close()
         raise
 
 
-def _prepared(asked: Asked, text: Any) -> Prepared:
+def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
     from sklearn.model_selection import check_cv
 
     search = asked.search
@@ -129,7 +136,4 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
         metric=rules.metric,
         raises=search.error_score == "raise",
     )
-    journal = None
-    if search.run is not None:
-        journal = Journal(search.run, settings_of(search, job, rules, asked.seed), asked.spaces)
-    return Prepared(job, rules, journal)
+    return job, rules

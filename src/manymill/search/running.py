@@ -109,7 +109,7 @@ def search_run(
     if search.best_index_ is None:
         raise PlanError(
             f"no candidate has a score: {failures[0].error if failures else 'none was evaluated'}",
-            "mend the space, or give the search more time",
+            "mend the configuration" if failures else "give the search more time; the same command goes on",
         )
     search.refit_best(rows)
     search.best_estimator_.save(Path(out) / "model")

@@ -353,7 +353,7 @@ def test_a_full_disk_ends_the_search_and_leaves_what_another_goes_on_with(tmp_pa
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limit[1]))
         handle = SearchCV(SVC(), space, cv=3, run=tmp_path, engine=1).start(X, y)
-        with pytest.raises(RunFolderError, match="cannot write to .*search.jsonl"):
+        with pytest.raises(RunFolderError, match=r"cannot write to .*search\.jsonl"):
             assert not handle.wait(20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

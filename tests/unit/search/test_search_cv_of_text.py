@@ -10,6 +10,8 @@ from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reading import read
 from manymill.errors import RunFolderError, SchemaError
 from manymill.search.hashed import HashedCorpus
+from manymill.search.journal import ask_to_abort
+from manymill.search.watching import standing
 
 RNG = np.random.default_rng(8)
 WORDS = np.array([f"word{i}" for i in range(200)])
@@ -91,8 +93,10 @@ def test_a_search_does_not_go_on_with_other_texts(tmp_path):
 def gate(monkeypatch):
     """Texts are read when it is opened."""
     opened = threading.Event()
+    opened.reached = threading.Event()
 
     def read_then(*arguments, **options):
+        opened.reached.set()
         assert opened.wait(30)
         return read(*arguments, **options)
 
@@ -116,6 +120,19 @@ def test_an_abort_while_texts_are_hashed_leaves_nothing_begun(gate, tmp_path):
     assert handle.wait(30)
     assert (handle.progress().total, handle.progress().ended) == (0, "aborted")
     assert not list(tmp_path.rglob("*words*"))
+
+
+def test_others_see_and_end_a_search_while_texts_are_hashed(gate, tmp_path):
+    run = tmp_path / "run"
+    handle = search(refit=False, run=run).start(scan(MAIL))
+    assert gate.reached.wait(30)
+    assert "preparing the data" in str(standing(run))
+    with pytest.raises(RunFolderError, match="another process"):
+        search(run=run).fit(TEXTS, LABELS)
+    ask_to_abort(run)
+    gate.set()
+    assert handle.wait(30)
+    assert (handle.progress().ended, (run / "search.jsonl").exists()) == ("aborted", False)
 
 
 def test_data_that_cannot_be_read_is_told_by_who_waits(gate):
