@@ -29,12 +29,19 @@ def search(config: Path, out: Path, engine: str | None, json: bool) -> None:
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
-    from manymill.search.running import read_config, search_run
+    from manymill.search.configuration import read_config
+    from manymill.search.running import search_run
 
     def watch(handle: SearchHandle) -> None:
+        told = 0
         try:
-            while not handle.ends_within(_SECONDS):
-                if not json:
+            over = False
+            while not over:
+                over = handle.ends_within(_SECONDS)
+                for note in handle.notes[told:]:
+                    click.echo(note, err=True)
+                    told += 1
+                if not (json or over):
                     click.echo(str(handle.progress()), err=True)
         except KeyboardInterrupt:
             handle.abort()

@@ -60,6 +60,8 @@ def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:
                 "give max_resource",
             )
         most = n_rows
+    if search.resource == "rows" and isinstance(most, int):
+        most = min(most, n_rows)  # more are not there
     least = search.min_resource
     if least == "auto":
         least = int(most) // search.eta**_RUNGS_BELOW

@@ -176,6 +176,12 @@ class SearchHandle:
         return self._prepared.job
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of how texts were read; empty until they are."""
+        prepared = self._prepared
+        return prepared.job.text.notes if prepared is not None and prepared.job.text is not None else ()
+
+    @property
     def policy(self) -> Policy:
         """The state of the search, to be read when it is over."""
         return self._policy

@@ -80,6 +80,8 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
     CancelledError
         If `stop` says so meanwhile.
     """
+    from manymill.data.dataset import Dataset
+
     text = None
     journal = None if asked.search.run is None else Journal(asked.search.run)
     try:
@@ -90,6 +92,12 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
                 asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
                 stop=lambda: stop() or (journal is not None and journal.abort_was_asked()),
             )  # fmt: skip
+        elif isinstance(asked.X, Dataset):
+            raise SettingsError(
+                "a Dataset is searched over by TextClassifier and ComplementNaiveBayes alone, with ngram_range and"
+                " lowercase listed, and weights and parameters of fit left out",
+                "list their values, or give texts and labels that are in memory",
+            )
         job, rules = _prepared(asked, text)
         if journal is not None:
             journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
@@ -110,8 +118,13 @@ def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
     groups = params.pop("groups", None)
     X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
     X, y, groups = indexable(X, y, groups)
-    splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+    try:
+        splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+    except ValueError as error:
+        raise SettingsError(
+            f"cv={search.cv!r} is not possible: {error}", "give another number of splits"
+        ) from error
     if not splits:
         raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
     search.n_splits_ = len(splits)

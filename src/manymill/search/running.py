@@ -8,56 +8,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import scan
-from manymill.errors import PlanError, SettingsError, SourceError
+from manymill.errors import PlanError, SettingsError
+from manymill.search.configuration import ESTIMATORS, meant, with_none
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
 from manymill.search.space import spaces_of_file
-
-_TABLES = {"data", "estimator", "space", "search"}
-_ESTIMATORS = ("TextClassifier", "ComplementNaiveBayes")
-_DATA = {"source", "text", "label", "format", "encoding", "classes", "strict"}
-_SEARCH = {
-    "n_trials", "sampler", "cv", "scoring", "refit", "halving", "resource", "min_resource", "max_resource", "eta",
-    "max_evaluations", "seconds", "timeout", "random_state", "storage",
-}  # fmt: skip
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file asks for.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read, or is no TOML.
-    SettingsError
-        If it has what is not known, or lacks what is needed.
-    """
-    try:
-        with open(path, "rb") as file:
-            config = tomllib.load(file)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", "name a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is no TOML: {error}", "see docs/search.md for an example") from error
-    for name in sorted(set(config) - _TABLES):
-        raise SettingsError(f"{path}: there is no table [{name}]", f"there are {', '.join(sorted(_TABLES))}")
-    for name in ("data", "space"):
-        if name not in config:
-            raise SettingsError(f"{path}: the table [{name}] is missing", "see docs/search.md for an example")
-    for table, known in (("data", _DATA), ("search", _SEARCH)):
-        for name in sorted(set(config.get(table, {})) - known):
-            raise SettingsError(
-                f"{path}: [{table}] has no {name!r}", f"it may have {', '.join(sorted(known))}"
-            )
-    if "source" not in config["data"]:
-        raise SettingsError(f"{path}: [data] has no source", 'give source = "reviews.jsonl", for example')
-    return config
 
 
 def search_run(
@@ -92,16 +52,12 @@ def search_run(
     PlanError
         If every evaluation failed.
     """
-    rows = scan(**config["data"])
     told = dict(config.get("estimator", {}))
-    kind = told.pop("kind", _ESTIMATORS[0])
-    search = SearchCV(
-        _estimator(kind, told),
-        spaces_of_file(config["space"]),
-        engine=engine,
-        run=out,
-        **config.get("search", {}),
-    )
+    estimator = _estimator(told.pop("kind", ESTIMATORS[0]), told)
+    space = spaces_of_file(config["space"])
+    _check_names(estimator, space)
+    rows = scan(**config["data"])
+    search = SearchCV(estimator, space, engine=engine, run=out, **config.get("search", {}))
     handle = search.start(rows)
     watch(handle)
     handle.wait()
@@ -116,13 +72,21 @@ def search_run(
     return search
 
 
-def _estimator(kind: str, told: dict[str, Any]) -> Any:
+def _estimator(kind: Any, told: dict[str, Any]) -> Any:
     import manymill
 
-    if kind not in _ESTIMATORS:
-        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(_ESTIMATORS)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    try:
-        return getattr(manymill, kind)(**values)
-    except TypeError as error:
-        raise SettingsError(f"[estimator]: {error}", f"see the parameters of {kind}") from None
+    if kind not in ESTIMATORS:
+        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(ESTIMATORS)}")
+    estimator = getattr(manymill, kind)()
+    known = estimator.get_params()
+    for name in told:
+        if name not in known:
+            raise SettingsError(f"[estimator]: {kind} has no {name!r}", meant(name, known))
+    return estimator.set_params(**{name: with_none(value) for name, value in told.items()})
+
+
+def _check_names(estimator: Any, spaces: list[dict[str, Any]]) -> None:
+    known = estimator.get_params()
+    for name in (name for space in spaces for name in space):
+        if name not in known:
+            raise SettingsError(f"[space]: {type(estimator).__name__} has no {name!r}", meant(name, known))

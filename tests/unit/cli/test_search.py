@@ -148,6 +148,17 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
         ("[data]\nsource='x'\n[space]\n[search]\ntrials=1\n", "[search] has no 'trials'"),
         ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\nkind='SVC'\n", "no estimator 'SVC'"),
         ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\ndepth=1\n", "depth"),
+        ("search=3\n[data]\nsource='x'\n[space]\n", "search = 3 is no table"),
+        ("space=3\n[data]\nsource='x'\n", "space = 3 is no table"),
+        ("[data]\nsource=3\n[space]\n", "[data] source = 3"),
+        ("[data]\nsource='x'\ntext=1\n[space]\n", "[data] text = 1"),
+        ("[data]\nsource='x'\nstrict='no'\n[space]\n", "give true or false"),
+        ("[data]\nsource='x'\n[space]\nlose=[0]\n", "did you mean 'loss'"),
+        ("[data]\nsource='x'\n[space]\n[search]\ncv='two'\n", "[search] cv = 'two'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nn_trials=true\n", "[search] n_trials = True"),
+        ("[data]\nsource='x'\n[space]\n[search]\nseconds='2'\n", "[search] seconds = '2'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nscoring='acuracy'\n", "did you mean 'accuracy'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nrandom_state=-1\n", "0 or more"),
     ],
 )
 def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, told):
@@ -157,3 +168,29 @@ def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, told):
     assert result.exit_code != 0
     assert told in str(result.exception) + result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_were_left_out_are_told_by_a_search_and_the_next_one(config, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"text": "torn\n' + source.read_text())
+    for name in ("one", "two"):
+        result = run("search", config, "--out", tmp_path / name)
+        assert "bad     1 of 81 records are no rows: 1 broken JSON" in result.stderr
+        assert len(result.stdout.splitlines()) == 4
+
+
+def test_settings_that_are_none_are_written_as_a_word(config, tmp_path):
+    config.write_text(
+        config.read_text().replace("l2 =", 'norm = ["none"]\nfeature_weights = ["nb", "none"]\nl2 =')
+    )
+    result = run("search", config, "--out", tmp_path / "run", "--json")
+    params = [json.loads(line)["params"] for line in result.stdout.splitlines()]
+    assert {row["norm"] for row in params} == {None}
+    assert {row["feature_weights"] for row in params} <= {None, "nb"}
+    assert "failed" not in result.stderr
+
+
+def test_more_splits_than_rows_are_refused(config, tmp_path):
+    config.write_text(config.read_text().replace("cv = 2", "cv = 100"))
+    result = run("search", config, "--out", tmp_path / "run")
+    assert "cv=100 is not possible" in str(result.exception)

@@ -4,11 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reading import read
-from manymill.errors import RunFolderError, SchemaError
+from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.search.hashed import HashedCorpus
 from manymill.search.journal import ask_to_abort
 from manymill.search.watching import standing
@@ -147,3 +148,24 @@ def test_a_search_that_an_error_ends_lets_its_hashed_texts_go(tmp_path):
         search(grid={"loss": ["nothing"]}, error_score="raise").fit(TEXTS, LABELS)
     assert list(tmp_path.rglob("*words*"))
     assert not list(tmp_path.rglob("in-use-*"))
+
+
+@pytest.mark.parametrize("words", [3, (2, 1), (0, 1), ("a", "b"), (1, 2, 3), (1.0, 2.0)])
+def test_n_grams_that_cannot_be_fail_alone(words):
+    found = search(grid={"ngram_range": [(1, 1), words]}, refit=False)
+    handle = found.start(TEXTS, LABELS)
+    handle.wait()
+    assert (handle.progress().done, handle.progress().failed) == (3, 3)
+    assert all("ngram_range" in failure.error for failure in handle.failures())
+
+
+def test_a_dataset_that_cannot_be_hashed_once_is_refused():
+    drawn = {"ngram_range": stats.randint(1, 3)}
+    with pytest.raises(SettingsError, match="a Dataset is searched over by"):
+        SearchCV(TextClassifier(), drawn, cv=FOLDS).fit(scan(MAIL))
+
+
+def test_no_resource_is_told_that_is_not_there():
+    found = search(halving=True, min_resource=50, max_resource=10**6, refit=False)
+    found.start(TEXTS, LABELS).wait()
+    assert max(found.cv_results_["n_resources"]) <= 200
