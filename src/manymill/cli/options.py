@@ -65,7 +65,7 @@ threads = click.option("--threads", type=click.IntRange(1), help="Threads; all p
 engine = click.option(
     "--engine",
     metavar="ENGINE",
-    help="Where lanes work: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
+    help="Who works: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
 )
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 

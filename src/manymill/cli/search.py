@@ -20,17 +20,44 @@ _REASONS = 3
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@options.text
+@options.label
+@click.option("--n-trials", type=click.IntRange(1), help="Candidates; 100 if nothing is said.")
+@click.option("--cv", type=click.IntRange(2), help="Splits; 5 if nothing is said.")
+@click.option(
+    "--scoring", metavar="METRIC", help="What is best, in scikit-learn's words; accuracy, or f1_macro."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="After so long nothing more is begun."
+)
+@click.option(
+    "--halving", is_flag=True, default=None, help="Candidates begin with few rows, the best get more."
+)
 @options.engine
 @options.json
-def search(config: Path, out: Path, engine: str | None, json: bool) -> None:
-    """Try the settings that CONFIG, a TOML file, tells of; leave the best model in the run folder.
+def search(
+    files: tuple[str, ...],
+    out: Path,
+    text: str | None,
+    label: str | None,
+    engine: str | None,
+    json: bool,
+    **asked: Any,
+) -> None:
+    """Try settings on FILES of labelled text, or what a TOML file tells of; leave the best model in the run folder.
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
     from manymill.search.configuration import read_config
     from manymill.search.running import search_run
+
+    is_config = len(files) == 1 and files[0].endswith(".toml")
+    config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
+    # What the command says goes before what the file says.
+    for table, values in (("data", {"text": text, "label": label}), ("search", asked)):
+        config[table] = config.get(table, {}) | {n: value for n, value in values.items() if value is not None}
 
     def watch(handle: SearchHandle) -> None:
         told = 0
@@ -51,7 +78,7 @@ def search(config: Path, out: Path, engine: str | None, json: bool) -> None:
         handle.wait()  # for an error
         _tell_end(handle, json=json)
 
-    search_run(read_config(config), out, engine=engine, watch=watch)
+    search_run(config, out, engine=engine, watch=watch)
     if not json:
         click.echo(f"saved   {out / 'model'}", err=True)
 

@@ -12,8 +12,6 @@ model is that of the texts, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,9 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from manymill.data.batches import Batch
+from manymill.data.columns import MappedColumns
 from manymill.data.labels import Labels
-from manymill.errors import SchemaError, SettingsError, SourceError
+from manymill.errors import SchemaError, SettingsError
 
 # Least and greatest number of words of an n-gram, and whether text is lower-cased.
 Form = tuple[tuple[int, int], bool]
@@ -30,46 +29,6 @@ Form = tuple[tuple[int, int], bool]
 Chunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
 DOCUMENT_COLUMNS: dict[str, np.dtype[Any]] = {"sizes": np.dtype("<u4"), "keys": np.dtype("<u8")}
 HASH_COLUMNS: dict[str, np.dtype[Any]] = {"hashes": np.dtype("<u4"), "ends": np.dtype("<i8")}
-
-
-@dataclass(frozen=True, slots=True)
-class MappedColumns:
-    """Columns of numbers in a folder, a file each; they are mapped when they are first asked for.
-
-    Parameters
-    ----------
-    folder : Path
-    dtypes : mapping of str to dtype
-        By the name of the column, which is that of its file.
-    """
-
-    folder: Path
-    dtypes: Mapping[str, np.dtype[Any]]
-    _mapped: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """A column, read-only.
-
-        Raises
-        ------
-        SourceError
-            If its file is not there any more.
-        """
-        if name not in self._mapped:
-            path, dtype = self.folder / name, self.dtypes[name]
-            try:
-                # An empty file cannot be mapped.
-                column = np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
-            except OSError as error:
-                raise SourceError(
-                    f"hashed texts cannot be read: {path}: {error.strerror or error}", "hash the texts again"
-                ) from error
-            self._mapped[name] = np.asarray(column)
-        return self._mapped[name]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as names: whoever unpickles it maps the files anew."""
-        return MappedColumns, (self.folder, self.dtypes)
 
 
 class HashedTexts:
@@ -144,7 +103,7 @@ class HashedTexts:
         return self._picked("keys").astype(np.uint64)
 
     def _picked(self, column: str) -> NDArray[Any]:
-        values = self._documents[column]
+        values = np.asarray(self._documents[column])
         return values if self._rows is None else values[self._rows]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -172,11 +131,11 @@ class HashedTexts:
                 f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
                 "name all n-grams and cases that will be tried when the texts are hashed",
             )
-        ends = columns["ends"]
+        hashes, ends = np.asarray(columns["hashes"]), np.asarray(columns["ends"])
         if self._rows is None:
-            return columns["hashes"], np.concatenate(([0], ends[:-1])), ends
+            return hashes, np.concatenate(([0], ends[:-1])), ends
         starts = np.where(self._rows == 0, 0, ends[self._rows - 1])
-        return columns["hashes"], starts, ends[self._rows]
+        return hashes, starts, ends[self._rows]
 
 
 class HashedMemory:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from manymill.engine import calls, kept
 from manymill.engine.arrivals import arrivals
 from manymill.engine.folding import FixedTree
+from manymill.engine.presence import Presence
 from manymill.engine.seam import DEATHS, Engine, Item, Part, Report, Result
 from manymill.engine.spool import Ref
 from manymill.errors import EngineError
@@ -56,6 +57,7 @@ class DaskEngine(Engine):
         self._places: dict[int, str] = {}
         self._sees_spool: bool | None = None  # whether every worker does; found out at the first publication
         self._sent: dict[str, Any] = {}
+        self._presence = Presence(lambda: len(client.nthreads()), lambda: bool(self._out))
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
@@ -204,6 +206,7 @@ class DaskEngine(Engine):
         return self._places[key]
 
     def _end(self, cancel: bool) -> None:
+        self._presence.end()
         for outer in list(self._out):
             if cancel:
                 outer.cancel()

@@ -18,7 +18,6 @@ from typing import Any
 
 from manymill.errors import SettingsError, SourceError
 
-ESTIMATORS = ("TextClassifier", "ComplementNaiveBayes")
 # A file has no None: this word stands for it, among the parameters of an estimator and what is searched.
 NONE = "none"
 
@@ -89,9 +88,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in config:
         if name not in _ALL:
             raise SettingsError(f"{path}: there is no table [{name}]", meant(name, _ALL))
-    for name in ("data", "space"):
-        if name not in config:
-            raise SettingsError(f"{path}: the table [{name}] is missing", "see docs/search.md for an example")
+    if "data" not in config:
+        raise SettingsError(f"{path}: the table [data] is missing", "see docs/search.md for an example")
     for table, kinds in _TABLES.items():
         _check(path, table, config.get(table, {}), kinds)
     for table in ("estimator", "space"):
@@ -100,7 +98,6 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise SettingsError(f"{path}: {table} = {told!r} is no table", f"write [{table}]")
     if "source" not in config["data"]:
         raise SettingsError(f"{path}: [data] has no source", 'give source = "reviews.jsonl", for example')
-    _check_scoring(path, config.get("search", {}).get("scoring", []))
     return config
 
 
@@ -117,6 +114,16 @@ def with_none(value: Any) -> Any:
     return None if value == NONE else value
 
 
+def check_scoring(scoring: str | list[str]) -> None:
+    """Raise ``SettingsError`` if scikit-learn knows no such score."""
+    from sklearn.metrics import get_scorer_names
+
+    known = get_scorer_names()
+    for name in [scoring] if isinstance(scoring, str) else scoring:
+        if name not in known:
+            raise SettingsError(f"there is no score {name!r}", meant(name, known))
+
+
 def _check(path: Any, table: str, told: Any, kinds: Mapping[str, _Kind]) -> None:
     if not isinstance(told, Mapping):
         raise SettingsError(f"{path}: {table} = {told!r} is no table", f"write [{table}]")
@@ -126,12 +133,3 @@ def _check(path: Any, table: str, told: Any, kinds: Mapping[str, _Kind]) -> None
         wanted, fits = kinds[name]
         if not fits(value):
             raise SettingsError(f"{path}: [{table}] {name} = {value!r} is not possible", wanted)
-
-
-def _check_scoring(path: Any, scoring: str | list[str]) -> None:
-    from sklearn.metrics import get_scorer_names
-
-    known = get_scorer_names()
-    for name in [scoring] if isinstance(scoring, str) else scoring:
-        if name not in known:
-            raise SettingsError(f"{path}: [search] scoring = {name!r} is no score", meant(name, known))

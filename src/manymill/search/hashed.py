@@ -20,7 +20,6 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -28,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from manymill import _core
 from manymill.data.batches import Batch
+from manymill.data.columns import ATTEMPTS, ColumnStore, ColumnWriter
 from manymill.data.dataset import Dataset
 from manymill.data.hashed import DOCUMENT_COLUMNS, HASH_COLUMNS, Form, HashedTexts
 from manymill.data.holdout import row_keys
@@ -38,21 +38,12 @@ from manymill.engine.local import available_threads, workers
 from manymill.engine.ordered import map_in_order
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.linear.classes import ClassIndex
-from manymill.search.columns import ColumnStore, ColumnWriter
 
 # Goes into the names of the files: another version of hashes or columns has other names.
 _VERSION = 1
 # Of hashed texts that stay for later searches; pairs of words take 1.4 bytes for a byte of text.
 LIMIT_BYTES = 16 << 30
-# Between being written and being in use, columns may be removed by a search that makes room.
-_ATTEMPTS = 3
 _LABEL_COLUMNS: dict[str, np.dtype[Any]] = {"codes": np.dtype("<i4"), "weights": np.dtype("<f4")}
-
-
-def default_folder() -> Path:
-    """Where hashed texts stay unless told otherwise: ``manymill/hashed`` in the user's folder of caches."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(caches, "manymill", "hashed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +95,7 @@ class HashedCorpus:
         forms : sequence of ((least, greatest), lowercase)
             Numbers of words of an n-gram, and whether text is lower-cased: everything that hashes depend on.
         folder : path, optional
-            Where the files are; see :func:`default_folder`.
+            Where the files are; ``manymill/hashed-texts`` in the user's folder of caches if not given.
         limit_bytes : int
             What may stay in the folder afterwards; what was used longest ago goes first.
         threads : int, optional
@@ -130,7 +121,7 @@ class HashedCorpus:
         plan = dataset.plan()
         if any(file.path == "-" for file in plan.files):
             raise PlanError("the standard input cannot be searched", "write it to a file first")
-        store = ColumnStore(default_folder() if folder is None else folder, limit_bytes)
+        store = ColumnStore("hashed texts", folder, limit_bytes)
         try:
             made = _Hashing(plan, store, tuple(dict.fromkeys(forms)), threads or available_threads(), stop)
             texts, written = made.texts()
@@ -176,7 +167,7 @@ class _Hashing:
     def texts(self) -> tuple[HashedTexts, int]:
         """The hashed texts, and the bytes that were written for them."""
         written = 0
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             found = self._found()
             if found is not None:
                 return found, written

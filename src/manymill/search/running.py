@@ -14,10 +14,29 @@ from typing import Any
 
 from manymill.data.dataset import scan
 from manymill.errors import PlanError, SettingsError
-from manymill.search.configuration import ESTIMATORS, meant, with_none
+from manymill.search.configuration import check_scoring, meant, with_none
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
-from manymill.search.space import spaces_of_file
+from manymill.search.space import LogUniform, spaces_of_file
+
+# What is tried where nothing is said: of each estimator, what made the most of corpora of reviews, mail, posts and
+# descriptions of packages.
+_FORMS = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
+DEFAULT_SPACES: dict[str, dict[str, Any]] = {
+    "TextClassifier": {
+        **_FORMS,
+        "feature_weights": [None, "nb"],
+        "loss": ["log", "modified_huber"],
+        "l2": LogUniform(1e-7, 1e-4),
+        "passes": [1, 3, 10],
+    },
+    "ComplementNaiveBayes": {
+        **_FORMS,
+        "feature_weights": [None, "idf"],
+        "alpha": LogUniform(1e-2, 1.0),
+        "weight_norm": [False, True],
+    },
+}
 
 
 def search_run(
@@ -32,7 +51,8 @@ def search_run(
     Parameters
     ----------
     config : mapping
-        Of `read_config`.
+        Of `read_config`: ``data``, and ``estimator``, ``space`` and ``search`` if they are there; `DEFAULT_SPACES` is
+        searched where there is no space.
     out : path
         The run folder: the journal, and the best model in ``model``.
     engine : optional
@@ -53,11 +73,14 @@ def search_run(
         If every evaluation failed.
     """
     told = dict(config.get("estimator", {}))
-    estimator = _estimator(told.pop("kind", ESTIMATORS[0]), told)
-    space = spaces_of_file(config["space"])
+    kind = told.pop("kind", "TextClassifier")
+    estimator = _estimator(kind, told)
+    space = spaces_of_file(config["space"]) if "space" in config else _default_space(kind, told)
     _check_names(estimator, space)
+    asked = config.get("search", {})
+    check_scoring(asked.get("scoring", []))
     rows = scan(**config["data"])
-    search = SearchCV(estimator, space, engine=engine, run=out, **config.get("search", {}))
+    search = SearchCV(estimator, space, engine=engine, run=out, **asked)
     handle = search.start(rows)
     watch(handle)
     handle.wait()
@@ -75,8 +98,8 @@ def search_run(
 def _estimator(kind: Any, told: dict[str, Any]) -> Any:
     import manymill
 
-    if kind not in ESTIMATORS:
-        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(ESTIMATORS)}")
+    if kind not in tuple(DEFAULT_SPACES):
+        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(DEFAULT_SPACES)}")
     estimator = getattr(manymill, kind)()
     known = estimator.get_params()
     for name in told:
@@ -90,3 +113,8 @@ def _check_names(estimator: Any, spaces: list[dict[str, Any]]) -> None:
     for name in (name for space in spaces for name in space):
         if name not in known:
             raise SettingsError(f"[space]: {type(estimator).__name__} has no {name!r}", meant(name, known))
+
+
+def _default_space(kind: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is tried of an estimator, but for what was settled."""
+    return [{name: values for name, values in DEFAULT_SPACES[kind].items() if name not in told}]

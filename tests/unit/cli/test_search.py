@@ -7,10 +7,12 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
+import manymill
 from manymill import TextClassifier
 from manymill.cli.app import app
 from manymill.search.handle import SearchHandle
 from manymill.search.journal import ABORT_NAME
+from manymill.search.running import DEFAULT_SPACES
 
 ROWS = [
     {"text": f"good fun {n}" if n % 2 else f"bad plot {n}", "label": "pos" if n % 2 else "neg"}
@@ -69,6 +71,38 @@ def test_the_same_command_again_evaluates_nothing(config, tmp_path):
     second = run("search", config, "--out", tmp_path / "run", "--json")
     assert second.stdout == first.stdout
     assert (tmp_path / "run" / "search.jsonl").read_text().count("Evaluated") == lines == 8
+
+
+def test_what_the_command_says_goes_before_what_the_file_says(config, tmp_path):
+    done = run("search", config, "--n-trials", 2, "--cv", 3, "--out", tmp_path / "run")
+    assert len(done.stdout.splitlines()) == 2
+    assert "(3/3)" in done.stdout
+
+
+def test_files_are_searched_without_a_configuration(config, tmp_path):
+    rows = config.parent / "rows.jsonl"
+    done = run(
+        "search", rows, "--label", "label", "--n-trials", 3, "--cv", 2, "--out", tmp_path / "run", "--json"
+    )
+    assert done.exit_code == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == 3
+    assert told[0]["params"].keys() == DEFAULT_SPACES["TextClassifier"].keys()
+
+
+@pytest.mark.parametrize("kind", DEFAULT_SPACES)
+def test_what_is_tried_where_nothing_is_said_can_be_tried(kind):
+    estimator = getattr(manymill, kind)()
+    assert DEFAULT_SPACES[kind].keys() <= estimator.get_params().keys()
+
+
+def test_what_is_settled_is_not_searched(config, tmp_path):
+    text = config.read_text().replace("passes = 1", 'loss = "hinge"\npasses = 1')
+    config.write_text(text[: text.index("[space]")] + "[search]\nn_trials = 2\ncv = 2\n")
+    done = run("search", config, "--out", tmp_path / "run", "--json")
+    params = json.loads(done.stdout.splitlines()[0])["params"]
+    assert not {"loss", "passes"} & params.keys()
+    assert TextClassifier.load(tmp_path / "run" / "model").loss == "hinge"
 
 
 def test_a_search_is_watched_from_its_journal(config, tmp_path):
@@ -142,7 +176,7 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
     ("text", "told"),
     [
         ("[data", "is no TOML"),
-        ("[data]\nsource='x'\n", r"[space] is missing"),
+        ("[space]\nl2=[0]\n", r"[data] is missing"),
         ("[data]\n[space]\n", "[data] has no source"),
         ("[data]\nsource='x'\n[space]\n[other]\n", "no table [other]"),
         ("[data]\nsource='x'\n[space]\n[search]\ntrials=1\n", "[search] has no 'trials'"),

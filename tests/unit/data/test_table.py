@@ -96,14 +96,20 @@ def test_a_second_call_reads_and_writes_nothing(table, tmp_path):
 
 
 def test_tables_that_nobody_used_for_long_make_room(table, tmp_path, monkeypatch):
-    monkeypatch.setattr("manymill.data.table.encoding._SHARE_OF_DISK", 0.0)
-    old = Path(table(CSV).X.filename).parent
-    left = tmp_path / "tables" / "00000000.partial-killed"
+    table(CSV)
+    left = tmp_path / "tables" / "killed.partial"
     left.mkdir()
-    for folder in (old, left):
-        os.utime(folder, (0, 0))
+    os.utime(left, (0, 0))
+    monkeypatch.setattr("manymill.data.columns._SHARE_OF_DISK", 10**18)
     new = table(CSV.replace("31", "32"))
     assert [path.name for path in (tmp_path / "tables").iterdir()] == [Path(new.X.filename).parent.name]
+
+
+def test_a_table_stays_while_a_part_of_its_rows_is_in_use(table, tmp_path, monkeypatch):
+    rows = table(CSV).X[1:3]
+    monkeypatch.setattr("manymill.data.columns._SHARE_OF_DISK", 10**18)
+    table(CSV.replace("31", "32"))
+    assert Path(rows.filename).exists()
 
 
 def test_a_file_that_changed_is_another_table(table):

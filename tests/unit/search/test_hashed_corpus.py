@@ -155,7 +155,7 @@ def test_files_that_were_removed_are_named(tmp_path):
         texts = pickle.loads(pickle.dumps(found.texts))
         for path in tmp_path.glob("*/hashes"):
             path.unlink()
-        with pytest.raises(SourceError, match="hash the texts again"):
+        with pytest.raises(SourceError, match="made anew"):
             texts.chunk(*WORDS)
 
 
@@ -180,4 +180,5 @@ def test_the_standard_input_is_refused(tmp_path, monkeypatch):
 
 def test_without_a_name_the_folder_is_that_of_the_users_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert hashed.default_folder() == tmp_path / "manymill" / "hashed"
+    corpus(None).close()
+    assert list(tmp_path.glob("manymill/hashed-texts/*/hashes"))

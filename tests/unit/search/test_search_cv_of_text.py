@@ -73,7 +73,7 @@ def test_hashed_texts_are_searched_as_they_are(tmp_path):
 def test_the_files_are_let_go_when_the_search_is_over(tmp_path):
     search().fit(TEXTS, LABELS)
     assert not list(tmp_path.glob("caches/**/in-use-*"))
-    assert list(tmp_path.glob("caches/manymill/hashed/*/hashes"))
+    assert list(tmp_path.glob("caches/manymill/hashed-texts/*/hashes"))
 
 
 def test_halving_gives_few_rows_first():

@@ -1,0 +1,60 @@
+"""Whether anybody is there to work: a cluster that has lost all its workers is waited for, but not in silence."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger("manymill.engine")
+
+# Workers come and go within seconds where a cluster is resized.
+LOOK_SECONDS = 5.0
+
+
+class Presence:
+    """Looks for workers now and then, on a thread of its own, and tells once that there are none.
+
+    Parameters
+    ----------
+    count : callable
+        The number of workers; what it raises ends the looking.
+    waits : callable
+        Whether somebody waits for them.
+    seconds : float
+        From look to look.
+    """
+
+    def __init__(
+        self, count: Callable[[], int], waits: Callable[[], bool], *, seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._count, self._waits, self._seconds = count, waits, seconds
+        self._gone = 0  # looks at which nobody was there
+        self._ended = threading.Event()
+        threading.Thread(target=self._look_on, name="manymill-presence", daemon=True).start()
+
+    def look(self) -> None:
+        """Look once."""
+        if not self._waits():
+            self._gone = 0
+        elif self._count():
+            if self._gone > 1:
+                _log.warning("The cluster has workers again; the work goes on")
+            self._gone = 0
+        else:
+            self._gone += 1
+            if self._gone == 2:  # at one look they may be on their way
+                _log.warning(
+                    "The cluster has no worker any more; the work waits for some: start them with `dask worker`"
+                )
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _look_on(self) -> None:
+        while not self._ended.wait(self._seconds):
+            try:
+                self.look()
+            except Exception:  # the scheduler is gone, which whoever waits is told
+                return
