@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -97,7 +97,8 @@ class SearchHandle:
         self._counted = 0.0
         self._before = 0.0
         self.log: list[Event] = []
-        self._over = threading.Event()
+        self._over: Future[None] = Future()
+        self._over.set_running_or_notify_cancel()  # who waits for it cannot cancel it
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
         self._thread.start()
 
@@ -113,7 +114,7 @@ class SearchHandle:
                 total=self._policy.total,
                 n_candidates=len(self._policy.params),
                 seconds=end - self._started,
-                ended=self._policy.why if self._over.is_set() else "",
+                ended=self._policy.why if self.done() else "",
             )
 
     def ranking(self, metric: str | None = None) -> list[Ranked]:
@@ -156,17 +157,18 @@ class SearchHandle:
 
     def ends_within(self, seconds: float | None) -> bool:
         """Like `wait`, but whatever ended the search is not raised."""
-        return self._over.wait(seconds)
+        return bool(wait([self._over], seconds).done)
 
     def done(self) -> bool:
         """Whether the search is over."""
-        return self._over.is_set()
+        return self._over.done()
 
     def __await__(self) -> Generator[Any, None, SearchHandle]:
-        """``await handle`` waits for the end without blocking other tasks of the loop."""
+        """``await handle`` waits for the end without blocking other tasks of the loop; it may be cancelled."""
         import asyncio
 
-        yield from asyncio.to_thread(self.wait).__await__()
+        yield from asyncio.wrap_future(self._over).__await__()
+        self.wait()
         return self
 
     @property
@@ -194,8 +196,8 @@ class SearchHandle:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._over, self._events = threading.RLock(), threading.Event(), queue.SimpleQueue()
-        self._over.set()
+        self._lock, self._over, self._events = threading.RLock(), Future(), queue.SimpleQueue()
+        self._over.set_result(None)
 
     def __str__(self) -> str:
         return f"{self.progress()}\n{as_text(self.ranking())}"
@@ -220,31 +222,33 @@ class SearchHandle:
             self._policy.on(Aborted())
         except BaseException as error:
             self._error = error
-        self._ended_at = time.monotonic()
-        try:
-            self._close()
-        except BaseException as error:
-            self._error = self._error or error
         finally:
-            self._over.set()  # whatever happened: others wait for it
+            self._ended_at = time.monotonic()
+            # Whatever fails here, a full disk for example, nobody is to wait for ever.
+            for last in (self._tell_end, self._note_end, self._proposer.close, self._let_go):
+                try:
+                    last()
+                except BaseException as error:
+                    self._error = self._error or error
+            self._over.set_result(None)
 
-    def _close(self) -> None:
-        """Tell what came of it, and let files go."""
-        try:
-            if self._error is None:
-                if self._on_end is not None:
-                    self._on_end(self)
-                if self._journal is not None:
-                    self._journal.ended(self._policy.why)
-        finally:
-            if self._prepared is not None:
-                self._prepared.close()
+    def _tell_end(self) -> None:
+        if self._on_end is not None and self._error is None:
+            self._on_end(self)
+
+    def _note_end(self) -> None:
+        if self._journal is not None and self._error is None:
+            self._journal.ended(self._policy.why)
+
+    def _let_go(self) -> None:
+        if self._prepared is not None:
+            self._prepared.close()
 
     def _search(self) -> None:
         prepared = self._prepare(self._aborting.is_set)
         with self._lock:
             self._prepared, self._journal = prepared, prepared.journal
-            self._policy = Policy(prepared.rules)
+            self._policy = Policy(prepared.rules, getattr(self._proposer, "places", ()))
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
             engine = stack.enter_context(engine_for(self._engine))

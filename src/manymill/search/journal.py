@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -124,14 +124,12 @@ class Journal:
                 "name another folder, or remove it",
             )
         out: list[Event] = []
-        for line in lines[1:]:
-            event = _read(line)
+        for event in _events(path, told, lines[1:]):
             if isinstance(event, Proposed):
                 proposal = decoded(self._spaces, event.params)
                 self.proposals[event.trial] = proposal
                 event = Proposed(event.trial, proposal.params)
-            if event is not None:
-                out.append(event)
+            out.append(event)
         return out
 
     def proposed(self, trial: int, proposal: Proposal) -> None:
@@ -238,18 +236,16 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
     settings = first.get("settings")
     if not isinstance(settings, dict):
         raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
-    events, why = [], ""
+    why, shown = "", []
     for line in lines:
         why = line.get("why", "") if line.get("event") == "Ended" else ""
         if line.get("event") == "Proposed":
-            shown = dict(line.get("shown", {}))
+            params = dict(line.get("shown", {}))
             line["params"] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in shown.items()
+                name: tuple(value) if isinstance(value, list) else value for name, value in params.items()
             }
-        event = _read(line)
-        if event is not None:
-            events.append(event)
-    return events, settings, why
+        shown.append(line)
+    return list(_events(Path(folder) / FILE_NAME, settings, shown)), settings, why
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:
@@ -280,19 +276,54 @@ def _cut_torn(path: Path) -> None:
         os.truncate(path, whole)
 
 
+def _events(path: Path, settings: Mapping[str, Any], lines: Iterable[dict[str, Any]]) -> Iterator[Event]:
+    """What the lines after the first tell, if it can have happened: a damaged line ends a search before it begins."""
+    n_proposed, ended = 0, set[Task]()
+    for number, line in enumerate(lines, 2):
+        try:
+            event = _read(line)
+            wrong = _impossible(event, settings, n_proposed, ended)
+        except (TypeError, KeyError, ValueError) as error:
+            wrong = f"it cannot be read: {error!r}"
+        if wrong:
+            raise RunFolderError(f"{path}: line {number} cannot be: {wrong}", "begin a new run")
+        if isinstance(event, Proposed):
+            n_proposed += 1
+        elif isinstance(event, Evaluated | Failed):
+            ended.add(event.task)
+        if event is not None:
+            yield event
+
+
+def _impossible(
+    event: Event | None, settings: Mapping[str, Any], n_proposed: int, ended: Collection[Task]
+) -> str:
+    """Why an event cannot come after those before it; empty if it can."""
+    if isinstance(event, Proposed) and event.trial != n_proposed:
+        return f"candidate {event.trial} comes where {n_proposed} should"
+    if isinstance(event, Evaluated | Failed):
+        task, rungs = event.task, settings["rungs"]
+        if task in ended:
+            return f"{task} has ended before"
+        if task.trial not in range(n_proposed):
+            return f"candidate {task.trial} was not proposed"
+        if task.split not in range(settings["n_splits"]) or task.rung not in range(len(rungs)):
+            return f"the search has no {task}"
+        if task.resource != rungs[task.rung]:
+            return f"{task} has another resource than {rungs[task.rung]}"
+    if isinstance(event, Evaluated) and settings["metric"] not in event.scores:
+        return f"there is no score {settings['metric']!r}"
+    return ""
+
+
 def _read(line: dict[str, Any]) -> Event | None:
     kinds: dict[str, Any] = {"Evaluated": Evaluated, "Failed": Failed}
     name = line.pop("event", "")
-    try:
-        if name == "Proposed":
-            return Proposed(int(line["trial"]), dict(line["params"]))
-        if name == "Exhausted":
-            return Exhausted()
-        if name in kinds:
-            event: Event = kinds[name](Task(**line.pop("task")), **line)
-            return event
-    except (TypeError, KeyError, ValueError) as error:
-        raise RunFolderError(
-            f"the journal has a {name} that cannot be read: {error!r}", "begin a new run"
-        ) from None
+    if name == "Proposed":
+        return Proposed(int(line["trial"]), dict(line["params"]))
+    if name == "Exhausted":
+        return Exhausted()
+    if name in kinds:
+        event: Event = kinds[name](Task(**line.pop("task")), **line)
+        return event
     return None
