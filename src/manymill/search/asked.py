@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from manymill.errors import SettingsError
 from manymill.search.ensembles import size_of
+from manymill.search.proposing import spaces_of
 
 # Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
 _RUNGS_BELOW = 3
@@ -28,10 +29,19 @@ def check(search: Any) -> None:
     for name, seconds in (("seconds", search.seconds), ("timeout", search.timeout)):
         if seconds is not None and not seconds > 0:
             raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
+    if search.error_score != "raise" and not isinstance(search.error_score, (int, float, np.number)):
+        raise SettingsError(
+            f"error_score={search.error_score!r} is not possible", 'give a number, NaN, or "raise"'
+        )
     if search.ensemble is not None:
         size_of(search.ensemble)
     if search.resource != "rows" and search.halving and search.resource not in search.estimator.get_params():
         raise SettingsError(f"the estimator has no parameter {search.resource!r}", "name one, or rows")
+    if search.halving and any(search.resource in space for space in spaces_of(search.distributions)):
+        raise SettingsError(
+            f"{search.resource!r} is the resource of halving and is searched as well",
+            "leave it out of distributions",
+        )
 
 
 def seed_of(search: Any) -> int:
@@ -60,18 +70,21 @@ def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:
                 "give max_resource",
             )
         most = n_rows
+    elif search.resource == "rows" and isinstance(most, (int, np.integer)):
+        most = min(most, n_rows)  # nobody has more to give
     least = search.min_resource
     if least == "auto":
         least = int(most) // search.eta**_RUNGS_BELOW
         least = max(1, least if search.resource != "rows" else max(least, min(_LEAST_ROWS, n_rows)))
-    if not isinstance(least, int) or not isinstance(most, int) or not 1 <= least <= most:
+    whole = all(isinstance(amount, (int, np.integer)) for amount in (least, most))
+    if not whole or not 1 <= least <= most:
         raise SettingsError(
             f"min_resource={search.min_resource!r} to max_resource={search.max_resource!r} is no range",
             "give 1 or more, the greater one last",
         )
     rungs: list[int | None] = []
     while most >= least:
-        rungs.append(most)
+        rungs.append(int(most))
         most //= search.eta
     rungs.reverse()
     if search.resource == "rows" and search.max_resource == "auto":
@@ -81,4 +94,8 @@ def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:
 
 def is_by_row(value: Any, n_rows: int) -> bool:
     """Whether a fit parameter has one value for each row."""
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == n_rows
+    if isinstance(value, (str, bytes, Mapping)):
+        return False
+    if hasattr(value, "shape"):  # sparse matrices have no length
+        return len(value.shape) > 0 and value.shape[0] == n_rows
+    return hasattr(value, "__len__") and len(value) == n_rows

@@ -78,7 +78,7 @@ class SearchDisplay:
         """
         if isinstance(search, (str, Path, os.PathLike)):
             events, told, _ = events_of(search)
-            n_splits, decides = told["n_splits"], told["metric"]
+            n_splits, decides = told.get("n_splits", 0), told.get("metric", "")
         else:
             handle = getattr(search, "handle_", search)
             if not hasattr(handle, "log"):
@@ -167,7 +167,7 @@ class SearchDisplay:
     def _draw_boxes(self, axes: Any, name: str) -> None:
         rows = boxes(self.seen)[name]
         axes.boxplot([box.scores for box in rows])
-        axes.set_xticks(range(1, len(rows) + 1), [box.value for box in rows], rotation=30, ha="right")
+        axes.set_xticks(range(1, len(rows) + 1), [_plain(box.value) for box in rows], rotation=30, ha="right")
         axes.set(xlabel=name, ylabel=self.seen.metric)
 
     def _draw_time(self, axes: Any) -> None:
@@ -208,6 +208,11 @@ class SearchDisplay:
             axes.plot(failures, [place] * len(failures), "rx")
         axes.set_yticks(range(len(workers)), [worker or "?" for worker in workers])
         axes.set(xlabel="seconds", ylabel="worker")
+
+
+def _plain(label: str) -> str:
+    """A label that matplotlib takes as it is, and not for a formula."""
+    return label.replace("$", r"\$")
 
 
 def _axes(ax: Any, n: int) -> list[Any]:

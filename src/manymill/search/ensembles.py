@@ -82,7 +82,10 @@ def build(
         counts, loss = greedy(predictions, lambda mean: float(((mean[:, 0] - truth) ** 2).mean()))
     chosen = [(int(n), params) for n, params in zip(counts, candidates, strict=True) if n]
     own = () if y is None else (y,)
-    members = [clone(job.estimator).set_params(**_cloned(params)).fit(X, *own) for _, params in chosen]
+    given = {**{name: job.data[name] for name in job.by_row}, **job.fit_params}
+    members = [
+        clone(job.estimator).set_params(**_cloned(params)).fit(X, *own, **given) for _, params in chosen
+    ]
     return _voting(job.estimator, members, [n for n, _ in chosen], labels), loss
 
 
@@ -123,7 +126,11 @@ def _out_of_fold(
     found = []
     for outcome in engine.map(predict, tasks):
         if isinstance(outcome, str):
-            raise PlanError(f"a member of the ensemble cannot be fitted: {outcome}", "leave ensemble away")
+            raise PlanError(
+                f"a member of the ensemble cannot be fitted: {outcome}",
+                "members vote with probabilities (wrap classifiers without in CalibratedClassifierCV); "
+                "or leave ensemble away",
+            )
         found.append(outcome)
     per = len(job.splits)
     return np.stack([np.concatenate(found[n * per : (n + 1) * per]) for n in range(len(candidates))]), rows

@@ -26,6 +26,7 @@ from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
 from manymill.search.preparing import Asked, Prepared, prepare
 from manymill.search.proposing import Distributions, proposer_of, spaces_of
+from manymill.search.routing import routed, router_of
 from manymill.search.tables import best_index, cv_results, with_error_score
 
 # What a fit gives, and the next one forgets.
@@ -180,6 +181,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         """A twin that has the same engine."""
         return twin_of(self)
 
+    def get_metadata_routing(self) -> Any:
+        """Who may request what is given to :meth:`fit` and :meth:`score`: the estimator, the splitter, scorers."""
+        return router_of(self, scorers_of(self))
+
     # ---- searching
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -207,11 +212,12 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             try:
                 handle.wait()
             except KeyboardInterrupt:
-                warnings.warn(
-                    f"the search was interrupted: {handle.progress()}", InterruptedSearchWarning, stacklevel=2
-                )
+                interrupted = f"the search was interrupted: {handle.progress()}"
                 handle.abort()
                 handle.wait()
+                warnings.warn(
+                    interrupted, InterruptedSearchWarning, stacklevel=2
+                )  # which may be made an error
                 self._take(handle)
             with unlogged():
                 self._finish(X, y, params)
@@ -221,7 +227,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         """Begin to search, and return at once.
 
         When the search is over, this estimator has its attributes but ``best_estimator_``, for which :meth:`refit_best`
-        fits once more.
+        fits once more. If another was started meanwhile, they are those of the last.
 
         Parameters
         ----------
@@ -242,9 +248,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         when_started = partial(prepare, asked) if asked.is_text else partial(_given, prepare(asked))
         for name in _LEARNT:
             self.__dict__.pop(name, None)
+        latest = self._latest = object()
         self.handle_ = SearchHandle(
             when_started, proposer, self.engine, seconds=self.seconds, raises=self.error_score == "raise",
-            on_end=self._take,
+            on_end=lambda handle: self._take(handle) if self._latest is latest else None,
         )  # fmt: skip
         return self.handle_
 
@@ -259,8 +266,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
         self.best_estimator_ = clone(self.estimator).set_params(**best)
-        params.pop("groups", None)
-        self.best_estimator_.fit(X, **params) if y is None else self.best_estimator_.fit(X, y, **params)
+        own = routed(self, scorers_of(self), params).fit
+        self.best_estimator_.fit(X, **own) if y is None else self.best_estimator_.fit(X, y, **own)
         self.refit_time_ = time.perf_counter() - started
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.best_estimator_, name):
@@ -298,18 +305,19 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         if callable(self.scoring) and policy.metrics not in ([], ["score"]):
             self.multimetric_ = True  # one function that gives several
         metrics = (policy.metrics or list(self.scorer_)) if self.multimetric_ else ["score"]
-        results = cv_results(policy, metrics, train=self.return_train_score)
+        results = cv_results(policy, metrics, train=self.return_train_score, halving=self.halving)
         if self.error_score != "raise" and not math.isnan(float(self.error_score)):
             results = with_error_score(results, policy, metrics, float(self.error_score))
         suffix = "score" if not self.multimetric_ else self._metric(self.scorer_)
         self.cv_results_ = results
-        self.best_index_ = self.refit(results) if callable(self.refit) else best_index(results, suffix)
+        self.best_index_ = (
+            _chosen(self.refit, results) if callable(self.refit) else best_index(results, suffix)
+        )
         if self.best_index_ is None:
             # Nobody is whole: the ranking has the rule for those.
             first = handle.best_so_far()
-            trials = sorted(policy.params)
             if first is not None and not math.isnan(first.mean):
-                self.best_index_ = trials.index(first.trial)
+                self.best_index_ = policy.trials.index(first.trial)
                 self.best_score_ = first.mean
         else:
             self.best_score_ = float(results[f"mean_test_{suffix}"][self.best_index_])
@@ -320,13 +328,10 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
 
     def _scorers(self) -> dict[str, Any]:
         scoring = self.scoring
-        self.multimetric_ = isinstance(scoring, (list, tuple, set, Mapping))
-        if not self.multimetric_:
-            self.scorer_ = check_scoring(self.estimator, scoring)
-            return {"score": self.scorer_}
-        named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
-        self.scorer_ = {name: check_scoring(self.estimator, value) for name, value in named.items()}
-        return dict(self.scorer_)
+        self.multimetric_ = _is_several(scoring)
+        scorers = scorers_of(self)
+        self.scorer_ = scorers if self.multimetric_ else scorers["score"]
+        return dict(scorers)
 
     def _metric(self, scorers: Mapping[str, Any]) -> str:
         """The metric that decides."""
@@ -339,6 +344,27 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 f"refit={self.refit!r} does not say which of {', '.join(scorers)} decides", "name one of them"
             )
         return str(self.refit)
+
+
+def scorers_of(search: Any) -> dict[str, Any]:
+    """The scorers of a search by name; the only one is ``"score"``."""
+    scoring = search.scoring
+    if not _is_several(scoring):
+        return {"score": check_scoring(search.estimator, scoring)}
+    named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
+    return {name: check_scoring(search.estimator, value) for name, value in named.items()}
+
+
+def _is_several(scoring: Any) -> bool:
+    return isinstance(scoring, (list, tuple, set, Mapping))
+
+
+def _chosen(refit: Callable[[dict[str, Any]], Any], results: dict[str, Any]) -> int:
+    """The row that a function chooses."""
+    row, n_rows = refit(results), len(results["params"])
+    if not isinstance(row, (int, np.integer)) or not 0 <= row < n_rows:
+        raise SettingsError(f"refit chose row {row!r}", f"it has to return a number from 0 to {n_rows - 1}")
+    return int(row)
 
 
 def _given(prepared: Prepared, stop: Callable[[], bool]) -> Prepared:

@@ -22,7 +22,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,8 @@ class Job:
         What is not by row.
     by_row : tuple of str
         Names in `data` that are fit parameters.
+    scoring : mapping of str to mapping
+        Of each scorer the parameters that have one value for each row, and their names in `data`.
     resource : str
         ``"rows"``, or the parameter that is the resource of halving.
     train_scores : bool
@@ -71,6 +72,8 @@ class Job:
         That decides: a scorer that gives several has to give it.
     raises : bool
         Whether what a candidate raises ends the search.
+    codes : ndarray of int, shape (n_rows,), or None
+        The classes by number, once a process has asked for them.
     """
 
     estimator: Any
@@ -79,12 +82,14 @@ class Job:
     scorers: Scorers
     fit_params: dict[str, Any] = field(default_factory=dict)
     by_row: tuple[str, ...] = ()
+    scoring: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     resource: str = "rows"
     train_scores: bool = False
     timeout: float | None = None
     text: Any = None
     metric: str = "score"
     raises: bool = False
+    codes: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,8 @@ def share_job(engine: Engine, job: Job, token: str) -> Handle:
 
     content = cloudpickle.dumps(
         Job(
-            job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.resource, job.train_scores,
-            job.timeout, job.text, job.metric, job.raises,
+            job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.scoring, job.resource,
+            job.train_scores, job.timeout, job.text, job.metric, job.raises,
         )
     )  # fmt: skip
     return Handle(token, engine.publish({"job": np.frombuffer(content, np.uint8)}), share(engine, large))
@@ -170,7 +175,7 @@ def evaluate(assignment: Assignment) -> Outcome:
     try:
         with _limited(job.timeout):
             outcome = _evaluated(job, task, dict(assignment.params))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() of a candidate is no wish to end the search
         if job.raises:
             raise
         last = traceback.format_exception_only(error)[-1].strip()
@@ -204,7 +209,7 @@ def predict(assignment: Assignment) -> NDArray[np.float64] | str:
         out = np.zeros((len(job.splits[assignment.task.split][1]), len(labels)))
         out[:, np.searchsorted(labels, estimator.classes_)] = estimator.predict_proba(X)
         return out
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return traceback.format_exception_only(error)[-1].strip()
 
 
@@ -232,9 +237,10 @@ def _fitted(
     params = {name: clone(value, safe=False) for name, value in params.items()}
     rows = train
     if task.resource is not None and job.resource == "rows":
-        rows = prefix(train, task.resource)
         if task.resource < len(train):
-            test = prefix(test, max(LEAST_TEST_ROWS, task.resource))
+            codes = _codes_of(job)
+            rows = prefix(train, task.resource, codes)
+            test = prefix(test, max(LEAST_TEST_ROWS, task.resource), codes)
     elif task.resource is not None:
         params[job.resource] = task.resource
     if job.text is not None:
@@ -251,6 +257,17 @@ def _fitted(
         fit_X, fit_y, labels, own = None, None, (), {}  # copies that nobody needs, before others are made
     X, y = _part(estimator, data_X, data_y, test, rows)
     return estimator, X, y, (fit_X, fit_y), (rows, test)
+
+
+def _codes_of(job: Job) -> NDArray[np.intp] | None:
+    """The class of each row by number; None where there are no classes."""
+    from sklearn.base import is_classifier
+
+    if job.codes is None and is_classifier(job.estimator):
+        labels = np.asarray(job.text.y if job.text is not None else job.data.get("y"))
+        if labels.ndim == 1:
+            job.codes = np.unique(labels, return_inverse=True)[1]
+    return job.codes
 
 
 def _part(
@@ -278,24 +295,16 @@ def _rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
 
 
 def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) -> dict[str, float]:
-    """The metrics on some rows; weighed where the fit was, as scikit-learn's searches do."""
-    weights = {}
-    if "sample_weight" in job.by_row:
-        weights["sample_weight"] = _rows_of(job.data["sample_weight"], rows)
+    """The metrics on some rows."""
     arguments = (estimator, X) if y is None else (estimator, X, y)
     out: dict[str, float] = {}
     for name, scorer in job.scorers.items():
-        given = scorer(*arguments, **(weights if _takes_weights(scorer) else {}))
+        own = {param: _rows_of(job.data[key], rows) for param, key in job.scoring.get(name, {}).items()}
+        given = scorer(*arguments, **own)
         out |= given if isinstance(given, Mapping) else {name: given}
     if job.metric not in out:
         raise ValueError(f"the scorer gives {', '.join(out)}, and refit={job.metric!r} is none of them")
     return {name: float(score) for name, score in out.items()}
-
-
-def _takes_weights(scorer: Callable[..., Any]) -> bool:
-    if hasattr(scorer, "_accept_sample_weight"):
-        return bool(scorer._accept_sample_weight())
-    return "sample_weight" in signature(scorer).parameters
 
 
 @contextmanager

@@ -16,9 +16,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -31,6 +31,7 @@ from manymill.search.journal import Journal
 from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.preparing import Prepared
+from manymill.search.progress import Progress
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
     Aborted,
@@ -61,44 +62,6 @@ _NOTHING = Rules(n_trials=0, n_splits=1)
 
 # Of a search that is over, when it is pickled.
 _KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a search is.
-
-    Attributes
-    ----------
-    pending, running, done, failed, cancelled : int
-        Tasks; they add up to `total`, which is 0 while data is prepared.
-    n_candidates : int
-        Proposed so far.
-    seconds : float
-        Since the start.
-    ended : str
-        Why it is over; empty while it is not.
-    """
-
-    pending: int
-    running: int
-    done: int
-    failed: int
-    cancelled: int
-    total: int
-    n_candidates: int
-    seconds: float
-    ended: str
-
-    def __str__(self) -> str:
-        if not self.total and not self.ended:
-            return f"Progress: preparing the data; {self.seconds:,.1f} s"
-        finished = self.total - self.pending - self.running
-        share = finished / self.total if self.total else 1.0
-        state = self.ended or f"{self.running} running, {self.pending} pending"
-        return (
-            f"Progress: {share:4.0%} ({finished:,}/{self.total:,}), {self.done:,} done, {self.failed:,} failed, "
-            f"{self.cancelled:,} cancelled; {state}; {self.seconds:,.1f} s"
-        )
 
 
 class SearchHandle:
@@ -135,7 +98,8 @@ class SearchHandle:
         self._counted = 0.0
         self._before = 0.0
         self.log: list[Event] = []
-        self._over = threading.Event()
+        self._over: Future[None] = Future()
+        self._over.set_running_or_notify_cancel()  # who waits for it cannot cancel it
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
         self._thread.start()
 
@@ -151,7 +115,7 @@ class SearchHandle:
                 total=self._policy.total,
                 n_candidates=len(self._policy.params),
                 seconds=end - self._started,
-                ended=self._policy.why if self._over.is_set() else "",
+                ended=self._policy.why if self.done() else "",
             )
 
     def ranking(self, metric: str | None = None) -> list[Ranked]:
@@ -194,17 +158,18 @@ class SearchHandle:
 
     def ends_within(self, seconds: float | None) -> bool:
         """Like `wait`, but whatever ended the search is not raised."""
-        return self._over.wait(seconds)
+        return bool(wait([self._over], seconds).done)
 
     def done(self) -> bool:
         """Whether the search is over."""
-        return self._over.is_set()
+        return self._over.done()
 
     def __await__(self) -> Generator[Any, None, SearchHandle]:
-        """``await handle`` waits for the end without blocking other tasks of the loop."""
+        """``await handle`` waits for the end without blocking other tasks of the loop; it may be cancelled."""
         import asyncio
 
-        yield from asyncio.to_thread(self.wait).__await__()
+        yield from asyncio.wrap_future(self._over).__await__()
+        self.wait()
         return self
 
     @property
@@ -212,6 +177,12 @@ class SearchHandle:
         """What the evaluations have in common; once the data is prepared."""
         assert self._prepared is not None
         return self._prepared.job
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of how texts were read; empty until they are."""
+        prepared = self._prepared
+        return prepared.job.text.notes if prepared is not None and prepared.job.text is not None else ()
 
     @property
     def policy(self) -> Policy:
@@ -226,8 +197,8 @@ class SearchHandle:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._over, self._events = threading.RLock(), threading.Event(), queue.SimpleQueue()
-        self._over.set()
+        self._lock, self._over, self._events = threading.RLock(), Future(), queue.SimpleQueue()
+        self._over.set_result(None)
 
     def __str__(self) -> str:
         return f"{self.progress()}\n{as_text(self.ranking())}"
@@ -254,22 +225,31 @@ class SearchHandle:
             self._error = error
         finally:
             self._ended_at = time.monotonic()
-            try:
-                if self._on_end is not None and self._error is None:
-                    self._on_end(self)
-            except BaseException as error:
-                self._error = error
-            if self._journal is not None and self._error is None:
-                self._journal.ended(self._policy.why)
-            if self._prepared is not None:
-                self._prepared.close()
-            self._over.set()
+            # Whatever fails here, a full disk for example, nobody is to wait for ever.
+            for last in (self._tell_end, self._note_end, self._proposer.close, self._let_go):
+                try:
+                    last()
+                except BaseException as error:
+                    self._error = self._error or error
+            self._over.set_result(None)
+
+    def _tell_end(self) -> None:
+        if self._on_end is not None and self._error is None:
+            self._on_end(self)
+
+    def _note_end(self) -> None:
+        if self._journal is not None and self._error is None:
+            self._journal.ended(self._policy.why)
+
+    def _let_go(self) -> None:
+        if self._prepared is not None:
+            self._prepared.close()
 
     def _search(self) -> None:
         prepared = self._prepare(self._aborting.is_set)
         with self._lock:
             self._prepared, self._journal = prepared, prepared.journal
-            self._policy = Policy(prepared.rules)
+            self._policy = Policy(prepared.rules, getattr(self._proposer, "places", ()))
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
             stack.enter_context(unlogged())
@@ -360,6 +340,9 @@ class SearchHandle:
         try:
             outcome = future.result()
         except CancelledError:
+            return Dropped(task)
+        except KeyboardInterrupt:  # a fit in this process met it, before or after who waits
+            self.abort()
             return Dropped(task)
         except Exception as error:
             if self._raises and self._error is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -25,61 +25,92 @@ FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
 
+_LOCK_SECONDS = 0.2
+# What stands in a folder that a training left, or in one of a model.
+_OF_OTHERS = ("plan.json", "events.jsonl", "model", "model.json", "forest.json")
+
 
 class Journal:
     """The journal of a run folder, written by one process.
+
+    The folder is taken first, so that nobody reads data for a search that may not write, and so that others see the
+    search, and may end it, while its data is read. `begin` follows when the settings are known.
 
     Parameters
     ----------
     folder : path
         Made if missing.
-    settings : dict
-        What makes it this search: estimator, distributions, data, splits. A journal of another search is not gone on
-        with.
-    spaces : sequence of mapping
-        See `proposing.spaces_of`.
 
     Raises
     ------
     RunFolderError
-        If another process writes to the folder, it holds another search, or it cannot be written.
+        If another process writes to the folder, it holds something else, or it cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any], spaces: list[Space]) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         from filelock import FileLock, Timeout
 
         self.folder = Path(folder)
-        self._spaces = spaces
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # It is taken by the thread that starts a search, and let go by the one that ends it.
             self._lock = FileLock(self.folder / ".lock", thread_local=False)
-            self._lock.acquire(blocking=False)
+            # Whoever watches a search asks for its lock, for a moment.
+            self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
         except Timeout:
             raise RunFolderError(
-                f"another process is searching in {self.folder}", "wait for it, or abort it"
+                f"another process is at work in {self.folder}", "wait for it, or abort it"
             ) from None
         except OSError as error:
-            raise RunFolderError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+            raise _cannot_write(self.folder, error) from error
         self.proposals: dict[int, Proposal] = {}
+        self.events: list[Event] = []
         try:
-            self.events = self._before(settings)
+            self._check_free()
             with suppress(FileNotFoundError):
                 (self.folder / ABORT_NAME).unlink()
             self._file = open(self.folder / FILE_NAME, "ab")  # noqa: SIM115 (closed by close)
-            if not self._file.tell():
-                self._write({"event": "Search", "format": FORMAT, "settings": settings})
-        except BaseException:
+        except OSError as error:
             self._lock.release()
-            raise
+            if isinstance(error, RunFolderError):
+                raise
+            raise _cannot_write(self.folder, error) from error
+
+    def _check_free(self) -> None:
+        """Refuse to write over what is no search's."""
+        found = [name for name in _OF_OTHERS if (self.folder / name).exists()]
+        if found and not (self.folder / FILE_NAME).exists():
+            raise RunFolderError(
+                f"{self.folder} is no folder of a search: it holds {found[0]!r}", "name a new or empty folder"
+            )
+
+    def begin(self, settings: dict[str, Any], spaces: list[Space]) -> None:
+        """Go on with what an earlier process left in `events` and `proposals`, or note the beginning.
+
+        Parameters
+        ----------
+        settings : dict
+            What makes it this search: estimator, distributions, data, splits. A journal of another search is not gone
+            on with.
+        spaces : sequence of mapping
+            See `proposing.spaces_of`.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder holds another search, or cannot be written.
+        """
+        self._spaces = spaces
+        self.events = self._before(settings)
+        if not self._file.tell():
+            self._write({"event": "Search", "format": FORMAT, "settings": settings})
 
     def _before(self, settings: dict[str, Any]) -> list[Event]:
         """What happened in an earlier process."""
         path = self.folder / FILE_NAME
-        if not path.exists():
-            return []
         lines = list(records(self.folder))
         _cut_torn(path)
+        self._file.seek(0, os.SEEK_END)
         if not lines:
             return []
         known = lines[0].get("settings")
@@ -93,14 +124,12 @@ class Journal:
                 "name another folder, or remove it",
             )
         out: list[Event] = []
-        for line in lines[1:]:
-            event = _read(line)
+        for event in _events(path, told, lines[1:]):
             if isinstance(event, Proposed):
                 proposal = decoded(self._spaces, event.params)
                 self.proposals[event.trial] = proposal
                 event = Proposed(event.trial, proposal.params)
-            if event is not None:
-                out.append(event)
+            out.append(event)
         return out
 
     def proposed(self, trial: int, proposal: Proposal) -> None:
@@ -126,8 +155,17 @@ class Journal:
 
     def close(self) -> None:
         """Let the folder go."""
-        self._file.close()
-        self._lock.release()
+        try:
+            with suppress(
+                OSError
+            ):  # the disk is full: whoever wrote was told, and the torn line is cut next time
+                self._file.close()
+            if not (self.folder / FILE_NAME).stat().st_size:  # it never came to its beginning
+                (self.folder / FILE_NAME).unlink()
+        except OSError:
+            return  # someone removed the folder
+        finally:
+            self._lock.release()
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -141,7 +179,9 @@ class Journal:
 
 
 def _shown(value: Any) -> Any:
-    """A value for who only looks: numbers and words as they are."""
+    """A value for who only looks: numbers, words and lists of them as they are."""
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
@@ -178,9 +218,9 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
     Returns
     -------
     events : list
-        Parameters that are no numbers are words.
+        Parameters that are no numbers, words or tuples of them are told in words.
     settings : dict
-        What makes it this search.
+        What makes it this search; empty while its data is read.
     why : str
         Why it is over; empty while it is not.
 
@@ -190,18 +230,22 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
         If there is no search.
     """
     lines = records(folder)
-    settings = next(lines, {}).get("settings")
+    first = next(lines, None)
+    if first is None:
+        return [], {}, ""
+    settings = first.get("settings")
     if not isinstance(settings, dict):
         raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
-    events, why = [], ""
+    why, shown = "", []
     for line in lines:
         why = line.get("why", "") if line.get("event") == "Ended" else ""
         if line.get("event") == "Proposed":
-            line["params"] = line.get("shown", {})
-        event = _read(line)
-        if event is not None:
-            events.append(event)
-    return events, settings, why
+            params = dict(line.get("shown", {}))
+            line["params"] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in params.items()
+            }
+        shown.append(line)
+    return list(_events(Path(folder) / FILE_NAME, settings, shown)), settings, why
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:
@@ -217,7 +261,11 @@ def ask_to_abort(folder: str | os.PathLike[str]) -> None:
     try:
         (folder / ABORT_NAME).touch()
     except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {error.strerror}") from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"cannot write to {folder}: {error.strerror or error}", "name another folder")
 
 
 def _cut_torn(path: Path) -> None:
@@ -228,19 +276,54 @@ def _cut_torn(path: Path) -> None:
         os.truncate(path, whole)
 
 
+def _events(path: Path, settings: Mapping[str, Any], lines: Iterable[dict[str, Any]]) -> Iterator[Event]:
+    """What the lines after the first tell, if it can have happened: a damaged line ends a search before it begins."""
+    n_proposed, ended = 0, set[Task]()
+    for number, line in enumerate(lines, 2):
+        try:
+            event = _read(line)
+            wrong = _impossible(event, settings, n_proposed, ended)
+        except (TypeError, KeyError, ValueError) as error:
+            wrong = f"it cannot be read: {error!r}"
+        if wrong:
+            raise RunFolderError(f"{path}: line {number} cannot be: {wrong}", "begin a new run")
+        if isinstance(event, Proposed):
+            n_proposed += 1
+        elif isinstance(event, Evaluated | Failed):
+            ended.add(event.task)
+        if event is not None:
+            yield event
+
+
+def _impossible(
+    event: Event | None, settings: Mapping[str, Any], n_proposed: int, ended: Collection[Task]
+) -> str:
+    """Why an event cannot come after those before it; empty if it can."""
+    if isinstance(event, Proposed) and event.trial != n_proposed:
+        return f"candidate {event.trial} comes where {n_proposed} should"
+    if isinstance(event, Evaluated | Failed):
+        task, rungs = event.task, settings["rungs"]
+        if task in ended:
+            return f"{task} has ended before"
+        if task.trial not in range(n_proposed):
+            return f"candidate {task.trial} was not proposed"
+        if task.split not in range(settings["n_splits"]) or task.rung not in range(len(rungs)):
+            return f"the search has no {task}"
+        if task.resource != rungs[task.rung]:
+            return f"{task} has another resource than {rungs[task.rung]}"
+    if isinstance(event, Evaluated) and settings["metric"] not in event.scores:
+        return f"there is no score {settings['metric']!r}"
+    return ""
+
+
 def _read(line: dict[str, Any]) -> Event | None:
     kinds: dict[str, Any] = {"Evaluated": Evaluated, "Failed": Failed}
     name = line.pop("event", "")
-    try:
-        if name == "Proposed":
-            return Proposed(int(line["trial"]), dict(line["params"]))
-        if name == "Exhausted":
-            return Exhausted()
-        if name in kinds:
-            event: Event = kinds[name](Task(**line.pop("task")), **line)
-            return event
-    except (TypeError, KeyError, ValueError) as error:
-        raise RunFolderError(
-            f"the journal has a {name} that cannot be read: {error!r}", "begin a new run"
-        ) from None
+    if name == "Proposed":
+        return Proposed(int(line["trial"]), dict(line["params"]))
+    if name == "Exhausted":
+        return Exhausted()
+    if name in kinds:
+        event: Event = kinds[name](Task(**line.pop("task")), **line)
+        return event
     return None

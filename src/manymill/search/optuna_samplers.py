@@ -83,7 +83,18 @@ class OptunaProposer:
         }
         # Its messages would stand between ours.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(storage=storage, sampler=self._seeded(seed), direction="maximize")
+        try:
+            self._study = optuna.create_study(
+                storage=storage, sampler=self._seeded(seed), direction="maximize"
+            )
+        except Exception as error:  # of whatever keeps it
+            if storage is None:
+                raise
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise SettingsError(
+                f"storage={storage!r} cannot be used: {why}",
+                "give a URL such as sqlite:///search.db, where that can be written",
+            ) from error
         self._asked: dict[int, Any] = {}
         self._next = 0
 
@@ -131,6 +142,12 @@ class OptunaProposer:
         # With the seed it began with, any other would come up with the first candidates once more.
         if self._name != "qmc":
             self._study.sampler = self._seeded(self._seed + self._next)
+
+    def close(self) -> None:
+        """See `Proposer.close`: candidates that were not finished do not run for ever on the dashboard."""
+        while self._asked:
+            _, asked = self._asked.popitem()
+            self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
 
 
 def _distribution(optuna: Any, name: str, values: Any) -> Any:

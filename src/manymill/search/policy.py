@@ -20,7 +20,7 @@ import heapq
 import math
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from manymill.search.steps import (
@@ -112,6 +112,12 @@ def rung_that_counts(rungs: list[Rung], n_splits: int) -> int:
 class Policy:
     """Decides what is done next; see the module.
 
+    Parameters
+    ----------
+    rules : Rules
+    places : sequence of int
+        Where each candidate stands in tables, and among equals; in the order of proposal if nothing is said.
+
     Attributes
     ----------
     params : dict of int to mapping
@@ -122,8 +128,8 @@ class Policy:
         Tasks by state; they add up to `total` at every moment.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules, places: Sequence[int] = ()) -> None:
+        self.rules, self._places = rules, places
         self.params: dict[int, dict[str, object]] = {}
         self.results: dict[int, list[Rung]] = {}
         self.counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
@@ -159,6 +165,15 @@ class Policy:
     def ended(self) -> bool:
         """Whether nothing is left to do."""
         return bool(self.why)
+
+    @property
+    def trials(self) -> list[int]:
+        """The candidates that were proposed, as tables have them."""
+        return sorted(self.params, key=self.place)
+
+    def place(self, trial: int) -> int:
+        """Where a candidate stands in tables, and among equals."""
+        return self._places[trial] if trial < len(self._places) else trial
 
     def begin(self) -> list[Instruction]:
         """The first instructions; after a replay, those that had no answer."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
@@ -23,6 +25,7 @@ from manymill.search.evaluating import Job
 from manymill.search.identity import settings_of
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
+from manymill.search.routing import routed
 
 if TYPE_CHECKING:
     from manymill.search.estimator import SearchCV
@@ -80,36 +83,59 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
     CancelledError
         If `stop` says so meanwhile.
     """
-    text = None
-    if asked.is_text:
-        from manymill.search.text import text_evaluator
+    from manymill.data.dataset import Dataset
 
-        text = text_evaluator(
-            asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions, stop=stop
-        )
+    text = None
+    journal = None if asked.search.run is None else Journal(asked.search.run)
     try:
-        return _prepared(asked, text)
+        if asked.is_text:
+            from manymill.search.text import text_evaluator
+
+            text = text_evaluator(
+                asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
+                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()),
+            )  # fmt: skip
+        elif isinstance(asked.X, Dataset):
+            raise SettingsError(
+                "a Dataset is searched over by TextClassifier and ComplementNaiveBayes alone, with ngram_range and"
+                " lowercase listed, and weights and parameters of fit left out",
+                "list their values, or give texts and labels that are in memory",
+            )
+        job, rules = _prepared(asked, text)
+        if journal is not None:
+            journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
+        return Prepared(job, rules, journal)
     except BaseException:
         if text is not None:
             text.close()
+        if journal is not None:
+            journal.close()
         raise
 
 
-def _prepared(asked: Asked, text: Any) -> Prepared:
+def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
     from sklearn.model_selection import check_cv
 
     search = asked.search
-    params = dict(asked.params)
-    groups = params.pop("groups", None)
+    given = routed(search, asked.scorers, asked.params)
+    params, split = dict(given.fit), dict(given.split)
     X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
-    X, y, groups = indexable(X, y, groups)
-    splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, y, groups)]
+    X, y, groups = indexable(X, y, split.pop("groups", None))
+    try:
+        splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups, **split)]
+    except ValueError as error:
+        raise SettingsError(
+            f"cv={search.cv!r} is not possible: {error}", "give another number of splits"
+        ) from error
     if not splits:
         raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
     search.n_splits_ = len(splits)
     n_rows = _num_samples(X)
+    if search.ensemble is not None and len(getattr(y, "shape", ())) > 1:
+        raise SettingsError("an ensemble has one output, and y has several columns", "leave ensemble away")
     by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
+    scorers, scoring, of_scorers = _scoring(asked.scorers, given.score, by_row, n_rows)
     rungs = rungs_of(search, min(len(train) for train, _ in splits))
     rules = Rules(
         asked.proposer.n_trials, len(splits), rungs, search.eta, search.max_evaluations, asked.metric,
@@ -117,9 +143,10 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
     )  # fmt: skip
     job = Job(
         estimator=clone(search.estimator),
-        data={"X": X, "y": y, **by_row} if y is not None else {"X": X, **by_row},
+        data={"X": X, **({} if y is None else {"y": y}), **by_row, **of_scorers},
         splits=splits,
-        scorers=asked.scorers,
+        scorers=scorers,
+        scoring=scoring,
         fit_params={name: value for name, value in params.items() if name not in by_row},
         by_row=tuple(by_row),
         resource=search.resource,
@@ -129,7 +156,28 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
         metric=rules.metric,
         raises=search.error_score == "raise",
     )
-    journal = None
-    if search.run is not None:
-        journal = Journal(search.run, settings_of(search, job, rules, asked.seed), asked.spaces)
-    return Prepared(job, rules, journal)
+    return job, rules
+
+
+def _scoring(
+    scorers: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]], by_row: Mapping[str, Any], n_rows: int
+) -> tuple[dict[str, Any], dict[str, dict[str, str]], dict[str, Any]]:
+    """Scorers that have their parameters; the names in the data of those by row, and of these what is not there yet."""
+    ready: dict[str, Any] = {}
+    names: dict[str, dict[str, str]] = {}
+    more: dict[str, Any] = {}
+    for scorer, params in given.items():
+        fixed = {name: value for name, value in params.items() if not is_by_row(value, n_rows)}
+        ready[scorer] = partial(scorers[scorer], **fixed) if fixed else scorers[scorer]
+        names[scorer] = {}
+        for name in params.keys() - fixed.keys():
+            names[scorer][name] = name if by_row.get(name) is params[name] else f"{name} of {scorer}"
+            if names[scorer][name] not in by_row:
+                more[names[scorer][name]] = params[name]
+    return ready, names, more
+
+
+def _places(rows: Any) -> NDArray[np.intp]:
+    """Numbers of rows, which a splitter may tell by a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from manymill.errors import RunFolderError, SettingsError
+from manymill.search.space import Integers, LogUniform, Uniform
 
 Space = Mapping[str, Any]
 Distributions = Space | Sequence[Space]
@@ -42,6 +43,9 @@ class Proposer(Protocol):
 
     def again(self, trial: int, proposal: Proposal) -> None:
         """A candidate of the same search before it was killed: the next one comes after it."""
+
+    def close(self) -> None:
+        """The search is over."""
 
 
 def spaces_of(distributions: Distributions) -> list[Space]:
@@ -92,7 +96,13 @@ def grid_size(spaces: Sequence[Space]) -> int | None:
 
 
 class Grid:
-    """Points of a grid in random order, each once: early scores are of all regions."""
+    """Points of a grid in random order, each once: early scores are of all regions.
+
+    Attributes
+    ----------
+    places : list of int
+        Where each candidate stands in the grid, as scikit-learn lists it: of equals the first is the best.
+    """
 
     adaptive = False
 
@@ -108,7 +118,7 @@ class Grid:
                 f"the grid has {size:,} points", "search fewer parameters, or give distributions"
             )
         self._spaces = spaces
-        self._order = np.random.default_rng(seed).permutation(size)[:n].tolist()
+        self.places: list[int] = np.random.default_rng(seed).permutation(size)[:n].tolist()
         self.n_trials = n
         self._next = 0
 
@@ -116,7 +126,7 @@ class Grid:
         """See `Proposer.ask`."""
         if self._next >= self.n_trials:
             return None
-        place = self._order[self._next]
+        place = self.places[self._next]
         self._next += 1
         for number, space in enumerate(self._spaces):
             lists = {name: list(listed_values(space[name]) or ()) for name in sorted(space)}
@@ -136,6 +146,9 @@ class Grid:
     def again(self, trial: int, proposal: Proposal) -> None:
         """See `Proposer.again`."""
         self._next = max(self._next, trial + 1)
+
+    def close(self) -> None:
+        """See `Proposer.close`; nothing is open."""
 
 
 class Draws:
@@ -164,12 +177,18 @@ class Draws:
         """See `Proposer.again`."""
         self._next = max(self._next, trial + 1)
 
+    def close(self) -> None:
+        """See `Proposer.close`; nothing is open."""
+
 
 def _drawn(values: Any, generator: np.random.Generator) -> Any:
     listed = listed_values(values)
     if listed is not None:
         return listed[int(generator.integers(len(listed)))]
-    value = values.rvs(random_state=generator)
+    # Distributions that people write for scikit-learn's searches are given what those give.
+    known = hasattr(values, "dist") or isinstance(values, Uniform | LogUniform | Integers)
+    source = generator if known else np.random.RandomState(generator.integers(2**32))
+    value = values.rvs(random_state=source)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -70,7 +70,7 @@ def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
     """The candidates that have a result, the best first.
 
     Those that came further in halving stand before the others, failures and NaN behind all. Ties stand in the order
-    of proposal.
+    of the grid, or of proposal.
     """
     metric = metric or policy.rules.metric
     rows: list[tuple[tuple[bool, int, float], Ranked]] = []
@@ -83,7 +83,7 @@ def ranking(policy: Policy, metric: str | None = None) -> list[Ranked]:
         with np.errstate(invalid="ignore"):
             ranked = _of_rung(policy, rung, trials, metric)
         rows += [((math.isnan(row.mean), -rung, -row.bound), row) for row in ranked]
-    rows.sort(key=lambda row: (row[0], row[1].trial))
+    rows.sort(key=lambda row: (row[0], policy.place(row[1].trial)))
     out: list[Ranked] = []
     for place, (key, row) in enumerate(rows):
         tied = place > 0 and rows[place - 1][0] == key
@@ -99,7 +99,7 @@ def as_text(rows: list[Ranked], n: int = 10) -> str:
         error = "" if math.isnan(row.sem) else f" +/- {row.sem:.4f}"
         mark = "~" if row.partial else " "
         given = "" if row.resource is None else f" with {row.resource:,}"
-        params = ", ".join(f"{name}={value!r}" for name, value in row.params.items())
+        params = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in row.params.items())
         lines.append(f"{row.rank:>4}{mark} {score}{error} ({row.n_done}/{row.n_splits}{given})  {params}")
     if len(rows) > n:
         lines.append(f"      ... and {len(rows) - n:,} more")

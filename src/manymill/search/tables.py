@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from manymill.search.policy import Policy, Rung, rung_that_counts
 
 
-def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -> dict[str, Any]:
-    """One row for each candidate that was proposed.
+def cv_results(
+    policy: Policy, metrics: Sequence[str], *, train: bool = False, halving: bool = False
+) -> dict[str, Any]:
+    """One row for each candidate that was proposed, in the order of the grid or of proposal.
 
     A candidate's numbers are those of the greatest resource it was wholly evaluated with, as in its ranking. Where
     splits are missing, or failed, its means are NaN and its ranks the last; ``n_splits_done`` says how many there are.
+    ``trial`` is the number by which logs, failures and the ranking call a candidate.
     """
-    trials = sorted(policy.params)
+    trials = policy.trials
     n_splits = policy.rules.n_splits
     rungs = [_counting(policy.results[trial], n_splits) for trial in trials]
     out: dict[str, Any] = {}
@@ -44,10 +47,12 @@ def cv_results(policy: Policy, metrics: Sequence[str], *, train: bool = False) -
                 lambda done, m=metric: done.train_scores.get(m, math.nan),
             )
             out |= _scores("train", suffix, learnt)
+    out["trial"] = np.array(trials, np.int64)
     out["n_splits_done"] = np.array([len(rung.evaluated) for _, rung in rungs], np.int64)
-    if len(policy.rules.rungs) > 1:
+    if halving:
         out["iter"] = np.array([place for place, _ in rungs], np.int64)
-        out["n_resources"] = np.array([policy.rules.rungs[place] or 0 for place, _ in rungs], np.int64)
+        given = [policy.rules.rungs[place] or _rows(rung) for place, rung in rungs]
+        out["n_resources"] = np.array(given, np.int64)
     return out
 
 
@@ -62,20 +67,23 @@ def with_error_score(
     results: dict[str, Any], policy: Any, metrics: list[str], error_score: float
 ) -> dict[str, Any]:
     """The results with a number where evaluations failed; ranks follow."""
-    for row, trial in enumerate(sorted(policy.params)):
-        failed = [split for rung in policy.results[trial] for split in rung.failed]
-        for metric in metrics:
-            suffix = "score" if metrics == ["score"] else metric
-            for split in failed:
-                results[f"split{split}_test_{suffix}"][row] = error_score
+    failed = [
+        (row, split)
+        for row, trial in enumerate(policy.trials)
+        for rung in policy.results[trial]
+        for split in rung.failed
+    ]
     for metric in metrics:
         suffix = "score" if metrics == ["score"] else metric
-        splits = np.stack([results[f"split{i}_test_{suffix}"] for i in range(policy.rules.n_splits)], axis=1)
-        results[f"mean_test_{suffix}"], results[f"std_test_{suffix}"] = (
-            _mean(splits),
-            _std(splits),
-        )
-        rungs = results.get("iter", np.zeros(len(splits), np.int64)).tolist()
+        for part in ("test", "train"):
+            name = f"{part}_{suffix}"
+            if f"mean_{name}" not in results:
+                continue
+            splits = np.stack([results[f"split{i}_{name}"] for i in range(policy.rules.n_splits)], axis=1)
+            for place in failed:
+                splits[place] = error_score
+            results |= _scores(part, suffix, splits)
+        rungs = results.get("iter", np.zeros(len(policy.trials), np.int64)).tolist()
         results[f"rank_test_{suffix}"] = ranks_of(results[f"mean_test_{suffix}"], rungs)
     return results
 
@@ -83,6 +91,11 @@ def with_error_score(
 def _counting(rungs: list[Rung], n_splits: int) -> tuple[int, Rung]:
     place = max(0, rung_that_counts(rungs, n_splits))
     return place, rungs[place]
+
+
+def _rows(rung: Rung) -> int:
+    """The rows of fits that were given all there were; splits may differ by a few."""
+    return max((done.n_rows for done in rung.evaluated.values()), default=0)
 
 
 def _by_split(rungs: list[Rung], n_splits: int, value: Any) -> NDArray[np.float64]:

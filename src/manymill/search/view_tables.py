@@ -51,7 +51,9 @@ def time_table(seen: Seen) -> str:
     for moment in improvements(seen):
         if moment.score == moment.best and (moment.rung, moment.best) != last:
             last = (moment.rung, moment.best)
-            params = ", ".join(f"{name}={value}" for name, value in seen.params[moment.trial].items())
+            params = ", ".join(
+                f"{name}={' '.join(str(value).split())}" for name, value in seen.params[moment.trial].items()
+            )
             rows.append(
                 [f"{moment.seconds:.2f}", str(moment.n_done), f"{moment.best:.4f}", str(moment.trial), params]
             )

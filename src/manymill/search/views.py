@@ -104,11 +104,12 @@ class Span:
 def boxes(seen: Seen) -> dict[str, list[Box]]:
     """For each parameter its values in order, with the mean scores of the candidates that had them.
 
-    With halving the scores are those of the first rung: all candidates have it, so that they can be compared.
+    With halving the scores are those of the first rung: all candidates have it, so that they can be compared. Scores
+    that are not finite have no place in a box.
     """
     scores: dict[int, list[float]] = defaultdict(list)
     for event in seen.evaluated:
-        if event.task.rung == 0 and not math.isnan(event.scores[seen.metric]):
+        if event.task.rung == 0 and math.isfinite(event.scores[seen.metric]):
             scores[event.task.trial].append(event.scores[seen.metric])
     means = {trial: float(np.mean(values)) for trial, values in sorted(scores.items())}
     names = sorted({name for trial in means for name in seen.params[trial]})
@@ -123,7 +124,8 @@ def _boxes_of(name: str, seen: Seen, means: Mapping[int, float]) -> list[Box]:
     groups: dict[str, list[float]] = defaultdict(list)
     order: dict[str, tuple[Any, ...]] = {}
     for value, mean in pairs:
-        label = f"{value:.4g}" if isinstance(value, float) else str(value)
+        # Estimators and arrays are told in several lines.
+        label = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
         # Numbers by size, then what else there is by name.
         order[label] = (0, value, "") if _is_number(value) else (1, 0, label)
         groups[label].append(mean)
@@ -163,7 +165,7 @@ def improvements(seen: Seen) -> list[Improvement]:
         task = event.task
         own = scores[task.trial, task.rung]
         own.append(event.scores[seen.metric])
-        mean = float(np.mean(own))
+        mean = sum(own) / len(own)
         if len(own) < seen.n_splits or math.isnan(mean):
             continue
         if task.rung > highest:
@@ -192,7 +194,8 @@ def _point(events: Sequence[Evaluated], metric: str) -> Point:
     given = [event.n_rows if event.task.resource is None else event.task.resource for event in events]
     scores = np.array([event.scores[metric] for event in events])
     learnt = [event.train_scores.get(metric, math.nan) for event in events]
-    return Point(float(np.mean(given)), float(scores.mean()), float(scores.std()), float(np.mean(learnt)))
+    with np.errstate(invalid="ignore"):  # scores may be infinite
+        return Point(float(np.mean(given)), float(scores.mean()), float(scores.std()), float(np.mean(learnt)))
 
 
 def spans(seen: Seen) -> dict[str, list[Span]]:

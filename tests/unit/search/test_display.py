@@ -179,3 +179,24 @@ def test_a_search_that_goes_on_counts_its_seconds_from_the_very_start(tmp_path):
     assert len(ends) == 18
     assert ends == sorted(ends)
     assert ends[6] > first.handle_.log[-1].seconds
+
+
+ODD = [None, True, 2, 2.5, "a\nb", "$\\nothing$", (1, 2), {"a": [1]}, [0.5, float("nan")], SVC(C=2)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_values_and_infinite_scores_are_shown_without_warning(kind):
+    events = [Proposed(trial, {"p": value, "q": trial}) for trial, value in enumerate(ODD)]
+    scores = [float("-inf"), float("inf"), 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    events += [
+        evaluated(trial, score=score, rung=rung, resource=3**rung)
+        for trial, score in enumerate(scores)
+        for rung in (0, 1)
+    ]
+    display = SearchDisplay(seen(events))
+    assert display.text(kind)
+    display.plot(kind).figure_.canvas.draw()
+
+
+def test_a_value_of_several_lines_has_one_in_a_table():
+    assert [box.value for box in boxes(of_values(["a\n  b"]))["p"]] == ["a b"]

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,9 @@ def test_any_scores_are_ranked_without_a_warning_and_nan_stands_last(scores):
     unknown = [math.isnan(row.mean) for row in rows]
     assert unknown == sorted(unknown)
     assert all(line for line in as_text(rows).splitlines())
+
+
+def test_a_candidate_has_one_line_whatever_its_parameters():
+    policy = policy_of(splits(0, 0.5), 1)
+    policy.params[0] = {"x": np.arange(100).reshape(10, 10)}
+    assert len(as_text(ranking(policy)).splitlines()) == 1

@@ -136,6 +136,17 @@ def double(values):
     return 2 * values
 
 
+def test_of_equal_candidates_the_first_of_the_grid_is_the_best_as_in_scikit_learn():
+    grid = {"max_depth": [9, 8, 7, 6, 5], "min_samples_leaf": [1]}
+    ours, theirs = (
+        kind(DecisionTreeClassifier(random_state=0), grid, cv=3).fit(X, y)
+        for kind in (SearchCV, GridSearchCV)
+    )
+    assert ours.best_params_ == theirs.best_params_ == ours.handle_.ranking()[0].params
+    trials, params = (ours.cv_results_[key] for key in ("trial", "params"))
+    assert {row.trial: row.params for row in ours.handle_.ranking()} == dict(zip(trials, params, strict=True))
+
+
 def test_objects_with_addresses_are_no_other_search(tmp_path):
     def search():
         pipeline = make_pipeline(FunctionTransformer(double), SVC())
