@@ -45,7 +45,7 @@ def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECON
         line = ""
         while True:
             # Asked before reading: what was written before the process ended is then read.
-            at_work = _is_at_work(Path(run))
+            at_work = is_at_work(Path(run))
             line += file.readline()
             if line.endswith("\n"):
                 event = _event_of(line)
@@ -76,7 +76,7 @@ def has_ended(run: str | os.PathLike[str]) -> bool:
     return over and not stopped
 
 
-def _is_at_work(run: Path) -> bool:
+def is_at_work(run: Path) -> bool:
     """Whether a process owns the run: its lock cannot be had."""
     from filelock import FileLock, Timeout
 

@@ -13,7 +13,9 @@ from manymill.cli import options
 @options.run
 def abort(run: Path) -> None:
     """Have the search of RUN begin nothing more; what is finished is kept."""
+    from manymill.run_events import is_at_work
     from manymill.search.journal import ask_to_abort
 
     ask_to_abort(run)
-    click.echo(f"the search in {run} was asked to end", err=True)
+    told = "was asked to end" if is_at_work(run) else "has no process at it: there is nothing to end"
+    click.echo(f"the search in {run} {told}", err=True)

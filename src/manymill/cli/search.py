@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Progress is told so often.
 _SECONDS = 1.0
+# Of all reasons to fail that are told.
+_REASONS = 3
 
 
 @click.command()
@@ -48,7 +50,8 @@ def search(
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
-    from manymill.search.running import read_config, search_run
+    from manymill.search.configuration import read_config
+    from manymill.search.running import search_run
 
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
@@ -56,25 +59,51 @@ def search(
     for table, values in (("data", {"text": text, "label": label}), ("search", asked)):
         config[table] = config.get(table, {}) | {n: value for n, value in values.items() if value is not None}
 
-    interrupted: list[bool] = []
-
     def watch(handle: SearchHandle) -> None:
+        told = 0
         try:
-            while not handle.wait(_SECONDS):
-                if not json:
+            over = False
+            while not over:
+                over = handle.ends_within(_SECONDS)
+                for note in handle.notes[told:]:
+                    click.echo(note, err=True)
+                    told += 1
+                if not (json or over):
                     click.echo(str(handle.progress()), err=True)
         except KeyboardInterrupt:
-            interrupted.append(True)
             handle.abort()
+            handle.ends_within(None)
+            _tell_end(handle, json=json)
+            raise
+        handle.wait()  # for an error
+        _tell_end(handle, json=json)
 
-    found = search_run(config, out, engine=engine, watch=watch)
-    if not json:
-        click.echo(str(found.handle_.progress()), err=True)
-    _tell(found.handle_.ranking(), json=json)
+    search_run(config, out, engine=engine, watch=watch)
     if not json:
         click.echo(f"saved   {out / 'model'}", err=True)
-    if interrupted:
-        raise KeyboardInterrupt
+
+
+def _tell_end(handle: SearchHandle, *, json: bool) -> None:
+    """What came of it: before the best is fitted on all rows, which takes its time and may be stopped."""
+    if not json:
+        click.echo(str(handle.progress()), err=True)
+    _tell(handle.ranking(), json=json)
+    for told in _failures(handle):
+        click.echo(f"warning {told}", err=True)
+
+
+def _failures(handle: SearchHandle) -> list[str]:
+    """Each reason once, with one of those who failed for it."""
+    params = handle.policy.params
+    by_reason: dict[str, list[int]] = {}
+    for failure in handle.failures():
+        by_reason.setdefault(failure.error, []).append(failure.task.trial)
+    lines = [
+        f"{len(trials):,} evaluation{'s' * (len(trials) != 1)} failed, such as {params[trials[0]]}: {reason}"
+        for reason, trials in by_reason.items()
+    ]
+    more = len(lines) - _REASONS
+    return [*lines[:_REASONS], *([f"... and {more:,} other reasons"] if more > 0 else [])]
 
 
 def show(run: Path, *, json: bool) -> None:
@@ -97,14 +126,17 @@ def _tell(rows: list[Ranked], *, json: bool) -> None:
     from dataclasses import asdict
 
     for row in rows:
-        click.echo(text.dumps(_plain(asdict(row))))
+        click.echo(text.dumps(_plain(asdict(row)), ensure_ascii=False))
 
 
-def _plain(told: dict[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON knows: what is no number is null."""
+def _plain(told: Any) -> Any:
+    """What JSON knows: a number that is none is null, and what has no name in JSON is told in words."""
     import math
 
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in told.items()
-    }
+    if isinstance(told, dict):
+        return {str(name): _plain(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_plain(value) for value in told]
+    if isinstance(told, float):
+        return told if math.isfinite(told) else None
+    return told if told is None or isinstance(told, str | int) else str(told)

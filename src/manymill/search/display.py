@@ -78,7 +78,7 @@ class SearchDisplay:
         """
         if isinstance(search, (str, Path, os.PathLike)):
             events, told, _ = events_of(search)
-            n_splits, decides = told["n_splits"], told["metric"]
+            n_splits, decides = told.get("n_splits", 0), told.get("metric", "")
         else:
             handle = getattr(search, "handle_", search)
             if not hasattr(handle, "log"):

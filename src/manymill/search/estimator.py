@@ -216,9 +216,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 interrupted = f"the search was interrupted: {handle.progress()}"
                 handle.abort()
                 handle.wait()
-                warnings.warn(
-                    interrupted, InterruptedSearchWarning, stacklevel=2
-                )  # which may be made an error
+                # Last, since a warning may be made an error.
+                warnings.warn(interrupted, InterruptedSearchWarning, stacklevel=2)
             with unlogged():
                 self._finish(X, y, params)
         return self

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -31,6 +31,7 @@ from manymill.search.journal import Journal
 from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.preparing import Prepared
+from manymill.search.progress import Progress
 from manymill.search.ranking import Ranked, as_text, ranking
 from manymill.search.steps import (
     Aborted,
@@ -61,44 +62,6 @@ _NOTHING = Rules(n_trials=0, n_splits=1)
 
 # Of a search that is over, when it is pickled.
 _KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a search is.
-
-    Attributes
-    ----------
-    pending, running, done, failed, cancelled : int
-        Tasks; they add up to `total`, which is 0 while data is prepared.
-    n_candidates : int
-        Proposed so far.
-    seconds : float
-        Since the start.
-    ended : str
-        Why it is over; empty while it is not.
-    """
-
-    pending: int
-    running: int
-    done: int
-    failed: int
-    cancelled: int
-    total: int
-    n_candidates: int
-    seconds: float
-    ended: str
-
-    def __str__(self) -> str:
-        if not self.total and not self.ended:
-            return f"Progress: preparing the data; {self.seconds:,.1f} s"
-        finished = self.total - self.pending - self.running
-        share = finished / self.total if self.total else 1.0
-        state = self.ended or f"{self.running} running, {self.pending} pending"
-        return (
-            f"Progress: {share:4.0%} ({finished:,}/{self.total:,}), {self.done:,} done, {self.failed:,} failed, "
-            f"{self.cancelled:,} cancelled; {state}; {self.seconds:,.1f} s"
-        )
 
 
 class SearchHandle:
@@ -214,9 +177,16 @@ class SearchHandle:
         """What the evaluations have in common; once the data is prepared."""
         if self._prepared is None:
             raise PlanError(
-                "the data of this search is not at hand", "wait until it is prepared; a copy of a search has none"
+                "the data of this search is not at hand",
+                "wait until it is prepared; a copy of a search has none",
             )
         return self._prepared.job
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of how texts were read; empty until they are."""
+        prepared = self._prepared
+        return prepared.job.text.notes if prepared is not None and prepared.job.text is not None else ()
 
     @property
     def policy(self) -> Policy:
@@ -375,6 +345,9 @@ class SearchHandle:
         try:
             outcome = future.result()
         except CancelledError:
+            return Dropped(task)
+        except KeyboardInterrupt:  # a fit in this process met it, before or after who waits
+            self.abort()
             return Dropped(task)
         except Exception as error:
             if self._raises and self._error is None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
@@ -59,12 +60,15 @@ class HashedCorpus:
         The weights of a Dataset that has some.
     bytes_written : int
         0 if all was there.
+    notes : tuple of str
+        What there is to know of how a Dataset was read: guesses, and records that are no rows.
     """
 
     texts: HashedTexts
     y: NDArray[Any]
     sample_weight: NDArray[np.float32] | None
     bytes_written: int
+    notes: tuple[str, ...]
     _store: ColumnStore
 
     @classmethod
@@ -124,11 +128,14 @@ class HashedCorpus:
             labels, weights = (np.asarray(y), None) if in_memory else made.labels()
             if len(labels) != len(texts):
                 raise SchemaError(f"{len(texts)} texts, but {len(labels)} labels")
+            notes = made.notes()
+            if not len(texts):
+                raise PlanError("there are no rows to search over", notes[-1] if notes else "give some texts")
             store.trim()
         except BaseException:
             store.close()
             raise
-        return cls(texts, labels, weights, written, store)
+        return cls(texts, labels, weights, written, notes, store)
 
     def close(self) -> None:
         """Let the files go: they stay for the next search, within the limit."""
@@ -182,6 +189,18 @@ class _Hashing:
         weights = np.array(columns["weights"]) if about["weighted"] else None
         return names[columns["codes"]], weights
 
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of how the rows were read."""
+        found = self._store.find(self._documents, self._columns)
+        assert found is not None, "it is in use"
+        bad, n_rows = found[1].get("bad", {}), len(found[0]["sizes"])
+        notes = [*self._plan.notes, *(f"warning {warning}" for warning in self._plan.warnings)]
+        if bad:
+            n_bad = sum(bad.values())
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in bad.items())
+            notes.append(f"bad     {n_bad:,} of {n_rows + n_bad:,} records are no rows: {reasons}")
+        return tuple(notes)
+
     def _found(self) -> HashedTexts | None:
         documents = self._store.find(self._documents, self._columns)
         forms = {form: self._store.find(name, HASH_COLUMNS) for form, name in self._names.items()}
@@ -231,8 +250,7 @@ class _Hashing:
         ahead = 2 * self._threads
         with workers(self._threads) as executor:
             batches = read(self._plan, keyed=True, executor=executor, look_ahead=ahead)
-            whole = (batch for batch in batches if len(batch))
-            yield from map_in_order(hashed, whole, executor=executor, look_ahead=ahead)
+            yield from map_in_order(hashed, batches, executor=executor, look_ahead=ahead)
 
 
 class _Documents:
@@ -242,9 +260,13 @@ class _Documents:
         self._writer = writer
         self._index = ClassIndex()
         self._weighted = False
+        self._bad: Counter[str] = Counter()
 
     def add(self, batch: Batch) -> None:
         """Write sizes, keys, labels and weights of a batch."""
+        self._bad.update(batch.bad_counts)
+        if not len(batch):  # all of its records are bad
+            return
         self._writer.append("sizes", np.diff(batch.offsets))
         self._writer.append("keys", row_keys(batch) if batch.keys is None else batch.keys)
         if batch.label is None:
@@ -256,8 +278,10 @@ class _Documents:
         self._writer.append("weights", ones if batch.weight is None else batch.weight)
 
     def finish(self) -> None:
-        """Tell the classes."""
-        self._writer.about.update(classes=self._index.names, weighted=self._weighted)
+        """Tell the classes, and what was left out."""
+        self._writer.about.update(
+            classes=self._index.names, weighted=self._weighted, bad=dict(self._bad.most_common())
+        )
 
 
 def _name_of(form: Form) -> str:

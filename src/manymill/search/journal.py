@@ -25,61 +25,92 @@ FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
 
+_LOCK_SECONDS = 0.2
+# What stands in a folder that a training left, or in one of a model.
+_OF_OTHERS = ("plan.json", "events.jsonl", "model", "model.json", "forest.json")
+
 
 class Journal:
     """The journal of a run folder, written by one process.
+
+    The folder is taken first, so that nobody reads data for a search that may not write, and so that others see the
+    search, and may end it, while its data is read. `begin` follows when the settings are known.
 
     Parameters
     ----------
     folder : path
         Made if missing.
-    settings : dict
-        What makes it this search: estimator, distributions, data, splits. A journal of another search is not gone on
-        with.
-    spaces : sequence of mapping
-        See `proposing.spaces_of`.
 
     Raises
     ------
     RunFolderError
-        If another process writes to the folder, it holds another search, or it cannot be written.
+        If another process writes to the folder, it holds something else, or it cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any], spaces: list[Space]) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         from filelock import FileLock, Timeout
 
         self.folder = Path(folder)
-        self._spaces = spaces
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # It is taken by the thread that starts a search, and let go by the one that ends it.
             self._lock = FileLock(self.folder / ".lock", thread_local=False)
-            self._lock.acquire(blocking=False)
+            # Whoever watches a search asks for its lock, for a moment.
+            self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
         except Timeout:
             raise RunFolderError(
-                f"another process is searching in {self.folder}", "wait for it, or abort it"
+                f"another process is at work in {self.folder}", "wait for it, or abort it"
             ) from None
         except OSError as error:
-            raise RunFolderError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+            raise _cannot_write(self.folder, error) from error
         self.proposals: dict[int, Proposal] = {}
+        self.events: list[Event] = []
         try:
-            self.events = self._before(settings)
+            self._check_free()
             with suppress(FileNotFoundError):
                 (self.folder / ABORT_NAME).unlink()
             self._file = open(self.folder / FILE_NAME, "ab")  # noqa: SIM115 (closed by close)
-            if not self._file.tell():
-                self._write({"event": "Search", "format": FORMAT, "settings": settings})
-        except BaseException:
+        except OSError as error:
             self._lock.release()
-            raise
+            if isinstance(error, RunFolderError):
+                raise
+            raise _cannot_write(self.folder, error) from error
+
+    def _check_free(self) -> None:
+        """Refuse to write over what is no search's."""
+        found = [name for name in _OF_OTHERS if (self.folder / name).exists()]
+        if found and not (self.folder / FILE_NAME).exists():
+            raise RunFolderError(
+                f"{self.folder} is no folder of a search: it holds {found[0]!r}", "name a new or empty folder"
+            )
+
+    def begin(self, settings: dict[str, Any], spaces: list[Space]) -> None:
+        """Go on with what an earlier process left in `events` and `proposals`, or note the beginning.
+
+        Parameters
+        ----------
+        settings : dict
+            What makes it this search: estimator, distributions, data, splits. A journal of another search is not gone
+            on with.
+        spaces : sequence of mapping
+            See `proposing.spaces_of`.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder holds another search, or cannot be written.
+        """
+        self._spaces = spaces
+        self.events = self._before(settings)
+        if not self._file.tell():
+            self._write({"event": "Search", "format": FORMAT, "settings": settings})
 
     def _before(self, settings: dict[str, Any]) -> list[Event]:
         """What happened in an earlier process."""
         path = self.folder / FILE_NAME
-        if not path.exists():
-            return []
         lines = list(records(self.folder))
         _cut_torn(path)
+        self._file.seek(0, os.SEEK_END)
         if not lines:
             return []
         known = lines[0].get("settings")
@@ -125,7 +156,14 @@ class Journal:
     def close(self) -> None:
         """Let the folder go."""
         try:
-            self._file.close()  # which writes what could not be written before, or fails at it again
+            with suppress(
+                OSError
+            ):  # the disk is full: whoever wrote was told, and the torn line is cut next time
+                self._file.close()
+            if not (self.folder / FILE_NAME).stat().st_size:  # it never came to its beginning
+                (self.folder / FILE_NAME).unlink()
+        except OSError:
+            return  # someone removed the folder
         finally:
             self._lock.release()
 
@@ -141,7 +179,9 @@ class Journal:
 
 
 def _shown(value: Any) -> Any:
-    """A value for who only looks: numbers and words as they are."""
+    """A value for who only looks: numbers, words and lists of them as they are."""
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
@@ -178,9 +218,9 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
     Returns
     -------
     events : list
-        Parameters that are no numbers are words.
+        Parameters that are no numbers, words or tuples of them are told in words.
     settings : dict
-        What makes it this search.
+        What makes it this search; empty while its data is read.
     why : str
         Why it is over; empty while it is not.
 
@@ -190,14 +230,20 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
         If there is no search.
     """
     lines = records(folder)
-    settings = next(lines, {}).get("settings")
+    first = next(lines, None)
+    if first is None:
+        return [], {}, ""
+    settings = first.get("settings")
     if not isinstance(settings, dict):
         raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
     why, shown = "", []
     for line in lines:
         why = line.get("why", "") if line.get("event") == "Ended" else ""
         if line.get("event") == "Proposed":
-            line["params"] = line.get("shown", {})
+            params = dict(line.get("shown", {}))
+            line["params"] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in params.items()
+            }
         shown.append(line)
     return list(_events(Path(folder) / FILE_NAME, settings, shown)), settings, why
 
@@ -215,7 +261,11 @@ def ask_to_abort(folder: str | os.PathLike[str]) -> None:
     try:
         (folder / ABORT_NAME).touch()
     except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {error.strerror}") from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"cannot write to {folder}: {error.strerror or error}", "name another folder")
 
 
 def _cut_torn(path: Path) -> None:

@@ -83,22 +83,37 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
     CancelledError
         If `stop` says so meanwhile.
     """
-    text = None
-    if asked.is_text:
-        from manymill.search.text import text_evaluator
+    from manymill.data.dataset import Dataset
 
-        text = text_evaluator(
-            asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions, stop=stop
-        )
+    text = None
+    journal = None if asked.search.run is None else Journal(asked.search.run)
     try:
-        return _prepared(asked, text)
+        if asked.is_text:
+            from manymill.search.text import text_evaluator
+
+            text = text_evaluator(
+                asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
+                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()),
+            )  # fmt: skip
+        elif isinstance(asked.X, Dataset):
+            raise SettingsError(
+                "a Dataset is searched over by TextClassifier and ComplementNaiveBayes alone, with ngram_range and"
+                " lowercase listed, and weights and parameters of fit left out",
+                "list their values, or give texts and labels that are in memory",
+            )
+        job, rules = _prepared(asked, text)
+        if journal is not None:
+            journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
+        return Prepared(job, rules, journal)
     except BaseException:
         if text is not None:
             text.close()
+        if journal is not None:
+            journal.close()
         raise
 
 
-def _prepared(asked: Asked, text: Any) -> Prepared:
+def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
     from sklearn.model_selection import check_cv
 
     search = asked.search
@@ -106,8 +121,13 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
     params, split = dict(given.fit), dict(given.split)
     X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
     X, y, groups = indexable(X, y, split.pop("groups", None))
-    splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups, **split)]
+    try:
+        splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups, **split)]
+    except ValueError as error:
+        raise SettingsError(
+            f"cv={search.cv!r} is not possible: {error}", "give another number of splits"
+        ) from error
     if not splits:
         raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
     search.n_splits_ = len(splits)
@@ -136,10 +156,7 @@ def _prepared(asked: Asked, text: Any) -> Prepared:
         metric=rules.metric,
         raises=search.error_score == "raise",
     )
-    journal = None
-    if search.run is not None:
-        journal = Journal(search.run, settings_of(search, job, rules, asked.seed), asked.spaces)
-    return Prepared(job, rules, journal)
+    return job, rules
 
 
 def _scoring(

@@ -8,18 +8,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import scan
-from manymill.errors import PlanError, SettingsError, SourceError
+from manymill.errors import PlanError, SettingsError
+from manymill.search.configuration import check_scoring, meant, with_none
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
 from manymill.search.space import LogUniform, spaces_of_file
-
-_TABLES = {"data", "estimator", "space", "search"}
 
 # What is tried where nothing is said: of each estimator, what made the most of corpora of reviews, mail, posts and
 # descriptions of packages.
@@ -39,42 +37,6 @@ DEFAULT_SPACES: dict[str, dict[str, Any]] = {
         "weight_norm": [False, True],
     },
 }
-_DATA = {"source", "text", "label", "format", "encoding", "classes", "strict"}
-_SEARCH = {
-    "n_trials", "sampler", "cv", "scoring", "refit", "halving", "resource", "min_resource", "max_resource", "eta",
-    "max_evaluations", "seconds", "timeout", "random_state", "storage",
-}  # fmt: skip
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file asks for.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read, or is no TOML.
-    SettingsError
-        If it has what is not known, or lacks what is needed.
-    """
-    try:
-        with open(path, "rb") as file:
-            config = tomllib.load(file)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", "name a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is no TOML: {error}", "see docs/search.md for an example") from error
-    for name in sorted(set(config) - _TABLES):
-        raise SettingsError(f"{path}: there is no table [{name}]", f"there are {', '.join(sorted(_TABLES))}")
-    if "data" not in config:
-        raise SettingsError(f"{path}: the table [data] is missing", "see docs/search.md for an example")
-    for table, known in (("data", _DATA), ("search", _SEARCH)):
-        for name in sorted(set(config.get(table, {})) - known):
-            raise SettingsError(
-                f"{path}: [{table}] has no {name!r}", f"it may have {', '.join(sorted(known))}"
-            )
-    if "source" not in config["data"]:
-        raise SettingsError(f"{path}: [data] has no source", 'give source = "reviews.jsonl", for example')
-    return config
 
 
 def search_run(
@@ -110,17 +72,15 @@ def search_run(
     PlanError
         If every evaluation failed.
     """
-    rows = scan(**config["data"])
     told = dict(config.get("estimator", {}))
     kind = told.pop("kind", "TextClassifier")
     estimator = _estimator(kind, told)
-    search = SearchCV(
-        estimator,
-        spaces_of_file(config["space"]) if "space" in config else _default_space(kind, told),
-        engine=engine,
-        run=out,
-        **config.get("search", {}),
-    )
+    space = spaces_of_file(config["space"]) if "space" in config else _default_space(kind, told)
+    _check_names(estimator, space)
+    asked = config.get("search", {})
+    check_scoring(asked.get("scoring", []))
+    rows = scan(**config["data"])
+    search = SearchCV(estimator, space, engine=engine, run=out, **asked)
     handle = search.start(rows)
     watch(handle)
     handle.wait()
@@ -128,25 +88,33 @@ def search_run(
     if search.best_index_ is None:
         raise PlanError(
             f"no candidate has a score: {failures[0].error if failures else 'none was evaluated'}",
-            "mend the space, or give the search more time",
+            "mend the configuration" if failures else "give the search more time; the same command goes on",
         )
     search.refit_best(rows)
     search.best_estimator_.save(Path(out) / "model")
     return search
 
 
-def _estimator(kind: str, told: dict[str, Any]) -> Any:
+def _estimator(kind: Any, told: dict[str, Any]) -> Any:
     import manymill
 
-    if kind not in DEFAULT_SPACES:
+    if kind not in tuple(DEFAULT_SPACES):
         raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(DEFAULT_SPACES)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    try:
-        return getattr(manymill, kind)(**values)
-    except TypeError as error:
-        raise SettingsError(f"[estimator]: {error}", f"see the parameters of {kind}") from None
+    estimator = getattr(manymill, kind)()
+    known = estimator.get_params()
+    for name in told:
+        if name not in known:
+            raise SettingsError(f"[estimator]: {kind} has no {name!r}", meant(name, known))
+    return estimator.set_params(**{name: with_none(value) for name, value in told.items()})
 
 
-def _default_space(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _check_names(estimator: Any, spaces: list[dict[str, Any]]) -> None:
+    known = estimator.get_params()
+    for name in (name for space in spaces for name in space):
+        if name not in known:
+            raise SettingsError(f"[space]: {type(estimator).__name__} has no {name!r}", meant(name, known))
+
+
+def _default_space(kind: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What is tried of an estimator, but for what was settled."""
-    return {name: values for name, values in DEFAULT_SPACES[kind].items() if name not in told}
+    return [{name: values for name, values in DEFAULT_SPACES[kind].items() if name not in told}]

@@ -8,6 +8,7 @@
     passes = { integers = [1, 10] }              both ends included
     n_features = { logintegers = [4096, 4194304] }
     loss = ["log", "hinge"]                      a list of values
+    norm = ["l2", "none"]                        "none" is None
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from manymill.errors import SettingsError
+from manymill.search.configuration import with_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def spaces_of_file(content: Any) -> list[dict[str, Any]]:
 def _of_file(name: str, told: Any) -> Any:
     if isinstance(told, list):
         # A file has no tuples, and parameters such as ngram_range ask for one.
-        return [tuple(value) if isinstance(value, list) else value for value in told]
+        return [with_none(value) for value in told]
     if isinstance(told, Mapping) and len(told) == 1:
         kind, ends = next(iter(told.items()))
         if kind in _KINDS and isinstance(ends, list) and len(ends) == 2:

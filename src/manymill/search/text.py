@@ -53,6 +53,8 @@ class TextEvaluator:
     ----------
     bytes_written : int
         What had to be hashed for it; 0 if an earlier search had done so.
+    notes : tuple of str
+        What there is to know of how a Dataset was read: guesses, and records that are no rows.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class TextEvaluator:
         self._scorers = {"score": _accuracy} if scorers is None else dict(scorers)
         self._corpus = corpus
         self.bytes_written = 0 if corpus is None else corpus.bytes_written
+        self.notes = () if corpus is None else corpus.notes
 
     @property
     def identity(self) -> str:
@@ -199,9 +202,18 @@ def forms_of(estimator: Any, distributions: Distributions) -> tuple[Form, ...] |
         cases = _values(space.get("lowercase", [estimator.lowercase]))
         if words is None or cases is None:
             return None
-        for (least, greatest), lowercase in product(words, cases):
-            forms[(int(least), int(greatest)), bool(lowercase)] = None
+        for pair, lowercase in product(words, cases):
+            if _is_range(pair):  # otherwise the candidate fails, and alone
+                forms[(int(pair[0]), int(pair[1])), bool(lowercase)] = None
     return tuple(forms)
+
+
+def _is_range(pair: Any) -> bool:
+    if not isinstance(pair, tuple | list | np.ndarray) or len(pair) != 2:
+        return False
+    return all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in pair) and (
+        1 <= pair[0] <= pair[1]
+    )
 
 
 def _values(listed: Any) -> Iterable[Any] | None:

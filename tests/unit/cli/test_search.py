@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 import manymill
 from manymill import TextClassifier
 from manymill.cli.app import app
+from manymill.search.handle import SearchHandle
 from manymill.search.journal import ABORT_NAME
 from manymill.search.running import DEFAULT_SPACES
 
@@ -107,15 +109,25 @@ def test_a_search_is_watched_from_its_journal(config, tmp_path):
     done = run("search", config, "--out", tmp_path / "run", "--json")
     watched = run("watch", tmp_path / "run", "--json")
     assert watched.exit_code == 0
-    rows, seen = ([json.loads(line) for line in result.stdout.splitlines()] for result in (done, watched))
-    assert [row["mean"] for row in rows] == [row["mean"] for row in seen]
-    assert seen[0]["params"]["ngram_range"] in ("(1, 1)", "(1, 2)")
+    assert watched.stdout == done.stdout
     assert "8 evaluations done, 0 failed; done" in run("watch", tmp_path / "run").stderr
+
+
+def test_a_search_that_was_killed_is_told_from_one_that_runs(config, tmp_path):
+    run("search", config, "--out", tmp_path / "run")
+    journal = tmp_path / "run" / "search.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:5]))
+    assert "no process is at it: the same command goes on" in run("watch", tmp_path / "run").stderr
+    with FileLock(tmp_path / "run" / ".lock"):
+        assert "no process" not in run("watch", tmp_path / "run").stderr
 
 
 def test_a_search_is_asked_to_end_by_a_file(config, tmp_path):
     run("search", config, "--out", tmp_path / "run")
-    assert run("abort", tmp_path / "run").exit_code == 0
+    assert "nothing to end" in run("abort", tmp_path / "run").stderr
+    with FileLock(tmp_path / "run" / ".lock"):
+        done = run("abort", tmp_path / "run")
+    assert (done.exit_code, "was asked to end" in done.stderr) == (0, True)
     assert (tmp_path / "run" / ABORT_NAME).exists()
 
 
@@ -123,6 +135,41 @@ def test_where_there_is_no_search_nothing_is_aborted(tmp_path):
     result = run("abort", tmp_path)
     assert result.exit_code != 0
     assert not list(tmp_path.glob(ABORT_NAME))
+
+
+def test_a_search_writes_over_no_model_of_a_training(config, tmp_path):
+    out = tmp_path / "run"
+    source = tmp_path / "rows.jsonl"
+    assert run("train", source, "--text", "text", "--label", "label", "--out", out).exit_code == 0
+    before = (out / "model" / "model.json").read_bytes()
+    result = run("search", config, "--out", out)
+    assert "holds 'plan.json'" in str(result.exception)
+    assert (out / "model" / "model.json").read_bytes() == before
+
+
+def test_an_interrupted_search_tells_its_ranking_and_fits_nothing_more(config, tmp_path, monkeypatch):
+    ends_within, asked = SearchHandle.ends_within, []
+
+    def interrupted(handle, seconds):
+        asked.append(seconds)
+        ends_within(handle, None)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(SearchHandle, "ends_within", interrupted)
+    result = run("search", config, "--out", tmp_path / "run")
+    assert result.exit_code != 0
+    assert len(result.stdout.splitlines()) == 4
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_why_evaluations_failed_is_told(config, tmp_path):
+    config.write_text(config.read_text().replace("l2 = {", 'loss = ["log", "logg"]\nl2 = {'))
+    result = run("search", config, "--out", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "evaluations failed, such as {" in result.stderr
+    assert "loss='logg' is not possible" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -135,6 +182,17 @@ def test_where_there_is_no_search_nothing_is_aborted(tmp_path):
         ("[data]\nsource='x'\n[space]\n[search]\ntrials=1\n", "[search] has no 'trials'"),
         ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\nkind='SVC'\n", "no estimator 'SVC'"),
         ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\ndepth=1\n", "depth"),
+        ("search=3\n[data]\nsource='x'\n[space]\n", "search = 3 is no table"),
+        ("space=3\n[data]\nsource='x'\n", "space = 3 is no table"),
+        ("[data]\nsource=3\n[space]\n", "[data] source = 3"),
+        ("[data]\nsource='x'\ntext=1\n[space]\n", "[data] text = 1"),
+        ("[data]\nsource='x'\nstrict='no'\n[space]\n", "give true or false"),
+        ("[data]\nsource='x'\n[space]\nlose=[0]\n", "did you mean 'loss'"),
+        ("[data]\nsource='x'\n[space]\n[search]\ncv='two'\n", "[search] cv = 'two'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nn_trials=true\n", "[search] n_trials = True"),
+        ("[data]\nsource='x'\n[space]\n[search]\nseconds='2'\n", "[search] seconds = '2'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nscoring='acuracy'\n", "did you mean 'accuracy'"),
+        ("[data]\nsource='x'\n[space]\n[search]\nrandom_state=-1\n", "0 or more"),
     ],
 )
 def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, told):
@@ -144,3 +202,29 @@ def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, told):
     assert result.exit_code != 0
     assert told in str(result.exception) + result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_were_left_out_are_told_by_a_search_and_the_next_one(config, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"text": "torn\n' + source.read_text())
+    for name in ("one", "two"):
+        result = run("search", config, "--out", tmp_path / name)
+        assert "bad     1 of 81 records are no rows: 1 broken JSON" in result.stderr
+        assert len(result.stdout.splitlines()) == 4
+
+
+def test_settings_that_are_none_are_written_as_a_word(config, tmp_path):
+    config.write_text(
+        config.read_text().replace("l2 =", 'norm = ["none"]\nfeature_weights = ["nb", "none"]\nl2 =')
+    )
+    result = run("search", config, "--out", tmp_path / "run", "--json")
+    params = [json.loads(line)["params"] for line in result.stdout.splitlines()]
+    assert {row["norm"] for row in params} == {None}
+    assert {row["feature_weights"] for row in params} <= {None, "nb"}
+    assert "failed" not in result.stderr
+
+
+def test_more_splits_than_rows_are_refused(config, tmp_path):
+    config.write_text(config.read_text().replace("cv = 2", "cv = 100"))
+    result = run("search", config, "--out", tmp_path / "run")
+    assert "cv=100 is not possible" in str(result.exception)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import resource
+import signal
 import threading
 import time
 
@@ -368,6 +370,21 @@ def test_another_search_is_not_gone_on_with(tmp_path, changes, told_of):
     SearchCV(**options).fit(X, y)
     with pytest.raises(RunFolderError, match=f"other .*{told_of}"):
         SearchCV(**{**options, **changes}).fit(X, y)
+
+
+def test_a_full_disk_ends_the_search_and_leaves_what_another_goes_on_with(tmp_path):
+    space = {"C": [10.0**n for n in range(-3, 5)]}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limit[1]))
+        handle = SearchCV(SVC(), space, cv=3, run=tmp_path, engine=1).start(X, y)
+        with pytest.raises(RunFolderError, match=r"cannot write to .*search\.jsonl"):
+            assert not handle.wait(20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert SearchCV(SVC(), space, cv=3, run=tmp_path, engine=1).fit(X, y).handle_.progress().done == 24
 
 
 def test_another_process_may_end_a_search(tmp_path):

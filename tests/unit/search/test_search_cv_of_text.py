@@ -4,12 +4,15 @@ import threading
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reading import read
-from manymill.errors import RunFolderError, SchemaError
+from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.search.hashed import HashedCorpus
+from manymill.search.journal import ask_to_abort
+from manymill.search.watching import standing
 
 RNG = np.random.default_rng(8)
 WORDS = np.array([f"word{i}" for i in range(200)])
@@ -91,8 +94,10 @@ def test_a_search_does_not_go_on_with_other_texts(tmp_path):
 def gate(monkeypatch):
     """Texts are read when it is opened."""
     opened = threading.Event()
+    opened.reached = threading.Event()
 
     def read_then(*arguments, **options):
+        opened.reached.set()
         assert opened.wait(30)
         return read(*arguments, **options)
 
@@ -118,6 +123,19 @@ def test_an_abort_while_texts_are_hashed_leaves_nothing_begun(gate, tmp_path):
     assert not list(tmp_path.rglob("*words*"))
 
 
+def test_others_see_and_end_a_search_while_texts_are_hashed(gate, tmp_path):
+    run = tmp_path / "run"
+    handle = search(refit=False, run=run).start(scan(MAIL))
+    assert gate.reached.wait(30)
+    assert "preparing the data" in str(standing(run))
+    with pytest.raises(RunFolderError, match="another process"):
+        search(run=run).fit(TEXTS, LABELS)
+    ask_to_abort(run)
+    gate.set()
+    assert handle.wait(30)
+    assert (handle.progress().ended, (run / "search.jsonl").exists()) == ("aborted", False)
+
+
 def test_data_that_cannot_be_read_is_told_by_who_waits(gate):
     gate.set()
     handle = search(refit=False).start(scan(MAIL, text="no such column"))
@@ -130,3 +148,24 @@ def test_a_search_that_an_error_ends_lets_its_hashed_texts_go(tmp_path):
         search(grid={"loss": ["nothing"]}, error_score="raise").fit(TEXTS, LABELS)
     assert list(tmp_path.rglob("*words*"))
     assert not list(tmp_path.rglob("in-use-*"))
+
+
+@pytest.mark.parametrize("words", [3, (2, 1), (0, 1), ("a", "b"), (1, 2, 3), (1.0, 2.0)])
+def test_n_grams_that_cannot_be_fail_alone(words):
+    found = search(grid={"ngram_range": [(1, 1), words]}, refit=False)
+    handle = found.start(TEXTS, LABELS)
+    handle.wait()
+    assert (handle.progress().done, handle.progress().failed) == (3, 3)
+    assert all("ngram_range" in failure.error for failure in handle.failures())
+
+
+def test_a_dataset_that_cannot_be_hashed_once_is_refused():
+    drawn = {"ngram_range": stats.randint(1, 3)}
+    with pytest.raises(SettingsError, match="a Dataset is searched over by"):
+        SearchCV(TextClassifier(), drawn, cv=FOLDS).fit(scan(MAIL))
+
+
+def test_no_resource_is_told_that_is_not_there():
+    found = search(halving=True, min_resource=50, max_resource=10**6, refit=False)
+    found.start(TEXTS, LABELS).wait()
+    assert max(found.cv_results_["n_resources"]) <= 200
