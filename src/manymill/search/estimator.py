@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from manymill.engine.choosing import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
 from manymill.search.asked import check, seed_of
+from manymill.search.autologging import logged, unlogged
 from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
@@ -206,16 +207,21 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         PlanError
             If not one evaluation gave a score.
         """
-        handle = self.start(X, y, **params)
-        try:
-            handle.wait()
-        except KeyboardInterrupt:
-            interrupted = f"the search was interrupted: {handle.progress()}"
-            handle.abort()
-            handle.wait()
-            warnings.warn(interrupted, InterruptedSearchWarning, stacklevel=2)  # which may be made an error
-            self._take(handle)
-        self._finish(X, y, params)
+        # A stream can be read once: the best is fitted on it as well.
+        X, y = (list(values) if isinstance(values, Iterator) else values for values in (X, y))
+        with logged(self):
+            handle = self.start(X, y, **params)
+            try:
+                handle.wait()
+            except KeyboardInterrupt:
+                warnings.warn(
+                    f"the search was interrupted: {handle.progress()}", InterruptedSearchWarning, stacklevel=2
+                )
+                handle.abort()
+                handle.wait()
+                self._take(handle)
+            with unlogged():
+                self._finish(X, y, params)
         return self
 
     def start(self, X: Any, y: Any = None, **params: Any) -> SearchHandle:
@@ -260,6 +266,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             )
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
+        if self.halving and self.resource != "rows":  # what the best was scored with
+            best[self.resource] = int(self.cv_results_["n_resources"][self.best_index_])
         self.best_estimator_ = clone(self.estimator).set_params(**best)
         own = routed(self, scorers_of(self), params).fit
         self.best_estimator_.fit(X, **own) if y is None else self.best_estimator_.fit(X, y, **own)

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
 from manymill.errors import EngineError, ManymillError, SettingsError
+from manymill.search.autologging import unlogged
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
 from manymill.search.journal import Journal
 from manymill.search.notebook import as_html, show_live
@@ -251,6 +252,7 @@ class SearchHandle:
             self._policy = Policy(prepared.rules, getattr(self._proposer, "places", ()))
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
+            stack.enter_context(unlogged())
             engine = stack.enter_context(engine_for(self._engine))
             handle = share_job(engine, prepared.job, uuid.uuid4().hex)
             stack.callback(withdraw_job, engine, handle)
