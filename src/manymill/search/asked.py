@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from manymill.search.proposing import spaces_of
 # Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
 _RUNGS_BELOW = 3
 _LEAST_ROWS = 100
+
+# Parameters of scikit-learn's compositions by which others get their names.
+_LISTS_OF_ESTIMATORS = {"steps", "estimators", "transformers", "transformer_list"}
 
 
 def check(search: Any) -> None:
@@ -37,11 +40,34 @@ def check(search: Any) -> None:
         size_of(search.ensemble)
     if search.resource != "rows" and search.halving and search.resource not in search.estimator.get_params():
         raise SettingsError(f"the estimator has no parameter {search.resource!r}", "name one, or rows")
-    if search.halving and any(search.resource in space for space in spaces_of(search.distributions)):
+    spaces = spaces_of(search.distributions)
+    _check_names(search, spaces)
+    if search.halving and any(search.resource in space for space in spaces):
         raise SettingsError(
             f"{search.resource!r} is the resource of halving and is searched as well",
             "leave it out of distributions",
         )
+
+
+def _check_names(search: Any, spaces: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ``SettingsError`` of a parameter that the estimator has not; some take any, so that they are asked."""
+    from sklearn.base import clone
+
+    known = search.estimator.get_params()
+    for space in spaces:
+        if _LISTS_OF_ESTIMATORS & space.keys():
+            continue  # what names there are depends on the candidate
+        for name in space.keys() - known.keys():
+            parts = name.split("__")
+            if any("__".join(parts[:n]) in space for n in range(1, len(parts))):
+                continue  # what is searched has parameters of its own
+            try:
+                clone(search.estimator).set_params(**{name: None})
+            except ValueError as error:
+                if str(error).startswith("Invalid parameter"):
+                    raise SettingsError(
+                        f"the estimator has no parameter {name!r}", f"it has {', '.join(sorted(known))}"
+                    ) from None
 
 
 def seed_of(search: Any) -> int:

@@ -214,12 +214,12 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             try:
                 handle.wait()
             except KeyboardInterrupt:
-                warnings.warn(
-                    f"the search was interrupted: {handle.progress()}", InterruptedSearchWarning, stacklevel=2
-                )
+                interrupted = f"the search was interrupted: {handle.progress()}"
                 handle.abort()
                 handle.wait()
-                self._take(handle)
+                warnings.warn(
+                    interrupted, InterruptedSearchWarning, stacklevel=2
+                )  # which may be made an error
             with unlogged():
                 self._finish(X, y, params)
         return self

@@ -16,6 +16,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_validate
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state
 
@@ -319,3 +321,24 @@ def test_a_storage_that_cannot_be_opened_is_told():
     pytest.importorskip("optuna")
     with pytest.raises(SettingsError, match=r"storage='sqlite:////nowhere/at/all.db' cannot be used"):
         SearchCV(SVC(), GRID, sampler="tpe", storage="sqlite:////nowhere/at/all.db").start(X, y)
+
+
+PIPELINE = Pipeline([("scale", StandardScaler()), ("model", SVC())])
+
+
+@pytest.mark.parametrize("name", ["CC", "model__CC", "modell__C"])
+def test_a_parameter_that_the_estimator_has_not_is_refused_at_the_start(name):
+    with pytest.raises(SettingsError, match=f"no parameter '{name}'.* it has .*model__C"):
+        SearchCV(PIPELINE, {name: [1, 2]}).start(X, y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "space"),
+    [
+        (PIPELINE, {"model": [LogisticRegression(max_iter=500)], "model__l1_ratio": [0.0]}),
+        (PIPELINE, {"steps": [[("other", SVC())]], "other__C": [1]}),
+        (PIPELINE, {"scale": ["passthrough", None]}),
+    ],
+)
+def test_parameters_of_what_is_searched_are_taken(estimator, space):
+    assert SearchCV(estimator, space, cv=2, error_score="raise").fit(X, y).best_score_ > 0.9
