@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,8 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
 
     check_forest(forest, "the forest")
     size = len(forest.estimators_)
-    if not 1 <= n <= size:
-        raise PlanError(f"{n} trees were asked for, and the forest has {size}", f"ask for 1 to {size}")
+    if not isinstance(n, Integral) or not 1 <= n <= size:
+        raise PlanError(f"{n!r} trees were asked for, and the forest has {size}", f"ask for 1 to {size}")
     chosen = np.sort(check_random_state(random_state).permutation(size)[:n]).tolist()
     out = _emptied(forest)
     all_features = getattr(forest, "estimators_features_", None)

@@ -189,7 +189,7 @@ def test_a_part_of_bagging_keeps_the_features_of_its_members():
     ]
 
 
-@pytest.mark.parametrize("n", [0, 11])
-def test_more_trees_than_there_are_cannot_be_had(n):
+@pytest.mark.parametrize("n", [0, 11, 2.5, [0, 1]])
+def test_what_is_no_number_of_the_trees_is_refused(n):
     with pytest.raises(PlanError, match="the forest has 10"):
         sub_forest(grown(RandomForestClassifier, n=10), n)
