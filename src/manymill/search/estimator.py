@@ -80,7 +80,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
     seconds : float, optional
         After so long nothing more is begun.
     timeout : float, optional
-        Seconds that one evaluation may take. Where workers are threads it is not stopped, but counts as failed.
+        Seconds that one evaluation may take. Where workers are threads, or a library computes without coming back to
+        Python, it is not stopped, but counts as failed.
     error_score : float or "raise"
         The score of an evaluation that raises, in ``cv_results_``; or the search ends with the first such error.
     return_train_score : bool
@@ -217,9 +218,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
                 interrupted = f"the search was interrupted: {handle.progress()}"
                 handle.abort()
                 handle.wait()
-                warnings.warn(
-                    interrupted, InterruptedSearchWarning, stacklevel=2
-                )  # which may be made an error
+                # Last, since a warning may be made an error.
+                warnings.warn(interrupted, InterruptedSearchWarning, stacklevel=2)
             with unlogged():
                 self._finish(X, y, params)
         return self

@@ -42,6 +42,13 @@ _NUMPYS = (np.ndarray, np.memmap)
 Scorers = Mapping[str, Callable[..., float]]
 
 
+def _config() -> dict[str, Any]:
+    from sklearn import get_config
+
+    config: dict[str, Any] = get_config()
+    return config
+
+
 @dataclass(slots=True)
 class Job:
     """All that the evaluations of a search have in common.
@@ -72,6 +79,8 @@ class Job:
         That decides: a scorer that gives several has to give it.
     raises : bool
         Whether what a candidate raises ends the search.
+    config : dict
+        scikit-learn's settings where the search was asked for: every thread has its own.
     codes : ndarray of int, shape (n_rows,), or None
         The classes by number, once a process has asked for them.
     """
@@ -89,6 +98,7 @@ class Job:
     text: Any = None
     metric: str = "score"
     raises: bool = False
+    config: dict[str, Any] = field(default_factory=_config)
     codes: NDArray[np.intp] | None = None
 
 
@@ -151,7 +161,7 @@ def share_job(engine: Engine, job: Job, token: str) -> Handle:
     content = cloudpickle.dumps(
         Job(
             job.estimator, small, [], job.scorers, job.fit_params, job.by_row, job.scoring, job.resource,
-            job.train_scores, job.timeout, job.text, job.metric, job.raises,
+            job.train_scores, job.timeout, job.text, job.metric, job.raises, job.config,
         )
     )  # fmt: skip
     return Handle(token, engine.publish({"job": np.frombuffer(content, np.uint8)}), share(engine, large))
@@ -173,7 +183,7 @@ def evaluate(assignment: Assignment) -> Outcome:
     worker = f"{os.getpid()}.{threading.get_ident() % 10_000:04}"
     started = time.perf_counter()
     try:
-        with _limited(job.timeout):
+        with _configured(job.config), _limited(job.timeout):
             outcome = _evaluated(job, task, dict(assignment.params))
     except (Exception, SystemExit) as error:  # sys.exit() of a candidate is no wish to end the search
         if job.raises:
@@ -202,13 +212,14 @@ def predict(assignment: Assignment) -> NDArray[np.float64] | str:
 
     job = _job_of(assignment.handle)
     try:
-        estimator, X, _, _, _ = _fitted(job, assignment.task, dict(assignment.params))
-        if not is_classifier(estimator):
-            return np.asarray(estimator.predict(X), np.float64).reshape(-1, 1)
-        labels = np.unique(job.text.y if job.text is not None else job.data["y"])
-        out = np.zeros((len(job.splits[assignment.task.split][1]), len(labels)))
-        out[:, np.searchsorted(labels, estimator.classes_)] = estimator.predict_proba(X)
-        return out
+        with _configured(job.config):
+            estimator, X, _, _, _ = _fitted(job, assignment.task, dict(assignment.params))
+            if not is_classifier(estimator):
+                return np.asarray(estimator.predict(X), np.float64).reshape(-1, 1)
+            labels = np.unique(job.text.y if job.text is not None else job.data["y"])
+            out = np.zeros((len(job.splits[assignment.task.split][1]), len(labels)))
+            out[:, np.searchsorted(labels, estimator.classes_)] = estimator.predict_proba(X)
+            return out
     except (Exception, SystemExit) as error:
         return traceback.format_exception_only(error)[-1].strip()
 
@@ -305,6 +316,18 @@ def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) ->
     if job.metric not in out:
         raise ValueError(f"the scorer gives {', '.join(out)}, and refit={job.metric!r} is none of them")
     return {name: float(score) for name, score in out.items()}
+
+
+@contextmanager
+def _configured(config: dict[str, Any]) -> Iterator[None]:
+    """scikit-learn's settings in the block."""
+    from sklearn import config_context
+
+    if config == _config():
+        yield
+        return
+    with config_context(**config):
+        yield
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.choosing import engine_for
-from manymill.errors import EngineError, ManymillError, SettingsError
+from manymill.errors import EngineError, ManymillError, PlanError, SettingsError
 from manymill.search.autologging import unlogged
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
 from manymill.search.journal import Journal
@@ -175,7 +175,11 @@ class SearchHandle:
     @property
     def job(self) -> Job:
         """What the evaluations have in common; once the data is prepared."""
-        assert self._prepared is not None
+        if self._prepared is None:
+            raise PlanError(
+                "the data of this search is not at hand",
+                "wait until it is prepared; a copy of a search has none",
+            )
         return self._prepared.job
 
     @property
@@ -197,6 +201,7 @@ class SearchHandle:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._prepared = None
         self._lock, self._over, self._events = threading.RLock(), Future(), queue.SimpleQueue()
         self._over.set_result(None)
 

@@ -1,11 +1,13 @@
 """SearchCV in code that was written for scikit-learn's searches: what such code gives them, and expects of them."""
 
 import asyncio
+import pickle
 import sys
 import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +18,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_validate
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import check_random_state
 
-from manymill import SearchCV
+from manymill import SearchCV, validation_curve
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning, InterruptedSearchWarning
 from manymill.search.handle import SearchHandle
@@ -342,3 +344,25 @@ def test_a_parameter_that_the_estimator_has_not_is_refused_at_the_start(name):
 )
 def test_parameters_of_what_is_searched_are_taken(estimator, space):
     assert SearchCV(estimator, space, cv=2, error_score="raise").fit(X, y).best_score_ > 0.9
+
+
+def by_name(rows):
+    return rows[["x0", "x1"]]
+
+
+@pytest.mark.parametrize("engine", [1, "processes:1"])
+def test_workers_have_scikit_learns_settings_of_who_searches(engine):
+    steps = make_pipeline(StandardScaler(), FunctionTransformer(by_name), SVC())
+    rows = pd.DataFrame(X, columns=["x0", "x1", "x2", "x3"])
+    with config_context(transform_output="pandas"):
+        search = SearchCV(steps, {"svc__C": [1.0]}, cv=2, engine=engine, error_score="raise").fit(rows, y)
+        _, scores = validation_curve(
+            steps, rows, y, param_name="svc__C", param_range=[1.0], cv=2, engine=engine
+        )
+    assert search.best_score_ == scores.mean() > 0.7
+
+
+def test_a_stored_search_says_that_it_has_no_data():
+    stored = pickle.loads(pickle.dumps(SearchCV(SVC(), GRID, cv=2).fit(X, y)))
+    with pytest.raises(PlanError, match="a copy of a search has none"):
+        stored.handle_.job  # noqa: B018
