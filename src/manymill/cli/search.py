@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
+from manymill.cli.progress import PLAIN_SECONDS
 
 if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
     from manymill.search.ranking import Ranked
 
-# Progress is told so often.
-_SECONDS = 1.0
 # Of all reasons to fail that are told.
 _REASONS = 3
 
@@ -53,6 +52,10 @@ def search(
     from manymill.search.configuration import read_config
     from manymill.search.running import search_run
 
+    if len(files) > 1 and any(name.endswith(".toml") for name in files):
+        raise click.UsageError(
+            "a TOML file stands alone: it names the files of text itself, as source in [data]"
+        )
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
     # What the command says goes before what the file says.
@@ -64,7 +67,7 @@ def search(
         try:
             over = False
             while not over:
-                over = handle.ends_within(_SECONDS)
+                over = handle.ends_within(PLAIN_SECONDS)
                 for note in handle.notes[told:]:
                     click.echo(note, err=True)
                     told += 1
@@ -120,7 +123,8 @@ def _tell(rows: list[Ranked], *, json: bool) -> None:
     if not json:
         from manymill.search.ranking import as_text
 
-        click.echo(as_text(rows))
+        if rows:
+            click.echo(as_text(rows))
         return
     import json as text
     from dataclasses import asdict

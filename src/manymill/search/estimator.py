@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -208,6 +208,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         PlanError
             If not one evaluation gave a score.
         """
+        # A stream can be read once: the best is fitted on it as well.
+        X, y = (list(values) if isinstance(values, Iterator) else values for values in (X, y))
         with logged(self):
             handle = self.start(X, y, **params)
             try:
@@ -264,6 +266,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
             )
         started = time.perf_counter()
         best = {name: clone(value, safe=False) for name, value in self.best_params_.items()}
+        if self.halving and self.resource != "rows":  # what the best was scored with
+            best[self.resource] = int(self.cv_results_["n_resources"][self.best_index_])
         self.best_estimator_ = clone(self.estimator).set_params(**best)
         own = routed(self, scorers_of(self), params).fit
         self.best_estimator_.fit(X, **own) if y is None else self.best_estimator_.fit(X, y, **own)

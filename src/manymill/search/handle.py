@@ -95,7 +95,7 @@ class SearchHandle:
         self._events: queue.SimpleQueue[Event | tuple[Task, Future[Outcome]]] = queue.SimpleQueue()
         self._out: dict[Task, Future[Outcome]] = {}
         self._told: set[int] = set()
-        self._counted = 0.0
+        self._counted = self._looked = 0.0
         self._before = 0.0
         self.log: list[Event] = []
         self._over: Future[None] = Future()
@@ -316,28 +316,31 @@ class SearchHandle:
     def _next_event(self) -> Event:
         """What comes next: a result, an abort, or the end of the time."""
         while True:
-            patience: float | None = None
+            if (end := self._end_asked()) is not None:
+                self._drop()
+                return end
+            patience = None if self._journal is None else _LOOK_SECONDS
             if self._seconds is not None:
-                patience = max(0.0, self._started + self._seconds - time.monotonic())
-            if self._journal is not None:
-                patience = _LOOK_SECONDS if patience is None else min(patience, _LOOK_SECONDS)
+                left = max(0.0, self._started + self._seconds - time.monotonic())
+                patience = left if patience is None else min(patience, left)
             try:
                 came = self._events.get(timeout=patience)
             except queue.Empty:
-                if self._seconds is not None and time.monotonic() - self._started >= self._seconds:
-                    self._seconds = None
-                    self._drop()
-                    return OutOfTime()
-                if self._journal is not None and self._journal.abort_was_asked():
-                    self._drop()
-                    return Aborted()
                 continue
             if isinstance(came, Aborted):
                 self._drop()
-                return came
-            if isinstance(came, tuple):
-                return self._event_of(*came)
-            return came
+            return self._event_of(*came) if isinstance(came, tuple) else came
+
+    def _end_asked(self) -> Event | None:
+        """The end of the time, or another process's wish: asked however fast results come."""
+        now = time.monotonic()
+        if self._seconds is not None and now - self._started >= self._seconds:
+            self._seconds = None
+            return OutOfTime()
+        if self._journal is not None and now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            return Aborted() if self._journal.abort_was_asked() else None
+        return None
 
     def _event_of(self, task: Task, future: Future[Outcome]) -> Event:
         self._out.pop(task, None)

@@ -125,7 +125,7 @@ class HashedCorpus:
         try:
             made = _Hashing(plan, store, tuple(dict.fromkeys(forms)), threads or available_threads(), stop)
             texts, written = made.texts()
-            labels, weights = (np.asarray(y), None) if in_memory else made.labels()
+            labels, weights = (_complete(np.asarray(y)), None) if in_memory else made.labels()
             if len(labels) != len(texts):
                 raise SchemaError(f"{len(texts)} texts, but {len(labels)} labels")
             notes = made.notes()
@@ -146,6 +146,18 @@ class HashedCorpus:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _complete(labels: NDArray[Any]) -> NDArray[Any]:
+    """The labels, if none is missing: None, or what is not equal to itself."""
+    if labels.dtype.kind not in "Of":
+        return labels
+    missing = [place for place, label in enumerate(labels.tolist()) if label is None or label != label]
+    if missing:
+        raise SchemaError(
+            f"labels[{missing[0]}] is missing, as are {len(missing):,} in all", "leave such rows out"
+        )
+    return labels
 
 
 class _Hashing:

@@ -150,8 +150,14 @@ class Journal:
         self._write({"event": "Ended", "why": why})
 
     def abort_was_asked(self) -> bool:
-        """Whether another process wants the search to end."""
-        return (self.folder / ABORT_NAME).exists()
+        """Whether another process wants the search to end; its wish is met then."""
+        try:
+            (self.folder / ABORT_NAME).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def close(self) -> None:
         """Let the folder go."""

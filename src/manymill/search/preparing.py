@@ -126,7 +126,8 @@ def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
         splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups, **split)]
     except ValueError as error:
         raise SettingsError(
-            f"cv={search.cv!r} is not possible: {error}", "give another number of splits"
+            f"cv={search.cv!r} is not possible: {str(error).rstrip('.')}",
+            "give splits that the rows and their labels allow",
         ) from error
     if not splits:
         raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")

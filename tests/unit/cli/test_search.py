@@ -228,3 +228,9 @@ def test_more_splits_than_rows_are_refused(config, tmp_path):
     config.write_text(config.read_text().replace("cv = 2", "cv = 100"))
     result = run("search", config, "--out", tmp_path / "run")
     assert "cv=100 is not possible" in str(result.exception)
+
+
+def test_a_configuration_stands_alone(config, tmp_path):
+    result = run("search", config, tmp_path / "rows.jsonl", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "a TOML file stands alone" in result.stderr

@@ -409,6 +409,21 @@ def test_another_process_may_end_a_search(tmp_path):
     assert handle.progress().ended == "aborted"
 
 
+def test_a_wish_to_end_is_seen_however_fast_results_come(tmp_path, monkeypatch):
+    monkeypatch.setattr("manymill.search.handle._LOOK_SECONDS", 0.01)
+    space = {"score": [i / 20_000 for i in range(20_000)]}
+    search = SearchCV(
+        ToldScore(), space, n_trials=20_000, cv=2, scoring=told, engine=1, run=tmp_path, refit=False
+    )
+    handle = search.start(X, y)
+    while not handle.progress().done:
+        handle.wait(0.001)
+    ask_to_abort(tmp_path)
+    assert handle.wait(60)
+    assert (handle.progress().ended, handle.progress().cancelled > 0) == ("aborted", True)
+    assert not (tmp_path / "abort").exists()
+
+
 def test_it_stands_in_a_pipeline():
     pipeline = make_pipeline(StandardScaler(), SearchCV(SVC(), GRID, cv=2))
     assert pipeline.fit(X, y).score(X, y) > 0.9

@@ -169,3 +169,21 @@ def test_no_resource_is_told_that_is_not_there():
     found = search(halving=True, min_resource=50, max_resource=10**6, refit=False)
     found.start(TEXTS, LABELS).wait()
     assert max(found.cv_results_["n_resources"]) <= 200
+
+
+@pytest.mark.parametrize("labels", [[None, *LABELS[1:].tolist()], [float("nan"), *CODES[1:].tolist()]])
+def test_a_label_that_is_missing_is_told(labels):
+    with pytest.raises(SchemaError, match=r"labels\[0\] is missing"):
+        search().fit(TEXTS, labels)
+
+
+def test_a_stream_is_searched_and_the_best_fitted_on_it():
+    found = search().fit(iter(TEXTS), iter(LABELS))
+    assert (
+        found.best_estimator_.predict(TEXTS).tolist() == search().fit(TEXTS, LABELS).predict(TEXTS).tolist()
+    )
+
+
+def test_the_best_has_the_passes_that_it_was_scored_with():
+    found = search(halving=True, resource="passes", min_resource=1, max_resource=4, eta=2).fit(TEXTS, LABELS)
+    assert found.best_estimator_.passes == found.cv_results_["n_resources"][found.best_index_] > 1
