@@ -53,7 +53,7 @@ def cluster(stack: ExitStack) -> str:
     }
     stack.enter_context(importlib.import_module("dask").config.set(settings))
     local = stack.enter_context(
-        distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+        distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0")
     )
     return f"dask://{local.scheduler_address.removeprefix('tcp://')}"
 

@@ -113,7 +113,7 @@ def test_lanes_whose_workers_are_killed_end_with_the_same_model(tmp_path, write,
 
 def test_lanes_whose_cluster_loses_a_worker_end_with_the_same_model(tmp_path, write, languages):
     distributed = pytest.importorskip("distributed")
-    source, engine_settings = scan(write("rows.jsonl", languages[:3000])), {"dashboard_address": None}
+    source, engine_settings = scan(write("rows.jsonl", languages[:3000])), {"dashboard_address": ":0"}
     undisturbed = train_run(source, tmp_path / "quiet", Settings(**LANES))
     with (
         distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", **engine_settings) as cluster,

@@ -95,7 +95,7 @@ def test_a_second_fit_on_the_same_rows_writes_nothing(processes):
 def test_a_dask_cluster_grows_the_same_trees():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(2, processes=False, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         forest = PartitionedForestClassifier(RandomForestClassifier(5), engine=client).fit(X, Y).forest_

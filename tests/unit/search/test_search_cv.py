@@ -179,7 +179,7 @@ def test_a_study_of_optuna_is_kept_where_its_dashboard_finds_it(tmp_path):
 def test_workers_that_join_a_cluster_are_made_use_of():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         space = {"score": [i / 40 for i in range(40)]}
