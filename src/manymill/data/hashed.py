@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from manymill.data.batches import Batch
 from manymill.data.columns import MappedColumns
 from manymill.data.labels import Labels
+from manymill.data.row_cache import RowCache
 from manymill.errors import SchemaError, SettingsError
 
 # Least and greatest number of words of an n-gram, and whether text is lower-cased.
@@ -44,6 +45,8 @@ class HashedTexts:
         ``hashes`` of all texts, one text after the other, and where those of each text end, ``ends``.
     rows : ndarray of int64, optional
         The rows that this object stands for, in their order; None for all.
+    cache : RowCache, optional
+        That of the texts of which these are some.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class HashedTexts:
         documents: MappedColumns,
         forms: Mapping[Form, MappedColumns],
         rows: NDArray[np.int64] | None = None,
+        cache: RowCache | None = None,
     ) -> None:
         self._documents, self._forms, self._rows = documents, dict(forms), rows
+        self.cache = RowCache() if cache is None else cache
         self._chunks: dict[Form, Chunk] = {}
 
     def __len__(self) -> int:
@@ -84,7 +89,7 @@ class HashedTexts:
             picked = every[rows if isinstance(rows, slice) else np.asarray(rows)]
         if picked.ndim != 1:
             raise TypeError("hashed texts are no strings: they can be picked, but not read one by one")
-        return HashedTexts(self._documents, self._forms, picked.astype(np.int64))
+        return HashedTexts(self._documents, self._forms, picked.astype(np.int64), self.cache)
 
     def take(self, rows: ArrayLike, axis: int = 0) -> HashedTexts:
         """The texts of rows of these numbers."""
@@ -101,6 +106,19 @@ class HashedTexts:
     def keys(self) -> NDArray[np.uint64]:
         """What rows are held out by, ``(n_rows,)``: see :mod:`manymill.data.holdout`."""
         return self._picked("keys").astype(np.uint64)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """The texts that this object stands for, by their numbers among all that were hashed, ``(n_rows,)``."""
+        return np.arange(len(self)) if self._rows is None else self._rows
+
+    def whole(self) -> HashedTexts:
+        """All texts that were hashed."""
+        return HashedTexts(self._documents, self._forms, cache=self.cache)
+
+    def sizes(self, ngram_range: tuple[int, int], lowercase: bool) -> tuple[int, int]:
+        """How many texts were hashed, and to how many hashes of a form."""
+        ends = self._columns((ngram_range, bool(lowercase)))["ends"]
+        return len(ends), int(ends[-1]) if len(ends) else 0
 
     def _picked(self, column: str) -> NDArray[Any]:
         values = np.asarray(self._documents[column])
@@ -123,7 +141,7 @@ class HashedTexts:
             self._chunks[form] = self._chunk(form)
         return self._chunks[form]
 
-    def _chunk(self, form: Form) -> Chunk:
+    def _columns(self, form: Form) -> MappedColumns:
         columns = self._forms.get(form)
         if columns is None:
             known = ", ".join(f"ngram_range={words}, lowercase={lower}" for words, lower in self._forms)
@@ -131,6 +149,10 @@ class HashedTexts:
                 f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
                 "name all n-grams and cases that will be tried when the texts are hashed",
             )
+        return columns
+
+    def _chunk(self, form: Form) -> Chunk:
+        columns = self._columns(form)
         hashes, ends = np.asarray(columns["hashes"]), np.asarray(columns["ends"])
         if self._rows is None:
             return hashes, np.concatenate(([0], ends[:-1])), ends

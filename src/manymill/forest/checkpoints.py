@@ -16,7 +16,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_classifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
 from manymill.engine.sharing import in_file
@@ -35,6 +35,7 @@ from manymill.model.durable import replace_durably, write_durably
 
 _FOREST = "forest.json"
 _TREE = re.compile(r"tree-(\d+)\.npz")
+_OURS = re.compile(rf"(forest\.json|{_TREE.pattern})(\.partial)?")
 
 
 class TreeFolder:
@@ -59,7 +60,8 @@ class TreeFolder:
             path.mkdir(exist_ok=True)
             if self._digest() != digest:
                 for entry in path.iterdir():
-                    entry.unlink()
+                    if _OURS.fullmatch(entry.name):
+                        entry.unlink()
                 self._put(_FOREST, json.dumps({"digest": digest}).encode())
         except OSError as error:
             raise self._unwritable(error) from error
@@ -90,7 +92,7 @@ class TreeFolder:
                 try:
                     with np.load(io.BytesIO(entry.read_bytes()), allow_pickle=False) as arrays:
                         yield _unpacked(dict(arrays), int(found[1]), ensemble)
-                except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, ModelError):
+                except Exception:  # whatever numpy, zipfile and json make of bytes that are damaged
                     continue
 
     def _digest(self) -> str | None:
@@ -122,7 +124,9 @@ def digest_of(rows: Rows, held: Any, settings: Any) -> str:
         if array is None:
             digest.update(b"none")
         elif issparse(array):
+            digest.update(repr((array.format, array.shape, array.dtype.str)).encode())
             for part in (array.data, array.indices, array.indptr):
+                digest.update(part.dtype.str.encode())
                 digest.update(np.ascontiguousarray(part).data)
         elif (file := in_file(array)) is not None:
             told = Path(file.path).stat()
@@ -142,7 +146,6 @@ def _packed(grown: Grown) -> bytes:
     classes = getattr(tree, "classes_", [])
     several = classes if isinstance(classes, list) else [classes]
     told = {
-        "max_depth": state["max_depth"],
         "n_features": tree.n_features_in_,
         "max_features": tree.max_features_,
         "random_state": tree.random_state,
@@ -165,9 +168,10 @@ def _unpacked(arrays: dict[str, Any], number: int, ensemble: Any) -> Grown:
         raise ModelError("its nodes are of another version of scikit-learn")
     classes = [arrays[f"classes{output}"] for output in range(sum(name[:7] == "classes" for name in arrays))]
     n_features = int(told["n_features"])
-    stored = {name: values if name == "value" else nodes[name] for name in FIELDS}
-    check({"tree_sizes": np.array([len(nodes)]), **stored}, n_features, votes=bool(classes))
     sizes = [len(names) for names in classes] or [1] * values.shape[1]
+    _check_fits(ensemble, n_features, arrays.get("features"), classes, sizes, values)
+    stored = {name: values if name == "value" else nodes[name] for name in FIELDS}
+    (depth,) = check({"tree_sizes": np.array([len(nodes)]), **stored}, n_features, votes=bool(classes))
     tree = ensemble._make_estimator(append=False)
     tree.set_params(random_state=told["random_state"])
     # In the order in which scikit-learn gives them: a forest gone on with pickles to the same bytes.
@@ -179,6 +183,27 @@ def _unpacked(arrays: dict[str, Any], number: int, ensemble: Any) -> Grown:
     tree.max_features_ = told["max_features"]
     tree.tree_ = Tree(n_features, np.array(sizes, np.intp), values.shape[1])
     tree.tree_.__setstate__(
-        {"max_depth": told["max_depth"], "node_count": len(nodes), "nodes": nodes, "values": values}
+        {"max_depth": int(depth), "node_count": len(nodes), "nodes": nodes, "values": values}
     )
     return Grown(number, tree, arrays.get("features"), told["part"])
+
+
+def _check_fits(
+    ensemble: Any, n_features: int, features: Any, classes: list[Any], sizes: list[int], values: Any
+) -> None:
+    """Raise ``ModelError`` unless a tree looks at columns and speaks of classes that its ensemble has."""
+    if features is None:
+        fits = n_features == ensemble.n_features_in_
+    else:
+        fits = (
+            features.shape == (n_features,)
+            and 0 <= features.min() <= features.max() < ensemble.n_features_in_
+        )
+    known = np.atleast_1d(getattr(ensemble, "n_classes_", [])).tolist() if is_classifier(ensemble) else []
+    fits &= len(classes) == len(known) and values.shape[1:] == (len(sizes), max(sizes))
+    if features is None:
+        fits &= not known or sizes == known
+    for names, most in zip(classes, known, strict=False):
+        fits &= len(names) > 0 and bool(np.isin(names, np.arange(most)).all())
+    if not fits:
+        raise ModelError("it is a tree of another forest", "grow it again")

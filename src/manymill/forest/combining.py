@@ -126,7 +126,7 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
 
     check_forest(forest, "the forest")
     size = len(forest.estimators_)
-    if not isinstance(n, Integral) or not 1 <= n <= size:
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= size:
         raise PlanError(f"{n!r} trees were asked for, and the forest has {size}", f"ask for 1 to {size}")
     chosen = np.sort(check_random_state(random_state).permutation(size)[:n]).tolist()
     out = _emptied(forest)
@@ -181,13 +181,17 @@ def _counts(sizes: list[int], weights: Sequence[float] | None) -> list[int]:
     """Trees to take of each forest."""
     if weights is None:
         return sizes
-    given = np.asarray(weights, np.float64)
+    try:
+        given = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        given = np.full(len(sizes), np.nan)
     if given.shape != (len(sizes),) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
         raise PlanError(
             f"weights={weights!r} cannot weigh {len(sizes)} forests",
             "give a number of 0 or more for each, not all of them 0",
         )
-    with np.errstate(divide="ignore"):
+    given = given / given.max()  # so that no quotient of what counts most is infinite
+    with np.errstate(divide="ignore", over="ignore"):
         per_weight = np.min(np.where(given > 0, np.array(sizes) / given, np.inf))
     # A forest that counts at all has a tree; the tolerance is for quotients that are whole numbers.
     wanted = np.floor(given * per_weight + 1e-9).astype(int)
@@ -213,8 +217,8 @@ def classes_of(forest: Any) -> list[NDArray[Any]]:
 def _all_classes(forests: list[Any]) -> list[NDArray[Any]]:
     outputs: list[NDArray[Any]] = []
     for of_forests in zip(*map(classes_of, forests), strict=True):
-        kinds = {classes.dtype.kind for classes in of_forests}
-        if len(kinds) > 1 and not kinds <= set("biuf"):
+        kinds = {_kind(classes) for classes in of_forests}
+        if len(kinds) > 1 or "objects" in kinds:
             raise PlanError(
                 "the classes of the forests are not of one type: "
                 + ", ".join(sorted({str(classes.dtype) for classes in of_forests})),
@@ -222,6 +226,15 @@ def _all_classes(forests: list[Any]) -> list[NDArray[Any]]:
             )
         outputs.append(np.unique(np.concatenate(of_forests)))
     return outputs
+
+
+def _kind(classes: NDArray[Any]) -> str:
+    """What labels are, whatever their type: numbers, words, true and false, or objects."""
+    if classes.dtype.kind == "O":
+        return "words" if all(isinstance(name, str) for name in classes) else "objects"
+    return {"i": "numbers", "u": "numbers", "f": "numbers", "U": "words"}.get(
+        classes.dtype.kind, classes.dtype.name
+    )
 
 
 def _places(own: list[NDArray[Any]], everyones: list[NDArray[Any]]) -> list[NDArray[np.intp]] | None:
@@ -240,7 +253,13 @@ def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int],
     out = copy.copy(tree)
     if bagged:
         # Bagging puts the probabilities of a member where its classes say.
-        out.classes_ = places[0][np.asarray(tree.classes_, np.intp)]
+        try:
+            out.classes_ = places[0][np.asarray(tree.classes_, np.intp)]
+        except AttributeError as error:  # pipelines and searches ask their last step
+            raise PlanError(
+                f"a forest lacks a class, and the classes of a {type(tree).__name__} cannot be told anew",
+                "give every part a row of each class",
+            ) from error
         return out
     several = isinstance(tree.classes_, list)
     dtype = (tree.classes_[0] if several else tree.classes_).dtype

@@ -83,7 +83,8 @@ def check(arrays: Arrays, n_features: int, *, votes: bool) -> NDArray[np.int64]:
     """
     sizes = arrays["tree_sizes"]
     n_nodes = len(arrays["feature"])
-    if (sizes < 1).any() or int(sizes.sum()) != n_nodes:
+    # None is greater than all nodes, and there are no more of them than nodes: then their sum cannot wrap around.
+    if len(sizes) > n_nodes or ((sizes < 1) | (sizes > n_nodes)).any() or int(sizes.sum()) != n_nodes:
         raise ModelError(f"its tree_sizes do not add up to its {n_nodes} nodes")
     roots = np.cumsum(sizes) - sizes
     starts, ends = np.repeat(roots, sizes), np.repeat(roots + sizes, sizes)

@@ -246,7 +246,9 @@ class TextClassifier(Predicting, BaseEstimator):
             # The state of the last pass is in the learner; only an earlier one has to be copied.
             kept[:] = [] if number == settings.passes else [state.snapshot()]
 
-        trained = train(plan, settings, keep=keep, threads=threads_of(self), classes=names, engine=engine)
+        trained = train(
+            plan, settings, keep=keep, threads=threads_of(self), classes=names, engine=engine, rescues=False
+        )
         if kept and trained.best_pass < trained.passes:
             trained.state.restore(kept[0])
         return trained

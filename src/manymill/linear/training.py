@@ -71,6 +71,7 @@ def train(
     classes: Sequence[str] = (),
     engine: Any = None,
     recorder: Recorder | None = None,
+    rescues: bool = True,
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
@@ -101,6 +102,9 @@ def train(
         depend on it.
     recorder : Recorder, optional
         Writes checkpoints while the training goes on; if there is one, it goes on from there.
+    rescues : bool
+        Whether ``keep`` is called for the last whole pass before a failure is raised. Costs a copy of the weights a
+        pass where nothing is held out.
 
     Raises
     ------
@@ -147,7 +151,7 @@ def train(
                 on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
             )
             learning = OneLane(plan, settings, lane, observe)
-        training = _Training(plan, settings, learning, keep, observe, holdout)
+        training = _Training(plan, settings, learning, keep, observe, holdout, rescues=rescues)
         if recorder is not None:
             training.keep_checkpoints(recorder, ledger)
         return training.run()
@@ -164,15 +168,19 @@ class _Training:
         keep: Keep,
         observe: Observer,
         holdout: Plan | None,
+        *,
+        rescues: bool,
     ) -> None:
         self._plan, self._settings, self._learning = plan, settings, learning
+        self._rescues = rescues
         self._keep, self._observe, self._holdout = keep, observe, holdout
         self._best: Measured | None = None
         self._best_pass = 0
         self._start = time.monotonic()
         self._kept_at = self._start
         self._best_state: Snapshot | None = None  # where a finish starts from
-        self._unsaved: Snapshot | None = None  # the best state so far, where a better one is awaited
+        self._awaited = False  # the best state so far is not kept: a better one is to come
+        self._unsaved: Snapshot | None = None  # and is this, should there be a failure
         self._recorder: Recorder | None = None
         self._ledger = Ledger()
         self._from = Position()
@@ -293,7 +301,7 @@ class _Training:
         # Where nothing is held out the next pass will be the better one, and to save this one may take longer than it.
         early = time.monotonic() - self._kept_at < KEEP_SECONDS
         awaited = measured.accuracy is None and number < self._settings.passes and early
-        self._unsaved = state.snapshot() if awaited else None
+        self._awaited, self._unsaved = awaited, state.snapshot() if awaited and self._rescues else None
         if not awaited:
             # In this order: a stop while the state is being saved must find it not yet kept.
             self._keep(state, number, measured)
@@ -317,7 +325,7 @@ class _Training:
         The user waits: nothing is measured, and a state that is kept already stays.
         """
         kept, state = False, self._learning.state
-        nothing_kept = self._best is None or self._unsaved is not None
+        nothing_kept = self._best is None or self._awaited
         if nothing_kept and state is not None and len(self._learning.index) > 1:
             state.learner.settle()
             self._best, self._best_pass = Measured(0, None, None), number

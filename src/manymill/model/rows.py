@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.model.linear import Analyzer, Norm
 
-
-class Hashed(Protocol):
-    """Documents that were hashed before."""
-
-    def chunk(
-        self, ngram_range: tuple[int, int], lowercase: bool
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
-        """Hashes, and where those of each document start and end."""
+if TYPE_CHECKING:
+    from manymill.data.hashed import HashedTexts as Hashed
 
 
 Documents = Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]]  # in Arrow layout
@@ -53,12 +47,35 @@ class RowHasher:
         self, documents: Sequence[Hashed], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
     ) -> _core.Rows:
         """The same rows, of documents that were hashed before."""
+        known = self._known_rows(documents, len(row_of))
+        if known is None:
+            return self._weighted(self._of_hashes(documents, chunk_of, row_of))
+        numbers = [chunk.numbers() for chunk in documents]
+        starts = np.cumsum([0, *map(len, numbers)])[chunk_of]
+        return self._weighted(known.take(np.concatenate(numbers)[starts + row_of].astype(np.uint32)))
+
+    def _known_rows(self, documents: Sequence[Hashed], n_asked: int) -> _core.Rows | None:
+        """The rows of all texts of which the documents are some, where they were asked for often enough."""
+        if not documents or any(chunk.cache is not documents[0].cache for chunk in documents):
+            return None
+        analyzer = self._analyzer
+        n_texts, n_hashes = documents[0].sizes(analyzer.ngram_range, analyzer.lowercase)
+        form = (analyzer.ngram_range, analyzer.lowercase, analyzer.n_features, analyzer.value, self._norm)
+
+        def make() -> _core.Rows:
+            every = np.arange(n_texts, dtype=np.uint32)
+            return self._of_hashes([documents[0].whole()], np.zeros_like(every), every)
+
+        return documents[0].cache.get(form, n_asked, n_texts, n_hashes, make)
+
+    def _of_hashes(
+        self, documents: Sequence[Hashed], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
+    ) -> _core.Rows:
         analyzer = self._analyzer
         chunks = [chunk.chunk(analyzer.ngram_range, analyzer.lowercase) for chunk in documents]
-        rows = _core.Rows.of_hashes(
+        return _core.Rows.of_hashes(
             chunks, chunk_of, row_of, analyzer.n_features, value=analyzer.value, norm=self._norm
         )
-        return self._weighted(rows)
 
     @property
     def _norm(self) -> Norm | None:

@@ -18,6 +18,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from manymill import combine_forests, sub_forest
 from manymill.errors import PlanError
@@ -119,7 +120,26 @@ def test_weights_choose_the_number_of_trees():
     assert combined.estimators_ == forests[0].estimators_ + forests[1].estimators_[:5]
 
 
-@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("nan")]])
+def test_a_weight_that_is_next_to_nothing_is_worth_a_tree():
+    forests = [grown(ExtraTreesClassifier, n=10, seed=seed) for seed in (0, 1)]
+    assert len(combine_forests(forests, weights=[1e-310, 1e-312]).estimators_) == 11
+
+
+def test_words_are_words_whatever_array_they_came_in():
+    parts = [grown(ExtraTreesClassifier), grown(ExtraTreesClassifier, target=WORDS.astype(object), seed=1)]
+    combined = combine_forests(parts)
+    assert combined.classes_.tolist() == ["birch", "larch", "oak"]
+    np.testing.assert_allclose(combined.predict_proba(X), mean_of(parts), atol=1e-14)
+
+
+def test_members_whose_classes_cannot_be_told_anew_are_refused_where_a_class_lacks():
+    member = Pipeline([("learn", LogisticRegression(max_iter=1000))])
+    parts = [grown(BaggingClassifier, rows, estimator=member) for rows in (y != 1, y >= 0)]
+    with pytest.raises(PlanError, match="lacks a class"):
+        combine_forests(parts)
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("nan")], ["a", "b"], 1])
 def test_weights_that_weigh_nothing_are_refused(weights):
     forests = [grown(ExtraTreesClassifier, seed=seed) for seed in (0, 1)]
     with pytest.raises(PlanError, match="cannot weigh 2 forests"):
@@ -134,6 +154,7 @@ def test_weights_that_weigh_nothing_are_refused(weights):
         (lambda: grown(ExtraTreesClassifier, criterion="entropy"), "criterion: entropy, not gini"),
         (lambda: grown(ExtraTreesClassifier, target=np.stack([y, y], 1)), "number of outputs: 2, not 1"),
         (lambda: grown(ExtraTreesClassifier, target=y), "not of one type"),
+        (lambda: grown(ExtraTreesClassifier, target=y > 0), "not of one type"),
         (lambda: ExtraTreesClassifier(), "not fitted"),
         (lambda: grown(GradientBoostingClassifier), "each of its trees corrects those before it"),
         (lambda: LogisticRegression(), "forest 2 is a LogisticRegression"),

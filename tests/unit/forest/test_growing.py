@@ -1,5 +1,6 @@
 """A forest while it grows: what is seen of it, when it stops, what is left of it after a crash."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -10,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array, csr_array
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -216,6 +218,43 @@ def test_a_damaged_tree_is_grown_again(damage, tmp_path):
         file.write_bytes(damage)
     again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
     assert bits(again.forest_) == bits(grown.forest_)
+
+
+@pytest.mark.parametrize("what", ["features", "classes", "method"])
+def test_a_tree_of_another_forest_is_grown_again(what, tmp_path):
+    grown = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
+    file = tmp_path / "run" / "checkpoint" / "tree-2.npz"
+    arrays = dict(np.load(file))
+    told = json.loads(arrays["told"].tobytes())
+    if what == "features":
+        arrays["told"] = np.frombuffer(json.dumps({**told, "n_features": 10**6}).encode(), np.uint8)
+        arrays["nodes"]["feature"][0] = 999_999
+    if what == "classes":
+        arrays["classes0"] = np.array([0, 7])
+    np.savez(file, **arrays)
+    if what == "method":  # a compression that nobody knows
+        content = bytearray(file.read_bytes())
+        content[content.rindex(b"PK\x01\x02") + 10] = 99
+        file.write_bytes(content)
+    again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
+    assert bits(again.forest_) == bits(grown.forest_)
+
+
+def test_the_transpose_of_a_matrix_is_other_data(tmp_path):
+    square = csr_array(np.triu(np.abs(X[:8])))
+    for rows in (square, csc_array((square.data, square.indices, square.indptr), square.shape)):
+        events = []
+        PartitionedForestClassifier(n_estimators=2).fit(
+            rows, Y[:8], run=tmp_path / "run", observe=events.append
+        )
+        assert sum(isinstance(event, TreeGrown) for event in events) == 2
+
+
+def test_what_is_not_the_forests_stays_in_its_folder(tmp_path):
+    (tmp_path / "run" / "checkpoint" / "mine").mkdir(parents=True)
+    PartitionedForestClassifier(n_estimators=2).fit(X, Y, run=tmp_path / "run")
+    PartitionedForestClassifier(n_estimators=2).fit(X + 1, Y, run=tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint" / "mine").exists()
 
 
 @pytest.mark.parametrize("boosting", [GradientBoostingClassifier(), AdaBoostClassifier()])

@@ -211,6 +211,7 @@ def test_a_right_tree_passes():
     [
         ({"tree_sizes": [2]}, "tree_sizes"),
         ({"tree_sizes": [4, -1]}, "tree_sizes"),
+        ({"tree_sizes": [2**62] * 4 + [3]}, "tree_sizes"),  # adds up to 3 where it wraps around
         ({"left_child": [0, -1, -1]}, "left_child at node 0"),  # its own child
         ({"left_child": [2, -1, -1]}, "left_child at node 1"),  # two parents, and a node that nobody has
         ({"left_child": [3, -1, -1]}, "left_child at node 0"),  # beyond the end
