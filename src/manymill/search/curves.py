@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import uuid
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from sklearn.utils import check_random_state, indexable
 
 from manymill.engine.choosing import engine_for
 from manymill.errors import PlanError, SettingsError
+from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.evaluating import Assignment, Job, evaluate, share_job, withdraw_job
 from manymill.search.steps import Task
 
@@ -32,6 +35,7 @@ def learning_curve(
     shuffle: bool = False,
     random_state: int | np.random.RandomState | None = None,
     engine: Any = None,
+    error_score: float | str = math.nan,
 ) -> tuple[NDArray[np.int64], Scores, Scores]:
     """Scores of an estimator that was fitted on more and more rows.
 
@@ -43,6 +47,8 @@ def learning_curve(
         Numbers of rows, or shares of the smallest training part (all of them floats in (0, 1]).
     engine : int, str, Executor, Engine or None
         Who does the work.
+    error_score : float or "raise"
+        The score of a fit that fails, with a warning; or the first failure is raised.
 
     Returns
     -------
@@ -54,7 +60,12 @@ def learning_curve(
     SettingsError
         If a size is not possible.
     PlanError
-        If a fit fails.
+        If all fits fail; with ``error_score="raise"`` if one does.
+
+    Warns
+    -----
+    FailedCandidatesWarning
+        If some fits fail.
 
     Examples
     --------
@@ -72,7 +83,9 @@ def learning_curve(
         splits = [(generator.permutation(train), test) for train, test in splits]
     sizes = _sizes(np.asarray(train_sizes), min(len(train) for train, _ in splits))
     parts = [(train[:size], test) for size in sizes for train, test in splits]
-    scores = _scored(estimator, X, y, parts, [(place, {}) for place in range(len(parts))], scoring, engine)
+    scores = _scored(
+        estimator, X, y, parts, [(place, {}) for place in range(len(parts))], scoring, engine, error_score
+    )
     train_scores, test_scores = (part.reshape(len(sizes), len(splits)) for part in scores)
     return np.array(sizes), train_scores, test_scores
 
@@ -88,6 +101,7 @@ def validation_curve(
     cv: Any = None,
     scoring: Any = None,
     engine: Any = None,
+    error_score: float | str = math.nan,
 ) -> tuple[Scores, Scores]:
     """Scores of an estimator for several values of one parameter.
 
@@ -97,6 +111,8 @@ def validation_curve(
         As of ``sklearn.model_selection.validation_curve``.
     engine : int, str, Executor, Engine or None
         Who does the work.
+    error_score : float or "raise"
+        The score of a fit that fails, with a warning; or the first failure is raised.
 
     Returns
     -------
@@ -105,7 +121,12 @@ def validation_curve(
     Raises
     ------
     PlanError
-        If a fit fails.
+        If all fits fail; with ``error_score="raise"`` if one does.
+
+    Warns
+    -----
+    FailedCandidatesWarning
+        If some fits fail.
 
     Examples
     --------
@@ -119,7 +140,7 @@ def validation_curve(
     """
     X, y, splits = _splits(estimator, X, y, groups, cv)
     tasks = [(place, {param_name: value}) for value in param_range for place in range(len(splits))]
-    scores = _scored(estimator, X, y, splits, tasks, scoring, engine)
+    scores = _scored(estimator, X, y, splits, tasks, scoring, engine, error_score)
     train_scores, test_scores = (part.reshape(len(param_range), len(splits)) for part in scores)
     return train_scores, test_scores
 
@@ -158,6 +179,7 @@ def _scored(
     tasks: list[tuple[int, dict[str, Any]]],
     scoring: Any,
     engine: Any,
+    error_score: float | str,
 ) -> tuple[Scores, Scores]:
     """Train and test scores of tasks, each a part of the rows and parameters."""
     job = Job(
@@ -172,10 +194,21 @@ def _scored(
         handle = share_job(workers, job, uuid.uuid4().hex)
         try:
             asked = [Assignment(handle, Task(n, place), params) for n, (place, params) in enumerate(tasks)]
+            failures = []
             for number, outcome in enumerate(workers.map(evaluate, asked)):
-                if outcome.error:
+                if not outcome.error:
+                    scores[:, number] = outcome.train_scores["score"], outcome.scores["score"]
+                    continue
+                failures.append(outcome)
+                if error_score == "raise" or len(failures) == len(tasks):
                     raise PlanError(f"a fit failed: {outcome.error}", outcome.traceback)
-                scores[:, number] = outcome.train_scores["score"], outcome.scores["score"]
+                scores[:, number] = error_score
         finally:
             withdraw_job(workers, handle)
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(tasks)} fits failed, the first with {failures[0].error}",
+            FailedCandidatesWarning,
+            stacklevel=3,
+        )
     return scores[0], scores[1]

@@ -9,6 +9,7 @@ from sklearn.svm import SVC
 
 from manymill import learning_curve, validation_curve
 from manymill.errors import PlanError, SettingsError
+from manymill.search.estimator import FailedCandidatesWarning
 
 X, y = load_iris(return_X_y=True)
 
@@ -37,6 +38,17 @@ def test_sizes_that_cannot_be_are_refused(sizes):
         learning_curve(GaussianNB(), X, y, train_sizes=sizes)
 
 
-def test_a_fit_that_fails_is_told():
+@pytest.mark.parametrize("values", [["nonsense"], ["nonsense", "rbf"]])
+def test_a_fit_that_fails_is_raised_if_all_do_or_if_that_is_wanted(values):
+    how = {"error_score": "raise"} if len(values) > 1 else {}
     with pytest.raises(PlanError, match=r"a fit failed: .*kernel"):
-        validation_curve(SVC(), X, y, param_name="kernel", param_range=["nonsense"])
+        validation_curve(SVC(), X, y, param_name="kernel", param_range=values, **how)
+
+
+def test_a_fit_that_fails_among_others_has_no_score_as_in_scikit_learn():
+    asked = {"param_name": "kernel", "param_range": ["nonsense", "rbf"]}
+    with pytest.warns(FailedCandidatesWarning, match="5 of 10 fits failed"):
+        ours = validation_curve(SVC(), X, y, **asked)
+    theirs = model_selection.validation_curve(SVC(), X, y, **asked)
+    for own, their in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(own, their)
