@@ -75,6 +75,12 @@ class RowCache:
                 self._rows.popitem(last=False)
         return rows
 
+    def clear(self) -> None:
+        """Let all rows go; they are made again when they are asked for."""
+        with self._lock:
+            self._rows.clear()
+            self._asked.clear()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles empty, and stays so: there may be as many processes as processors, each with rows of its own."""
         return RowCache, (0,)

@@ -119,7 +119,8 @@ class TextEvaluator:
         }
 
     def close(self) -> None:
-        """Let the files of the texts go; they stay for the next search."""
+        """Let the files of the texts go, which stay for the next search, and the rows that were made of them."""
+        self.texts.cache.clear()
         if self._corpus is not None:
             self._corpus.close()
 

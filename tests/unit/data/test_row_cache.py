@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 
-from manymill import TextClassifier, _core
+from manymill import SearchCV, TextClassifier, _core
 from manymill.data.row_cache import RowCache
 from manymill.search.hashed import HashedCorpus
 
@@ -37,6 +37,21 @@ def test_what_was_used_longest_ago_goes_first():
 def test_rows_that_would_not_fit_are_not_made():
     cache = RowCache(ROWS.nbytes)
     assert asked(cache, "words", 2, n_hashes=1000) is None
+
+
+def test_rows_that_were_let_go_are_made_again():
+    cache = RowCache(1 << 20)
+    asked(cache, "words", 2)
+    cache.clear()
+    assert asked(cache, "words", 1) is None
+    assert asked(cache, "words", 1) is ROWS
+
+
+def test_a_search_that_is_over_keeps_no_rows(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    search = SearchCV(TextClassifier(n_features=2**8), {"passes": [1, 2, 3]}, cv=2, engine=1, refit=False)
+    handle = search.fit(TEXTS, CODES).handle_
+    assert handle.job.text.texts.cache.get(((1, 1), True, 2**8, "log", "l2"), 0, 120, 9, None) is None
 
 
 def test_another_process_keeps_no_rows():
