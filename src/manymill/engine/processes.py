@@ -95,15 +95,15 @@ class _Worker:
     def __init__(self, stall_seconds: float | None) -> None:
         self._stall_seconds = stall_seconds
         self._pool: Any = None
+        self._process: Any = None
         self._changing = threading.Lock()
         self.ended = False
 
     def answer(self, payload: bytes) -> calls.Reply | str:
         """The reply to a call, or why the worker was lost."""
-        process = None
         try:
             future = self._running().submit(calls.perform, payload)
-            process = self._alone()
+            self._process = self._alone() or self._process
             if not wait([future], self._stall_seconds).done:
                 self.stop(kill=True)
                 return f"its worker gave no answer for {self._stall_seconds:g} s and was killed"
@@ -111,7 +111,8 @@ class _Worker:
         except BrokenExecutor as error:
             if self.ended:
                 raise
-            cause = _signal(process) or _cause(error)
+            # A worker that died while it had nothing to do is found dead at the next call: it is that of the last one.
+            cause = _signal(self._process) or _cause(error)
             self.stop(kill=True)
             return f"its worker died ({cause})"
         return reply
@@ -125,6 +126,7 @@ class _Worker:
         """End the process."""
         with self._changing:
             pool, self._pool = self._pool, None
+            self._process = None
         if pool is not None:
             pool.shutdown(wait=True, kill_workers=kill)
 
