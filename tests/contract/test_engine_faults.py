@@ -222,3 +222,15 @@ def test_a_scheduler_file_of_another_host_in_the_clear_is_refused(tmp_path: Path
     file.write_text('{"address": "tcp://192.0.2.1:8786"}')
     with pytest.raises(EngineError, match="speaks without encryption"):
         as_engine(f"dask://{file}")
+
+
+def test_a_worker_that_died_while_it_had_nothing_to_do_is_told_with_its_signal() -> None:
+    lost: list[str] = []
+    with ProcessEngine(1) as engine:
+        engine.on_loss = lambda name, why, death: lost.append(why)
+        worker = psutil.Process(engine.submit(os.getpid).result())
+        worker.kill()
+        psutil.wait_procs([worker], timeout=5)
+        assert engine.submit(os.getpid).result() != worker.pid
+    assert len(lost) == 1
+    assert "SIGKILL" in lost[0]
