@@ -6,7 +6,8 @@
     from then on                                         ──► the rows of all texts, made once, picked from by number
 
 A share of the rows is asked for often, by candidates that differ in how they learn. To make all rows costs as much as
-has been spent on them by then, so at worst twice as much is spent as with the best decision in hindsight.
+has been spent on them by then: as long as there is room for all forms, at worst twice as much is spent as with the best
+decision in hindsight.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class RowCache:
                 self._rows.move_to_end(form)
                 return self._rows[form]
             self._asked[form] += n_asked
-            # Most hashes are another feature each, of 8 bytes.
+            # A feature has 8 bytes, and of the hashes of ordinary text every other one at least is a feature of its own.
             if form in self._refused or self._asked[form] < n_texts or 4 * n_hashes > self._limit_bytes:
                 return None
             self._refused.add(form)

@@ -19,8 +19,7 @@ from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
 from manymill.search.space import LogUniform, spaces_of_file
 
-# What is tried where nothing is said: of each estimator, what made the most of corpora of reviews, mail, posts and
-# descriptions of packages.
+# What is tried where nothing is said: about the settings that `benches/bar.py` finds best on its corpora.
 _FORMS = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
 DEFAULT_SPACES: dict[str, dict[str, Any]] = {
     "TextClassifier": {
