@@ -62,7 +62,7 @@ class RowCache:
                 self._rows.move_to_end(form)
                 return self._rows[form]
             self._asked[form] += n_asked
-            # A feature has 8 bytes, and of the hashes of ordinary text every other one at least is a feature of its own.
+            # A feature has 8 bytes, and of the hashes of ordinary text at least every other one is another feature.
             if form in self._refused or self._asked[form] < n_texts or 4 * n_hashes > self._limit_bytes:
                 return None
             self._refused.add(form)

@@ -42,7 +42,8 @@ _NUMPYS = (np.ndarray, np.memmap)
 Scorers = Mapping[str, Callable[..., float]]
 
 
-def _config() -> dict[str, Any]:
+def config_here() -> dict[str, Any]:
+    """scikit-learn's settings in this thread."""
     from sklearn import get_config
 
     config: dict[str, Any] = get_config()
@@ -98,7 +99,7 @@ class Job:
     text: Any = None
     metric: str = "score"
     raises: bool = False
-    config: dict[str, Any] = field(default_factory=_config)
+    config: dict[str, Any] = field(default_factory=config_here)
     codes: NDArray[np.intp] | None = None
 
 
@@ -183,7 +184,7 @@ def evaluate(assignment: Assignment) -> Outcome:
     worker = f"{os.getpid()}.{threading.get_ident() % 10_000:04}"
     started = time.perf_counter()
     try:
-        with _configured(job.config), _limited(job.timeout):
+        with configured(job.config), _limited(job.timeout):
             outcome = _evaluated(job, task, dict(assignment.params))
     except (Exception, SystemExit) as error:  # sys.exit() of a candidate is no wish to end the search
         if job.raises:
@@ -212,7 +213,7 @@ def predict(assignment: Assignment) -> NDArray[np.float64] | str:
 
     job = _job_of(assignment.handle)
     try:
-        with _configured(job.config):
+        with configured(job.config):
             estimator, X, _, _, _ = _fitted(job, assignment.task, dict(assignment.params))
             if not is_classifier(estimator):
                 return np.asarray(estimator.predict(X), np.float64).reshape(-1, 1)
@@ -319,11 +320,11 @@ def _scores(job: Job, estimator: Any, X: Any, y: Any, rows: NDArray[np.intp]) ->
 
 
 @contextmanager
-def _configured(config: dict[str, Any]) -> Iterator[None]:
+def configured(config: dict[str, Any]) -> Iterator[None]:
     """scikit-learn's settings in the block."""
     from sklearn import config_context
 
-    if config == _config():
+    if config == config_here():
         yield
         return
     with config_context(**config):

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from sklearn.utils.validation import _num_samples
 
 from manymill.errors import SettingsError
 from manymill.search.asked import is_by_row, rungs_of
-from manymill.search.evaluating import Job
+from manymill.search.evaluating import Job, config_here, configured
 from manymill.search.identity import settings_of
 from manymill.search.journal import Journal
 from manymill.search.policy import Rules
@@ -44,6 +44,9 @@ class Asked:
     spaces: list[Any]
     seed: int
     proposer: Any
+    config: dict[str, Any] = field(
+        default_factory=config_here
+    )  # of the thread that asks, not of the driver's
 
     @property
     def is_text(self) -> bool:
@@ -101,7 +104,8 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
                 " lowercase listed, and weights and parameters of fit left out",
                 "list their values, or give texts and labels that are in memory",
             )
-        job, rules = _prepared(asked, text)
+        with configured(asked.config):
+            job, rules = _prepared(asked, text)
         if journal is not None:
             journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
         return Prepared(job, rules, journal)

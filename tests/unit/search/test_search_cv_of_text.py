@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
@@ -187,3 +188,9 @@ def test_a_stream_is_searched_and_the_best_fitted_on_it():
 def test_the_best_has_the_passes_that_it_was_scored_with():
     found = search(halving=True, resource="passes", min_resource=1, max_resource=4, eta=2).fit(TEXTS, LABELS)
     assert found.best_estimator_.passes == found.cv_results_["n_resources"][found.best_index_] > 1
+
+
+def test_workers_have_scikit_learns_settings_of_who_searches_over_texts():
+    with config_context(assume_finite=True):
+        found = search(refit=False).fit(TEXTS, LABELS)
+    assert found.handle_.job.config["assume_finite"]
