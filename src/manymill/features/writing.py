@@ -24,7 +24,7 @@ from manymill.features.labels import Numbering
 from manymill.features.npz import NpzWriter
 from manymill.features.settings import FeatureSettings
 from manymill.features.svmlight import SvmlightWriter
-from manymill.model.durable import replace_durably, sync_file
+from manymill.storage.durable import replace_durably, sync_file
 from manymill.text.intake import Arrays
 
 

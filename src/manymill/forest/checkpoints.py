@@ -31,7 +31,7 @@ from manymill.errors import ModelError, RunFolderError
 from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
-from manymill.model.durable import replace_durably, write_durably
+from manymill.storage.durable import replace_durably, write_durably
 
 _FOREST = "forest.json"
 _TREE = re.compile(r"tree-(\d+)\.npz")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from manymill.errors import ModelError, PlanError
 from manymill.forest import nodes
 from manymill.forest.combining import classes_of
-from manymill.model import checked_json
-from manymill.model.checked_json import keys, require
+from manymill.storage import checked_json
+from manymill.storage.checked_json import keys, require
 
 FORMAT = "manymill-forest"
 FORMAT_VERSION = 1

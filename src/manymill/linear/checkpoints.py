@@ -31,7 +31,7 @@ from manymill import _core
 from manymill.errors import RunFolderError
 from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
-from manymill.model.durable import replace_durably, sync_file, write_durably
+from manymill.storage.durable import replace_durably, sync_file, write_durably
 
 _POSITION = "position.json"
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})

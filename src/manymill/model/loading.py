@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.errors import ModelError
-from manymill.model import checked_json, manifest, safetensors
+from manymill.model import manifest, safetensors
 from manymill.model.linear import LinearModel, ModelDescription
+from manymill.storage import checked_json
 
 _PIECE_BYTES = 2**20
 

@@ -11,9 +11,10 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from manymill.model import checked_json, safetensors
-from manymill.model.checked_json import check_format, keys, require
+from manymill.model import safetensors
 from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
+from manymill.storage import checked_json
+from manymill.storage.checked_json import check_format, keys, require
 
 FILE_NAME = "model.json"
 FORMAT = "manymill-model"

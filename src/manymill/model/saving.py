@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from manymill._core import __version__
 from manymill.errors import ManymillError, ModelError, RunFolderError
-from manymill.model import checked_json, manifest, safetensors
-from manymill.model.durable import replace_durably, write_durably
+from manymill.model import manifest, safetensors
 from manymill.model.linear import ModelDescription
+from manymill.storage import checked_json
+from manymill.storage.durable import replace_durably, write_durably
 
 _PIECE_BYTES = 2**20
 

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from manymill.data.batches import BadRow
 from manymill.data.plan import SourceFile
 from manymill.errors import RunFolderError
-from manymill.model.durable import replace_durably, write_durably
+from manymill.storage.durable import replace_durably, write_durably
 
 _RECORDS = ".manymill"
 _ENDINGS = re.compile(

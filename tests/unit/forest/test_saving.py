@@ -21,7 +21,7 @@ from sklearn.ensemble import (
 from manymill import load_forest, save_forest
 from manymill.errors import ModelError, PlanError
 from manymill.forest import nodes
-from manymill.model import checked_json
+from manymill.storage import checked_json
 
 X, y = load_iris(return_X_y=True)
 WORDS = np.array(["birch", "larch", "oak"])[y]

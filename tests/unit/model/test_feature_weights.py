@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from manymill.errors import ModelError
-from manymill.model import Analyzer, ModelDescription, checked_json, load_model, manifest, save_model
+from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
+from manymill.storage import checked_json
 
 ANALYZER = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=5)
 WEIGHTS = np.arange(5, dtype=np.float32)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill.errors import ModelError
-from manymill.model import Analyzer, ModelDescription, checked_json, load_model, manifest, save_model
+from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
+from manymill.storage import checked_json
 
 
 @pytest.fixture

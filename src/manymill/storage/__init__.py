@@ -1,0 +1,1 @@
+"""Files that later runs believe: written durably, checksummed, owned, replaced whole."""
