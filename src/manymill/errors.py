@@ -12,10 +12,13 @@
     ├── RunFolderError(OSError)     a run folder is in use, or cannot be written
     └── EngineError(RuntimeError)   workers cannot be had, or died too often, or what travels cannot
 
-A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do.
+A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do. URLs in it have lost their
+credentials and queries.
 """
 
 from __future__ import annotations
+
+from manymill.urls import public_url
 
 
 class ManymillError(Exception):
@@ -30,6 +33,7 @@ class ManymillError(Exception):
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
+        what, hint = public_url(what), public_url(hint)
         super().__init__(f"{what}. Hint: {hint}" if hint else what)
         self.what = what
         self.hint = hint

@@ -11,16 +11,20 @@ from manymill.cli import options
 
 @click.command()
 @options.run
+@click.argument("source", nargs=-1)
 @options.threads
 @options.engine
 @options.json
-def resume(run: Path, threads: int | None, engine: str | None, json: bool) -> None:
-    """Go on with the training of RUN, to the same model as if it had not been stopped."""
+def resume(run: Path, source: tuple[str, ...], threads: int | None, engine: str | None, json: bool) -> None:
+    """Go on with the training of RUN, to the same model as if it had not been stopped.
+
+    SOURCE is needed again only where it was named by URLs with credentials or queries: no run folder holds those.
+    """
     from manymill.cli.progress import follow
     from manymill.linear.run import resume_run
 
     with follow(json=json) as observe:
-        done = resume_run(run, threads=threads, engine=engine, observe=observe)
+        done = resume_run(run, source=source, threads=threads, engine=engine, observe=observe)
     if not json:
         from manymill.cli.summary import summary
 

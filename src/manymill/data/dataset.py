@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from manymill.errors import SchemaError, SourceError
+from manymill.urls import public_url
 
 if TYPE_CHECKING:
     from manymill.data.hashed import HashedMemory
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Labelled text, named but not read: made by :func:`scan` and :meth:`from_memory`.
 
@@ -62,6 +63,15 @@ class Dataset:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     labelled: bool = True
     memory: Memory | HashedMemory | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        shown = {
+            column.name: getattr(self, column.name)
+            for column in fields(self)
+            if column.repr and getattr(self, column.name) != column.default
+        }
+        shown["source"] = tuple(public_url(name) for name in self.source)
+        return f"Dataset({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def plan(self, *, block_bytes: int = 1 << 20, sample_bytes: int = 8 << 20) -> Plan:
         """The plan of reading: opens every file, reads heads and footers and a sample of the labels.

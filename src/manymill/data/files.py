@@ -10,10 +10,11 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from manymill.data.plan import SourceFile
+from manymill.data.plan import UNNAMED, SourceFile
 from manymill.errors import SourceError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
@@ -41,15 +42,35 @@ def url_to_fs(url: str, options: Mapping[str, Any] | None) -> tuple[Any, str]:
     import fsspec
 
     scheme = url.split("://", 1)[0]
+    with remote_errors(url):
+        try:
+            fs, path = fsspec.core.url_to_fs(url, **(options or {}))
+        except ImportError as error:
+            extra = _EXTRAS.get(scheme)
+            how = f"pip install 'manymill[{extra}]'" if extra else f"install its fsspec driver: {error}"
+            raise SourceError(f"{url}: the driver of {scheme}:// is not installed", how) from None
+        except ValueError as error:
+            raise SourceError(f"{url}: {error}", "local paths are written without ://") from None
+        return fs, path
+
+
+@contextmanager
+def remote_errors(url: str) -> Iterator[None]:
+    """Turn whatever a driver of fsspec raises into a ``SourceError``; what the driver says may hold credentials.
+
+    Raises
+    ------
+    SourceError
+        Without a cause: a traceback would print it.
+    """
     try:
-        fs, path = fsspec.core.url_to_fs(url, **(options or {}))
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        how = f"pip install 'manymill[{extra}]'" if extra else f"install its fsspec driver: {error}"
-        raise SourceError(f"{url}: the driver of {scheme}:// is not installed", how) from error
-    except ValueError as error:
-        raise SourceError(f"{url}: {error}", "local paths are written without ://") from error
-    return fs, path
+        yield
+    except SourceError:
+        raise
+    except OSError as error:
+        raise unreadable(url, error) from None
+    except Exception as error:
+        raise SourceError(f"{url} cannot be read: {type(error).__name__}: {error}") from None
 
 
 def describe(path: str, options: Mapping[str, Any] | None) -> tuple[int, str]:
@@ -63,7 +84,8 @@ def describe(path: str, options: Mapping[str, Any] | None) -> tuple[int, str]:
     try:
         if is_url(path):
             fs, inner = url_to_fs(path, options)
-            return _describe_remote(fs, inner)
+            with remote_errors(path):
+                return _describe_remote(fs, inner)
         if path == "-":
             return _spooled().size, "spooled"
         status = os.stat(path)
@@ -103,13 +125,18 @@ def open_file(file: SourceFile, options: Mapping[str, Any] | None, *, check: boo
     SourceError
         If it cannot be opened, or is not as it was when the plan was made.
     """
+    if file.url == UNNAMED:
+        raise SourceError(
+            f"{file.path} was named with credentials or a query, which no file keeps",
+            "name the same source again",
+        )
     try:
-        if is_url(file.path):
-            fs, inner = url_to_fs(file.path, options)
-            if check:
-                _check(file, *_describe_remote(fs, inner))
-            remote: BinaryIO = fs.open(inner, "rb")
-            return remote
+        if is_url(file.location):
+            fs, inner = url_to_fs(file.location, options)
+            with remote_errors(file.location):
+                if check:
+                    _check(file, *_describe_remote(fs, inner))
+                return io.BufferedReader(_Remote(fs.open(inner, "rb"), file.path), 1 << 17)
         if file.path == "-":
             return io.BufferedReader(_spooled().open(), 1 << 17)
         stream = open(file.path, "rb")  # noqa: SIM115 (the caller closes it)
@@ -134,6 +161,37 @@ def _check(file: SourceFile, size: int, stamp: str) -> None:
     else:
         return
     raise SourceError(what, "do not write to a source while it is being read; make the plan anew")
+
+
+class _Remote(io.RawIOBase):
+    """Reads a file of fsspec; what fails there is an error of the source."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._file, self._path = file, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with remote_errors(self._path):
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        with remote_errors(self._path):
+            piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 class _Spool:

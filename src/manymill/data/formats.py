@@ -38,7 +38,7 @@ def read_head(file: SourceFile, options: Mapping[str, Any] | None, n_bytes: int)
         stream.close()
 
 
-def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, Any] | None) -> str | None:
+def stored_compression(file: SourceFile, options: Mapping[str, Any] | None) -> str | None:
     """The compression of a file, by its first bytes.
 
     Raises
@@ -46,7 +46,8 @@ def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, A
     SourceError
         If the name promises another one.
     """
-    raw = open_file(SourceFile(path, size, stamp, ""), options, check=False)
+    path = file.path
+    raw = open_file(file, options, check=False)
     try:
         head = raw.read(6)
     except OSError as error:
@@ -55,7 +56,7 @@ def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, A
         raw.close()
     found = compression_of(head)
     promised = COMPRESSED.get(extensions(path)[1])
-    if promised and found != promised and size:
+    if promised and found != promised and file.size:
         raise SourceError(
             f"{path} is no {promised} file: it starts with {head!r}", "give it the extension of what it is"
         )

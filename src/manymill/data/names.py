@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from manymill.data.files import is_url, unreadable, url_to_fs
+from manymill.data.files import is_url, remote_errors, unreadable, url_to_fs
 from manymill.errors import SourceError
+from manymill.urls import has_credentials, public_url
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
 FORMAT_OF = {
@@ -68,16 +69,15 @@ def _local(name: str) -> list[str]:
 
 def _remote(url: str, options: Mapping[str, Any] | None) -> list[str]:
     fs, path = url_to_fs(url, options)
-    try:
-        if glob.has_magic(path):
+    with remote_errors(url):
+        # The ? of a query is no wildcard.
+        if glob.has_magic(public_url(path)):
             found = sorted(fs.glob(path))
         elif not url.startswith("http") and fs.isdir(path):
             found = sorted(inner for inner in fs.find(path) if extensions(inner)[0] in FORMAT_OF)
         else:
-            # One spelling of each file; chained URLs have no other.
-            return [url if "::" in url else fs.unstrip_protocol(path)]
-    except OSError as error:
-        raise unreadable(url, error) from error
+            # One spelling of each file; chained URLs and those with credentials have no other.
+            return [url if "::" in url or has_credentials(url) else fs.unstrip_protocol(path)]
     if not found:
         raise SourceError(f"nothing matches {url}")
     return [fs.unstrip_protocol(inner) for inner in found if not _hidden(inner)]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from manymill.urls import public_url
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
+
+# Stands for a URL whose credentials were left out.
+UNNAMED = "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +22,7 @@ class SourceFile:
     Parameters
     ----------
     path : str
-        A path, a URL, ``"-"`` for the standard input, or ``"memory"``.
+        A path, the public part of a URL, ``"-"`` for the standard input, or ``"memory"``.
     size : int
         Bytes as stored; of all members for a folder tree; 0 for data in memory.
     stamp : str
@@ -35,6 +41,9 @@ class SourceFile:
         Relative paths and sizes of the files of a folder tree.
     raw_bytes : int
         Bytes when uncompressed: exact where nothing is compressed, else an estimate.
+    url : str
+        The whole URL, if it has credentials or a query; never printed and never written. ``"?"`` in a plan that was
+        read from a file: the source has to be named again before it can be opened.
     """
 
     path: str
@@ -47,6 +56,22 @@ class SourceFile:
     column_names: tuple[str, ...] = ()
     members: tuple[tuple[str, int], ...] = ()
     raw_bytes: int = 0
+    url: str = field(default="", repr=False)
+
+    @property
+    def location(self) -> str:
+        """What is opened: a path or a URL, with its credentials."""
+        return self.url or self.path
+
+    def to_json(self) -> dict[str, Any]:
+        """The file as JSON types, without credentials."""
+        return {**asdict(self), "url": UNNAMED if self.url else ""}
+
+
+def source_file(location: str, size: int, stamp: str) -> SourceFile:
+    """A file whose format is not known yet."""
+    path = public_url(location)
+    return SourceFile(path, size, stamp, "", url=location if path != location else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +151,18 @@ class Plan:
         return self.dataset.memory is not None and self.dataset.memory.is_hashed
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON types; storage options (which may hold keys) and data in memory are left out."""
+        """The plan as JSON types: the public part of URLs, no storage options, no data in memory."""
         asked = {
             name: value
             for name in self.dataset.__dataclass_fields__
             if name not in ("memory", "storage_options")
             and (value := getattr(self.dataset, name)) is not None
         }
+        asked["source"] = [public_url(name) for name in self.dataset.source]
         own = {name: getattr(self, name) for name in _PLAIN}
         return {
             "dataset": asked,
-            "files": [asdict(file) for file in self.files],
+            "files": [file.to_json() for file in self.files],
             "blocks": [[block.file, block.start, block.stop, block.raw_bytes] for block in self.blocks],
             "columns": asdict(self.columns),
             **own,
@@ -144,7 +170,7 @@ class Plan:
 
     @staticmethod
     def from_json(plan: dict[str, Any]) -> Plan:
-        """The plan that :meth:`to_json` gave; storage options have to be given anew."""
+        """The plan that :meth:`to_json` gave; see :meth:`with_urls` for what it leaves out."""
         from manymill.data.dataset import Dataset
 
         asked: dict[str, Any] = {
@@ -164,6 +190,33 @@ class Plan:
             columns=ColumnNames(**plan["columns"]),
             **own,
         )
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of the files whose public part does not say all, in the order of the files."""
+        return tuple(file.url for file in self.files if file.url)
+
+    def with_source(self, locations: Mapping[str, str]) -> Plan:
+        """The plan, with the URLs that a plan from a file lacks; ``locations`` gives them by their public parts."""
+        files = [
+            replace(file, url=locations.get(file.path, UNNAMED)) if file.url == UNNAMED else file
+            for file in self.files
+        ]
+        return replace(self, files=tuple(files))
+
+    def with_urls(self, urls: Sequence[str]) -> Plan:
+        """The plan with :attr:`urls` as given.
+
+        Raises
+        ------
+        ValueError
+            If they are not the URLs of these files.
+        """
+        left = list(urls)
+        files = [replace(file, url=left.pop(0)) if file.url and left else file for file in self.files]
+        if left or any(file.url and public_url(file.url) != file.path for file in files):
+            raise ValueError("these are not the files of the plan")
+        return replace(self, files=tuple(files))
 
 
 _PLAIN = (

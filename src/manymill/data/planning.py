@@ -20,7 +20,7 @@ from manymill.data.formats import bom_length, find_format, read_head, stored_com
 from manymill.data.guessing import choose_columns, missing_column
 from manymill.data.headers import header_doubt, refuse_other_delimiter
 from manymill.data.parquet import head_rows, open_parquet
-from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
+from manymill.data.plan import Block, ColumnNames, Plan, SourceFile, source_file
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
 from manymill.errors import SchemaError, SourceError
@@ -89,7 +89,8 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
         if not size:
             empty.append(path)
             continue
-        file = SourceFile(path, size, stamp, "", stored_compression(path, size, stamp, options))
+        file = source_file(path, size, stamp)
+        file = replace(file, compression=stored_compression(file, options))
         head, stored, whole = read_head(file, options, _HEAD_BYTES)
         if not head.strip():
             empty.append(path)

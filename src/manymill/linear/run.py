@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
+from manymill.data.names import find_files
 from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError, SettingsError
@@ -24,6 +26,7 @@ from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
 from manymill.run_events import has_ended
 from manymill.run_folder import RunFolder, read_plan
+from manymill.urls import public_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ def train_run(
 def resume_run(
     out: str | os.PathLike[str],
     *,
+    source: Sequence[str] = (),
     threads: int | None = None,
     engine: Any = None,
     observe: Observer = lambda event: None,
@@ -106,8 +110,11 @@ def resume_run(
     ----------
     out : path
         Its run folder.
+    source : sequence of str
+        The source again, where it was named by URLs with credentials or queries, which a run folder does not hold.
     threads, engine, observe, checkpoint_seconds
-        As for :func:`train_run`; the model does not depend on them. The engine is that of the run if not given.
+        As for :func:`train_run`; the model does not depend on them. Threads or processes are those of the run if no
+        engine is given; a cluster has to be named again.
 
     Raises
     ------
@@ -125,11 +132,13 @@ def resume_run(
     try:
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
         held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])
-        engine = told["engine"] if engine is None else engine
+        recorded_engine = told["engine"]
     except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
         raise RunFolderError(
             f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
         ) from error
+    plan, held_out = _with_source(out, plan, held_out, source)
+    engine = _engine_to_resume(recorded_engine) if engine is None else engine
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
     with RunFolder(out) as folder:
         if has_ended(out):
@@ -143,6 +152,40 @@ def resume_run(
             )
         check_memory(plan, settings, threads=asked.threads, limit=None)
         return _train_in(folder, asked, observe, checkpoint_seconds)
+
+
+def _with_source(
+    out: str | os.PathLike[str], plan: Plan, holdout: Plan | None, source: Sequence[str]
+) -> tuple[Plan, Plan | None]:
+    """The plans with the URLs whose credentials the run folder does not hold."""
+    plans = [plan] if holdout is None else [plan, holdout]
+    lacking = {file.path for each in plans for file in each.files if file.url}
+    locations = {}
+    if source:
+        for location in find_files(source, None)[0]:
+            path = public_url(location)
+            if path not in lacking:
+                raise RunFolderError(
+                    f"{path} is not a source that the run in {os.fspath(out)} needs named again",
+                    "leave it out" if not lacking else f"name {', '.join(sorted(lacking))}",
+                )
+            locations[path] = location
+    if missing := sorted(lacking - locations.keys()):
+        raise RunFolderError(
+            f"the run in {os.fspath(out)} read {missing[0]} by a URL with credentials or a query, which are not kept",
+            "name the same source again, with them: manymill resume RUN SOURCE...",
+        )
+    return plan.with_source(locations), None if holdout is None else holdout.with_source(locations)
+
+
+def _engine_to_resume(recorded: Any) -> Any:
+    """The engine that a run folder names, unless it leads to another host: the folder may come from anyone."""
+    if isinstance(recorded, str) and not re.fullmatch(r"threads|[0-9]+|processes(:[0-9]+)?", recorded):
+        raise RunFolderError(
+            f"the run used the engine {recorded!r}; an address is not taken from a run folder",
+            "name the engine to use with --engine",
+        )
+    return recorded
 
 
 @dataclass(frozen=True, slots=True)

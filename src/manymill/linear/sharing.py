@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,9 @@ class PublishedPlan:
 
     told: Ref
     memory: Ref | None
-    storage_options: Mapping[str, Any] | None
+    # Credentials travel with the task; the published file is without them.
+    storage_options: Mapping[str, Any] | None = field(repr=False)
+    urls: tuple[str, ...] = field(repr=False)
 
     def plan(self) -> Plan:
         """The plan, made anew; the columns of data in memory are mapped, not copied."""
@@ -54,7 +56,7 @@ class PublishedPlan:
             dataset = replace(
                 dataset, memory=Memory(columns["text"], columns.get("label"), columns.get("weight"))
             )
-        return replace(plan, dataset=dataset)
+        return replace(plan, dataset=dataset).with_urls(self.urls)
 
     def withdraw(self, engine: Engine) -> None:
         """Take back what was published."""
@@ -99,5 +101,8 @@ def share(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:
             stream.write_table(table)
         published = engine.publish({"arrow": np.frombuffer(sink.getvalue(), np.uint8)})
     return PublishedPlan(
-        engine.publish({"json": np.frombuffer(told, np.uint8)}), published, plan.dataset.storage_options
+        engine.publish({"json": np.frombuffer(told, np.uint8)}),
+        published,
+        plan.dataset.storage_options,
+        plan.urls,
     )

@@ -122,7 +122,7 @@ def encode_table(
 
 def _key(files: list[SourceFile], dataset: Dataset, task: Task | None, schema: TableSchema | None) -> str:
     facts = [
-        [[os.path.abspath(file.path), file.size, file.stamp] for file in files],
+        [[os.path.abspath(file.path), file.size, file.stamp, file.url] for file in files],
         dataset.label,
         dataset.format,
         dataset.encoding,
