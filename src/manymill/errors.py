@@ -12,12 +12,13 @@
     ├── RunFolderError(OSError)     a run folder is in use, or cannot be written
     └── EngineError(RuntimeError)   workers cannot be had, or died too often, or what travels cannot
 
-A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do. URLs in it have lost their
-credentials and queries.
+A message says what happened, where (file, and row or byte), and after ``Hint:`` what to do. It is safe to print and to
+log: control characters, which come from data or from file names, are escaped, and URLs have lost their credentials.
 """
 
 from __future__ import annotations
 
+from manymill.display import escaped
 from manymill.urls import public_url
 
 
@@ -33,10 +34,9 @@ class ManymillError(Exception):
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
-        what, hint = public_url(what), public_url(hint)
-        super().__init__(f"{what}. Hint: {hint}" if hint else what)
-        self.what = what
-        self.hint = hint
+        self.what = escaped(public_url(what))
+        self.hint = escaped(public_url(hint))
+        super().__init__(f"{self.what}. Hint: {self.hint}" if hint else self.what)
 
     def __reduce__(self) -> tuple[object, ...]:
         # An exception is rebuilt from its message alone otherwise; errors come back from other processes.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say
 
 
 @click.command()
@@ -18,4 +19,4 @@ def abort(run: Path) -> None:
 
     ask_to_abort(run)
     told = "was asked to end" if is_at_work(run) else "has no process at it: there is nothing to end"
-    click.echo(f"the search in {run} {told}", err=True)
+    say(f"the search in {run} {told}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from manymill.cli import options
+from manymill.cli.output import show, show_json
 
 
 @click.command()
@@ -43,8 +44,6 @@ def evaluate(
         plan = plan_for(model, list(files), text=text, label=label, labelled=True, **reading)
         evaluation = evaluate_plan(model, plan, threads=threads)
     if json:
-        from json import dumps
-
-        click.echo(dumps(evaluation.to_json(), ensure_ascii=False))
+        show_json(evaluation.to_json())
     else:
-        click.echo(evaluation.to_text())
+        show(evaluation.to_text())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say
 
 if TYPE_CHECKING:
     from manymill.cli.request import Request
@@ -84,7 +85,7 @@ def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **valu
             observe=observe,
         )
     if not json:
-        click.echo(_summary(run), err=True)
+        say(_summary(run))
     if run.report.interrupted:
         raise KeyboardInterrupt
 

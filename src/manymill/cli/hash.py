@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say, show_json
 
 if TYPE_CHECKING:
     from manymill.data.plan import Plan
@@ -105,7 +106,7 @@ def hash(
     }
     plan = _plan(files, label=label, labelled=not no_labels, **reading)
     for note in plan.notes:
-        click.echo(note, err=True)
+        say(note)
     features = write_features(
         plan,
         out,
@@ -129,7 +130,7 @@ def _plan(files: tuple[str, ...], *, label: str | None, labelled: bool, **readin
             raise
         # Nobody asked for labels in particular; if it was the text that is missing, this fails again.
         plan = scan(list(files), labelled=False, **reading).plan()
-        click.echo("No column looks like a label: none are written.", err=True)
+        say("No column looks like a label: none are written.")
         return plan
 
 
@@ -138,23 +139,21 @@ def _show(features: Features, seconds: float) -> None:
     if n_bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in features.bad_counts.items())
         listed = f"; see {features.bad_rows}" if features.bad_rows else ""
-        click.echo(f"bad     {n_bad:,} records are no rows: {reasons}{listed}", err=True)
+        say(f"bad     {n_bad:,} records are no rows: {reasons}{listed}")
     speed = f"{features.text_bytes / 1e6:,.1f} MB of text in {seconds:.1f} s, {_speed(features, seconds):,.1f} MB/s"
-    click.echo(
-        f"done    {features.n_rows:,} rows, {features.n_features:,} columns, {features.n_values:,} values; {speed}",
-        err=True,
+    say(
+        f"done    {features.n_rows:,} rows, {features.n_features:,} columns, {features.n_values:,} values; {speed}"
     )
-    click.echo(f"saved   {features.file}", err=True)
+    say(f"saved   {features.file}")
     if features.labels:
-        click.echo(f"        {features.labels}", err=True)
+        say(f"        {features.labels}")
 
 
 def _show_json(features: Features, seconds: float) -> None:
     from dataclasses import asdict
-    from json import dumps
 
     speed = {"seconds": round(seconds, 3), "megabytes_per_second": _speed(features, seconds)}
-    click.echo(dumps({**asdict(features), **speed}, ensure_ascii=False))
+    show_json({**asdict(features), **speed})
 
 
 def _speed(features: Features, seconds: float) -> float:

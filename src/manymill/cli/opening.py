@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from manymill.cli.output import say
+
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
     from manymill.data.plan import Plan
@@ -21,10 +23,9 @@ def open_model(path: Path) -> LinearModel:
 
     model = load_model(locate_model(path))
     if model.unicode_version != unicodedata.unidata_version:
-        click.echo(
+        say(
             f"warning the model was trained with Unicode {model.unicode_version}, this Python has"
-            f" {unicodedata.unidata_version}: a few rare letters may be read differently",
-            err=True,
+            f" {unicodedata.unidata_version}: a few rare letters may be read differently"
         )
     return model
 
@@ -76,7 +77,7 @@ def plan_for(
             # These files may have other columns than those trained on; what is guessed is said below.
             chosen = plan(text, label)
     for note in [*chosen.notes, *(f"warning {warning}" for warning in chosen.warnings)]:
-        click.echo(note, err=True)
+        say(note)
     return chosen
 
 

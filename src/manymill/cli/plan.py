@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from manymill.cli import options
+from manymill.cli.output import show, show_json
 from manymill.cli.request import Request, takes_request
 
 
@@ -13,11 +14,12 @@ from manymill.cli.request import Request, takes_request
 @options.json
 def plan(request: Request, json: bool) -> None:
     """Show what a training on FILES would read and need; nothing is trained."""
-    from json import dumps
-
     from manymill.linear.forecast import forecast
 
     result = forecast(request.dataset, request.settings, threads=request.threads, memory=request.memory)
-    click.echo(dumps(result.to_json(), indent=1, ensure_ascii=False) if json else result.to_text())
+    if json:
+        show_json(result.to_json(), indent=1)
+    else:
+        show(result.to_text())
     if result.refusal is not None:
         raise result.refusal

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say, show_json
 
 if TYPE_CHECKING:
     from manymill.predict import PartResult
@@ -78,7 +79,7 @@ def predict(
             model, plan, sys.stdout.buffer, format=to or "jsonl", columns=columns, threads=threads
         )
         if ledger.counts:
-            click.echo(f"warning {ledger.summary()}", err=True)
+            say(f"warning {ledger.summary()}")
         return
     show = _show_json if json else _show
     predict_parts(model, plan, out, format=to, columns=columns, threads=threads, on_part=show)
@@ -88,11 +89,10 @@ def _show(result: PartResult) -> None:
     n_bad = sum(result.bad_counts.values())
     bad = f", {n_bad:,} bad records left out, see {result.bad_rows}" if n_bad else ""
     before = " (finished before, skipped)" if result.skipped else ""
-    click.echo(f"{result.part}  {result.n_rows:,} rows{bad}{before}", err=True)
+    say(f"{result.part}  {result.n_rows:,} rows{bad}{before}")
 
 
 def _show_json(result: PartResult) -> None:
     from dataclasses import asdict
-    from json import dumps
 
-    click.echo(dumps(asdict(result), ensure_ascii=False))
+    show_json(asdict(result))

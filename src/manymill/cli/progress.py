@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from manymill.cli.output import as_json, printable
+from manymill.display import shortened
 from manymill.events import (
     ClassesFound,
     Event,
@@ -45,7 +46,7 @@ def follow(*, json: bool) -> Iterator[Observer]:
 
 
 def _print_json(event: Event) -> None:
-    print(json_format.dumps(event.to_json(), ensure_ascii=False), flush=True)
+    print(as_json(event.to_json()), flush=True)
 
 
 def _live() -> Iterator[Observer]:
@@ -78,7 +79,7 @@ def _live() -> Iterator[Observer]:
                     figures=_figures(event, memory=False),
                 )
             elif (line := describe(event)) is not None:
-                bar.console.print(line, markup=False)
+                bar.console.print(printable(line), markup=False)
 
         yield show
 
@@ -126,7 +127,7 @@ class _Plain:
         else:
             line = describe(event)
         if line is not None:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 def _figures(event: Progress, *, memory: bool) -> str:
@@ -152,7 +153,7 @@ def describe(event: Event) -> str | None:
     if isinstance(event, Warned):
         return f"warning {event.message}"
     if isinstance(event, ClassesFound):
-        names = ", ".join(event.names[:5]) + (", ..." if len(event.names) > 5 else "")
+        names = ", ".join(map(shortened, event.names[:5])) + (", ..." if len(event.names) > 5 else "")
         return f"classes {len(event.names)} new: {names}; {event.n_classes} now"
     if isinstance(event, PassEnded):
         held = ""

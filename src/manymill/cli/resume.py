@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say
 
 
 @click.command()
@@ -28,6 +29,6 @@ def resume(run: Path, source: tuple[str, ...], threads: int | None, engine: str 
     if not json:
         from manymill.cli.summary import summary
 
-        click.echo(summary(done), err=True)
+        say(summary(done))
     if done.trained.interrupted:
         raise KeyboardInterrupt

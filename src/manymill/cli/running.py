@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import IO
@@ -9,6 +10,7 @@ from typing import IO
 import click
 
 from manymill.cli.app import app
+from manymill.cli.output import say
 from manymill.errors import ManymillError, SettingsError
 
 
@@ -22,7 +24,9 @@ def run(arguments: list[str]) -> int:
         return code
     except click.ClickException as error:
         try:
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            say(shown.getvalue().rstrip("\n"))
         except OSError:
             _drop(sys.stderr)
         return error.exit_code
@@ -61,9 +65,9 @@ def _invoke(arguments: list[str]) -> int:
 def _say(what: str, *, hint: str = "") -> None:
     """Tell people on stderr, if that can still be written."""
     try:
-        click.echo(f"error: {what}", err=True)
+        say(f"error: {what}")
         if hint:
-            click.echo(f"hint:  {hint}", err=True)
+            say(f"hint:  {hint}")
     except OSError:
         _drop(sys.stderr)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manymill.cli import options
+from manymill.cli import options, output
+from manymill.cli.output import say
 from manymill.cli.progress import PLAIN_SECONDS
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def search(
             while not over:
                 over = handle.ends_within(PLAIN_SECONDS)
                 for note in handle.notes[told:]:
-                    click.echo(note, err=True)
+                    say(note)
                     told += 1
                 if not (json or over):
-                    click.echo(str(handle.progress()), err=True)
+                    say(handle.progress())
         except KeyboardInterrupt:
             handle.abort()
             handle.ends_within(None)
@@ -83,16 +84,16 @@ def search(
 
     search_run(config, out, engine=engine, watch=watch)
     if not json:
-        click.echo(f"saved   {out / 'model'}", err=True)
+        say(f"saved   {out / 'model'}")
 
 
 def _tell_end(handle: SearchHandle, *, json: bool) -> None:
     """What came of it: before the best is fitted on all rows, which takes its time and may be stopped."""
     if not json:
-        click.echo(str(handle.progress()), err=True)
+        say(handle.progress())
     _tell(handle.ranking(), json=json)
     for told in _failures(handle):
-        click.echo(f"warning {told}", err=True)
+        say(f"warning {told}")
 
 
 def _failures(handle: SearchHandle) -> list[str]:
@@ -115,7 +116,7 @@ def show(run: Path, *, json: bool) -> None:
 
     now = standing(run)
     if not json:
-        click.echo(str(now), err=True)
+        say(now)
     _tell(now.rows(), json=json)
 
 
@@ -124,13 +125,12 @@ def _tell(rows: list[Ranked], *, json: bool) -> None:
         from manymill.search.ranking import as_text
 
         if rows:
-            click.echo(as_text(rows))
+            output.show(as_text(rows))
         return
-    import json as text
     from dataclasses import asdict
 
     for row in rows:
-        click.echo(text.dumps(_plain(asdict(row)), ensure_ascii=False))
+        output.show_json(_plain(asdict(row)))
 
 
 def _plain(told: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from manymill.cli import forests, options
+from manymill.cli.output import say
 from manymill.cli.request import Request, takes_request
 
 
@@ -58,6 +59,6 @@ def train(
     if not json:
         from manymill.cli.summary import summary
 
-        click.echo(summary(run), err=True)
+        say(summary(run))
     if run.trained.interrupted:
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from manymill.cli import options
+from manymill.cli.output import say
 
 
 @click.command()
@@ -32,4 +33,4 @@ def watch(run: Path, json: bool) -> None:
             observe(event)
             last = event
     if not json:
-        click.echo(ending(run, last), err=True)
+        say(ending(run, last))

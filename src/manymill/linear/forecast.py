@@ -11,6 +11,7 @@ import numpy as np
 from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
 from manymill.data.reading import read
+from manymill.display import shortened
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.linear.classes import ClassIndex
@@ -122,7 +123,7 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
 def _classes(plan: Plan) -> str:
     counts = sorted(plan.class_counts.items(), key=lambda item: -item[1])
     total = max(1, sum(plan.class_counts.values()))
-    shown = ", ".join(f"{name} {_percent(n, total)}" for name, n in counts[:SHOWN_CLASSES])
+    shown = ", ".join(f"{shortened(name)} {_percent(n, total)}" for name, n in counts[:SHOWN_CLASSES])
     more = f", and {len(counts) - SHOWN_CLASSES} more" if len(counts) > SHOWN_CLASSES else ""
     where = "" if plan.exact else f" in a sample of {total:,} rows"
     return f"{len(counts)}{where}: {shown}{more}"
