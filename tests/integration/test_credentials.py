@@ -1,0 +1,167 @@
+"""Credentials and queries of a URL stay in the process: no message and no file has them."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from manymill import scan
+from manymill.cli.running import run as command
+from manymill.errors import RunFolderError
+from manymill.events import RoundEnded
+from manymill.linear.run import resume_run, train_run
+from manymill.linear.settings import Settings
+
+USER, PASSWORD, TOKEN = "mary", "p4ssw0rd", "t0k3n"
+SETTINGS = Settings(n_features=2**12, passes=2, lanes=2, rounds_per_pass=2)
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serves one file, in ranges, to whoever has the password and the token."""
+
+    content = b""
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") != expected or f"token={TOKEN}" not in self.path:
+            self.send_error(401)
+            return
+        start, stop = 0, len(self.content)
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, stop = int(asked[1]), int(asked[2] or stop - 1) + 1
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(self.content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Length", str(len(self.content[start:stop])))
+        self.end_headers()
+        if body:
+            self.wfile.write(self.content[start:stop])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url(languages):
+    """The URL of a file, with user, password and token."""
+    handler = type("Handler", (Server,), {})
+    handler.content = "".join(json.dumps(row) + "\n" for row in languages[:1500]).encode()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{USER}:{PASSWORD}@127.0.0.1:{server.server_port}/some.jsonl?token={TOKEN}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def leaks(folder: Path) -> list[str]:
+    """The files in a folder in whose bytes or names a secret stands."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [
+        f"{path}: {secret}"
+        for path in files
+        for secret in (USER, PASSWORD, TOKEN)
+        if secret.encode() in path.read_bytes() + os.fsencode(path)
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "{url}"],
+        ["train", "{url}", "--out", "{out}/run"],
+        [
+            "train",
+            "{url}",
+            "--out",
+            "{out}/run",
+            "--lanes",
+            "2",
+            "--engine",
+            "processes:2",
+            "--holdout",
+            "{url}",
+        ],
+        ["hash", "{url}", "--out", "{out}/matrix.npz", "--json"],
+        ["search", "{url}", "--out", "{out}/run", "--n-trials", "2", "--cv", "2"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_on_a_url_writes_and_prints_no_secret(url, tmp_path, capfd, arguments) -> None:
+    assert command([word.format(url=url, out=tmp_path) for word in arguments]) == 0
+    printed = capfd.readouterr()
+    assert not [secret for secret in (USER, PASSWORD, TOKEN) if secret in printed.out + printed.err]
+    assert not leaks(tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_model_is_used_on_a_url_without_a_trace_of_secrets(url, tmp_path, capfd, verb) -> None:
+    train_run(scan(url), tmp_path / "run", Settings(n_features=2**12))
+    out = ["--out", str(tmp_path / "parts"), "--json"] if verb == "predict" else []
+    assert command([verb, str(tmp_path / "run"), url, *out]) == 0
+    printed = capfd.readouterr()
+    assert not [secret for secret in (USER, PASSWORD, TOKEN) if secret in printed.out + printed.err]
+    assert not leaks(tmp_path)
+
+
+def test_a_refused_password_is_an_error_without_it(url, tmp_path, capfd) -> None:
+    wrong = url.replace(PASSWORD, "wr0ng").replace(TOKEN, "0ld")
+    assert command(["train", wrong, "--out", str(tmp_path / "run")]) == 1
+    printed = capfd.readouterr().err
+    assert "Traceback" not in printed
+    assert "127.0.0.1" in printed
+    assert not [secret for secret in (USER, "wr0ng", "0ld") if secret in printed]
+
+
+def test_a_dataset_shows_no_secret(url) -> None:
+    assert not [secret for secret in (USER, PASSWORD, TOKEN) if secret in repr(scan(url))]
+
+
+@pytest.fixture
+def killed(url, tmp_path) -> Path:
+    """A run folder as a kill in its first pass leaves it."""
+
+    def observe(event: object) -> None:
+        if isinstance(event, RoundEnded) and event.round_number == 2 and not (tmp_path / "killed").exists():
+            shutil.copytree(tmp_path / "run", tmp_path / "killed")
+
+    train_run(scan(url), tmp_path / "run", SETTINGS, observe=observe, checkpoint_seconds=0)
+    return tmp_path / "killed"
+
+
+def test_resume_takes_the_source_again(killed, url) -> None:
+    resume_run(killed, source=[url])
+    models = [
+        {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+        for folder in (killed, killed.with_name("run"))
+    ]
+    assert models[0] == models[1]
+    assert not leaks(killed)
+
+
+def test_resume_says_which_source_is_needed_again(killed) -> None:
+    with pytest.raises(
+        RunFolderError, match=r"read http://127.0.0.1:\d+/some.jsonl by a URL with credentials"
+    ):
+        resume_run(killed)
+
+
+def test_resume_refuses_a_source_that_is_not_of_the_run(killed, url) -> None:
+    with pytest.raises(RunFolderError, match="is not a source that the run"):
+        resume_run(killed, source=[url.replace("some", "other")])
