@@ -23,7 +23,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,12 +91,8 @@ def _has(*names: str) -> Callable[[Path], bool]:
     return lambda path: set(names) <= set(json_object(path))
 
 
-def _is_plan(path: Path) -> bool:
-    content = json_object(path)
-    return {"plan", "settings", "engine"} <= set(content) or (
-        content.get("kind") == "forest" and "digest" in content
-    )
-
+_PLAN_OF_FOREST = _has("kind", "mode", "trees", "digest")
+_PLAN_OF_TEXTS = _has("plan", "settings", "memory_bytes", "holdout", "engine", "threads")
 
 MODEL = FolderKind(
     "model",
@@ -106,13 +102,17 @@ MODEL = FolderKind(
 )
 CHECKPOINT = FolderKind(
     "checkpoint",
-    r"position\.json\.tmp|(state|held-out)-\d+\.npz|forest\.json\.partial|tree-\d+\.npz(\.partial)?",
-    {"position.json": _has("state", "held_out", "pass_number"), "forest.json": _has("digest")},
+    r"(position|forest)\.json\.(tmp|partial)|tree\.partial"
+    r"|(state|held-out|tree)-\d+\.(npz|safetensors)(\.tmp|\.partial)?",
+    {
+        "position.json": _has("state", "held_out", "pass_number", "n_classes_begun", "asked"),
+        "forest.json": lambda path: set(json_object(path)) == {"digest"},
+    },
 )
 RUN = FolderKind(
     "run",
     r"plan\.json\.tmp|(events|bad_rows)\.jsonl(\.partial)?",
-    {"plan.json": _is_plan},
+    {"plan.json": lambda path: _PLAN_OF_TEXTS(path) or _PLAN_OF_FOREST(path)},
     {"model": MODEL, "checkpoint": CHECKPOINT},
     chosen=True,
 )
@@ -156,17 +156,35 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
     for entry in entries:
         if entry.name in kind.folders:
             if entry.is_symlink() or not entry.is_dir():
-                raise _holds(folder, entry)
+                raise _holds(folder, entry.name)
             check_folder(entry.path, kind.folders[entry.name])
         elif WORK.fullmatch(entry.name):
             if entry.is_symlink() or not entry.is_dir():
-                raise _holds(folder, entry)
+                raise _holds(folder, entry.name)
         elif not _is_name(entry.name, kind):
             if not (ours and kind.shared):
-                raise _holds(folder, entry)
+                raise _holds(folder, entry.name)
         elif not _is_own(Path(entry.path), kind, marked=marked, ours=ours):
-            raise _holds(folder, entry)
+            raise _holds(folder, entry.name)
     return ours
+
+
+def check_names(folder: str | os.PathLike[str], kind: FolderKind, names: Iterable[str]) -> None:
+    """Refuse to write files to a folder where others may be, unless their names are free or ours.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder is a file, or what has one of the names is not ours.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+        raise refusal(folder, "is not a folder")
+    ours = any(test(folder / name) for name, test in kind.manifests.items())
+    for name in names:
+        path = folder / name
+        if os.path.lexists(path) and not _is_own(path, kind, marked=False, ours=ours):
+            raise _holds(folder, name)
 
 
 def claim_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
@@ -237,7 +255,7 @@ def _is_own(path: Path, kind: FolderKind, *, marked: bool, ours: bool) -> bool:
     return ours
 
 
-def _holds(folder: Path, entry: os.DirEntry[str]) -> RunFolderError:
-    mode = entry.stat(follow_symlinks=False).st_mode
+def _holds(folder: Path, name: str) -> RunFolderError:
+    mode = os.lstat(folder / name).st_mode
     what = "" if stat.S_ISREG(mode) else f" ({kind_of_file(mode)})"
-    return refusal(folder, f"holds {entry.name!r}{what}, which manymill did not write")
+    return refusal(folder, f"holds {name!r}{what}, which manymill did not write")

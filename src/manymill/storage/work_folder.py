@@ -59,12 +59,14 @@ def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
             folder.rmdir()
 
 
-def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None) -> None:
+def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None, *, alone: bool = False) -> None:
     """Remove the work folders that killed processes left in `parent`.
 
     Parameters
     ----------
     parent : path
+    alone : bool
+        Whether a lock keeps others from making a work folder there meanwhile: a young one is a leftover too then.
     before : callable
         Called with each folder before its files are removed.
     """
@@ -77,7 +79,7 @@ def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None) ->
             folder = Path(entry.path)
             # Who cannot tell, or is not allowed, leaves the folder.
             with suppress(OSError, Timeout, NotImplementedError):
-                names = _listed(folder)
+                names = _listed(folder, alone=alone)
                 if names is None:
                     continue
                 with FileLock(folder / _IN_USE).acquire(blocking=False):
@@ -88,7 +90,7 @@ def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None) ->
                 folder.rmdir()
 
 
-def _listed(folder: Path) -> list[str] | None:
+def _listed(folder: Path, *, alone: bool) -> list[str] | None:
     """The files that a work folder may hold; None if it is not provably ours, or may be about to be used."""
     told = json_object(folder / MARKER)
     names = told.get("names")
@@ -96,7 +98,7 @@ def _listed(folder: Path) -> list[str] | None:
         return [name for name in names if isinstance(name, str) and Path(name).name == name]
     # A kill before the marker was written leaves empty files.
     entries = list(os.scandir(folder))
-    is_old = time.time() - folder.stat().st_mtime > _FRESH_SECONDS
+    is_old = alone or time.time() - folder.stat().st_mtime > _FRESH_SECONDS
     empty = all(
         entry.name in (MARKER, _IN_USE) and entry.stat(follow_symlinks=False).st_size == 0
         for entry in entries

@@ -10,7 +10,9 @@ from manymill.storage.own_files import MARKER, open_own
 from manymill.storage.ownership import CHECKPOINT, RUN, SEARCH, check_folder, claim_folder, remove_folder
 from manymill.storage.work_folder import sweep, work_folder
 
-PLAN = json.dumps({"plan": {}, "settings": {}, "engine": None})
+PLAN = json.dumps(
+    {"plan": {}, "settings": {}, "memory_bytes": 1, "holdout": None, "engine": None, "threads": 1}
+)
 
 
 def test_a_new_and_an_empty_folder_are_free(tmp_path):
