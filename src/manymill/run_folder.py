@@ -7,7 +7,9 @@
     ├── events.jsonl     what happened, one record a line, written as it happens
     ├── bad_rows.jsonl   rows that could not be used: file, place, reason
     ├── checkpoint/      where to go on from, while the training is not over
-    └── model/           the best state so far; see manymill.model
+    ├── model/           the best state so far; see manymill.model
+    ├── .manymill.json   says that the folder is a run
+    └── .lock            held while a training writes here
 """
 
 from __future__ import annotations
@@ -15,17 +17,17 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from manymill.errors import RunFolderError
 from manymill.events import Event
-
-KNOWN = frozenset(
-    {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
-)
+from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.own_files import open_own
+from manymill.storage.ownership import LOCK, RUN, check_folder, claim_folder
 
 _LOCK_SECONDS = 0.2
 
@@ -54,18 +56,18 @@ class RunFolder:
 
         self.path = Path(path)
         try:
+            check_folder(self.path, RUN)
             self.path.mkdir(parents=True, exist_ok=True)
-            foreign = sorted({entry.name for entry in self.path.iterdir()} - KNOWN)
-            if foreign:
-                raise RunFolderError(
-                    f"{self.path} is no run folder: it holds {foreign[0]!r}",
-                    "name a new or empty folder with --out",
-                )
             # The system frees the lock of a process that died, so a lock is never stale.
-            self._lock = FileLock(self.path / ".lock")
+            self._lock = FileLock(self.path / LOCK)
             # Whoever watches a run asks for its lock, for a moment.
             self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
-            self._events: IO[str] = self._log("a")
+            try:
+                claim_folder(self.path, RUN)
+                self._events: IO[str] = self._log("a")
+            except OSError:
+                self._lock.release()
+                raise
         except Timeout as error:
             raise RunFolderError(
                 f"another run is writing to {self.path}",
@@ -96,8 +98,17 @@ class RunFolder:
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write to {self.path}: {reason}") from error
 
-    def _log(self, mode: str) -> IO[str]:
-        return (self.path / "events.jsonl").open(mode, encoding="utf-8", errors="replace")
+    def refuse_to_read_own_files(self, sources: Iterable[str]) -> None:
+        """Raise ``RunFolderError`` if a source lies in the folder: the run would write over it."""
+        own = self.path.resolve()
+        for source in sources:
+            if os.path.exists(source) and own in Path(source).resolve().parents:
+                raise RunFolderError(
+                    f"{source} is read, and lies in the run folder", "name another folder with --out"
+                )
+
+    def _log(self, mode: Literal["a", "w"]) -> IO[str]:
+        return open_own(self.path / "events.jsonl", mode)
 
     @property
     def checkpoint(self) -> Path:
@@ -135,8 +146,8 @@ class RunFolder:
         temporary = self.path / "plan.json.tmp"
         content = json.dumps(plan, indent=1, ensure_ascii=False) + "\n"
         try:
-            temporary.write_bytes(content.encode(errors="replace"))
-            os.replace(temporary, self.path / "plan.json")
+            write_durably(temporary, [content.encode(errors="replace")])
+            replace_durably(temporary, self.path / "plan.json")
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from manymill import run_folder
 from manymill.data.dataset import scan
 from manymill.errors import RunFolderError
 from manymill.events import Warned
@@ -61,9 +62,14 @@ def test_a_plan_that_cannot_be_written_is_an_error_of_the_run_folder(tmp_path):
             folder.write_plan({})
 
 
+def full_disk(path, mode):
+    """What `open_own` gives on a full disk."""
+    return open("/dev/full", mode, encoding="utf-8")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
-def test_an_event_that_cannot_be_written_is_told_once_and_the_folder_still_closes(tmp_path):
-    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+def test_an_event_that_cannot_be_written_is_told_once_and_the_folder_still_closes(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "open_own", full_disk)
     with RunFolder(tmp_path) as folder:
         with pytest.raises(RunFolderError, match="No space left"):
             folder.record(Warned("a"))
@@ -80,9 +86,8 @@ def warnings_of_a_training(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
-def test_a_training_goes_on_without_its_events_and_says_so_once(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "events.jsonl").symlink_to("/dev/full")
+def test_a_training_goes_on_without_its_events_and_says_so_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "open_own", full_disk)
     (message,) = warnings_of_a_training(tmp_path)
     assert "No space left" in message
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 
 from manymill.data.batches import BadRow, Batch
 from manymill.errors import RowError
+from manymill.storage.own_files import open_own, open_regular
 
 _HINTS = {
     "broken JSON": "each line has to be one JSON object",
@@ -105,10 +107,10 @@ class Ledger:
         # What cannot be read, such as the last line of a run that was killed, is listed no more.
         with (
             suppress(OSError, ValueError, TypeError),
-            open(self.path, encoding="utf-8", errors="replace") as listed,
+            open_regular(Path(self.path)) as listed,
         ):
             for line in islice(listed, n_listed):
-                self.first.append(BadRow(**json.loads(line)))
+                self.first.append(BadRow(**json.loads(line.decode(errors="replace"))))
         with suppress(OSError):
             os.unlink(self.path)
         if self.first:
@@ -116,7 +118,7 @@ class Ledger:
 
     def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
         try:
-            with open(path, "a", encoding="utf-8", errors="replace") as out:
+            with open_own(Path(path), "a") as out:
                 out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
         except OSError as error:
             # A list of bad rows is not worth hours of training.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,11 @@ class SourceFile:
     def location(self) -> str:
         """What is opened: a path or a URL, with its credentials."""
         return self.url or self.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path and those of all members."""
+        return self.path, *(os.path.join(self.path, name) for name, _ in self.members)
 
     def to_json(self) -> dict[str, Any]:
         """The file as JSON types, without credentials."""

@@ -32,6 +32,7 @@ from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
 from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.ownership import CHECKPOINT, claim_folder
 
 _FOREST = "forest.json"
 _TREE = re.compile(r"tree-(\d+)\.npz")
@@ -57,7 +58,7 @@ class TreeFolder:
     def __init__(self, path: Path, digest: str) -> None:
         self._path = path
         try:
-            path.mkdir(exist_ok=True)
+            claim_folder(path, CHECKPOINT)
             if self._digest() != digest:
                 for entry in path.iterdir():
                     if _OURS.fullmatch(entry.name):

@@ -10,8 +10,8 @@ The same call with the same folder goes on with the trees of a run that was stop
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from manymill.forest.reports import ForestReport
 from manymill.forest.table_model import TableModel, Task
 from manymill.model.kinds import check_kind
 from manymill.run_folder import RunFolder
+from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def train_forest_run(
     RunFolderError
         If the folder cannot be written, or holds another kind of model.
     """
+    check_folder(out, RUN)
     check_kind(out, "forest")
     if settings.holdout and settings.mode == "shared":
         raise SettingsError(
@@ -118,7 +120,8 @@ def train_forest_run(
         },
     )
     if not report.interrupted:
-        shutil.rmtree(Path(out) / "checkpoint", ignore_errors=True)
+        with suppress(OSError):  # what is left of it is no harm
+            remove_folder(Path(out) / "checkpoint", CHECKPOINT)
     return ForestRun(Path(out), table, report)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -32,6 +33,7 @@ from manymill.errors import RunFolderError
 from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
 from manymill.storage.durable import replace_durably, sync_file, write_durably
+from manymill.storage.ownership import CHECKPOINT, claim_folder, remove_folder
 
 _POSITION = "position.json"
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
@@ -97,7 +99,7 @@ class Checkpoints:
             If it cannot be written; the old one stays.
         """
         try:
-            self._folder.mkdir(exist_ok=True)
+            claim_folder(self._folder, CHECKPOINT)
             self._number += 1
             held = list(held_out)
             held_name = self._held_out_name
@@ -121,7 +123,7 @@ class Checkpoints:
     def _drop_unused(self) -> None:
         with suppress(OSError):
             for entry in self._folder.iterdir():
-                if entry.name not in self._used:
+                if entry.name not in self._used and re.fullmatch(CHECKPOINT.files, entry.name):
                     entry.unlink()
 
     def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -186,10 +188,7 @@ class Checkpoints:
     def remove(self) -> None:
         """There is nothing to go on with any more."""
         with suppress(OSError):
-            (self._folder / _POSITION).unlink(missing_ok=True)
-            for entry in self._folder.iterdir():
-                entry.unlink()
-            self._folder.rmdir()
+            remove_folder(self._folder, CHECKPOINT)
 
     def damaged(self, error: Exception) -> RunFolderError:
         """What to raise if what was read cannot be gone on with."""

@@ -3,6 +3,7 @@
 ::
 
     run/
+    ├── .manymill.json   says that the folder is one of a search
     ├── search.jsonl     settings, then candidates and results as they come; a torn last line is no harm
     └── abort            made by another process that wants the search to end
 """
@@ -20,14 +21,13 @@ from typing import Any
 from manymill.errors import RunFolderError
 from manymill.search.proposing import Proposal, Space, decoded, encoded
 from manymill.search.steps import Evaluated, Event, Exhausted, Failed, Proposed, Task
+from manymill.storage.ownership import LOCK, SEARCH, check_folder, claim_folder
 
 FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
 
 _LOCK_SECONDS = 0.2
-# What stands in a folder that a training left, or in one of a model.
-_OF_OTHERS = ("plan.json", "events.jsonl", "model", "model.json", "forest.json")
 
 
 class Journal:
@@ -52,21 +52,24 @@ class Journal:
 
         self.folder = Path(folder)
         try:
+            check_folder(self.folder, SEARCH)
             self.folder.mkdir(parents=True, exist_ok=True)
             # It is taken by the thread that starts a search, and let go by the one that ends it.
-            self._lock = FileLock(self.folder / ".lock", thread_local=False)
+            self._lock = FileLock(self.folder / LOCK, thread_local=False)
             # Whoever watches a search asks for its lock, for a moment.
             self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
         except Timeout:
             raise RunFolderError(
                 f"another process is at work in {self.folder}", "wait for it, or abort it"
             ) from None
+        except RunFolderError:
+            raise
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
         self.proposals: dict[int, Proposal] = {}
         self.events: list[Event] = []
         try:
-            self._check_free()
+            claim_folder(self.folder, SEARCH)
             with suppress(FileNotFoundError):
                 (self.folder / ABORT_NAME).unlink()
             self._file = open(self.folder / FILE_NAME, "ab")  # noqa: SIM115 (closed by close)
@@ -75,14 +78,6 @@ class Journal:
             if isinstance(error, RunFolderError):
                 raise
             raise _cannot_write(self.folder, error) from error
-
-    def _check_free(self) -> None:
-        """Refuse to write over what is no search's."""
-        found = [name for name in _OF_OTHERS if (self.folder / name).exists()]
-        if found and not (self.folder / FILE_NAME).exists():
-            raise RunFolderError(
-                f"{self.folder} is no folder of a search: it holds {found[0]!r}", "name a new or empty folder"
-            )
 
     def begin(self, settings: dict[str, Any], spaces: list[Space]) -> None:
         """Go on with what an earlier process left in `events` and `proposals`, or note the beginning.

@@ -15,14 +15,18 @@ from pathlib import Path
 def write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write the pieces to a new file at ``path`` and bring it to the disk.
 
-    On any failure, that of ``pieces`` too, the file is removed.
+    What had that name, such as a file that a kill left, is removed first: it is never written into, so nothing happens
+    to a file that a link of that name leads to. On any failure, that of ``pieces`` too, the file is removed.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
     try:
         try:
             for piece in pieces:
