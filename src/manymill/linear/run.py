@@ -22,8 +22,7 @@ from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
-from manymill.run_events import has_ended
-from manymill.run_folder import RunFolder, read_plan
+from manymill.run_folder import RunFolder, has_ended, read_plan
 
 
 @dataclass(frozen=True, slots=True)
