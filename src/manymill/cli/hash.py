@@ -119,7 +119,7 @@ def hash(
         threads=threads or available_threads(),
     )
     for warning in features.warnings:
-        click.echo(f"warning {warning}", err=True)
+        say(f"warning {warning}")
     (_show_json if json else _show)(features, time.perf_counter() - start)
 
 

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 from manymill.data.batches import BadRow, Batch
 from manymill.errors import RowError
-from manymill.storage.own_files import open_own, open_regular
+from manymill.storage.own_files import open_own
 
 _HINTS = {
     "broken JSON": "each line has to be one JSON object",
@@ -99,18 +98,11 @@ class Ledger:
         if self.path is not None and kept:
             self._write(self.path, kept)
 
-    def go_on(self, n_used: int, counts: Mapping[str, int], n_listed: int) -> None:
-        """Go on from the counts of an earlier run; of its list the first ``n_listed`` rows stay."""
-        self.n_used, self.counts, self.first = n_used, Counter(counts), []
-        if self.path is None or not os.path.exists(self.path):
+    def go_on(self, n_used: int, counts: Mapping[str, int], listed: Sequence[BadRow]) -> None:
+        """Go on from the counts of an earlier run; its list is written again, whatever has become of the file."""
+        self.n_used, self.counts, self.first = n_used, Counter(counts), list(listed)
+        if self.path is None:
             return
-        # What cannot be read, such as the last line of a run that was killed, is listed no more.
-        with (
-            suppress(OSError, ValueError, TypeError),
-            open_regular(Path(self.path)) as listed,
-        ):
-            for line in islice(listed, n_listed):
-                self.first.append(BadRow(**json.loads(line.decode(errors="replace"))))
         with suppress(OSError):
             os.unlink(self.path)
         if self.first:

@@ -28,10 +28,10 @@ from manymill.forest import nodes
 from manymill.forest.combining import check_forest, in_all_classes
 from manymill.forest.describing import ForestDescription, check_savable, described, read, rebuilt
 from manymill.model.kinds import FOREST_FILE as FILE_NAME
-from manymill.model.loading import open_regular
-from manymill.model.safetensors import header_of
 from manymill.model.saving import ModelFiles, save_files
 from manymill.storage import checked_json
+from manymill.storage.own_files import open_regular
+from manymill.storage.tensors import header_of
 
 _MAX_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**20

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from manymill._core import __version__
 from manymill.errors import ManymillError, ModelError, RunFolderError
-from manymill.model import manifest, safetensors
+from manymill.model import manifest
 from manymill.model.linear import ModelDescription
 from manymill.storage import checked_json
 from manymill.storage.durable import sync_folder, write_durably
 from manymill.storage.own_files import check_file, open_regular, refusal
 from manymill.storage.ownership import LOCK, MODEL, check_names
+from manymill.storage.tensors import digested
 from manymill.storage.work_folder import sweep, work_folder
 
 _PIECE_BYTES = 2**20
@@ -80,7 +81,7 @@ def _file_pieces(
     intercept: NDArray[np.float32],
     feature_weights: NDArray[np.float32] | None,
 ) -> Iterator[bytes | memoryview]:
-    yield safetensors.header(n_features, n_outputs, weighed=feature_weights is not None)
+    yield manifest.weights_header(n_features, n_outputs, weighed=feature_weights is not None)
     n_rows = 0
     step = max(1, _PIECE_BYTES // (4 * n_outputs))
     for part in slices:
@@ -162,7 +163,7 @@ def save_files(
             sweep(folder, lambda left: _remove_unnamed(folder, left, files), alone=True)
             with work_folder(folder, [_ARRAYS, files.manifest]) as work:
                 digest = hashlib.blake2b(digest_size=32)
-                write_durably(work / _ARRAYS, _digested(pieces, digest))
+                write_durably(work / _ARRAYS, digested(pieces, digest))
                 checksum = checked_json.format_checksum(digest)
                 name, text = described(checksum)
                 write_durably(work / files.manifest, [text])
@@ -226,13 +227,6 @@ def _remove_unnamed(folder: Path, left: Path, files: ModelFiles) -> None:
     renamed = not (left / _ARRAYS).exists()
     if name and renamed and _arrays_named_in(folder, files) not in (name, None):
         (folder / name).unlink(missing_ok=True)
-
-
-def _digested(pieces: Iterable[bytes | memoryview], digest: hashlib.blake2b) -> Iterator[bytes | memoryview]:
-    """The pieces, each added to the digest as it passes."""
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
 
 
 @contextmanager

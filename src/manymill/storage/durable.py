@@ -11,12 +11,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+# What `replace_file` adds to the name of a file while it writes.
+PARTIAL = ".tmp"
 
-def write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+
+def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True) -> None:
     """Write the pieces to a new file at ``path`` and bring it to the disk.
 
     What had that name, such as a file that a kill left, is removed first: it is never written into, so nothing happens
     to a file that a link of that name leads to. On any failure, that of ``pieces`` too, the file is removed.
+
+    Parameters
+    ----------
+    path : Path
+        A link there is not followed.
+    pieces : iterable of bytes or memoryview
+    sync : bool
+        False for a file that nobody reads after a power cut.
 
     Raises
     ------
@@ -30,8 +41,9 @@ def write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     try:
         try:
             for piece in pieces:
-                _write_all(descriptor, piece)
-            os.fsync(descriptor)
+                write_all(descriptor, piece)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -57,6 +69,19 @@ def replace_durably(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def replace_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Replace the file at ``path``, or make it: after a kill or a power cut the old content is there, or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file stays.
+    """
+    temporary = path.with_name(path.name + PARTIAL)
+    write_durably(temporary, pieces)
+    replace_durably(temporary, path)
+
+
 def sync_file(path: Path) -> None:
     """Bring a file that was written and closed to the disk."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -77,7 +102,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all the data, in as many calls as the system takes."""
     left = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]

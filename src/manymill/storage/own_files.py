@@ -75,13 +75,13 @@ def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
     if mode == "w":
         path.unlink(missing_ok=True)
     else:
-        _cut_hard_link(path)
+        cut_hard_link(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW
     descriptor = os.open(path, flags | (os.O_EXCL if mode == "w" else 0), 0o666)
     return os.fdopen(descriptor, mode, encoding="utf-8", errors="replace")
 
 
-def _cut_hard_link(path: Path) -> None:
+def cut_hard_link(path: Path) -> None:
     """Give a file of ours that has another name too a content of its own."""
     with suppress(FileNotFoundError):
         if os.lstat(path).st_nlink > 1:

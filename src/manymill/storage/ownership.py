@@ -99,6 +99,9 @@ def _has(*names: str) -> Callable[[Path], bool]:
 _PLAN_OF_FOREST = _has("kind", "mode", "trees", "digest")
 _PLAN_OF_TEXTS = _has("plan", "settings", "memory_bytes", "holdout", "engine", "threads")
 
+_CHECKPOINT, _TREES = says_format("manymill-checkpoint"), says_format("manymill-trees")
+_OLD_CHECKPOINT = _has("state", "held_out", "pass_number", "n_classes_begun", "asked")
+
 MODEL = FolderKind(
     "model",
     r"(weights|nodes)-[0-9a-f]{16}\.safetensors|(weights|nodes|model\.json|forest\.json)\.partial",
@@ -107,11 +110,11 @@ MODEL = FolderKind(
 )
 CHECKPOINT = FolderKind(
     "checkpoint",
-    r"(position|forest)\.json\.(tmp|partial)|tree\.partial"
-    r"|(state|held-out|tree)-\d+\.(npz|safetensors)(\.tmp|\.partial)?",
+    r"(position|forest)\.json\.(tmp|partial)|tree\.partial|(state|held-out)-\d+\.safetensors"
+    r"|tree-\d+-[0-9a-f]{16}\.safetensors|(state|held-out|tree)-\d+\.npz(\.partial)?",
     {
-        r"position\.json": _has("state", "held_out", "pass_number", "n_classes_begun", "asked"),
-        r"forest\.json": lambda path: set(json_object(path)) == {"digest"},
+        r"position\.json": lambda path: _CHECKPOINT(path) or _OLD_CHECKPOINT(path),
+        r"forest\.json": lambda path: _TREES(path) or set(json_object(path)) == {"digest"},
     },
 )
 RUN = FolderKind(
