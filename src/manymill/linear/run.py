@@ -15,6 +15,7 @@ from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError, SettingsError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
 from manymill.linear.checkpoints import Checkpoints
+from manymill.linear.class_limit import OPTIONS
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import check_memory, memory_need
 from manymill.linear.recording import LEAST_SECONDS, Recorder, digest
@@ -65,7 +66,8 @@ def train_run(
     threads : int, optional
         Threads that read and hash; all processors if not given.
     memory : int, optional
-        Bytes that the training may take; it is refused beforehand if it would take more.
+        Bytes that the training may take; it is refused beforehand if it would take more, and ends with an error, what
+        was learnt saved, where classes that the plan lacks would take more.
     holdout : Dataset or Plan, optional
         Rows to hold out instead of a share of the source's.
     engine : optional
@@ -87,7 +89,7 @@ def train_run(
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
     check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:
-        return _train_in(folder, asked, observe, checkpoint_seconds)
+        return _train_in(folder, asked, observe, checkpoint_seconds, memory)
 
 
 def resume_run(
@@ -182,7 +184,13 @@ class _Asked:
 _PASSING = {"-": "the standard input", "memory": "data in memory"}
 
 
-def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_seconds: float) -> Run:
+def _train_in(
+    folder: RunFolder,
+    asked: _Asked,
+    observe: Observer,
+    checkpoint_seconds: float,
+    memory: int | None = None,
+) -> Run:
     plan, settings = asked.plan, asked.settings
     known = set(plan.class_counts)
 
@@ -235,7 +243,11 @@ def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_se
         holdout=asked.holdout,
         engine=asked.engine,
         recorder=recorder if asked.passing is None else None,
+        memory=memory,
+        knobs=OPTIONS,
     )
+    if trained.refusal is not None:
+        raise trained.refusal
     return Run(folder.path, plan, trained, ledger)
 
 
