@@ -17,6 +17,9 @@ from manymill.linear.memory import available_bytes, megabytes, memory_need
 from manymill.linear.settings import Settings
 from manymill.linear.sizes import state_bytes
 
+# A training that takes more than this times what the plan said is told of.
+_WORTH_A_WARNING = 1.1
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
@@ -141,9 +144,9 @@ class ClassLimit:
         n_classes = n_known + len(new)
         self._observe(ClassesFound(tuple(new), n_classes))
         n_bytes = self._need(n_classes, self._n_features)
-        if n_bytes <= self._warned_bytes:
+        if n_bytes <= _WORTH_A_WARNING * self._warned_bytes:
             return
-        # The next warning comes when it has doubled.
+        # The next warning comes when it has about doubled.
         self._warned_bytes = 2 * n_bytes
         self._observe(
             Warned(
@@ -173,6 +176,7 @@ class ClassLimit:
         for shift in range(1, 30):
             fewer = self._n_features >> shift
             if fewer < 1024:
+                ways.append(f"{knobs.n_features} takes less memory the lower it is")
                 break
             need = self._need(n_classes, fewer) + _old_bytes(fewer, n_known)
             if need <= self._allowed:

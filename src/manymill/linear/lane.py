@@ -126,6 +126,7 @@ class Lane:
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
         self._skips = False
+        self.refusal: MemoryLimitError | None = None  # there was no room for classes that were met
         # Rows that are counted first are divided by their norm once they are weighed.
         counted = settings.feature_weights is not None and feature_weights is None
         analyzer = replace(settings.analyzer, norm=None) if counted else settings.analyzer
@@ -177,6 +178,12 @@ class Lane:
             self.weigh(feature_weights)
         for rows, codes in held_out:
             self.holdout.add(rows, codes)
+
+    def begin_again(self) -> None:
+        """Forget what the first visit found besides classes: the next one is the first again."""
+        self._ledger.go_on(0, {}, 0)
+        self.holdout, self._kept = Holdout(), None
+        self._class_weights = ClassWeights(self._settings.class_weight)
 
     @property
     def class_rows(self) -> tuple[int, ...]:
@@ -260,6 +267,7 @@ class Lane:
         try:
             self._on_new_classes(len(self.index), new, self._place_of(new[0], window))
         except MemoryLimitError as error:
+            self.refusal = error
             return error
         self.index.add(new)
         return None

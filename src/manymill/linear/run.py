@@ -86,10 +86,10 @@ def train_run(
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:
-        return _train_in(folder, asked, observe, checkpoint_seconds, memory)
+        return _train_in(folder, asked, observe, checkpoint_seconds)
 
 
 def resume_run(
@@ -128,11 +128,12 @@ def resume_run(
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
         held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])
         engine = told["engine"] if engine is None else engine
+        memory = told.get("memory_limit")
     except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
         raise RunFolderError(
             f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
         ) from error
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     with RunFolder(out) as folder:
         if has_ended(out):
             raise RunFolderError(
@@ -143,7 +144,7 @@ def resume_run(
             raise RunFolderError(
                 f"the run in {os.fspath(out)} read {passing}, which cannot be read again", "train anew"
             )
-        check_memory(plan, settings, threads=asked.threads, limit=None)
+        check_memory(plan, settings, threads=asked.threads, limit=memory)
         return _train_in(folder, asked, observe, checkpoint_seconds)
 
 
@@ -156,6 +157,7 @@ class _Asked:
     holdout: Plan | None
     engine: Any
     threads: int
+    memory: int | None  # bytes that it may take
 
     @property
     def passing(self) -> str | None:
@@ -175,6 +177,7 @@ class _Asked:
             "plan": self.plan.to_json(),
             "settings": self.settings.to_json(),
             "memory_bytes": need.total,
+            "memory_limit": self.memory,
             "holdout": None if self.holdout is None else self.holdout.to_json(),
             "engine": self.engine if isinstance(self.engine, str | int) else None,
             "threads": self.threads,
@@ -184,13 +187,7 @@ class _Asked:
 _PASSING = {"-": "the standard input", "memory": "data in memory"}
 
 
-def _train_in(
-    folder: RunFolder,
-    asked: _Asked,
-    observe: Observer,
-    checkpoint_seconds: float,
-    memory: int | None = None,
-) -> Run:
+def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_seconds: float) -> Run:
     plan, settings = asked.plan, asked.settings
     known = set(plan.class_counts)
 
@@ -243,7 +240,7 @@ def _train_in(
         holdout=asked.holdout,
         engine=asked.engine,
         recorder=recorder if asked.passing is None else None,
-        memory=memory,
+        memory=asked.memory,
         knobs=OPTIONS,
     )
     if trained.refusal is not None:
