@@ -7,7 +7,8 @@
     ├── RowError(ValueError)        a row is bad and the run is strict
     ├── SchemaError(ValueError)     no such column, or a column of the wrong type
     ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
-    │   └── SettingsError           a value that cannot be, whatever the data
+    │   ├── SettingsError           a value that cannot be, whatever the data
+    │   └── MemoryLimitError(MemoryError)   more memory is needed than was promised, or than there is
     ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
     ├── RunFolderError(OSError)     a run folder is in use, or cannot be written
     └── EngineError(RuntimeError)   workers cannot be had, or died too often, or what travels cannot
@@ -61,6 +62,10 @@ class PlanError(ManymillError, ValueError):
 
 class SettingsError(PlanError):
     """A parameter has a value that cannot be, whatever the data."""
+
+
+class MemoryLimitError(PlanError, MemoryError):
+    """More memory is needed than was promised, since the plan's sample lacked classes, or than there is."""
 
 
 class ModelError(ManymillError, ValueError):

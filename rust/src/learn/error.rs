@@ -32,12 +32,12 @@ impl fmt::Display for LearnError {
             Self::Memory { bytes: Some(bytes) } => write!(
                 f,
                 "the learner's state needs {bytes} bytes, which the system does not give. \
-                 Hint: take a smaller n_features"
+                 Hint: use a smaller n_features (--n-features), or fewer classes (classes, --classes)"
             ),
             Self::Memory { bytes: None } => write!(
                 f,
                 "the learner's state needs more bytes than this machine can count. \
-                 Hint: take a smaller n_features"
+                 Hint: use a smaller n_features (--n-features), or fewer classes (classes, --classes)"
             ),
             Self::Diverged { row } => write!(
                 f,

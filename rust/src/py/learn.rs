@@ -1,11 +1,12 @@
 //! Rows to weights.
 
+use super::options::memory_error;
 use super::rows::PyRows;
 use crate::learn::{Changes, LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyFloatingPointError, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyFloatingPointError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ pub(super) fn turned(error: LearnError) -> PyErr {
     let message = error.to_string();
     match error {
         LearnError::Invalid(_) => PyValueError::new_err(message),
-        LearnError::Memory { .. } => PyMemoryError::new_err(message),
+        LearnError::Memory { .. } => memory_error(&message),
         LearnError::Diverged { .. } => PyFloatingPointError::new_err(message),
     }
 }

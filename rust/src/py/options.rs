@@ -8,6 +8,18 @@ pub(super) fn value_error(what: impl Into<String>) -> PyErr {
     PyValueError::new_err(what.into())
 }
 
+/// The package's own error of memory that is lacking, which is a `MemoryError` as well; after `Hint:` the way out.
+pub(super) fn memory_error(message: &str) -> PyErr {
+    let (what, hint) = message.split_once(". Hint: ").unwrap_or((message, ""));
+    Python::attach(|py| {
+        let made = py
+            .import("manymill.errors")
+            .and_then(|errors| errors.getattr("MemoryLimitError"))
+            .and_then(|kind| kind.call1((what, hint)));
+        made.map_or_else(|error| error, PyErr::from_value)
+    })
+}
+
 pub(super) fn row_options(
     n_features: u32,
     value: &str,

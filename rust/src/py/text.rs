@@ -3,14 +3,14 @@
 use super::characters::table;
 use super::columns::{ArrowColumn, columns, slice};
 use super::matrix::arrays;
-use super::options::{Dtype, csr_options, dtype_of, row_options, value_error};
+use super::options::{Dtype, csr_options, dtype_of, memory_error, row_options, value_error};
 use super::rows::PyRows;
 use super::strings::Text;
 use crate::kernels::Within;
 use crate::rows::{self, CsrOptions, Float, RowWriter};
 use crate::text::{self, Analyzer, Form, HashError, Sizes, StopWords, pick};
 use numpy::{Element, PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -24,7 +24,7 @@ impl From<HashError> for PyErr {
     fn from(error: HashError) -> Self {
         match &error {
             HashError::Surrogate(gram) => encode_error(gram),
-            HashError::Memory => PyMemoryError::new_err(error.to_string()),
+            HashError::Memory => memory_error(&error.to_string()),
             _ => PyValueError::new_err(error.to_string()),
         }
     }

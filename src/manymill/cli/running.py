@@ -42,6 +42,14 @@ def run(arguments: list[str]) -> int:
             raise
         _say(error.what, hint=error.hint)
         return 2 if isinstance(error, SettingsError) else 1
+    except MemoryError as error:
+        if os.environ.get("MANYMILL_DEBUG"):
+            raise
+        _say(
+            f"there is not enough memory: {error}",
+            hint="use smaller settings, for example --n-features, or a larger machine",
+        )
+        return 1
     except OSError as error:
         if os.environ.get("MANYMILL_DEBUG"):
             raise

@@ -59,9 +59,15 @@ def keep_classes(plan: Plan, batch: Batch, classes: frozenset[str]) -> Batch:
     )
 
 
-def _bad_row(plan: Plan, batch: Batch, row: int) -> BadRow:
-    assert batch.label is not None
+def place_of(plan: Plan, batch: Batch, row: int) -> tuple[str, str]:
+    """The file of a row of a batch, and where in it the row is: ``"byte 1234"`` or ``"row 17"``."""
     file, position = plan.files[batch.file], int(batch.position[row])
     path = os.path.join(file.path, file.members[position][0]) if file.format == "folder" else file.path
     unit = "row" if file.format in ("folder", "parquet", "memory") else "byte"
-    return BadRow(path, f"{unit} {position}", OTHER_CLASS, batch.label.names[batch.label.codes[row]])
+    return path, f"{unit} {position}"
+
+
+def _bad_row(plan: Plan, batch: Batch, row: int) -> BadRow:
+    assert batch.label is not None
+    path, where = place_of(plan, batch, row)
+    return BadRow(path, where, OTHER_CLASS, batch.label.names[batch.label.codes[row]])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manymill.data.plan import ColumnNames
+from manymill.display import listed, quoted
 from manymill.errors import SchemaError
 
 _TEXTS = (
@@ -20,6 +21,8 @@ _LABELS = (
     "label", "labels", "class", "category", "target", "stars", "rating", "sentiment", "y", "overall", "score",
     "polarity", "topic", "section", "tag", "subreddit",
 )  # fmt: skip
+# Names that are compared with one that is not there: of a wide table all would take minutes.
+_COMPARED = 10_000
 
 
 def choose_columns(
@@ -49,36 +52,34 @@ def choose_columns(
         text = _named(columns, _TEXTS, taken) or _longest(columns, rows, taken | labels)
         if text is None:
             raise SchemaError(
-                f"{path}: no column looks like text (has: {_list(columns)})", _missing("text", asked)
+                f"{path}: no column looks like text (has: {listed(columns)})", _missing("text", asked)
             )
-        notes.append(f"The text is the column {text!r}; name another with --text (text= in Python).")
+        notes.append(f"The text is the column {quoted(text)}; name another with --text (text= in Python).")
     if labelled and label is None:
         label = _named(columns, _LABELS, taken | {text}) or _fewest_values(columns, rows, taken | {text})
         if label is None:
             raise SchemaError(
-                f"{path}: no column looks like a label (has: {_list(columns)})", _missing("label", asked)
+                f"{path}: no column looks like a label (has: {listed(columns)})", _missing("label", asked)
             )
-        notes.append(f"The label is the column {label!r}; name another with --label (label= in Python).")
+        notes.append(
+            f"The label is the column {quoted(label)}; name another with --label (label= in Python)."
+        )
     return ColumnNames(text, label if labelled else None, asked.weight), tuple(notes)
 
 
 def _missing(role: str, asked: ColumnNames) -> str:
     """How to name a column; one that has another role already is none."""
     roles = {"text": asked.text, "label": asked.label, "weight": asked.weight}
-    taken = [f"{name!r} is named as the {other}" for other, name in roles.items() if name is not None]
+    taken = [f"{quoted(name)} is named as the {other}" for other, name in roles.items() if name is not None]
     return "; ".join([f"name it with {role}=", *taken])
 
 
 def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaError:
     """The error of a column that is not there."""
-    close = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(column, columns[:_COMPARED], n=1, cutoff=0.5)
     same = [name for name in columns if name.lower() == column.lower()] or close
-    hint = f"did you mean {same[0]!r}?" if same else "names are case-sensitive"
-    return SchemaError(f"column {column!r} not found in {path} (has: {_list(columns)})", hint)
-
-
-def _list(columns: Sequence[str]) -> str:
-    return ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+    hint = f"did you mean {quoted(same[0])}?" if same else "names are case-sensitive"
+    return SchemaError(f"column {quoted(column)} not found in {path} (has: {listed(columns)})", hint)
 
 
 def _named(columns: Sequence[str], names: Sequence[str], taken: set[str | None]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manymill.data.plan import ColumnNames
+from manymill.display import quoted
 from manymill.errors import SchemaError
 
 # Fewer rows do not show what the values of a column are.
@@ -32,6 +33,37 @@ def header_doubt(
                 "a header name the columns by number (--text 0 --label 1).",
             )
     return ()
+
+
+def check_header_end(path: str, head: bytes, in_quotes: bool, max_record_bytes: int) -> None:
+    """Refuse a header that has no end.
+
+    Parameters
+    ----------
+    path : str
+    head : bytes
+        The beginning of the file, in which the header does not end.
+    in_quotes : bool
+        Whether it stands inside quotes at its end.
+    max_record_bytes : int
+        The length that a record may have.
+
+    Raises
+    ------
+    SchemaError
+        Unless the header is all of the file.
+    """
+    beginning = quoted(head[:60].decode("utf-8", "replace"))
+    if in_quotes:
+        raise SchemaError(
+            f"{path}: a quote in the header is never closed (the file begins with {beginning} …)",
+            "close it, or double a quote that is part of a value",
+        )
+    if len(head) > max_record_bytes:
+        raise SchemaError(
+            f"{path}: the header is longer than {max_record_bytes:,} bytes (it begins with {beginning} …)",
+            "allow longer records with --max-record (max_record_bytes= in Python), or name the format",
+        )
 
 
 def refuse_other_delimiter(path: str, columns: Sequence[str]) -> None:

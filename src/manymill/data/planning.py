@@ -16,19 +16,23 @@ from manymill import _core
 from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
 from manymill.data.files import describe
-from manymill.data.formats import bom_length, find_format, read_head, stored_compression
+from manymill.data.formats import Head, bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
-from manymill.data.headers import header_doubt, refuse_other_delimiter
+from manymill.data.headers import check_header_end, header_doubt, refuse_other_delimiter
 from manymill.data.parquet import head_rows, open_parquet
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile, source_file
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
+from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
 
-_HEAD_BYTES = 1 << 18
+# Heads of files that are held at a time; those of further ones are read again.
+_HEADS_BYTES = 16 << 20
+# Values of the first rows that are looked at, and of one JSON object: each takes about 100 bytes.
+_MOST_VALUES = 2_000_000
 _CUTTABLE = ("jsonl", "fasttext")
 
 
@@ -84,6 +88,7 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
     heads: list[bytes] = []
     notes: list[str] = []
     empty: list[str] = []
+    n_held = 0
     for path in paths:
         size, stamp = describe(path, options)
         if not size:
@@ -91,7 +96,8 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
             continue
         file = source_file(path, size, stamp)
         file = replace(file, compression=stored_compression(file, options))
-        head, stored, whole = read_head(file, options, _HEAD_BYTES)
+        beginning = _head(dataset, file)
+        head = beginning.data
         if not head.strip():
             empty.append(path)
             continue
@@ -103,11 +109,13 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
             )
         raw_bytes = size
         if file.compression:
-            raw_bytes = len(head) if whole else max(len(head), len(head) * size // max(1, stored))
+            n, stored = beginning.n_bytes, beginning.stored_bytes
+            raw_bytes = n if beginning.whole else max(n, n * size // max(1, stored))
         files.append(
             replace(file, format=format, raw_bytes=raw_bytes, **_layout(dataset, file, format, head))
         )
-        heads.append(head)
+        n_held += len(head)
+        heads.append(head if len(files) == 1 or n_held <= _HEADS_BYTES else b"")
     if not files:
         what = f"{empty[0]} is empty" if len(empty) == 1 else f"all {len(empty)} files are empty"
         raise SourceError(what, "there is nothing to read")
@@ -130,6 +138,16 @@ def _data_plan(
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
     return files, columns, tuple(notes) + guessed, blocks
+
+
+def _head(dataset: Dataset, file: SourceFile) -> Head:
+    return read_head(
+        file,
+        dataset.storage_options,
+        format=dataset.format,
+        encoding=dataset.encoding,
+        max_record_bytes=dataset.max_record_bytes,
+    )
 
 
 def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
@@ -162,6 +180,10 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     if format not in ("csv", "tsv"):
         return {"cuttable": cuttable, "data_start": start}
     text = head[start:] if utf8 else head.decode(dataset.encoding, "ignore").encode()
+    cutter = _core.CsvCutter(delimiter=DELIMITER[format])
+    ends = cutter.feed(text)
+    if ends is None:
+        check_header_end(file.path, text, cutter.in_quotes, dataset.max_record_bytes)
     header = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in _fields(text, format)]
     asked = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
     # The first row of a file without a header may hold such a number itself.
@@ -170,10 +192,9 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     if len(set(header)) < len(header):
         twice = next(name for name, n in Counter(header).items() if n > 1)
         raise SchemaError(
-            f"{file.path}: the header has {twice!r} twice",
+            f"{file.path}: the header has {quoted(twice)} twice",
             "for a file without a header name the columns by number: text='1', label='0'",
         )
-    ends = _core.CsvCutter(delimiter=DELIMITER[format]).feed(text)
     return {"data_start": start + (ends[0] if ends else len(text)), "column_names": tuple(header)}
 
 
@@ -205,7 +226,7 @@ def _columns(
         raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
     wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
-        there, _ = _look(dataset, file, head)
+        there, _ = _look(dataset, file, head or _head(dataset, file).data)
         for name in wanted:
             if name not in there:
                 raise missing_column(file.path, name, there)
@@ -220,7 +241,7 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
     if file.format in ("csv", "tsv"):
         rows = []
         rest = text[file.data_start :]
-        for _ in range(200):
+        for _ in range(min(200, max(1, _MOST_VALUES // len(file.column_names)))):
             ends = _core.CsvCutter(delimiter=DELIMITER[file.format]).feed(rest)
             record = rest[: ends[0]] if ends else rest
             if not record:
@@ -231,7 +252,13 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
         return list(file.column_names), list(rows)
     columns: dict[str, None] = {}
     found: list[Mapping[str, Any]] = []
-    for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:1000]:
+    n_values = most = 0
+    for line in text.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[:1000]:
+        # An upper bound, told before a value is made.
+        most = max(most, n := line.count(b",") + line.count(b":"))
+        n_values += n
+        if n_values > 2 * _MOST_VALUES:
+            break
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -239,6 +266,12 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
         if isinstance(row, dict):
             columns.update(dict.fromkeys(row))
             found.append(row)
+    if not found and most > 2 * _MOST_VALUES:
+        raise SourceError(
+            f"{file.path}: its first JSON object has up to {most:,} values, more than the {2 * _MOST_VALUES:,} that "
+            "are looked at to find its columns",
+            "leave columns out",
+        )
     if not found:
         raise SourceError(
             f"{file.path}: none of its first lines is a JSON object",

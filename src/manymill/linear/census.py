@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from manymill.data.plan import Plan
@@ -25,10 +25,23 @@ class _Part:
         return f"the labels of {self.plan.files[block.file].path} from {block.start} on"
 
 
-def class_counts(plan: Plan, engine: Engine) -> dict[str, int]:
+def class_counts(
+    plan: Plan,
+    engine: Engine,
+    *,
+    check: Callable[[int, Sequence[str]], None] = lambda n_known, new: None,
+) -> dict[str, int]:
     """The rows of each class, sorted by name; 0 for a class that was named and no row has.
 
     Reads the labels of the whole source, unless the plan's sample was the whole source.
+
+    Parameters
+    ----------
+    plan : Plan
+    engine : Engine
+        Who reads.
+    check : callable
+        Called with the number of classes known and the names of further ones, before they are counted; may raise.
 
     Raises
     ------
@@ -41,6 +54,9 @@ def class_counts(plan: Plan, engine: Engine) -> dict[str, int]:
     # Data in memory is here, and its labels are quickly counted.
     counting = map if plan.dataset.memory is not None else engine.map
     for counts in counting(_count, _parts(plan)):
+        new = sorted(counts.keys() - total.keys())
+        if new:
+            check(len(total), new)
         total.update(counts)
     return dict(sorted(total.items()))
 

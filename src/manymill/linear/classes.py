@@ -33,10 +33,14 @@ class ClassIndex:
 
     def add(self, names: Iterable[str]) -> tuple[str, ...]:
         """Number those names that have no number yet, in sorted order, and return them."""
-        new = tuple(sorted(set(names) - self._numbers.keys()))
+        new = self.missing(names)
         for name in new:
             self._numbers[name] = len(self._numbers)
         return new
+
+    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those names that have no number yet, sorted."""
+        return tuple(sorted(set(names) - self._numbers.keys()))
 
     @classmethod
     def in_order(cls, names: Iterable[str]) -> ClassIndex:
@@ -58,9 +62,9 @@ class ClassIndex:
         """Whether each name is an integer as it is written."""
         return all(re.fullmatch(r"0|-?[1-9][0-9]*", name) for name in self._numbers)
 
-    def sorted_order(self, *, as_integers: bool) -> NDArray[np.intp]:
-        """The numbers of the classes in the order of their names, ``(n_classes,)``."""
-        names = self.names
+    def sorted_order(self, *, as_integers: bool, first: int | None = None) -> NDArray[np.intp]:
+        """The numbers of the classes in the order of their names, ``(n_classes,)``: of the ``first`` ones if given."""
+        names = self.names[:first]
         key = (lambda i: int(names[i])) if as_integers else (lambda i: names[i])
         return np.array(sorted(range(len(names)), key=key), np.intp)
 

@@ -188,7 +188,7 @@ class TextClassifier(Predicting, BaseEstimator):
         """Learn texts and their labels, forgetting what was learnt before.
 
         Ctrl-C stops early; the estimator then is fitted with the best that was learnt, and
-        ``KeyboardInterrupt`` goes on.
+        ``KeyboardInterrupt`` goes on. The same holds for ``MemoryLimitError``.
 
         Parameters
         ----------
@@ -213,6 +213,8 @@ class TextClassifier(Predicting, BaseEstimator):
         ------
         PlanError
             If a parameter is out of range, there is no row, or only one class.
+        MemoryLimitError
+            If classes that the sample of a Dataset did not have need more memory than this machine has available.
         SchemaError
             If a text is missing or no string.
         """
@@ -235,6 +237,8 @@ class TextClassifier(Predicting, BaseEstimator):
         self.n_iter_ = trained.passes
         self.holdout_score_ = trained.measured.accuracy
         self.temperature_ = trained.measured.temperature
+        if trained.refusal is not None:
+            raise trained.refusal
         if trained.interrupted:
             raise KeyboardInterrupt
         return self

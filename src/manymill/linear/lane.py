@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import Batch
+from manymill.data.filtering import place_of
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
 from manymill.data.shuffling import Window, windows
+from manymill.errors import MemoryLimitError
 from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
@@ -93,7 +95,9 @@ class Lane:
     ledger : Ledger
         Told of every batch of the first visit, with its bad rows.
     on_new_classes : callable
-        Told the names of classes that are met first now.
+        Called with how many classes are known, the names of those that are met first now, and where the first of them
+        is, before they are learnt. If it raises ``MemoryLimitError``, the rows of known classes of the window are still
+        given, then the error is raised.
     on_window : callable
         Told how many windows of the pass have been learnt whenever one more has, before the next is read.
     feature_weights : ndarray of float32, shape (n_features,), optional
@@ -111,7 +115,7 @@ class Lane:
         threads: int,
         classes: Sequence[str],
         ledger: Ledger,
-        on_new_classes: Callable[[tuple[str, ...]], None] = lambda names: None,
+        on_new_classes: Callable[[int, tuple[str, ...], str], None] = lambda n_known, names, where: None,
         on_window: Callable[[int], None] = lambda number: None,
         feature_weights: NDArray[np.float32] | None = None,
         first: bool = True,
@@ -122,6 +126,7 @@ class Lane:
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
         self._skips = False
+        self.refusal: MemoryLimitError | None = None  # there was no room for classes that were met
         # Rows that are counted first are divided by their norm once they are weighed.
         counted = settings.feature_weights is not None and feature_weights is None
         analyzer = replace(settings.analyzer, norm=None) if counted else settings.analyzer
@@ -173,6 +178,12 @@ class Lane:
             self.weigh(feature_weights)
         for rows, codes in held_out:
             self.holdout.add(rows, codes)
+
+    def begin_again(self) -> None:
+        """Forget what the first visit found besides classes: the next one is the first again."""
+        self._ledger.go_on(0, {}, 0)
+        self.holdout, self._kept = Holdout(), None
+        self._class_weights = ClassWeights(self._settings.class_weight)
 
     @property
     def class_rows(self) -> tuple[int, ...]:
@@ -230,20 +241,46 @@ class Lane:
 
     def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
         """The lessons of a window; ``span`` is its share of the pass."""
-        new = self.index.add(name for batch in window.batches if batch.label for name in batch.label.names)
-        if new:
-            self._on_new_classes(new)
+        refusal = self._number_classes(window)
         rows = Rows(window, self.index)
+        known = rows.classes >= 0  # all of them, unless further classes were refused
         held = rows.held_out(self._share_held_out)
-        rows.weigh(self._class_weights, self.index, ~held, count=first)
+        learnt = ~held & known
+        rows.weigh(self._class_weights, self.index, learnt, count=first)
         if first:
-            for part in rows.slices(held):
+            for part in rows.slices(held & known):
                 self.holdout.add(self._maker.rows(part), part.classes)
-        slices = list(rows.slices(~held))
+        slices = list(rows.slices(learnt))
         start, stop = span
         for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
             share = start + (stop - start) * (i + 1) / len(slices)
             yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
+        if refusal is not None:
+            raise refusal
+
+    def _number_classes(self, window: Window) -> MemoryLimitError | None:
+        """Number the classes that are met first in this window; the error if there is no room for them."""
+        labels = [batch.label for batch in window.batches if batch.label is not None]
+        new = self.index.missing(name for label in labels for name in label.names)
+        if not new:
+            return None
+        try:
+            self._on_new_classes(len(self.index), new, self._place_of(new[0], window))
+        except MemoryLimitError as error:
+            self.refusal = error
+            return error
+        self.index.add(new)
+        return None
+
+    def _place_of(self, name: str, window: Window) -> str:
+        """The file and the place of the first row of a class in a window."""
+        for batch in window.batches:
+            if batch.label is None or name not in batch.label.names:
+                continue
+            rows = np.flatnonzero(batch.label.codes == batch.label.names.index(name))
+            if len(rows):
+                return ", ".join(place_of(self._plan, batch, int(rows[0])))
+        return ""
 
     def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -31,7 +31,7 @@ _RUNS = 2
 _ROWS_OF_A_LESSON = 4096
 
 
-def _refuse_classes(names: tuple[str, ...]) -> None:
+def _refuse_classes(n_known: int, names: tuple[str, ...], where: str) -> None:
     raise NewClassesError(names)
 
 

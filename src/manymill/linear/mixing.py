@@ -28,11 +28,13 @@ from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
 from manymill.engine.seam import Engine
-from manymill.events import ClassesFound, LaneEnded, Observer, RoundEnded, Warned
+from manymill.errors import MemoryLimitError
+from manymill.events import LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
 from manymill.linear.broadcasting import Broadcasts
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoint
+from manymill.linear.class_limit import ClassLimit
 from manymill.linear.classes import ClassIndex
 from manymill.linear.counting import feature_weights
 from manymill.linear.exchange import put, taken
@@ -73,6 +75,8 @@ class ManyLanes:
         Told of the bad rows of the first pass.
     observe : callable
         Called with every event.
+    limit : ClassLimit
+        Asked before the lanes begin anew with more classes.
     """
 
     def __init__(
@@ -84,9 +88,10 @@ class ManyLanes:
         classes: Sequence[str],
         ledger: Ledger,
         observe: Observer,
+        limit: ClassLimit,
     ) -> None:
         self._plan, self._settings, self._engine = plan, settings, engine
-        self._ledger, self._observe = ledger, observe
+        self._ledger, self._observe, self._limit = ledger, observe, limit
         self._source = share(plan, engine)
         self._begin(classes)
         if len(self._lanes) < settings.lanes:
@@ -189,21 +194,40 @@ class ManyLanes:
             self._rounds(tally, skip, on_step)
         except NewClassesError as error:
             # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
+            try:
+                counts = class_counts(self._plan, self._engine, check=self._limit.check)
+            except MemoryLimitError:
+                if not self.state.learner.n_rows_seen:
+                    self._learn_known_classes(tally)
+                raise
             self._end()
             self._ledger.go_on(0, {}, ())
             tally.restore((0, 0, 0.0, 0.0))
-            counts = class_counts(self._plan, self._engine)
             self._begin(counts)
-            self._observe(ClassesFound(error.names, len(counts)))
+            self._limit.found(len(counts) - len(error.names), error.names)
             self._rounds(tally, 0, on_step)
 
-    def _rounds(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
+    def _learn_known_classes(self, tally: Tally) -> None:
+        """Learn one round of the rows whose classes are known: what is kept where there is no room for the others."""
+        self._end()
+        self._source.withdraw(self._engine)
+        self._plan = replace(self._plan, dataset=replace(self._plan.dataset, classes=self.index.names))
+        self._source = share(self._plan, self._engine)
+        self._begin(self.index.names)
+        self._weigh()
+        self._round(tally, 0)
+
+    def _weigh(self) -> None:
+        """Count the features of all lanes and weigh by them, if weights are asked for and not known yet."""
         kind = self._work.settings.feature_weights
         if kind is not None and self._work.feature_weights is None:
             tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]
             counted = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))[1]
             assert counted is not None
             self._weigh_by(feature_weights(kind, counted))
+
+    def _rounds(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
+        self._weigh()
         for number in range(skip, self._lanes.rounds):
             self._round(tally, number)
             on_step(number + 1)

@@ -127,18 +127,24 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
             If a parameter is out of range.
         PlanError
             If there is no row, or only one class.
+        MemoryLimitError
+            If the classes of a Dataset need more memory than this machine has available; the estimator is then fitted
+            with the rows up to there, if there were any.
         SchemaError
             If a text is missing or no string, or the rows of a Dataset have weights.
         """
         if isinstance(X, Dataset):
             if y is not None:
                 raise SchemaError("a Dataset has its own labels", "leave out y")
-            self.classes_ = np.array(self._learn(X.plan(), ()).classes)
+            summed = self._learn(X.plan(), ())
+            self.classes_ = np.array(summed.classes)
         else:
             texts = complete_texts(X)
             labels = Labels(texts, y, None)
-            self._learn(Dataset.from_memory(*labels.counting(texts)).plan(), labels.names)
+            summed = self._learn(Dataset.from_memory(*labels.counting(texts)).plan(), labels.names)
             self.classes_ = labels.classes
+        if summed.refusal is not None:
+            raise summed.refusal
         return self
 
     def _learn(self, plan: Plan, names: Sequence[str]) -> Summed:

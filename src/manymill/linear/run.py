@@ -17,6 +17,7 @@ from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
 from manymill.linear.checkpoints import Checkpoints
+from manymill.linear.class_limit import OPTIONS
 from manymill.linear.holdout import Measured
 from manymill.linear.memory import check_memory, memory_need
 from manymill.linear.recording import LEAST_SECONDS, Recorder, digest
@@ -26,6 +27,7 @@ from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
 from manymill.run_folder import RunFolder, has_ended, read_plan
 from manymill.storage.ownership import RUN, check_folder
+from manymill.storage.records import value_of
 from manymill.urls import public_url
 
 
@@ -68,7 +70,8 @@ def train_run(
     threads : int, optional
         Threads that read and hash; all processors if not given.
     memory : int, optional
-        Bytes that the training may take; it is refused beforehand if it would take more.
+        Bytes that the training may take; it is refused beforehand if it would take more, and ends with an error, what
+        was learnt saved, where classes that the plan lacks would take more.
     holdout : Dataset or Plan, optional
         Rows to hold out instead of a share of the source's.
     engine : optional
@@ -88,7 +91,7 @@ def train_run(
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:
         return _train_in(folder, asked, observe, checkpoint_seconds)
@@ -135,6 +138,7 @@ def resume_run(
         held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])
         recorded_engine = told["engine"]
         settings = settings.for_classes(len(plan.class_counts))
+        memory = value_of(int | None, told.get("memory_limit"), "memory_limit")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
@@ -143,7 +147,7 @@ def resume_run(
         ) from error
     plan, held_out = _with_source(out, plan, held_out, source)
     engine = _engine_to_resume(recorded_engine) if engine is None else engine
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
+    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     with RunFolder(out) as folder:
         if has_ended(out):
             raise RunFolderError(
@@ -154,7 +158,7 @@ def resume_run(
             raise RunFolderError(
                 f"the run in {os.fspath(out)} read {passing}, which cannot be read again", "train anew"
             )
-        check_memory(plan, settings, threads=asked.threads, limit=None)
+        check_memory(plan, settings, threads=asked.threads, limit=memory)
         return _train_in(folder, asked, observe, checkpoint_seconds)
 
 
@@ -201,6 +205,7 @@ class _Asked:
     holdout: Plan | None
     engine: Any
     threads: int
+    memory: int | None  # bytes that it may take
 
     @property
     def passing(self) -> str | None:
@@ -224,6 +229,7 @@ class _Asked:
             "plan": self.plan.to_json(),
             "settings": self.settings.to_json(),
             "memory_bytes": need.total,
+            "memory_limit": self.memory,
             "holdout": None if self.holdout is None else self.holdout.to_json(),
             "engine": self.engine if isinstance(self.engine, str | int) else None,
             "threads": self.threads,
@@ -287,7 +293,11 @@ def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_se
         holdout=asked.holdout,
         engine=asked.engine,
         recorder=recorder if asked.passing is None else None,
+        memory=asked.memory,
+        knobs=OPTIONS,
     )
+    if trained.refusal is not None:
+        raise trained.refusal
     return Run(folder.path, plan, trained, ledger)
 
 

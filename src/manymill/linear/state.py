@@ -97,7 +97,9 @@ class LinearState:
         return self._order().astype(np.int32)
 
     def _order(self) -> NDArray[np.intp]:
-        return self._index.sorted_order(as_integers=self._sorted_as_integers())
+        # A class may have a number before the learner has an output for it, if the training is stopped in between.
+        n_classes = self.learner.n_classes
+        return self._index.sorted_order(as_integers=self._sorted_as_integers(), first=n_classes)
 
     def _sorted_as_integers(self) -> bool:
         # A class met late may be the first that is no integer.

@@ -12,9 +12,12 @@ from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine.local import workers
-from manymill.errors import PlanError, SchemaError
+from manymill.errors import MemoryLimitError, PlanError, SchemaError
+from manymill.linear.class_limit import ClassLimit
 from manymill.linear.lane import Lane
+from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY
 from manymill.linear.settings import Settings
+from manymill.linear.sizes import row_bytes_per_byte
 from manymill.linear.weighing import weigh
 
 
@@ -25,6 +28,7 @@ class Summed:
     sums: _core.FeatureSums
     classes: tuple[str, ...] | tuple[int, ...]  # sorted, in the order of the sums
     feature_weights: NDArray[np.float32] | None  # (n_features,)
+    refusal: MemoryLimitError | None = None  # why further classes and the rows after them are not in the sums
 
 
 def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int) -> Summed:
@@ -44,12 +48,23 @@ def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int
     ------
     PlanError
         If there is no row, or only one class.
+    MemoryLimitError
+        If there is not enough memory for the classes and nothing was summed up.
     SchemaError
         If the rows have weights.
     """
     if plan.columns.weight is not None:
         raise SchemaError("rows with weights cannot be summed up exactly", "read them without their weights")
     n_features = settings.analyzer.n_features
+    n_planned = len({*names, *plan.class_counts})
+
+    def need(n_classes: int, n_features: int) -> int:
+        n_met = min(n_features, int(plan.text_bytes * row_bytes_per_byte(settings) / BYTES_PER_ENTRY))
+        # Sums, twice while they are put in order; the weights of all features.
+        return BASE_BYTES + 16 * n_classes * n_met + 4 * n_features * (1 + n_classes)
+
+    limit = ClassLimit(need, n_features, n_planned, limit=None)
+    refusal: MemoryLimitError | None = None
     with workers(threads) as executor:
         lane = Lane(
             plan,
@@ -58,25 +73,31 @@ def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int
             threads=threads,
             classes=names,
             ledger=Ledger(strict=plan.dataset.strict),
-            on_new_classes=lambda names: None,
+            on_new_classes=limit.check,
         )
         if settings.feature_weights is not None:
             weigh(lane, settings.feature_weights, n_features)
         sums = _core.FeatureSums(n_features, max(1, len(lane.index)))
-        for lesson in lane.lessons(0):
-            sums.grow(lesson.n_classes)
-            sums.add(lesson.rows, lesson.classes)
-    found = lane.index.names
+        try:
+            for lesson in lane.lessons(0):
+                sums.grow(lesson.n_classes)
+                sums.add(lesson.rows, lesson.classes)
+        except MemoryLimitError as error:
+            refusal = error
+            if np.count_nonzero(sums.rows) < 2:
+                raise
+    found = lane.index.names[: len(sums.rows)]
     if len(found) < 2:
         what = f"all rows have the same label, {found[0]!r}" if found else "there is no row to learn from"
         raise PlanError(what, "give data of two classes or more")
     as_integers = plan.labels_are_integers and lane.index.are_integers
-    order = lane.index.sorted_order(as_integers=as_integers)
+    order = lane.index.sorted_order(as_integers=as_integers, first=len(found))
     classes = tuple(found[i] for i in order)
     return Summed(
         placed(sums, np.argsort(order), len(order)),
         tuple(map(int, classes)) if as_integers else classes,
         lane.feature_weights,
+        refusal,
     )
 
 

@@ -15,9 +15,8 @@ from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine.choosing import engine_for
 from manymill.engine.local import available_threads, workers
-from manymill.errors import PlanError
+from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import (
-    ClassesFound,
     Ended,
     FinishIteration,
     Interrupted,
@@ -29,6 +28,7 @@ from manymill.events import (
 from manymill.linear import finish
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Position
+from manymill.linear.class_limit import PARAMETERS, ClassLimit, Knobs
 from manymill.linear.holdout import HashedRows, Measured, measure
 from manymill.linear.lane import Lane
 from manymill.linear.learning import Learning, OneLane
@@ -55,6 +55,7 @@ class Trained:
     n_rows: int  # learnt from in one pass
     measured: Measured  # the kept state on held-out rows
     interrupted: bool
+    refusal: MemoryLimitError | None  # why it ended early, if it needed more memory than was promised
     state: LinearState  # as the last pass left it
     lanes: int  # that learnt side by side
 
@@ -72,11 +73,14 @@ def train(
     engine: Any = None,
     recorder: Recorder | None = None,
     rescues: bool = True,
+    memory: int | None = None,
+    knobs: Knobs = PARAMETERS,
 ) -> Trained:
     """Train a linear model; ``keep`` is called with each state that is the best so far.
 
     Ctrl-C (``KeyboardInterrupt``) ends the training early and in order: what was learnt until then is kept
-    if it is better than what is kept already.
+    if it is better than what is kept already. So does a class that was not in the plan and for which there is not
+    enough memory: ``refusal`` of the result then says so.
 
     Parameters
     ----------
@@ -105,21 +109,33 @@ def train(
     rescues : bool
         Whether ``keep`` is called for the last whole pass before a failure is raised. Costs a copy of the weights a
         pass where nothing is held out.
+    memory : int, optional
+        Bytes that the training may take when classes are met that the plan does not have; what the machine has
+        available if not given.
+    knobs : Knobs
+        What the settings are called in messages.
 
     Raises
     ------
     PlanError
         If there is no row to learn from, only one class, or the weights grow without bound.
+    MemoryLimitError
+        If there is not enough memory and nothing was learnt that could be kept.
     SourceError
         If a file cannot be read, or has changed.
     RowError
         If a row is bad and the plan is strict.
     """
     threads = threads or available_threads()
-    settings = settings.for_classes(len({*classes, *plan.class_counts}))
+    n_planned = len({*classes, *plan.class_counts})
+    settings = settings.for_classes(n_planned)
+    limit = ClassLimit.of_training(
+        plan, settings, n_planned, threads=threads, limit=memory, observe=observe, knobs=knobs
+    )
     if holdout is not None:
         settings = replace(settings, holdout=0.0)
     ledger = ledger or Ledger(strict=plan.dataset.strict)
+    limit.check_plan()
     with ExitStack() as stack:
         learning: Learning
         if settings.lanes > 1:
@@ -128,7 +144,9 @@ def train(
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
             check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"
-            counts = class_counts(plan, where) if balanced else plan.class_counts
+            counts = class_counts(plan, where, check=limit.check) if balanced else plan.class_counts
+            if new := sorted(counts.keys() - {*classes, *plan.class_counts}):
+                limit.found(n_planned, new)
             lanes = ManyLanes(
                 plan,
                 settings.weighing(counts),
@@ -136,6 +154,7 @@ def train(
                 classes=[*classes, *counts],
                 ledger=ledger,
                 observe=observe,
+                limit=limit,
             )
             learning = stack.enter_context(lanes)
         else:
@@ -148,7 +167,7 @@ def train(
                 threads=threads,
                 classes=classes,
                 ledger=ledger,
-                on_new_classes=lambda names: observe(ClassesFound(names, len(lane.index))),
+                on_new_classes=limit.admit,
             )
             learning = OneLane(plan, settings, lane, observe)
         training = _Training(plan, settings, learning, keep, observe, holdout, rescues=rescues)
@@ -196,6 +215,7 @@ class _Training:
 
     def run(self) -> Trained:
         n_rows, number, interrupted = 0, self._from.pass_number - 1, False
+        refusal: MemoryLimitError | None = None
         for number in range(self._from.pass_number, self._settings.passes + 1):
             tally = Tally(number, self._settings.passes, self._plan.source_bytes)
             try:
@@ -203,24 +223,34 @@ class _Training:
             except KeyboardInterrupt:
                 self._rescue(number)
                 interrupted = True
+            except MemoryError as error:
+                refusal = self._refused(number, error)
             except Exception:
                 self._save_unsaved()
                 raise
             n_rows = max(n_rows, tally.n_rows)
-            if interrupted or number - self._best_pass >= self._settings.patience:
+            if interrupted or refusal or number - self._best_pass >= self._settings.patience:
                 break
             if number < self._settings.passes:
                 self._record(Position(pass_number=number + 1))
-        if self._settings.finish is not None and not interrupted:
+        if self._settings.finish is not None and not interrupted and not refusal:
             interrupted = self._finish(number)
         state = self._learning.state
         assert state is not None
         assert self._best is not None
-        if self._recorder is not None and not interrupted:
+        if self._recorder is not None and not interrupted and not refusal:
             self._recorder.remove()
-        self._observe(self._ended(number, n_rows))
+        if refusal is None:
+            self._observe(self._ended(number, n_rows))
         return Trained(
-            number, self._best_pass, n_rows, self._best, interrupted, state, self._learning.n_lanes
+            passes=number,
+            best_pass=self._best_pass,
+            n_rows=n_rows,
+            measured=self._best,
+            interrupted=interrupted,
+            refusal=refusal,
+            state=state,
+            lanes=self._learning.n_lanes,
         )
 
     def _record(self, position: Position) -> None:
@@ -324,16 +354,36 @@ class _Training:
 
         The user waits: nothing is measured, and a state that is kept already stays.
         """
-        kept, state = False, self._learning.state
-        nothing_kept = self._best is None or self._awaited
-        if nothing_kept and state is not None and len(self._learning.index) > 1:
-            state.learner.settle()
-            self._best, self._best_pass = Measured(0, None, None), number
-            self._keep(state, number, self._best)
-            kept = True
-        self._observe(Interrupted(number, kept))
+        self._observe(Interrupted(number, self._keep_this_moment(number)))
         if self._best is None:
             raise KeyboardInterrupt
+
+    def _refused(self, number: int, error: MemoryError) -> MemoryLimitError:
+        """There is not enough memory in mid-pass: keep the state of this moment as after an interrupt.
+
+        Gives the error that says so, or raises it if nothing could be kept.
+        """
+        self._keep_this_moment(number)
+        if isinstance(error, MemoryLimitError):
+            what, hint = error.what, error.hint
+        else:
+            what, hint = f"there is not enough memory: {error}", "use fewer features, or a larger machine"
+        if self._best is None:
+            raise MemoryLimitError(f"{what}; nothing was learnt yet", hint) from error
+        refusal = MemoryLimitError(f"{what}; what was learnt until then is kept", hint)
+        refusal.__cause__ = error
+        return refusal
+
+    def _keep_this_moment(self, number: int) -> bool:
+        """Keep the state of this moment if none is kept yet, or the next was awaited; whether it was."""
+        state = self._learning.state
+        nothing_kept = self._best is None or self._awaited
+        if not nothing_kept or state is None or not state.learner.n_rows_seen or len(state.names) < 2:
+            return False
+        state.learner.settle()
+        self._best, self._best_pass = Measured(0, None, None), number
+        self._keep(state, number, self._best)
+        return True
 
     def _ended(self, passes: int, n_rows: int) -> Ended:
         assert self._best is not None

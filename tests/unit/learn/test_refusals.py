@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from manymill._core import Learner, Rows, score_rows
+from manymill.errors import MemoryLimitError
 from reference.sparse import random_rows, sparse
 
 X, Y = random_rows(0, 20, 30, 3)
@@ -39,8 +40,10 @@ def test_a_parameter_out_of_range_is_named(change, message):
 
 @pytest.mark.parametrize("n_classes", [2**31 - 1, 2**24])
 def test_a_state_too_large_for_the_machine_is_a_memory_error(n_classes):
-    with pytest.raises(MemoryError, match=r"needs \d+ bytes.*Hint: take a smaller n_features"):
+    with pytest.raises(MemoryError, match=r"needs \d+ bytes.*Hint: use a smaller n_features") as raised:
         Learner(2**30, n_classes)
+    assert isinstance(raised.value, MemoryLimitError)
+    assert "--classes" in raised.value.hint
 
 
 @pytest.mark.parametrize(

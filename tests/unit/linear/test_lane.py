@@ -23,7 +23,9 @@ def lane():
     """Makes lanes whose threads end with the test."""
     with workers(4) as executor:
 
-        def make(settings=SETTINGS, plan=PLAN, threads=2, classes=(), told=lambda names: None):
+        def make(
+            settings=SETTINGS, plan=PLAN, threads=2, classes=(), told=lambda n_known, names, where: None
+        ):
             return Lane(
                 plan,
                 settings,
@@ -138,16 +140,18 @@ def test_the_seed_does_not_choose_what_is_held_out(lane):
 
 def test_classes_met_first_now_are_told_and_have_a_number(lane):
     told = []
-    stream = lane(plan=replace(PLAN, class_counts={"b": 1}), told=told.append)
+    stream = lane(plan=replace(PLAN, class_counts={"b": 1}), told=lambda *new: told.append(new))
     lessons = list(stream.lessons(0))
-    assert told == [("a",)]
+    ((n_known, names, where),) = told
+    assert (n_known, names) == (1, ("a",))
+    assert LABELS[int(where.removeprefix("memory, row "))] == "a"
     assert stream.index.names == ("b", "a")
     assert lessons[-1].n_classes == len(stream.index) == 2
 
 
 def test_classes_that_are_known_are_numbered_first_and_not_told(lane):
     told = []
-    stream = lane(classes=["b", "a", "never"], told=told.append)
+    stream = lane(classes=["b", "a", "never"], told=lambda *new: told.append(new))
     list(stream.lessons(0))
     assert stream.index.names == ("a", "b", "never")
     assert not told
