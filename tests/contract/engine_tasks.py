@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -131,6 +132,42 @@ def stop_once(lane: Lane) -> int:
         attempt.touch()
         os.kill(os.getpid(), signal.SIGSTOP)
     return lane.number
+
+
+def hold_the_global_lock(seconds: float) -> int:
+    """Be busy, and let no other thread of the process run."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    sys.setswitchinterval(before)
+    return os.getpid()
+
+
+def hang_once(lane: Lane) -> int:
+    """Wait for ever at the first attempt, with Python's global lock held: no other thread runs."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.touch()
+        ctypes.PyDLL(None).pause()
+    return lane.number
+
+
+def stop_once_and_say_who(lane: Lane) -> int:
+    """Stop at the first attempt, having said which process it is; each attempt that ends leaves a mark."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    (lane.folder / f"ended by {os.getpid()}").touch()
+    return lane.number
+
+
+def large_sum(numbers: NDArray[np.uint8]) -> int:
+    return int(numbers.sum())
 
 
 def die_in_mid_result_once(lane: Lane) -> int:

@@ -25,6 +25,7 @@ from manymill.events import (
     Resumed,
     Warned,
     WorkerLost,
+    WorkerSilent,
 )
 from manymill.linear import finish
 from manymill.linear.census import class_counts
@@ -126,6 +127,8 @@ def train(
             where = stack.enter_context(engine_for(engine, threads=threads))
             stack.callback(setattr, where, "on_loss", where.on_loss)  # the engine may outlive this training
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
+            stack.callback(setattr, where, "on_silence", where.on_silence)
+            where.on_silence = lambda what, who, seconds: observe(WorkerSilent(what, who, round(seconds, 1)))
             check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"
             counts = class_counts(plan, where) if balanced else plan.class_counts
