@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -258,31 +259,35 @@ def test_what_was_published_is_gone_when_the_engine_is_closed(tmp_path: Path) ->
 
 
 @pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A scheduler and one worker, as processes of their own, with the file that tells where they are."""
+def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, Callable[..., Any]]]:
+    """A scheduler and one worker as processes of their own, the file that tells where they are, and more workers."""
     pytest.importorskip("distributed")
     file = tmp_path / "cluster.json"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     common = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
 
-    def start(kind: str, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *common, *more]
-        return subprocess.Popen(
-            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=tmp_path
-        )
+    with ExitStack() as stack:
 
-    with start("scheduler", "--port", "0") as process:
+        def start(kind: str, *more: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *common, *more]
+            quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            process = stack.enter_context(subprocess.Popen(command, env=environment, cwd=tmp_path, **quiet))
+            stack.callback(process.kill)
+            return process
+
+        def worker(*more: str) -> subprocess.Popen[bytes]:
+            return start("worker", "--nthreads", "1", "--death-timeout", "10", *more)
+
+        process = start("scheduler", "--port", "0")
         written([file])
-        with start("worker", "--nthreads", "1", "--no-nanny", "--death-timeout", "10") as worker:
-            yield process, file
-            process.kill()
-            worker.kill()
+        worker("--no-nanny")
+        yield process, file, worker
 
 
 def test_a_scheduler_file_leads_to_the_cluster_and_its_death_is_told(
-    scheduler: tuple[subprocess.Popen[bytes], Path], tmp_path: Path
+    scheduler: tuple[subprocess.Popen[bytes], Path, Callable[..., Any]], tmp_path: Path
 ) -> None:
-    process, file = scheduler
+    process, file, _ = scheduler
     with as_engine(f"dask://{file}") as engine:
         assert engine.submit(tasks.square, 3).result() == 9
         future = engine.submit(tasks.never_end, tmp_path / "begun")
@@ -290,6 +295,28 @@ def test_a_scheduler_file_leads_to_the_cluster_and_its_death_is_told(
         process.kill()
         with pytest.raises(EngineError, match="scheduler lost the work on"):
             future.result(timeout=30)
+
+
+@pytest.mark.parametrize("kind", ["--no-nanny", "--nanny"])
+def test_a_worker_of_a_cluster_that_is_stopped_is_given_up_and_does_nothing_twice(
+    scheduler: tuple[subprocess.Popen[bytes], Path, Callable[..., Any]], tmp_path: Path, kind: str
+) -> None:
+    _, file, worker = scheduler
+    losses = []
+    with as_engine(f"dask://{file}", stall_seconds=2) as engine:
+        worker(kind)
+        engine.on_loss = lambda *loss: losses.append(loss)
+        engine._client.wait_for_workers(2, timeout=30)
+        lanes = [Lane(number, tmp_path) for number in range(2)]
+        futures = [engine.submit(tasks.stop_and_say_who_once, lane) for lane in lanes]
+        assert [future.result(timeout=90) for future in futures] == [0, 1]
+        stopped = int((tmp_path / "stopped").read_text())
+        with suppress(ProcessLookupError):  # a nanny has killed it
+            os.kill(stopped, signal.SIGCONT)
+        # What comes late from it is nobody's: other calls and their order are not disturbed.
+        assert list(engine.map(tasks.square, range(20))) == [n * n for n in range(20)]
+    assert any(name.startswith("lane") and loss == 1 for name, _, loss in losses)
+    assert all("gave no sign of life for 2 s and was given up" in why for _, why, _ in losses)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:8786", "example.invalid:8786"])

@@ -178,16 +178,15 @@ class _Worker:
         )
 
     def _alone(self) -> Any:
-        """The process that works, now the only one to read calls, write results and beat; None if it was ended.
+        """The process that works, now the only one that can write results and beat; None if it was ended.
 
-        Otherwise, when it is killed in the middle of a result or of a call, the driver waits for the rest, or to write
-        the rest: the pipe would have another end still, held by the driver itself.
+        Otherwise one that is killed in the middle of a result leaves the driver waiting for the rest: the pipe would
+        have a writer still, the driver itself.
         """
         with self._changing:
             if self._pool is None or self._pulse is None:
                 return None
             self._pool._result_queue._writer.close()
-            self._pool._call_queue._reader.close()
             process = next(iter(self._pool._processes.values()), None)
             if process is not None:
                 self._pulse.started(process.pid)
@@ -322,8 +321,10 @@ def _begin(driver: int, writer: Connection) -> None:
     """Make a fresh process a worker of ours; ``driver`` is the process that must not be outlived."""
     from loky import process_executor
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair, which ends the workers
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # and so is a terminal that is closed
+    # Ctrl-C, or a terminal that is closed, is the driver's affair, which ends the workers.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # loky restarts a worker that has grown by 300 MB, to get rid of leaks; ours keep data in place on purpose.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     heartbeat.beat(writer, driver)
