@@ -72,6 +72,12 @@ overwrite = click.option(
     is_flag=True,
     help="Replace files that manymill did not write, or that were changed since; never one that is read.",
 )
+stall_seconds = click.option(
+    "--stall-seconds",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="Processes, clusters: a worker without a heartbeat for so long is replaced; 45 if not given, inf: never.",
+)
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
 # How files are read, whatever is done with them.

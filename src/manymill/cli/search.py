@@ -36,6 +36,7 @@ _REASONS = 3
     "--halving", is_flag=True, default=None, help="Candidates begin with few rows, the best get more."
 )
 @options.engine
+@options.stall_seconds
 @options.json
 def search(
     files: tuple[str, ...],
@@ -43,6 +44,7 @@ def search(
     text: str | None,
     label: str | None,
     engine: str | None,
+    stall_seconds: float | None,
     json: bool,
     **asked: Any,
 ) -> None:
@@ -50,6 +52,7 @@ def search(
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
+    from manymill.engine.choosing import engine_name
     from manymill.search.configuration import read_config
     from manymill.search.running import search_run
 
@@ -57,6 +60,7 @@ def search(
         raise click.UsageError(
             "a TOML file stands alone: it names the files of text itself, as source in [data]"
         )
+    named = engine_name(engine, stall_seconds=stall_seconds)
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
     # What the command says goes before what the file says.
@@ -82,7 +86,7 @@ def search(
         handle.wait()  # for an error
         _tell_end(handle, json=json)
 
-    search_run(config, out, engine=engine, watch=watch)
+    search_run(config, out, engine=named, watch=watch)
     if not json:
         say(f"saved   {out / 'model'}")
 

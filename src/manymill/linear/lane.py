@@ -181,7 +181,7 @@ class Lane:
 
     def begin_again(self) -> None:
         """Forget what the first visit found besides classes: the next one is the first again."""
-        self._ledger.go_on(0, {}, 0)
+        self._ledger.go_on(0, {}, ())
         self.holdout, self._kept = Holdout(), None
         self._class_weights = ClassWeights(self._settings.class_weight)
 
