@@ -145,9 +145,12 @@ def opened_outputs(out: Path) -> Iterator[Outputs]:
         If another process holds it, it cannot be written, or its folder of records is not ours.
     """
     outputs = Outputs(out)
-    with outputs.alone():
-        outputs.sweep(alone=True)
-        yield outputs
+    try:
+        with outputs.alone():
+            outputs.sweep(alone=True)
+            yield outputs
+    finally:
+        outputs.tidy()
 
 
 def check_parts(parts: Sequence[Part], files: Sequence[SourceFile], *, overwrite: bool) -> None:

@@ -213,8 +213,10 @@ class Outputs:
         """Remove the folder of records if this process made it and nothing was recorded."""
         if self._is_new:
             with suppress(OSError):
-                if [path.name for path in self.records.iterdir()] == [MARKER]:
-                    (self.records / MARKER).unlink()
+                names = {path.name for path in self.records.iterdir()}
+                if names <= {MARKER, LOCK}:
+                    for name in names:
+                        (self.records / name).unlink()
                     self.records.rmdir()
 
     def _file(self, name: str, ending: str) -> Path:
