@@ -78,7 +78,7 @@ def search(
                 if not (json or over):
                     click.echo(str(handle.progress()), err=True)
         except KeyboardInterrupt:
-            handle.abort()
+            handle.abort(now=True)
             handle.ends_within(None)
             _tell_end(handle, json=json)
             raise
