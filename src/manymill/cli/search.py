@@ -79,7 +79,7 @@ def search(
                 if not (json or over):
                     say(handle.progress())
         except KeyboardInterrupt:
-            handle.abort()
+            handle.abort(now=True)
             handle.ends_within(None)
             _tell_end(handle, json=json)
             raise

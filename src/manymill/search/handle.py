@@ -89,6 +89,7 @@ class SearchHandle:
         self._journal: SearchJournal | None = None
         self._policy = Policy(_NOTHING)
         self._aborting = threading.Event()
+        self._drops_running = self._has_dropped = False
         self._started = time.monotonic()
         self._ended_at: float | None = None
         self._error: BaseException | None = None
@@ -137,8 +138,16 @@ class SearchHandle:
             rungs = [rung for rungs in self._policy.results.values() for rung in rungs]
             return [failure for rung in rungs for failure in rung.failed.values()]
 
-    def abort(self) -> None:
-        """Begin nothing more; what workers are at is finished, and all that is finished is kept."""
+    def abort(self, *, now: bool = False) -> None:
+        """Begin nothing more; all that is finished is kept.
+
+        Parameters
+        ----------
+        now : bool
+            Whether what workers are at is dropped too; otherwise it is finished. Processes are killed, threads and a
+            cluster's workers end the evaluation that they are in.
+        """
+        self._drops_running = now
         self._aborting.set()
         self._events.put(Aborted())
 
@@ -278,6 +287,10 @@ class SearchHandle:
                 self._tell_scores()
             instructions = policy.begin()
         while True:
+            if self._has_dropped:
+                while self._out:
+                    self._take(Dropped(self._out.popitem()[0]))
+                return
             for instruction in instructions:
                 if isinstance(instruction, Run):
                     self._submit(engine, handle, instruction.task)
@@ -329,6 +342,7 @@ class SearchHandle:
                 continue
             if isinstance(came, Aborted):
                 self._drop()
+                self._has_dropped = self._drops_running
             return self._event_of(*came) if isinstance(came, tuple) else came
 
     def _end_asked(self) -> Event | None:

@@ -17,6 +17,7 @@ from manymill.events import (
     RoundEnded,
     Warned,
     WorkerLost,
+    WorkerSilent,
 )
 
 PROGRESS = Progress(2, 3, 0.25, 1000, 12.4, 45_678.0, 0.1234, 0.9, None, 120_000_000, 3725.0)
@@ -117,6 +118,12 @@ def test_a_lost_worker_and_a_resumed_run_are_told():
     assert describe(lost) == (
         "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); it is done again (loss 1)"
     )
+    starting = WorkerLost("lane 3", "its worker died before it began (SIGKILL(-9))", 0)
+    assert describe(starting) == (
+        "warning lane 3: its worker died before it began (SIGKILL(-9)); another is started"
+    )
+    silent = WorkerSilent("lane 3", "process 1234", 10.2)
+    assert describe(silent) == "warning lane 3: no sign of life from its worker (process 1234) for 10 s"
     assert describe(Resumed(2, 1)) == "resumed pass 2"
     assert describe(Resumed(2, 4)) == "resumed pass 2, step 4"
 

@@ -1,3 +1,6 @@
+import copy
+import json
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -5,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from manymill.engine import connecting
-from manymill.engine.choosing import as_engine
+from manymill.engine.choosing import EngineName, as_engine, engine_name
 from manymill.engine.local import available_threads
-from manymill.errors import EngineError
+from manymill.errors import EngineError, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -55,10 +58,41 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         connecting.connect("dask://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("engine", [None, 2, "threads", "3"])
+def test_a_limit_to_silence_that_has_no_effect_is_refused(engine: object) -> None:
+    with pytest.raises(SettingsError, match="stall_seconds=60 has no effect on"):
+        as_engine(engine, stall_seconds=60)
+    as_engine(engine, stall_seconds=None).close()
+
+
+@pytest.mark.parametrize("engine", [None, "threads", "3"])
+def test_the_command_line_refuses_it_in_its_own_words(engine: str | None) -> None:
+    with pytest.raises(SettingsError, match="--stall-seconds has no effect on"):
+        engine_name(engine, stall_seconds=60)
+
+
+def test_the_name_of_an_engine_may_carry_the_limit() -> None:
+    name = engine_name("processes", workers=2, stall_seconds=60)
+    assert name == "processes:2"
+    assert json.dumps(name) == '"processes:2"'
+    for same in (name, copy.deepcopy(name), pickle.loads(pickle.dumps(name))):
+        assert isinstance(same, EngineName)
+        assert same.stall_seconds == 60
+    with pytest.raises(SettingsError, match="is invalid"):
+        engine_name("processes", stall_seconds=0.5)
+
+
+def test_workers_are_numbered_where_the_engine_does_not_say_how_many() -> None:
+    assert engine_name(None, workers=3) == engine_name("threads", workers=3) == "3"
+    assert engine_name("processes", workers=3) == "processes:3"
+    with pytest.raises(EngineError, match="has its own number of workers"):
+        engine_name("processes:2", workers=3)
+
+
 def test_engines_that_are_not_used_are_not_imported() -> None:
     code = """
 import sys
-from manymill.engine.choosing import as_engine
+from manymill.engine.choosing import EngineName, as_engine, engine_name
 as_engine(2).close()
 print(sorted({"loky", "cloudpickle", "distributed", "dask", "psutil"} & set(sys.modules)))
 """

@@ -88,30 +88,47 @@ def test_a_system_that_repeats_itself_never_breaks_into_the_saving(clock):
     assert not press(signal.SIGHUP)
 
 
-def test_a_request_waits_for_what_must_not_be_half_done():
-    done = []
-    with pytest.raises(KeyboardInterrupt), stopping.deferred():
+@pytest.fixture
+def save():
+    """Calls functions while requests are deferred."""
+
+    def save(*parts):
         with stopping.deferred():
-            assert not press()
-        done.append("all of it")
+            for part in parts:
+                part()
+
+    return save
+
+
+def test_a_request_waits_for_what_must_not_be_half_done(save):
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        save(press, lambda: save(press), lambda: done.append("all of it"))
     assert done == ["all of it"]
-    with stopping.deferred():  # a request is met once
-        done.append("more")
+    save(lambda: done.append("more"))  # a request is met once
     assert done == ["all of it", "more"]
 
 
-def test_who_insists_is_not_put_off(clock):
-    with pytest.raises(KeyboardInterrupt), stopping.deferred():
-        assert not press()
-        clock(stopping.PATIENCE_SECONDS)
-        stopping.stop(signal.SIGINT, None)
-    assert not stopping._n_deferring
+def test_who_insists_is_not_put_off(save, clock):
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        save(
+            press,
+            lambda: clock(stopping.PATIENCE_SECONDS),
+            lambda: stopping.stop(signal.SIGINT, None),
+            lambda: done.append("all of it"),
+        )
+    assert done == []
+    save(lambda: done.append("more"))
+    assert done == ["more"]
 
 
-def test_an_error_of_what_was_waited_for_goes_first():
-    with pytest.raises(OSError, match="full"), stopping.deferred():
-        assert not press()
+def test_an_error_of_what_was_waited_for_goes_first(save):
+    def fail():
         raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        save(press, fail)
 
 
 def test_other_threads_put_nothing_off():
