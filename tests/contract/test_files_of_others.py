@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_iris
@@ -363,11 +362,14 @@ def test_overwriting_without_a_folder_is_misuse(shared, arguments):
     assert "--overwrite" in result.output
 
 
-def test_hash_sweeps_what_a_kill_left(shared, tmp_path):
-    command("hash", shared / "rows.jsonl", "--out", tmp_path / "X.npz")
-    (left := tmp_path / ".manymill" / ".manymill-work-abcdefgh").mkdir()
+@pytest.mark.parametrize("writer", OUTPUTS | PREDICT_FOREST | SAVE | FOREST)
+@pytest.mark.parametrize("content", [[], ["in-use"], ["in-use", MARKER], ["in-use", MARKER, "data"]])
+def test_the_next_run_sweeps_what_a_kill_left(shared, tmp_path, writer, content):
+    WRITERS[writer](shared, tmp_path)
+    place = tmp_path / ".manymill" if writer in OUTPUTS | PREDICT_FOREST else tmp_path
+    (left := place / ".manymill-work-abcdefgh").mkdir()
     told = {"format": "manymill-work", "format_version": 1, "names": ["data"]}
-    (left / MARKER).write_text(json.dumps(told))
-    np.zeros(9).tofile(left / "data")
-    command("hash", shared / "rows.jsonl", "--out", tmp_path / "Y.npz")
+    for name in content:
+        (left / name).write_text(json.dumps(told) if name == MARKER and "data" in content else "")
+    WRITERS[writer](shared, tmp_path)
     assert not left.exists()
