@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_iris
@@ -200,19 +199,14 @@ def test_a_run_folder_of_ours_with_something_of_others_is_refused(shared, tmp_pa
     assert_refused(WRITERS[writer], shared, out, name)
 
 
-@pytest.mark.parametrize("writer", RUN | SEARCH)
-@pytest.mark.parametrize(
-    "name", ["events.jsonl", "plan.json", "search.jsonl", "abort", "model", "checkpoint"]
-)
+LINKED = [(writer, name) for writer in RUN for name in ("events.jsonl", "plan.json", "model", "checkpoint")]
+LINKED += [(writer, name) for writer in SEARCH for name in ("search.jsonl", "abort", "model")]
+
+
+@pytest.mark.parametrize(("writer", "name"), LINKED)
 def test_a_link_that_someone_put_into_a_folder_of_ours_is_not_followed(shared, tmp_path, writer, name):
     out, victim = tmp_path / "out", tmp_path / "victim"
     WRITERS[writer](shared, out)
-    if (
-        name in ("search.jsonl", "abort")
-        if writer in RUN
-        else name in ("events.jsonl", "plan.json", "checkpoint")
-    ):
-        pytest.skip("not one of its names")
     if (out / name).exists():
         (out / name).rename(tmp_path / "old")
     victim.write_bytes(MINE)
@@ -220,12 +214,12 @@ def test_a_link_that_someone_put_into_a_folder_of_ours_is_not_followed(shared, t
     assert_refused(WRITERS[writer], shared, out, name)
 
 
-@pytest.mark.parametrize("writer", RUN)
-@pytest.mark.parametrize("name", LOGS)
+LOGGED = [("train", "bad_rows.jsonl"), *((writer, name) for writer in RUN for name in LOGS[:2])]
+
+
+@pytest.mark.parametrize(("writer", "name"), LOGGED)
 def test_another_name_of_a_log_keeps_its_content(shared, tmp_path, writer, name):
     WRITERS[writer](shared, tmp_path / "out")
-    if not (tmp_path / "out" / name).exists():
-        pytest.skip("this run has none")
     (tmp_path / "backup").hardlink_to(tmp_path / "out" / name)
     before = (tmp_path / "backup").read_bytes()
     WRITERS[writer](shared, tmp_path / "out")
@@ -363,11 +357,14 @@ def test_overwriting_without_a_folder_is_misuse(shared, arguments):
     assert "--overwrite" in result.output
 
 
-def test_hash_sweeps_what_a_kill_left(shared, tmp_path):
-    command("hash", shared / "rows.jsonl", "--out", tmp_path / "X.npz")
-    (left := tmp_path / ".manymill" / ".manymill-work-abcdefgh").mkdir()
+@pytest.mark.parametrize("writer", OUTPUTS | PREDICT_FOREST | SAVE | FOREST)
+@pytest.mark.parametrize("content", [[], ["in-use"], ["in-use", MARKER], ["in-use", MARKER, "data"]])
+def test_the_next_run_sweeps_what_a_kill_left(shared, tmp_path, writer, content):
+    WRITERS[writer](shared, tmp_path)
+    place = tmp_path / ".manymill" if writer in OUTPUTS | PREDICT_FOREST else tmp_path
+    (left := place / ".manymill-work-abcdefgh").mkdir()
     told = {"format": "manymill-work", "format_version": 1, "names": ["data"]}
-    (left / MARKER).write_text(json.dumps(told))
-    np.zeros(9).tofile(left / "data")
-    command("hash", shared / "rows.jsonl", "--out", tmp_path / "Y.npz")
+    for name in content:
+        (left / name).write_text(json.dumps(told) if name == MARKER and "data" in content else "")
+    WRITERS[writer](shared, tmp_path)
     assert not left.exists()

@@ -147,7 +147,7 @@ def opened_outputs(out: Path) -> Iterator[Outputs]:
     outputs = Outputs(out)
     try:
         with outputs.alone():
-            outputs.sweep(alone=True)
+            outputs.sweep()
             yield outputs
     finally:
         outputs.tidy()

@@ -22,9 +22,9 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manymill.errors import RunFolderError
 from manymill.storage import checked_json
@@ -33,7 +33,11 @@ from manymill.storage.own_files import MARKER, check_file, json_object, kind_of_
 from manymill.storage.ownership import LOCK, RECORDS, check_folder, claim_folder
 from manymill.storage.work_folder import sweep, work_folder
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 RECORDS_NAME = ".manymill"
+_WORK_LOCK = "work-lock"
 _PIECE_BYTES = 2**20
 _LOCAL_URL = re.compile(r"^(\w+::)*(file|local)://")
 
@@ -176,12 +180,21 @@ class Outputs:
     @contextmanager
     def working(self, names: Collection[str]) -> Iterator[Path]:
         """A folder for files of these names, until they are whole; see `work_folder`."""
-        with work_folder(self.records, names) as folder:
+        with ExitStack() as stack:
+            with self._making_work_folders():
+                folder = stack.enter_context(work_folder(self.records, names))
             yield folder
 
-    def sweep(self, *, alone: bool = False) -> None:
+    def sweep(self) -> None:
         """Remove what killed processes left among the records."""
-        sweep(self.records, alone=alone)
+        with self._making_work_folders():
+            sweep(self.records, alone=True)
+
+    def _making_work_folders(self) -> FileLock:
+        """A lock for a moment: a work folder without a marker was left by a kill if nobody holds it."""
+        from filelock import FileLock
+
+        return FileLock(self.records / _WORK_LOCK, timeout=60)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -214,7 +227,7 @@ class Outputs:
         if self._is_new:
             with suppress(OSError):
                 names = {path.name for path in self.records.iterdir()}
-                if names <= {MARKER, LOCK}:
+                if names <= {MARKER, LOCK, _WORK_LOCK}:
                     for name in names:
                         (self.records / name).unlink()
                     self.records.rmdir()

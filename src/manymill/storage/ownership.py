@@ -136,7 +136,7 @@ SEARCH = FolderKind(
 # Of files in a folder of the user's: see manymill.storage.outputs.
 RECORDS = FolderKind(
     "records",
-    r".+\.(next|bad_rows|partial)",
+    r".+\.(next|bad_rows|partial)|work-lock",
     {r".+\.done": _has("request", "bytes", "n_rows", "bad_counts")},
     shared=True,
 )

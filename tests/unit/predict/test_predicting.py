@@ -175,7 +175,7 @@ def test_an_unreadable_input_leaves_the_parts_before_it_and_no_half_part(model, 
     with pytest.raises(SourceError, match=r"b\.jsonl"):
         predict(model, the_plan, out, threads=3)
     left = sorted(path.name for path in out.rglob("*") if path.is_file())
-    assert set(left) <= {"a.jsonl", "a.jsonl.done", ".lock", ".manymill.json"}
+    assert set(left) <= {"a.jsonl", "a.jsonl.done", ".lock", "work-lock", ".manymill.json"}
     write_rows("b.jsonl", 200)
     results = predict(model, plan(*paths), out, threads=3)
     assert [result.n_rows for result in results] == [200, 200, 200]
