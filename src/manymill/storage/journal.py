@@ -29,9 +29,6 @@ from manymill.storage.own_files import check_file, cut_hard_link, open_regular
 if TYPE_CHECKING:
     from filelock import FileLock
 
-# Between two times at which what was appended is brought to the disk: how much a power cut may cost.
-SYNC_SECONDS = 1.0
-
 NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or another program"
 
 _CHECK = re.compile(rb', "check": "([0-9a-f]{16})"\}\n')
@@ -48,6 +45,8 @@ class Journal:
         Made if it is not there; a link is not followed. A torn last line is cut off.
     fresh : bool
         Whether what was written before is dropped.
+    sync_seconds : float
+        Between two times at which what was appended is brought to the disk: how much a power cut may cost.
 
     Raises
     ------
@@ -57,8 +56,8 @@ class Journal:
         If it is a link, or not a regular file.
     """
 
-    def __init__(self, path: Path, *, fresh: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, fresh: bool = False, sync_seconds: float = 1.0) -> None:
+        self.path, self._sync_seconds = path, sync_seconds
         check_file(path)
         if fresh:
             path.unlink(missing_ok=True)
@@ -86,7 +85,7 @@ class Journal:
         return self._end
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append a record; other processes see it when this returns, and it survives a power cut a second later.
+        """Append a record; other processes see it when this returns, and it survives a power cut some time later.
 
         Raises
         ------
@@ -103,7 +102,7 @@ class Journal:
                 os.lseek(self._descriptor, self._end, os.SEEK_SET)
             raise
         self._end += len(line)
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
+        if time.monotonic() - self._synced >= self._sync_seconds:
             self.sync()
 
     def sync(self) -> None:
