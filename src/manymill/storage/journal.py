@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from manymill.errors import RunFolderError
 from manymill.storage.durable import sync_folder, write_all
 from manymill.storage.own_files import check_file, cut_hard_link, open_regular
 
@@ -53,7 +54,7 @@ class Journal:
     OSError
         If it cannot be written.
     RunFolderError
-        If it is a link, or not a regular file.
+        If it is a link, or not a regular file, or its whole content is damaged.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False, sync_seconds: float = 1.0) -> None:
@@ -66,7 +67,13 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor: int | None = os.open(path, flags | (os.O_EXCL if fresh else 0), 0o600)
         try:
-            self._end = os.lseek(self._descriptor, _whole_bytes(self._descriptor), os.SEEK_SET)
+            self._end = _whole_bytes(self._descriptor)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            if not self._end and os.read(self._descriptor, 1) not in (b"", b"{"):
+                raise RunFolderError(
+                    f"{path} is damaged: no line of it is whole", "copy it again, or remove it"
+                )
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
             os.ftruncate(self._descriptor, self._end)
             sync_folder(path.parent)
         except BaseException:
