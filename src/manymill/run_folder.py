@@ -44,6 +44,9 @@ from manymill.storage.records import from_record
 # Between two looks at the events of another process.
 LOOK_SECONDS = 0.3
 
+# Events are for people to read, but for the last one, which is brought to the disk at once.
+_SYNC_SECONDS = 30.0
+
 _PLAN, _EVENTS = "plan.json", "events.jsonl"
 _FORMAT, _FORMAT_VERSION = "manymill-run", 1
 
@@ -83,7 +86,7 @@ class RunFolder:
             self._lock = lock_folder(self.path)
             try:
                 claim_folder(self.path, RUN)
-                self._events = Journal(self.path / _EVENTS)
+                self._events = Journal(self.path / _EVENTS, sync_seconds=_SYNC_SECONDS)
             except OSError:
                 self._lock.release()
                 raise
@@ -112,7 +115,7 @@ class RunFolder:
         try:
             self._close_events()
             self.bad_rows.unlink(missing_ok=True)
-            self._events = Journal(self.path / _EVENTS, fresh=True)
+            self._events = Journal(self.path / _EVENTS, fresh=True, sync_seconds=_SYNC_SECONDS)
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write to {self.path}: {reason}") from error

@@ -27,6 +27,8 @@ from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
 from manymill.run_folder import read_events
 from manymill.search.watching import standing
+from manymill.storage import checked_json
+from manymill.storage.journal import read_line, sealed
 
 DAMAGES = int(os.environ.get("MANYMILL_DAMAGES", "6"))
 ONE = {"n_features": 64, "passes": 2, "holdout": 0.2, "window_bytes": 2_000}
@@ -203,6 +205,82 @@ def test_a_damaged_file_ends_in_an_error_of_ours_or_in_the_same_model(run: str, 
             shutil.rmtree(copy)
     print(f"{run}: {refused} refused, {same} the same model")
     assert refused
+
+
+def places_in(value: Any) -> list[tuple[Any, Any]]:
+    """Every container in a value with each of its keys."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    found = [(value, key) for key in keys]
+    return found + [place for key in keys for place in places_in(value[key])]
+
+
+def change_value(record: Any, chance: random.Random) -> None:
+    """Put another value into some place of a record, or take it out."""
+    container, key = chance.choice(places_in(record))
+    value = container[key]
+    number = value if type(value) in (int, float) else 0
+    others = [
+        "",
+        "x",
+        "../x",
+        None,
+        True,
+        -1,
+        0,
+        1,
+        3,
+        0.5,
+        1e300,
+        [],
+        {},
+        [[]],
+        number + 1,
+        -number,
+        [value],
+        str(value),
+    ]
+    if chance.random() < 0.2:
+        del container[key]
+    else:
+        container[key] = chance.choice(others)
+
+
+def with_other_values(path: Path, chance: random.Random) -> None:
+    """Change a value in a file and make its checksum right: what somebody who means harm can do."""
+    if path.suffix == ".json":
+        content = checked_json.read(path)
+        change_value(content, chance)
+        checked_json.write(path, content)
+    else:
+        lines = path.read_bytes().splitlines(keepends=True)
+        number = chance.randrange(len(lines))
+        record = read_line(lines[number], 1).record
+        change_value(record, chance)
+        lines[number] = sealed(record or {"event": 1})
+        path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_other_values_with_a_right_checksum_end_in_no_traceback(run: str, tmp_path: Path) -> None:
+    stopped = RUNS[run](tmp_path)
+    chance, refused = random.Random(run), 0
+    names = [name for name in stopped.files if Path(name).name in CHECKED]
+    for name in names:
+        for _ in range(2 * DAMAGES):
+            copy = shutil.copytree(stopped.folder, tmp_path / "copy")
+            with_other_values(copy / name, chance)
+            changed = (copy / name).read_text()
+            try:
+                stopped.go_on(copy)
+            except ManymillError:
+                refused += 1
+            except Exception as error:
+                pytest.fail(f"{name}: {error!r} of {changed}")
+            shutil.rmtree(copy)
+    print(f"{run}: {refused} refused")
+
+
+CHECKED = ("plan.json", "position.json", "forest.json", "events.jsonl", "search.jsonl")
 
 
 @pytest.mark.parametrize("run", RUNS)

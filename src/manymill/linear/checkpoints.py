@@ -33,6 +33,7 @@ from manymill.errors import RunFolderError
 from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
 from manymill.storage import checked_json
+from manymill.storage.durable import sync_folder
 from manymill.storage.ownership import CHECKPOINT, claim_folder, remove_folder
 from manymill.storage.records import from_record
 from manymill.storage.tensors import read_arrays, write_arrays
@@ -135,7 +136,9 @@ class Checkpoints:
             raise RunFolderError(f"cannot write a checkpoint to {self._folder}: {reason}") from error
 
     def _write(self, name: str, arrays: Arrays) -> _File:
-        return _File(name, write_arrays(self._folder / name, arrays))
+        file = _File(name, write_arrays(self._folder / name, arrays))
+        sync_folder(self._folder)
+        return file
 
     def _drop_unused(self) -> None:
         with suppress(OSError):
