@@ -228,7 +228,10 @@ class Cache:
                 if _identity(folder) == identity:
                     aside = _set_aside(folder)
             removable = aside is not None and not _is_in_use(aside)
-        _log.warning("%s: %s; the entry is dropped and made again", self.kind, error)
+        reason = getattr(
+            error, "reason", f"{os.path.basename(error.filename or '')}: {error.strerror or error}"
+        )
+        _log.warning("%s in %s are damaged (%s): they are dropped and made again", self.kind, folder, reason)
         if aside is not None and removable:
             shutil.rmtree(aside, ignore_errors=True)
 
