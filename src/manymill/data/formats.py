@@ -178,7 +178,7 @@ class _HeadReader:
         text = b"".join(self._held)
         if not is_utf8(self._encoding):
             return True
-        return re.search(rb"(?m)^\s*\{", text[: len(text) - n_open]) is not None
+        return re.search(rb"(?m)^[ \t]*\{", text[: len(text) - n_open]) is not None
 
     def _may_pass_over(self) -> bool:
         return self._is_named and self._format == "jsonl" and is_utf8(self._encoding)

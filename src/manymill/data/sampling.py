@@ -13,6 +13,7 @@ from manymill.data.filtering import OTHER_CLASS
 from manymill.data.plan import Block, Plan
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
+from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
 
 # A spread sample takes pieces of this size: large enough to hold rows, small enough for many places.
@@ -21,6 +22,9 @@ _PIECE_BYTES = 1 << 18
 _WHOLE_STREAMS_BYTES = 64 << 20
 # Of many large streams, the heads of so many are sampled: each costs about 1 MB.
 _HEADS = 64
+# So many labels of one row each, and such a share of them among the rows of a sample, are worth a word.
+_LEAST_ALONE = 20
+_NEW_CLASSES = 0.01
 # How the rows of a stream that is sorted by class can be mixed.
 _MIX = {
     "parquet": "Shuffle it, or write smaller row groups.",
@@ -83,6 +87,7 @@ def sampled(plan: Plan, sample_bytes: int) -> Plan:
     if not sample.n_rows:
         raise _no_rows(plan, sample)
     if plan.dataset.labelled:
+        warnings += _label_warning(plan, sample, exact)
         warnings += [text for head in heads if (text := _sorted_warning(plan, *head, sample.classes))]
     scale = 1.0 if exact else max(1.0, total / max(1, sample.raw_bytes))
     if sample.n_bad:
@@ -133,6 +138,22 @@ def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Count
     return sample.classes - before, ended
 
 
+def _label_warning(plan: Plan, sample: _Sample, exact: bool) -> list[str]:
+    """A sentence where the sample suggests that further rows have further classes."""
+    alone = [name for name, n in sample.classes.items() if n == 1]
+    # The share of rows whose label was met once is that of further rows with a new one (Good and Turing).
+    share = len(alone) / sample.n_rows
+    if plan.dataset.classes or len(alone) < _LEAST_ALONE or share < (0.5 if exact else _NEW_CLASSES):
+        return []
+    # `exact` means that all classes are known: then only a column that is hardly one of labels is worth a word.
+    more = "" if exact else f"; of the other rows about {share:.0%} will have a label that is new"
+    return [
+        f"{len(alone):,} of {len(sample.classes):,} labels were met in one row only, such as {quoted(alone[0], 40)}"
+        f"{more}. If these are not classes, name another column with --label (label= in Python), or the classes to "
+        "learn with --classes (classes=)."
+    ]
+
+
 def _sorted_warning(
     plan: Plan, block: Block, counts: Counter[str], ended: bool, classes: Counter[str]
 ) -> str:
@@ -147,7 +168,7 @@ def _sorted_warning(
     if file.compression and file.format in ("jsonl", "fasttext"):
         how = _MIX["compressed"]
     return (
-        f"The first {counts.total():,} rows of {path} are all of class {only!r}: the file seems to be sorted "
+        f"The first {counts.total():,} rows of {path} are all of class {quoted(only)}: the file seems to be sorted "
         f"by class and cannot be read from the middle, so its rows will not mix. {how}"
     )
 

@@ -15,12 +15,17 @@ from manymill.data.files import open_file
 from manymill.data.parquet import open_parquet
 from manymill.data.plan import SourceFile
 from manymill.data.planning import opened
-from manymill.errors import RowError, SourceError
+from manymill.display import shortened
+from manymill.errors import RowError, SchemaError, SourceError
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
 
+# Arrow takes no record that is longer than a block: one of a wide table holds several rows of so many bytes a value.
 _BLOCK_BYTES = 1 << 20
+_VALUE_BYTES = 64
+# Arrow and scikit-learn take some kilobytes and some 100 µs for each column of each batch.
+MOST_COLUMNS = 250_000
 _BLOCK_ROWS = 1 << 14
 
 
@@ -53,6 +58,8 @@ def blocks_of(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
         If the file cannot be read on, is cut off, or has changed.
     RowError
         If a row of a CSV file has more or fewer fields than the header.
+    SchemaError
+        If the table has more than ``MOST_COLUMNS`` columns.
     """
     if file.format == "parquet":
         yield from _of_parquet(file, dataset)
@@ -63,6 +70,7 @@ def blocks_of(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
 def _of_parquet(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     parquet, stream = open_parquet(file, dataset.storage_options)
     with stream:
+        _check_width(file, len(parquet.schema_arrow.names))
         try:
             yield from parquet.iter_batches(_BLOCK_ROWS, use_threads=False)
         except (pa.ArrowException, OSError) as error:
@@ -73,6 +81,8 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv
 
     columns = list(file.column_names)
+    _check_width(file, len(columns))
+    block_bytes = max(_BLOCK_BYTES, 2 * file.data_start, _VALUE_BYTES * len(columns))
     # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
     headless = columns == [str(place) for place in range(len(columns))] and file.data_start in (0, 3)
     raw = open_file(file, dataset.storage_options)
@@ -82,7 +92,7 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
             pa.PythonFile(_Readable(stream), "r"),
             # Rows are numbered in errors where one thread parses.
             read_options=csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK_BYTES, encoding=dataset.encoding, column_names=columns,
+                use_threads=False, block_size=block_bytes, encoding=dataset.encoding, column_names=columns,
                 skip_rows=0 if headless else 1,
             ),
             parse_options=csv.ParseOptions(delimiter=chr(DELIMITER[file.format]), newlines_in_values=True),
@@ -92,9 +102,20 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
         )  # fmt: skip
         yield from reader
     except pa.ArrowInvalid as error:
-        raise RowError(f"{file.path}: {error}", "mend the row, or leave it out") from error
+        if "straddling object" in str(error):
+            what = f"{file.path}: a row of {len(columns):,} columns is longer than {block_bytes:,} bytes"
+            raise RowError(what, "give it as Parquet, or leave it out") from error
+        raise RowError(f"{file.path}: {shortened(error, 400)}", "mend the row, or leave it out") from error
     finally:
         stream.close()
+
+
+def _check_width(file: SourceFile, n_columns: int) -> None:
+    if n_columns > MOST_COLUMNS:
+        raise SchemaError(
+            f"{file.path} has {n_columns:,} columns; a table may have up to {MOST_COLUMNS:,}",
+            "leave columns out; what is sparse may be better given as text, for a linear model",
+        )
 
 
 class _Readable(io.RawIOBase):
@@ -108,9 +129,14 @@ class _Readable(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = self._stream.read()
-        n_bytes = min(len(buffer), len(self._rest))
-        buffer[:n_bytes] = self._rest[:n_bytes]
-        self._rest = self._rest[n_bytes:]
+        # Filled up: Arrow looks for a whole header in what it gets first.
+        n_bytes = 0
+        while n_bytes < len(buffer):
+            self._rest = self._rest or self._stream.read()
+            if not self._rest:
+                break
+            part = self._rest[: len(buffer) - n_bytes]
+            buffer[n_bytes : n_bytes + len(part)] = part
+            self._rest = self._rest[len(part) :]
+            n_bytes += len(part)
         return n_bytes

@@ -24,6 +24,8 @@ UNSEEN = -1.0
 # A column of words with more of them than this, and in more than half of its rows another, is no category.
 _FEW = 20
 _MOST = 1000
+# A table with more columns is described by one list of names: a model may have few lists and objects.
+_WIDE = 2000
 
 
 @dataclass(slots=True)
@@ -119,7 +121,10 @@ class TableSchema:
 
     def to_json(self) -> dict[str, Any]:
         """The schema in JSON."""
-        columns = [{"name": c.name, "kind": c.kind, "categories": list(c.codes)} for c in self.columns]
+        columns: Any = [{"name": c.name, "kind": c.kind, "categories": list(c.codes)} for c in self.columns]
+        if len(columns) > _WIDE:
+            categories = {c.name: list(c.codes) for c in self.columns if c.kind == "category"}
+            columns = {"names": self.names, "categories": categories}
         return {"columns": columns, "target": self.target, "left_out": self.left_out}
 
     @staticmethod
@@ -133,9 +138,12 @@ class TableSchema:
         """
         try:
             target, left_out = content["target"], dict(content["left_out"])
+            entries = content["columns"]
+            if isinstance(entries, dict):
+                entries = _entries(entries)
             columns = [
                 Column(entry["name"], entry["kind"], {word: i for i, word in enumerate(entry["categories"])})
-                for entry in content["columns"]
+                for entry in entries
             ]
         except (TypeError, KeyError, ValueError) as error:
             raise ModelError(f"its columns cannot be read: {error!r}") from None
@@ -146,6 +154,21 @@ class TableSchema:
         if not fine or not columns or len({column.name for column in columns}) < len(columns):
             raise ModelError("its columns cannot be those of a table")
         return TableSchema(columns, target, left_out)
+
+
+def _entries(wide: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The columns of a wide table, one by one."""
+    names, categories = wide["names"], dict(wide["categories"])
+    if not isinstance(names, list) or not categories.keys() <= set(names):
+        raise TypeError("its categories are of other columns")
+    return [
+        {
+            "name": name,
+            "kind": "category" if name in categories else "number",
+            "categories": categories.get(name, ()),
+        }
+        for name in names
+    ]
 
 
 def text_of(values: pa.Array) -> pa.Array:
