@@ -14,7 +14,7 @@ import pytest
 from manymill import TextClassifier, scan
 from manymill.engine.processes import ProcessEngine
 from manymill.errors import SourceError
-from manymill.events import PassEnded, RoundEnded, WorkerLost
+from manymill.events import LaneEnded, PassEnded, RoundEnded, WorkerLost
 from manymill.linear import sizes
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
@@ -108,6 +108,29 @@ def test_lanes_whose_workers_are_killed_end_with_the_same_model(tmp_path, write,
         train_run(source, tmp_path / "run", Settings(**LANES), engine=engine, observe=kill_a_worker)
     assert len(lost) == 2
     assert all("lane" in event.what and "SIGKILL" in event.why for event in lost)
+    assert contents(tmp_path / "run" / "model") == contents(undisturbed.folder / "model")
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["for ever", "for a moment"])
+def test_lanes_one_of_whose_workers_is_stopped_end_with_the_same_model(tmp_path, write, languages, goes_on):
+    source, lost = scan(write("rows.jsonl", languages[:3000])), []
+    undisturbed = train_run(source, tmp_path / "quiet", Settings(**LANES))
+    stopped = []
+
+    def stop_a_worker(event):
+        if isinstance(event, WorkerLost):
+            lost.append(event)
+        if isinstance(event, RoundEnded) and (event.pass_number, event.round_number) == (1, 2):
+            stopped.extend(engine._workers[0]._pool._processes)
+            os.kill(stopped[0], signal.SIGSTOP)
+        # A lane of the next round has ended, on the other worker: calls wait for the one that is stopped.
+        if goes_on and isinstance(event, LaneEnded) and (event.pass_number, event.round_number) == (1, 3):
+            os.kill(stopped[0], signal.SIGCONT)
+
+    with ProcessEngine(2, stall_seconds=600 if goes_on else 2) as engine:
+        train_run(source, tmp_path / "run", Settings(**LANES), engine=engine, observe=stop_a_worker)
+    assert stopped
+    assert ["gave no sign of life" in event.why for event in lost] == ([] if goes_on else [True])
     assert contents(tmp_path / "run" / "model") == contents(undisturbed.folder / "model")
 
 

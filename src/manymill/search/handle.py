@@ -139,14 +139,7 @@ class SearchHandle:
             return [failure for rung in rungs for failure in rung.failed.values()]
 
     def abort(self, *, now: bool = False) -> None:
-        """Begin nothing more; all that is finished is kept.
-
-        Parameters
-        ----------
-        now : bool
-            Whether what workers are at is dropped too; otherwise it is finished. Processes are killed, threads and a
-            cluster's workers end the evaluation that they are in.
-        """
+        """Begin nothing more and keep what is finished; what workers are at is finished, or dropped if ``now``."""
         self._drops_running = now
         self._aborting.set()
         self._events.put(Aborted())

@@ -47,6 +47,23 @@ def test_train_tells_people_on_stderr_what_was_read_guessed_learnt_and_saved(man
     assert "held-out accuracy 1.0000" in messages
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--lanes", 2], ["--lanes", 2, "--engine", 2], ["--engine", "processes"], ["--model", "forest"]],
+)
+def test_a_limit_to_the_silence_of_workers_is_refused_where_nobody_watches_workers(manymill, films, options):
+    code, _, messages = manymill("train", films, *options, "--stall-seconds", 60)
+    assert code == 2
+    assert "--stall-seconds has no effect" in messages
+
+
+@pytest.mark.parametrize("command", [["resume", "run"], ["search", "films.jsonl", "--out", "run"]])
+def test_other_commands_refuse_it_too(manymill, films, command):
+    code, _, messages = manymill(*command, "--stall-seconds", 60)
+    assert code == 2
+    assert "--stall-seconds has no effect on threads" in messages
+
+
 def test_train_writes_json_records_to_stdout_and_nothing_else(manymill, films, tmp_path):
     code, output, messages = manymill("train", films, "--out", "run", "--json", *FAST)
     records = [json.loads(line) for line in output.splitlines()]

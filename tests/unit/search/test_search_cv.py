@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,18 @@ class Hurried(ToldScore):
     def fit(self, X, y):
         threading.Event().wait(0.08)
         return super().fit(X, y)
+
+
+class Endless(ToldScore):
+    """Never ends a fit, and says that it is in one."""
+
+    def __init__(self, said="", n=0):
+        super().__init__()
+        self.said, self.n = said, n
+
+    def fit(self, X, y):
+        Path(self.said).touch()
+        threading.Event().wait()
 
 
 def told(estimator, X, y):
@@ -265,6 +278,20 @@ def test_ten_thousand_tasks_start_within_a_second_and_an_abort_keeps_the_books()
     assert search.best_params_ == dict(handle.ranking()[0].params) or not math.isnan(
         search.cv_results_["mean_test_score"][search.best_index_]
     )
+
+
+def test_an_abort_at_once_waits_for_no_evaluation_of_a_process(tmp_path):
+    estimator = Endless(said=str(tmp_path / "begun"))
+    search = SearchCV(estimator, {"n": [1, 2]}, cv=2, scoring=told, engine="processes:1")
+    handle = search.start(X, y)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < deadline
+        handle.wait(0.05)
+    handle.abort(now=True)
+    assert handle.wait(60)
+    progress = handle.progress()
+    assert (progress.cancelled, progress.running, progress.ended) == (4, 0, "aborted")
 
 
 def test_a_running_search_is_watched_from_outside():
