@@ -17,6 +17,7 @@ from manymill.errors import RunFolderError
 from manymill.events import RoundEnded
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
+from manymill.run_folder import RunFolder, read_plan
 
 USER, PASSWORD, TOKEN = "mary", "p4ssw0rd", "t0k3n"
 SETTINGS = Settings(n_features=2**12, passes=2, lanes=2, rounds_per_pass=2)
@@ -127,6 +128,30 @@ def test_a_refused_password_is_an_error_without_it(url, tmp_path, capfd) -> None
     assert "Traceback" not in printed
     assert "127.0.0.1" in printed
     assert not [secret for secret in (USER, "wr0ng", "0ld") if secret in printed]
+
+
+def test_the_files_of_runs_and_predictions_are_for_their_user_alone(languages, write, tmp_path) -> None:
+    source = write("some.jsonl", [*languages[:300], {"text": "no label"}])
+    for folder in ("train", "search"):
+        further = ["--n-trials", "1", "--cv", "2"] if folder == "search" else []
+        assert command([folder, str(source), "--out", str(tmp_path / folder), *further]) == 0
+    assert command(["predict", str(tmp_path / "train"), str(source), "--out", str(tmp_path / "parts")]) == 0
+    private = [
+        path
+        for folder in ("train", "search", "parts/.manymill")
+        for path in (tmp_path / folder).rglob("*")
+        if path.is_file() and path.parent.name != "model" and path.name not in (".lock", "work-lock")
+    ]
+    assert {path.name for path in private} >= {"plan.json", "events.jsonl", "bad_rows.jsonl", "search.jsonl"}
+    assert not [path for path in private if path.stat().st_mode & 0o077]
+
+
+def test_a_cluster_of_a_run_folder_is_not_connected_to(languages, write, tmp_path) -> None:
+    train_run(scan(write("some.jsonl", languages[:300])), tmp_path / "run", SETTINGS, engine="2")
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write_plan(read_plan(tmp_path / "run") | {"engine": "dask://127.0.0.1:1"})
+    with pytest.raises(RunFolderError, match="an address is not taken from a run folder"):
+        resume_run(tmp_path / "run")
 
 
 def test_a_dataset_shows_no_secret(url) -> None:

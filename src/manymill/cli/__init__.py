@@ -30,12 +30,12 @@ def main() -> None:
     except KeyboardInterrupt:
         stopping.finish()
         code = _stopped()
-    except Exception:
+    except Exception as error:
         # While modules are being loaded, an interruption may come out as any error.
         if not stopping.was_asked():
             raise
         stopping.finish()
-        code = _stopped()
+        code = _stopped(f" by {error!r}")
     sys.exit(code)
 
 
@@ -53,7 +53,7 @@ def _run() -> int:
     return run(sys.argv[1:])
 
 
-def _stopped() -> int:
+def _stopped(how: str = "") -> int:
     with suppress(OSError, AttributeError):  # stderr may be full, gone, or not there
-        print("stopped", file=sys.stderr, flush=True)
+        print(f"stopped{how}", file=sys.stderr, flush=True)
     return 130

@@ -70,6 +70,15 @@ class SourceFile:
         """The path and those of all members."""
         return self.path, *(os.path.join(self.path, name) for name, _ in self.members)
 
+    @property
+    def version(self) -> dict[str, Any]:
+        """What tells this file from another of its name, and from itself after a change, as JSON types.
+
+        The stamp is None where nothing tells: two queries of one server that gives no marks.
+        """
+        stamp = None if self.url and not self.stamp else self.stamp
+        return {"path": self.path, "size": self.size, "stamp": stamp}
+
     def to_json(self) -> dict[str, Any]:
         """The file as JSON types, without credentials."""
         return {**asdict(self), "url": UNNAMED if self.url else ""}

@@ -23,7 +23,7 @@ from manymill.errors import ManymillError, ModelError, RunFolderError
 from manymill.model import manifest
 from manymill.model.linear import ModelDescription
 from manymill.storage import checked_json
-from manymill.storage.durable import sync_folder, write_durably
+from manymill.storage.durable import PUBLIC, sync_folder, write_durably
 from manymill.storage.own_files import check_file, open_regular, refusal
 from manymill.storage.ownership import LOCK, MODEL, check_names
 from manymill.storage.tensors import digested
@@ -163,10 +163,10 @@ def save_files(
             sweep(folder, lambda left: _remove_unnamed(folder, left, files), alone=True)
             with work_folder(folder, [_ARRAYS, files.manifest]) as work:
                 digest = hashlib.blake2b(digest_size=32)
-                write_durably(work / _ARRAYS, digested(pieces, digest))
+                write_durably(work / _ARRAYS, digested(pieces, digest), mode=PUBLIC)
                 checksum = checked_json.format_checksum(digest)
                 name, text = described(checksum)
-                write_durably(work / files.manifest, [text])
+                write_durably(work / files.manifest, [text], mode=PUBLIC)
                 _publish(folder, work, name, checksum, files)
     except ManymillError:
         raise

@@ -94,7 +94,8 @@ class Part:
         """What was recorded when the part was finished; None if it must be made (again)."""
         record = self.outputs.record(self.name)
         same = record is not None and record.get("request") == self.request
-        knowable = self.request["file"]["path"] != "-" and self.request["model"]
+        file = self.request["file"]
+        knowable = file["path"] != "-" and file["stamp"] is not None and self.request["model"]
         return record if same and knowable else None
 
     @contextmanager

@@ -230,9 +230,8 @@ def _parts(
     }
     parts = []
     for file, name in zip(plan.files, names, strict=True):
-        state = {"path": file.path, "size": file.size, "stamp": file.stamp}
         # As JSON will give it back.
-        parts.append(Part(outputs, name, json.loads(json.dumps({**shared, "file": state}))))
+        parts.append(Part(outputs, name, json.loads(json.dumps({**shared, "file": file.version}))))
     return parts
 
 

@@ -155,7 +155,7 @@ def _request(model: TableModel, dataset: Dataset, file: SourceFile, columns: Col
         "model": model.checksum,
         "columns": asdict(columns),
         "reading": {"format": dataset.format, "encoding": dataset.encoding},
-        "file": {"path": file.path, "size": file.size, "stamp": file.stamp},
+        "file": file.version,
     }
     request: dict[str, Any] = json.loads(json.dumps(asked))
     return request

@@ -15,7 +15,15 @@ from pathlib import Path
 PARTIAL = ".tmp"
 
 
-def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True) -> None:
+# Files of runs, records and caches are for their user alone: they may name texts, labels and places.
+_PRIVATE = 0o600
+# Models and other results are for whoever the user's umask lets read them.
+PUBLIC = 0o666
+
+
+def write_durably(
+    path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True, mode: int = _PRIVATE
+) -> None:
     """Write the pieces to a new file at ``path`` and bring it to the disk.
 
     What had that name, such as a file that a kill left, is removed first: it is never written into, so nothing happens
@@ -28,6 +36,8 @@ def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: boo
     pieces : iterable of bytes or memoryview
     sync : bool
         False for a file that nobody reads after a power cut.
+    mode : int
+        Permissions of the file, less those that the umask takes away.
 
     Raises
     ------
@@ -37,7 +47,7 @@ def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: boo
     with suppress(FileNotFoundError):
         os.unlink(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, flags, mode)
     try:
         try:
             for piece in pieces:

@@ -60,7 +60,7 @@ def check_file(path: Path) -> None:
 
 
 def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
-    """Open a text file of ours to write it anew or to append.
+    """Open a text file of ours, for its user alone, to write or to append.
 
     A hard link that another name of the file shares is cut first: that other file stays as it is.
 
@@ -77,7 +77,7 @@ def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
     else:
         cut_hard_link(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW
-    descriptor = os.open(path, flags | (os.O_EXCL if mode == "w" else 0), 0o666)
+    descriptor = os.open(path, flags | (os.O_EXCL if mode == "w" else 0), 0o600)
     return os.fdopen(descriptor, mode, encoding="utf-8", errors="replace")
 
 
