@@ -211,3 +211,22 @@ def test_every_float32_comes_through_a_csv_file(table, numbers):
     assume(not np.isnan(numbers).all())  # a column without a value is left out
     text = "a,b,class\n" + "".join(f"{'' if np.isnan(x) else repr(x)},1,x\n" for x in numbers)
     np.testing.assert_array_equal(table(text).X[:, 0], np.array(numbers, np.float32))
+
+
+def test_a_wide_table_is_read_and_its_schema_comes_back_from_json(table):
+    names = [f"a_column_with_a_long_name_{i:010}" for i in range(9000)]
+    rows = "".join(
+        ",".join([str(i + k % 3) for k in range(len(names))]) + f",{'ab'[i % 2]}\n" for i in range(3)
+    )
+    found = table(",".join(names) + ",class\n" + rows)
+    assert found.X.shape[0] == 3
+    assert found.X[:, :3].tolist() == [[i, i + 1, i + 2] for i in range(3)]
+    content = json.loads(json.dumps(found.schema.to_json()))
+    assert TableSchema.from_json(content).to_json() == found.schema.to_json()
+
+
+def test_a_table_of_too_many_columns_is_refused_with_the_figure(table):
+    header = ",".join(f"c{i}" for i in range(250_001))
+    row = ",".join(["1"] * 250_001)
+    with pytest.raises(SchemaError, match="has 250,001 columns; a table may have up to 250,000"):
+        table(f"{header}\n{row}\n")

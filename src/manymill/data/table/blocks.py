@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Arrow takes no record that is longer than a block: one of a wide table holds several rows of so many bytes a value.
 _BLOCK_BYTES = 1 << 20
 _VALUE_BYTES = 64
+# A table of more columns, or with a longer header, is read in whole blocks.
+_WIDE, _LONG = 5000, 1 << 17
 # Arrow and scikit-learn take some kilobytes and some 100 µs for each column of each batch.
 MOST_COLUMNS = 250_000
 _BLOCK_ROWS = 1 << 14
@@ -89,7 +91,7 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     stream = open_stream(raw, file.path, file.compression)
     try:
         reader = csv.open_csv(
-            pa.PythonFile(_Readable(stream), "r"),
+            pa.PythonFile(_Readable(stream, fills=len(columns) > _WIDE or file.data_start > _LONG), "r"),
             # Rows are numbered in errors where one thread parses.
             read_options=csv.ReadOptions(
                 use_threads=False, block_size=block_bytes, encoding=dataset.encoding, column_names=columns,
@@ -121,17 +123,19 @@ def _check_width(file: SourceFile, n_columns: int) -> None:
 class _Readable(io.RawIOBase):
     """The bytes of a stream as a file that is read in pieces of any size."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, *, fills: bool) -> None:
         self._stream = stream
+        # Arrow looks for the whole header in what it gets first. Not for other tables: their categories are numbered by
+        # the first batch, which must stay as it is.
+        self._fills = fills
         self._rest = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        # Filled up: Arrow looks for a whole header in what it gets first.
         n_bytes = 0
-        while n_bytes < len(buffer):
+        while n_bytes < len(buffer) and (self._fills or not n_bytes):
             self._rest = self._rest or self._stream.read()
             if not self._rest:
                 break
