@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pipeline    text → hashes → matrix and rows, on every tier of kernels     must be the twin's, bit for bit
+//! arrays      arrays from outside → rows, counts, states, merged lanes         an error, or what the twin gives
 //! readers     bytes → texts, labels, weights, bad records                   must keep the laws of `readers`
 //! ```
 //!
@@ -10,6 +11,7 @@
 
 #![cfg(unix)]
 
+mod arrays;
 mod case;
 mod check;
 mod document;
@@ -23,7 +25,7 @@ mod twin;
 use case::Case;
 use runner::Target;
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         name: "pipeline",
         documents: |seed| Case::new(seed).documents,
@@ -40,6 +42,15 @@ const TARGETS: [Target; 2] = [
         settings: |seed| format!("{:#?}", readers::Settings::new(seed)),
         kinds: &readers::NAMES,
         kind: |seed| readers::Settings::new(seed).reader as usize,
+        step: 256,
+    },
+    Target {
+        name: "arrays",
+        documents: |seed| vec![arrays::input(seed)],
+        check: |seed, documents| arrays::check(seed, &documents.concat()),
+        settings: |seed| format!("about {}", arrays::NAMES[arrays::kind(seed)]),
+        kinds: &arrays::NAMES,
+        kind: arrays::kind,
         step: 256,
     },
 ];
@@ -80,6 +91,11 @@ fn every_tier_gives_what_the_twin_gives() {
 #[test]
 fn readers_keep_their_laws() {
     try_on_best_tier("readers");
+}
+
+#[test]
+fn arrays_are_refused_or_give_what_the_twin_gives() {
+    try_on_best_tier("arrays");
 }
 
 #[test]

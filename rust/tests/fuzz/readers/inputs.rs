@@ -3,132 +3,33 @@
 
 use super::{Reader, Settings};
 use crate::random::Random;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-/// Records as files have them.
-const JSON: [&str; 8] = [
-    "{\"text\": \"Subject: re: your mail\\n\\nHello, see attachment.\", \"label\": \"ham\", \"weight\": 1.5}\n",
-    "{\"id\":\"1234567890123456789\",\"text\":\"caf\\u00e9 \\ud83d\\ude00 na\u{ef}ve \u{1f600}\",\"lang\":null,\"label\":3}\r\n",
-    "{\"user\": {\"name\": \"x\", \"tags\": [\"a\", {\"b\": []}]}, \"label\": true, \"text\": \"\", \"weight\": \"0.25\"}\n",
-    " { \"label\" : -1.5e3 , \"text\" : \"more than thirty-two bytes of plain text are copied by chunks\" } \n",
-    "{\"text\": \"C:\\\\dir\\\\\", \"label\": \"\\\"q\\\"\"}\n{\"text\": null, \"label\": \"x\"}\n",
-    "{\"a\": \"one field for all\"}\n{\"\": \"the empty name\", \"\u{e9}\": \"x\", \"n\\\"ame\": 2}\n",
-    "[1, 2]\n\"text\"\n12\nnull\n\n{}\n",
-    "{\"text\": \"1\", \"text\": \"2\", \"label\": \"a\", \"l\\u0061bel\": \"b\", \"weight\": 1e999}\n",
-];
-const JSON_PARTS: [&str; 44] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    "\"",
-    "\\",
-    "\n",
-    "\r\n",
-    "\r",
-    " ",
-    "\t",
-    "\"text\"",
-    "\"label\"",
-    "\"weight\"",
-    "\"te\\u0078t\"",
-    "\"a\"",
-    "\"\"",
-    "\"\u{e9}\"",
-    "\"n\\\"ame\"",
-    "null",
-    "true",
-    "false",
-    "NaN",
-    "-0",
-    "01",
-    "1.",
-    "1e5",
-    "-1.5E-3",
-    "1e999",
-    "123456789012345678901234567890",
-    "\\ud83d\\ude00",
-    "\\ud800",
-    "\\udc00",
-    "\\u0000",
-    "\\x",
-    "\u{feff}",
-    "\0",
-    "\u{a0}",
-    "{\"text\":\"t\",\"label\":\"l\"}",
-    "{\"text\": \"",
-    "\", \"label\": \"",
-    "\"}\n",
-];
-const CSV: [&str; 6] = [
-    "text,label\n\"He said \"\"hi\"\", then\nleft\",pos,1\nplain text,neg,0.5\n",
-    "a,b,c\r\n\"x\",\"y\",\"z\"\r\n1,,3\r\n",
-    "\"quoted\"rest,b\nun\"quoted,c\n\"\",\"\"\n\n\r\n",
-    "\u{e9},\"\u{65e5}\u{672c}\n\u{8a9e}\",1e5\n,,\n\"open, b\n",
-    "one column\n\nanother\n\"\"\n",
-    "good\rone,neg\r\r\nx,y",
-];
-const CSV_PARTS: [&str; 24] = [
-    ",", "\t", "\"", "\"\"", "\n", "\r\n", "\r", "a", "text", " ", "\"a\"", "\"a,b\"", "\"a\nb\"",
-    "\"\"\"\"", "1.5", "-1", "nan", "inf", "1e39", "\0", "\u{feff}", "\u{2028}", "\u{85}", ";",
-];
-const FASTTEXT: [&str; 4] = [
-    "__label__pos __label__x a fine text\n__label__neg bad\r\n",
-    "  __label__a\tb c\n__label__\n__label__ x\ntext alone\n",
-    "__label__1 \n__label__2\n\n \t\r\n__label____label__ x",
-    "__label__\u{65e5}\u{672c} \u{8a9e}\u{a0}x\n__label_ x\n",
-];
-const FASTTEXT_PARTS: [&str; 14] = [
-    "__label__",
-    "__label__x",
-    "__label",
-    "_",
-    " ",
-    "\t",
-    "\n",
-    "\r\n",
-    "\r",
-    "word",
-    "\u{a0}",
-    "\u{2003}",
-    "\0",
-    "\u{e9}",
-];
-const REVIEWS: [&str; 4] = [
-    "<review>\n<rating>\n5.0\n</rating>\n<review_text>\nGreat &amp; cheap.\n</review_text>\n</review>\n",
-    "<review><rating>1</rating><review_text>&#233;&#x41;&nbsp;&bad;&#xd800;</review_text></review>",
-    "<review>\n<rating>3</rating></review>\n<review>\n<review><rating>x</rating><review_text></review_text></review>",
-    "garbage</review> <review><review_text>no end",
-];
-const REVIEWS_PARTS: [&str; 26] = [
-    "<review>",
-    "</review>",
-    "<rating>",
-    "</rating>",
-    "<review_text>",
-    "</review_text>",
-    "5",
-    "1.0",
-    "3",
-    "inf",
-    "nan",
-    "-1e999",
-    "&amp;",
-    "&lt",
-    ";",
-    "&#",
-    "&#x10ffff;",
-    "&#x110000;",
-    "&#+5;",
-    "<",
-    ">",
-    "&",
-    "\n",
-    " ",
-    "</revie",
-    "w>",
-];
+/// Records as files have them and parts of a format, which the fuzzer in Python reads as well.
+struct Shapes {
+    records: Vec<String>,
+    parts: Vec<String>,
+}
+
+impl Shapes {
+    fn of(format: &str) -> Self {
+        type All = HashMap<String, HashMap<String, Vec<String>>>;
+        let mut all: All = serde_json::from_str(include_str!("shapes.json")).expect("shapes");
+        let mut strings = all.remove(format).expect("the shapes of this format");
+        let mut take = |name| strings.remove(name).expect("strings of this name");
+        Self {
+            records: take("records"),
+            parts: take("parts"),
+        }
+    }
+}
+
+static JSON: LazyLock<Shapes> = LazyLock::new(|| Shapes::of("json"));
+static CSV: LazyLock<Shapes> = LazyLock::new(|| Shapes::of("csv"));
+static FASTTEXT: LazyLock<Shapes> = LazyLock::new(|| Shapes::of("fasttext"));
+static REVIEWS: LazyLock<Shapes> = LazyLock::new(|| Shapes::of("reviews"));
+
 /// Bytes that mean something somewhere, and halves of characters.
 const BYTES: &[u8] =
     b"{}[]\",:\\u0tn1eE.-+ \x00\x1f\t\r\n_<>&;#\x7f\x80\xbf\xc3\xe2\xed\xef\xf0\xf4\xff";
@@ -137,22 +38,21 @@ const LENGTHS: [usize; 12] = [1, 2, 3, 15, 16, 17, 30, 31, 32, 33, 63, 65];
 
 /// A block for a reader.
 pub fn block(random: &mut Random, settings: &Settings) -> Vec<u8> {
-    let (records, parts): (&[&str], &[&str]) = match settings.reader {
-        Reader::Json => (&JSON, &JSON_PARTS),
-        Reader::Csv | Reader::Tsv => (&CSV, &CSV_PARTS),
-        Reader::FastText => (&FASTTEXT, &FASTTEXT_PARTS),
-        Reader::Reviews => (&REVIEWS, &REVIEWS_PARTS),
+    let Shapes { records, parts } = match settings.reader {
+        Reader::Json => &*JSON,
+        Reader::Csv | Reader::Tsv => &*CSV,
+        Reader::FastText => &*FASTTEXT,
+        Reader::Reviews => &*REVIEWS,
     };
     let mut block = Vec::new();
     if random.once_in(5000) {
         large(&mut block, random, records, parts);
     } else {
         match random.below(4) {
-            0 => (0..random.below(12)).for_each(|_| block.extend(random.pick(parts).as_bytes())),
+            0 => (0..random.below(12)).for_each(|_| block.extend(random.choose(parts).as_bytes())),
             1 => (0..1 + random.below(3)).for_each(|_| written(&mut block, random, settings)),
-            _ => {
-                (0..1 + random.below(3)).for_each(|_| block.extend(random.pick(records).as_bytes()))
-            }
+            _ => (0..1 + random.below(3))
+                .for_each(|_| block.extend(random.choose(records).as_bytes())),
         }
     }
     if settings.reader == Reader::Tsv && !random.once_in(4) {
@@ -166,8 +66,8 @@ pub fn block(random: &mut Random, settings: &Settings) -> Vec<u8> {
 }
 
 /// What is deep, long or many.
-fn large(block: &mut Vec<u8>, random: &mut Random, records: &[&str], parts: &[&str]) {
-    let part = random.pick(parts).as_bytes();
+fn large(block: &mut Vec<u8>, random: &mut Random, records: &[String], parts: &[String]) {
+    let part = random.choose(parts).as_bytes();
     match random.below(4) {
         0 => block.extend(part.repeat(random.below(20_000))),
         1 => {
@@ -177,9 +77,9 @@ fn large(block: &mut Vec<u8>, random: &mut Random, records: &[&str], parts: &[&s
             block.extend(b"]".repeat(depth + random.below(2)));
             block.extend(b"}\n");
         }
-        2 => (0..1500).for_each(|_| block.extend(random.pick(records).as_bytes())),
+        2 => (0..1500).for_each(|_| block.extend(random.choose(records).as_bytes())),
         _ => {
-            block.extend(random.pick(records).as_bytes());
+            block.extend(random.choose(records).as_bytes());
             let at = random.below(block.len());
             let long = random.pick(BYTES);
             block.splice(at..at, std::iter::repeat_n(long, random.below(50_000)));
@@ -282,13 +182,13 @@ fn inside(block: &mut Vec<u8>, random: &mut Random, special: &[&str]) {
 }
 
 /// One wound.
-fn hurt(block: &mut Vec<u8>, random: &mut Random, parts: &[&str]) {
+fn hurt(block: &mut Vec<u8>, random: &mut Random, parts: &[String]) {
     let at = random.below(block.len() + 1);
     let end = (at + random.pick(&LENGTHS)).min(block.len());
     match random.below(9) {
         0 if at < block.len() => block[at] ^= 1 << random.below(8),
         1 if at < block.len() => block[at] = random.pick(BYTES),
-        2 => drop(block.splice(at..at, random.pick(parts).bytes())),
+        2 => drop(block.splice(at..at, random.choose(parts).bytes())),
         3 => drop(block.splice(at..end, [])),
         4 => {
             let copy = block[at..end].to_vec();
@@ -300,7 +200,7 @@ fn hurt(block: &mut Vec<u8>, random: &mut Random, parts: &[&str]) {
             at..at,
             std::iter::repeat_n(random.pick(BYTES), random.pick(&LENGTHS)),
         )),
-        7 => drop(block.splice(at..end, random.pick(parts).bytes())),
+        7 => drop(block.splice(at..end, random.choose(parts).bytes())),
         _ => drop(block.splice(at..at, [random.next() as u8])),
     }
 }

@@ -142,7 +142,10 @@ pub fn check(seed: u64, block: &[u8]) -> Result<(), String> {
     laws::in_bounds(&settings, block, &whole)?;
     match settings.reader {
         Reader::Json => {
-            laws::counts(&whole, twins::lines(block).count())?;
+            laws::counts(
+                &whole,
+                twins::lines(block, settings.max_record_bytes).count(),
+            )?;
             twins::strict_json(&settings, block, &whole)?;
         }
         Reader::Csv | Reader::Tsv => twins::csv(&settings, block, &whole)?,

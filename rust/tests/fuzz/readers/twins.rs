@@ -4,15 +4,16 @@ use super::Settings;
 use super::laws::{counts, rows, same};
 use _core::read::{Columns, Reason, csv};
 
-/// The lines of a block that are not blank, by their first byte, without their ends.
-pub fn lines(block: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+/// The lines of a block that are not blank, by their first byte, without their ends. One that is too long is a bad
+/// record whatever it is of.
+pub fn lines(block: &[u8], most: usize) -> impl Iterator<Item = (usize, &[u8])> {
     let mut start = 0;
     block.split(|byte| *byte == b'\n').filter_map(move |line| {
         let at = start;
         start += line.len() + 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let blank = line.iter().all(|byte| b" \t\r".contains(byte));
-        (!blank).then_some((at, line))
+        (!blank || line.len() > most).then_some((at, line))
     })
 }
 
@@ -23,7 +24,7 @@ pub fn strict_json(settings: &Settings, block: &[u8], whole: &Columns) -> Result
     same("row of the strict way", rows(whole), rows(&strict))?;
     let bad = &strict.bad[..whole.bad.len().min(strict.bad.len())];
     same("bad record of the strict way", &whole.bad, bad)?;
-    counts(&strict, lines(&spoilt).count())?;
+    counts(&strict, lines(&spoilt, settings.max_record_bytes).count())?;
     let integers = [strict.labels_are_integers];
     same("integer labels", [whole.labels_are_integers], integers)
 }
@@ -83,7 +84,9 @@ pub fn fasttext(settings: &Settings, block: &[u8], whole: &Columns) -> Result<()
             label => Ok((text, label, None)),
         }
     };
-    let expected: Vec<_> = lines(block).map(|(at, line)| (at, outcome(line))).collect();
+    let expected: Vec<_> = lines(block, settings.max_record_bytes)
+        .map(|(at, line)| (at, outcome(line)))
+        .collect();
     compare(settings, whole, &expected)
 }
 
@@ -91,8 +94,15 @@ pub fn fasttext(settings: &Settings, block: &[u8], whole: &Columns) -> Result<()
 struct Record {
     start: usize,
     length: usize,
-    fields: Vec<Vec<u8>>,
+    fields: Vec<Field>,
     open: bool,
+}
+
+/// A field as it is read, and as it stands in the file.
+#[derive(Default)]
+struct Field {
+    read: Vec<u8>,
+    stands: Vec<u8>,
 }
 
 #[derive(PartialEq)]
@@ -108,8 +118,8 @@ enum State {
 fn records(block: &[u8], delimiter: u8) -> Vec<Record> {
     let mut records = Vec::new();
     let (mut start, mut state) = (0, State::Start);
-    let mut fields = vec![Vec::new()];
-    let mut end_record = |end: usize, fields: Vec<Vec<u8>>, state: &State| {
+    let mut fields = vec![Field::default()];
+    let mut end_record = |end: usize, fields: Vec<Field>, state: &State| {
         let mut record = Record {
             start,
             length: end - start,
@@ -120,7 +130,7 @@ fn records(block: &[u8], delimiter: u8) -> Vec<Record> {
         // A return belongs to the line end, unless quotes are around it.
         let last = record.fields.last_mut().expect("a field");
         if *state == State::Plain && block[..end].ends_with(b"\r") {
-            last.pop();
+            last.read.pop();
             record.length -= 1;
         }
         if record.length > 0 {
@@ -129,6 +139,8 @@ fn records(block: &[u8], delimiter: u8) -> Vec<Record> {
     };
     for (at, &byte) in block.iter().enumerate() {
         let field = fields.last_mut().expect("a field");
+        field.stands.push(byte);
+        let field = &mut field.read;
         match (&state, byte) {
             (State::Start, b'"') => state = State::Quoted,
             (State::Quoted, b'"') => state = State::Quote,
@@ -138,11 +150,15 @@ fn records(block: &[u8], delimiter: u8) -> Vec<Record> {
                 state = State::Quoted;
             }
             (_, b'\n') => {
-                end_record(at, std::mem::replace(&mut fields, vec![Vec::new()]), &state);
+                end_record(
+                    at,
+                    std::mem::replace(&mut fields, vec![Field::default()]),
+                    &state,
+                );
                 state = State::Start;
             }
             (_, byte) if byte == delimiter => {
-                fields.push(Vec::new());
+                fields.push(Field::default());
                 state = State::Start;
             }
             _ => {
@@ -158,7 +174,7 @@ fn records(block: &[u8], delimiter: u8) -> Vec<Record> {
 }
 
 /// Whether anything stands behind the last line end.
-fn start_of_rest(block: &[u8], fields: &[Vec<u8>], state: &State) -> bool {
+fn start_of_rest(block: &[u8], fields: &[Field], state: &State) -> bool {
     !block.is_empty() && (fields.len() > 1 || *state != State::Start)
 }
 
@@ -175,8 +191,11 @@ pub fn csv(settings: &Settings, block: &[u8], whole: &Columns) -> Result<(), Str
         if record.fields.len() != settings.n_columns {
             return Err(Reason::RaggedRow);
         }
-        let utf8 =
-            |column: usize| str::from_utf8(&record.fields[column]).map_err(|_| Reason::InvalidUtf8);
+        let utf8 = |column: usize| {
+            let Field { read, stands } = &record.fields[column];
+            let valid = str::from_utf8(stands).and_then(|_| str::from_utf8(read));
+            valid.map_err(|_| Reason::InvalidUtf8)
+        };
         let text = utf8(wanted.text)?.as_bytes().to_vec();
         let weight = match wanted.weight.map(utf8).transpose()? {
             None => None,
@@ -211,7 +230,11 @@ pub fn csv(settings: &Settings, block: &[u8], whole: &Columns) -> Result<(), Str
 fn header(block: &[u8], delimiter: u8, records: &[Record]) -> Result<(), String> {
     let found = csv::first_record(block, delimiter);
     let expected = match records.first() {
-        Some(record) if record.start == 0 => record.fields.clone(),
+        Some(record) if record.start == 0 => record
+            .fields
+            .iter()
+            .map(|field| field.read.clone())
+            .collect(),
         _ if block.is_empty() => vec![],
         _ => vec![vec![]],
     };
