@@ -6,17 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import arrays, readers, runner, twins
+from fuzz import arrays, loaders, readers, runner, twins
 
 _DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
 
 
-@pytest.mark.parametrize("fuzzer", [readers.FUZZER, arrays.FUZZER], ids=lambda fuzzer: fuzzer.name)
-def test_a_slice_of_random_cases_passes(fuzzer):
+@pytest.mark.parametrize(
+    ("fuzzer", "n_cases"),
+    [(readers.FUZZER, 1000), (arrays.FUZZER, 1000), (loaders.FUZZER, 200)],
+    ids=["readers", "arrays", "loaders"],
+)
+def test_a_slice_of_random_cases_passes(fuzzer, n_cases):
     seed = int(os.environ.get("FUZZ_SEED", time.time_ns()))
-    report = runner.run(fuzzer, seed=seed, most_cases=1000)
+    report = runner.run(fuzzer, seed=seed, most_cases=n_cases)
     assert not report.failures, "\n".join(report.failures)
-    assert report.counts.total() >= 1000
+    assert report.counts.total() >= n_cases
+
+
+@pytest.mark.parametrize("name", loaders.KINDS)
+def test_an_undamaged_folder_of_each_kind_is_read_as_it_was_written(name, tmp_path):
+    loaders.KINDS[name].make(tmp_path / "one")
+    loaded = loaders.KINDS[name].load(tmp_path / "one")
+    assert loaded
+    assert loaders.KINDS[name].load(tmp_path / "one") == loaded
 
 
 @pytest.mark.parametrize("difference", twins.DIFFERENCES.values())

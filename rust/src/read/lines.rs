@@ -60,3 +60,16 @@ pub fn utf8(record: &[u8]) -> Result<&str, Fault> {
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+    use crate::read::fasttext;
+
+    #[test]
+    fn a_blank_line_is_no_record_unless_it_is_too_long() {
+        let columns = fasttext::parse(b"  \r\n     \n\nx\n", 0, 4, false);
+        assert_eq!(columns.bad_counts, [(Reason::TooLong, 1)]);
+        assert_eq!((columns.bad[0].position, columns.len()), (4, 1));
+    }
+}

@@ -171,3 +171,18 @@ fn character(name: &str) -> Option<char> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, parse};
+
+    #[test]
+    fn a_rating_that_is_not_finite_is_none() {
+        for rating in ["-inf", "inf", "-1e999", "nan", "five"] {
+            let review =
+                format!("<review><rating>{rating}</rating><review_text>x</review_text></review>");
+            let columns = parse(review.as_bytes(), 0, 999, true);
+            assert_eq!(columns.bad_counts, [(Reason::WrongType, 1)], "{rating}");
+        }
+    }
+}
