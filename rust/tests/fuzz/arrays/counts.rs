@@ -228,7 +228,7 @@ fn added_sums(draw: &mut Draw<'_>, n_features: usize, n_classes: usize) -> Resul
             };
             let (features, values) = rows.row(i);
             for (&j, &value) in features.iter().zip(values) {
-                if !(value >= 0.0) {
+                if value.is_nan() || value < 0.0 {
                     return Err(format!("{value} is added"));
                 }
                 *expected.entry((j, class)).or_default() += (f64::from(value) * ONE).round() as u64;

@@ -244,27 +244,21 @@ fn changed(draw: &mut Draw<'_>, learner: &mut Learner, before: &State) -> Result
     );
     let changes = learner.take_changes().map_err(error)?;
     same("features ascend", &ascend(&changes.features), &true)?;
-    for j in 0..n {
-        let then = |i: usize| f32::from_bits(before.weights[i]);
-        let place = changes.features.binary_search(&(j as u32));
-        for i in j * k..(j + 1) * k {
-            let moved = place.map_or(0.0, |place| changes.weights[place * k + i - j * k]);
+    let moved = |now: f32, then: u32| now - f32::from_bits(then);
+    for (j, &sum) in sums.iter().enumerate() {
+        let place = changes.features.binary_search(&(j as u32)).ok();
+        let pairs = now[j * k..].iter().zip(&before.weights[j * k..]).take(k);
+        for (o, (&now, &then)) in pairs.enumerate() {
+            let found = place.map_or(0.0, |place| changes.weights[place * k + o]);
+            let expected = moved(now, then);
             // A difference that is no number is of a model that blew up.
-            if !(now[i] - then(i)).is_nan() {
-                same(
-                    "change of a weight",
-                    &(moved + 0.0).to_bits(),
-                    &(now[i] - then(i) + 0.0).to_bits(),
-                )?;
+            if !expected.is_nan() {
+                same("change of a weight", &bits(&[found]), &bits(&[expected]))?;
             }
         }
-        let grown = (sums[j] - f32::from_bits(before.sums[j])).max(0.0);
         let found = place.map_or(0.0, |place| changes.sums[place]);
-        same(
-            "change of a sum",
-            &(found + 0.0).to_bits(),
-            &(grown + 0.0).to_bits(),
-        )?;
+        let expected = moved(sum, before.sums[j]).max(0.0);
+        same("change of a sum", &bits(&[found]), &bits(&[expected]))?;
     }
     // As after an error: nothing is to be changed.
     Ok(false)
