@@ -1,5 +1,6 @@
 """A training goes on from any of its checkpoints, to the same bytes."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -147,6 +148,48 @@ def test_who_resumes_a_forest_is_told_how(tmp_path):
     PartitionedForestClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1], run=tmp_path)
     with pytest.raises(RunFolderError, match="give its train command again"):
         resume_run(tmp_path)
+
+
+def test_a_run_of_an_older_version_is_refused_by_resume_and_trained_over_by_train(source, tmp_path):
+    run = train_run(scan(source), tmp_path / "run", ONE).folder
+    expected = model(run)
+    (run / ".manymill.json").unlink()
+    plan = json.loads((run / "plan.json").read_text())
+    for name in ("format", "format_version", "checksum"):
+        del plan[name]
+    (run / "plan.json").write_text(json.dumps(plan, indent=1))
+    (run / "events.jsonl").write_text('{"time": 0.0, "event": "Warned", "message": "careful"}\n')
+    with pytest.raises(RunFolderError, match=r"plan\.json: it has no checksum: an older version") as refusal:
+        resume_run(run)
+    assert "train again" in refusal.value.hint
+    train_run(scan(source), run, ONE)
+    assert model(run) == expected
+    assert "Ended" in (run / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("change", [('"l1": 0.0', '"l1": 8.0'), ('"passes": 2', '"passes": 1')])
+def test_a_setting_that_was_changed_in_the_plan_is_refused_and_nothing_is_touched(source, stopped, change):
+    _, copies = stopped(scan(source), MANY)
+    plan = copies[0] / "plan.json"
+    assert change[0] in plan.read_text()
+    plan.write_text(plan.read_text().replace(*change))
+    before = {path: path.read_bytes() for path in copies[0].rglob("*") if path.is_file()}
+    with pytest.raises(RunFolderError, match=r"plan\.json: its text does not match its checksum"):
+        resume_run(copies[0])
+    assert {path: path.read_bytes() for path in copies[0].rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
+def test_the_list_of_bad_rows_is_written_again_whatever_became_of_it(source, stopped, damage):
+    run, copies = stopped(scan(source), MANY)
+    listed = copies[-1] / "bad_rows.jsonl"
+    expected = (run.folder / "bad_rows.jsonl").read_bytes()
+    if damage == "gone":
+        listed.unlink()
+    else:
+        listed.write_bytes(expected[:20] if damage == "cut" else expected.replace(b"missing", b"present"))
+    resume_run(copies[-1])
+    assert listed.read_bytes() == expected
 
 
 def test_a_folder_without_a_run_stays_as_it_is(tmp_path):

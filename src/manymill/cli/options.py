@@ -67,6 +67,11 @@ engine = click.option(
     metavar="ENGINE",
     help="Who works: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
 )
+overwrite = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace files that manymill did not write, or that were changed since; never one that is read.",
+)
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
 # How files are read, whatever is done with them.

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import Dataset
 from manymill.data.table import Table, encode_table
+from manymill.data.table.blocks import files_of
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
-from manymill.forest.checkpoints import remove_trees
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
 from manymill.forest.table_model import TableModel, Task
 from manymill.model.kinds import check_kind
 from manymill.run_folder import RunFolder
+from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def train_forest_run(
     RunFolderError
         If the folder cannot be written, or holds another kind of model.
     """
+    check_folder(out, RUN)
     check_kind(out, "forest")
     if settings.holdout and settings.mode == "shared":
         raise SettingsError(
@@ -94,6 +97,9 @@ def train_forest_run(
         held = encode_table(holdout, task=settings.task, schema=table.schema)
         validation = held.X, held.labels
     with RunFolder(out) as folder:
+        folder.refuse_to_read_own_files(
+            file.path for read in (source, holdout) if read is not None for file in files_of(read)
+        )
         if not folder.checkpoint.exists():
             folder.begin()
     for name, reason in table.schema.left_out.items():
@@ -118,7 +124,8 @@ def train_forest_run(
         },
     )
     if not report.interrupted:
-        remove_trees(Path(out) / "checkpoint")
+        with suppress(OSError):  # what is left of it is no harm
+            remove_folder(Path(out) / "checkpoint", CHECKPOINT)
     return ForestRun(Path(out), table, report)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.plan import Plan
 from manymill.engine import stopping
+from manymill.errors import RunFolderError
 from manymill.events import Observer
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
@@ -131,6 +132,9 @@ class OneLane:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         position = checkpoint.position
+        known = tuple(self._lane.index.names)
+        if position.classes[: len(known)] != known:
+            raise ValueError("its classes are not those of the plan")
         if self._lane.keeps:
             # The lane will read the first pass again and number the classes alike.
             index = ClassIndex.in_order(position.classes)
@@ -190,6 +194,11 @@ class OneLane:
         # Whoever reads the rows later on, as a finish does, makes no steps of a pass.
         self._lane.on_window = lambda number: None
         if self.state is not None:
+            if self.state.index.names != self._lane.index.names:
+                raise RunFolderError(
+                    "the classes of the checkpoint are not those of the source",
+                    "remove the folder of the checkpoint to train from the beginning",
+                )
             self.state.learner.settle()
 
     def _learn(self, lesson: Lesson) -> _core.LearnStats:

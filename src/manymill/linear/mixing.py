@@ -171,6 +171,9 @@ class ManyLanes:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
+        needed = {name for name, n_rows in self._plan.class_counts.items() if n_rows}
+        if not needed <= set(checkpoint.position.classes):
+            raise ValueError("it lacks classes of the plan")
         if checkpoint.position.step > self._lanes.rounds:
             raise ValueError(f"it is of round {checkpoint.position.step} of {self._lanes.rounds}")
         if checkpoint.position.classes != self.index.names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
@@ -17,7 +16,8 @@ from manymill.linear.merging import MERGES
 from manymill.model import Analyzer
 from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
 
-_LARGEST = sys.float_info.max
+# What the core takes as a number of four bytes.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)

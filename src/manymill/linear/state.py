@@ -73,6 +73,11 @@ class LinearState:
         self.make_room(len(index))
 
     @property
+    def index(self) -> ClassIndex:
+        """The classes in the order of the learner's outputs."""
+        return self._index
+
+    @property
     def analyzer(self) -> Analyzer:
         """How documents become the rows that it learns."""
         return self._settings.analyzer

@@ -23,13 +23,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from manymill.storage.durable import OWN_FILE_FLAGS, open_regular, sync_folder, write_all
+from manymill.errors import RunFolderError
+from manymill.storage.durable import sync_folder, write_all
+from manymill.storage.own_files import check_file, cut_hard_link, open_regular
 
 if TYPE_CHECKING:
     from filelock import FileLock
-
-# Between two times at which what was appended is brought to the disk: how much a power cut may cost.
-SYNC_SECONDS = 1.0
 
 NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or another program"
 
@@ -47,19 +46,34 @@ class Journal:
         Made if it is not there; a link is not followed. A torn last line is cut off.
     fresh : bool
         Whether what was written before is dropped.
+    sync_seconds : float
+        Between two times at which what was appended is brought to the disk: how much a power cut may cost.
 
     Raises
     ------
     OSError
         If it cannot be written.
+    RunFolderError
+        If it is a link, or not a regular file, or its whole content is damaged.
     """
 
-    def __init__(self, path: Path, *, fresh: bool = False) -> None:
-        self.path = path
-        flags = os.O_RDWR | os.O_CREAT | OWN_FILE_FLAGS | (os.O_TRUNC if fresh else 0)
-        self._descriptor: int | None = os.open(path, flags, 0o600)
+    def __init__(self, path: Path, *, fresh: bool = False, sync_seconds: float = 1.0) -> None:
+        self.path, self._sync_seconds = path, sync_seconds
+        check_file(path)
+        if fresh:
+            path.unlink(missing_ok=True)
+        else:
+            cut_hard_link(path)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        self._descriptor: int | None = os.open(path, flags | (os.O_EXCL if fresh else 0), 0o600)
         try:
-            self._end = os.lseek(self._descriptor, _whole_bytes(self._descriptor), os.SEEK_SET)
+            self._end = _whole_bytes(self._descriptor)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            if not self._end and os.read(self._descriptor, 1) not in (b"", b"{"):
+                raise RunFolderError(
+                    f"{path} is damaged: no line of it is whole", "copy it again, or remove it"
+                )
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
             os.ftruncate(self._descriptor, self._end)
             sync_folder(path.parent)
         except BaseException:
@@ -78,7 +92,7 @@ class Journal:
         return self._end
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append a record; other processes see it when this returns, and it survives a power cut a second later.
+        """Append a record; other processes see it when this returns, and it survives a power cut some time later.
 
         Raises
         ------
@@ -95,7 +109,7 @@ class Journal:
                 os.lseek(self._descriptor, self._end, os.SEEK_SET)
             raise
         self._end += len(line)
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
+        if time.monotonic() - self._synced >= self._sync_seconds:
             self.sync()
 
     def sync(self) -> None:

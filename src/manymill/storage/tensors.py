@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from manymill.errors import EngineError
 from manymill.storage.checked_json import checksum as checksum_of
 from manymill.storage.checked_json import format_checksum
-from manymill.storage.durable import open_regular, replace_durably, sync_folder, write_durably
+from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.own_files import open_regular
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -205,7 +206,9 @@ def arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 
 
 def write_arrays(path: Path, arrays: Arrays) -> str:
-    """Write a new file durably, and give its checksum; the arrays are read once.
+    """Write a new file and bring it to the disk, and give its checksum; the arrays are read once.
+
+    Whoever relies on its name syncs the folder.
 
     Raises
     ------
@@ -214,7 +217,6 @@ def write_arrays(path: Path, arrays: Arrays) -> str:
     """
     digest, sorted_arrays = blake2b(digest_size=32), _sorted(arrays)
     write_durably(path, digested(_pieces(_header(sorted_arrays), sorted_arrays), digest))
-    sync_folder(path.parent)
     return format_checksum(digest)
 
 

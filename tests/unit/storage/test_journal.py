@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manymill.errors import RunFolderError
 from manymill.storage.journal import Journal, read_journal, read_line, sealed
 
 RECORDS = [{"n": 1}, {"text": "süß \udcff \n"}, {"nested": {"check": [None, True, 0.5]}}]
@@ -45,8 +46,16 @@ def test_a_torn_last_line_is_passed_over_and_cut_off_by_the_next_writer(tmp_path
 
 
 def test_a_file_of_one_torn_line_is_empty(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(b"x" * 100_000)
+    (tmp_path / "a.jsonl").write_bytes(b"{" + b"x" * 100_000)
     assert written(tmp_path / "a.jsonl", []).read_bytes() == b""
+
+
+def test_a_journal_that_was_zeroed_is_refused_and_not_begun_again(tmp_path):
+    path = written(tmp_path / "a.jsonl")
+    path.write_bytes(zeros := bytes(path.stat().st_size))
+    with pytest.raises(RunFolderError, match=r"a\.jsonl is damaged: no line of it is whole"):
+        Journal(path)
+    assert path.read_bytes() == zeros
 
 
 @given(st.data())
