@@ -6,20 +6,25 @@ BIN    := $(abspath $(VENV))/bin
 
 DATA   ?= ../shared/data
 
-# How long `make fuzz` and `make asan` try random texts; how many drivers `make chaos` kills; the Pythons of `make test-pythons`, none for all installed.
+# How long each fuzzer and `make asan` try random cases; what `make fuzz-coverage` tries: pipeline, readers or arrays; how many drivers `make chaos` kills; the
+# Pythons of `make test-pythons`, none for all installed.
 SECONDS ?= 60
+TARGET  ?= pipeline
 N       ?= 20
 PYTHONS ?=
 
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
-.PHONY: help setup build demo test test-pythons fuzz fuzz-coverage asan chaos lint bench clean
+.PHONY: help setup build demo test test-pythons fuzz fuzz-readers fuzz-arrays fuzz-loaders fuzz-coverage asan chaos lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
 	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
-	@echo "make fuzz-coverage  the same led by coverage, with cargo-fuzz (SECONDS=600)"
+	@echo "make fuzz-readers  hostile bytes through every reader, against laws, naive twins and Python's parsers (SECONDS=600 for each half)"
+	@echo "make fuzz-arrays  hostile arrays through every entry of the core that takes arrays (SECONDS=600 for each half)"
+	@echo "make fuzz-loaders  damaged models, checkpoints, plans, journals and caches through their loaders (SECONDS=600)"
+	@echo "make fuzz-coverage  random cases led by coverage, with cargo-fuzz (SECONDS=600 TARGET=pipeline|readers|arrays)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
 	@echo "make chaos  kills drivers and workers at random moments and compares the models (N=100 drivers, twice as many workers)"
 	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
@@ -56,15 +61,29 @@ test: build $(VENV)/.tools
 	cd rust && cargo test --quiet --release --no-default-features --features fuzz
 	$(BIN)/python -m pytest
 
+FUZZ_CORE = cd rust && FUZZ_SECONDS=$(SECONDS) cargo test --quiet --release --no-default-features --features fuzz --test fuzz -- --nocapture
+FUZZ_PYTHON = PYTHONPATH=tests $(BIN)/python -m
+
 fuzz:
-	cd rust && FUZZ_SECONDS=$(SECONDS) cargo test --quiet --release --no-default-features --features fuzz --test fuzz -- --nocapture
+	$(FUZZ_CORE) every_tier
+
+fuzz-readers: build $(VENV)/.tools
+	$(FUZZ_CORE) readers
+	$(FUZZ_PYTHON) fuzz.readers --seconds $(SECONDS)
+
+fuzz-arrays: build $(VENV)/.tools
+	$(FUZZ_CORE) arrays
+	$(FUZZ_PYTHON) fuzz.arrays --seconds $(SECONDS)
+
+fuzz-loaders: build $(VENV)/.tools
+	$(FUZZ_PYTHON) fuzz.loaders --seconds $(SECONDS)
 
 $(VENV)/.cargo-fuzz: $(VENV)/.environment
 	cargo install --quiet --root $(VENV) cargo-fuzz
 	touch $@
 
 fuzz-coverage: $(VENV)/.cargo-fuzz
-	cd rust && PATH="$(BIN):$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run pipeline -- -max_total_time=$(SECONDS) -max_len=2000
+	cd rust && PATH="$(BIN):$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=2000
 
 # The compiler of the releases has the sanitizer; only the switch is unstable. Assertions check what `unsafe` promises.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

@@ -108,11 +108,13 @@ fn parse_review(
 fn label_of(review: &str) -> Result<&'static str, Fault> {
     let rating = element(review, "<rating>", "</rating>")
         .ok_or_else(|| (Reason::MissingLabel, "no <rating>".to_owned()))?;
+    let out_of_range = || Err((Reason::WrongType, format!("rating {}", shown(rating))));
     match rating.parse::<f64>() {
+        Ok(stars) if !stars.is_finite() => out_of_range(),
         Ok(stars) if stars <= 2.0 => Ok("negative"),
-        Ok(stars) if stars >= 4.0 && stars.is_finite() => Ok("positive"),
-        Ok(stars) if stars.is_finite() => Err((Reason::Neutral, format!("{stars} stars"))),
-        _ => Err((Reason::WrongType, format!("rating {}", shown(rating)))),
+        Ok(stars) if stars >= 4.0 => Ok("positive"),
+        Ok(stars) => Err((Reason::Neutral, format!("{stars} stars"))),
+        Err(_) => out_of_range(),
     }
 }
 
@@ -168,4 +170,19 @@ fn character(name: &str) -> Option<char> {
             char::from_u32(code)?
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, parse};
+
+    #[test]
+    fn a_rating_that_is_not_finite_is_none() {
+        for rating in ["-inf", "inf", "-1e999", "nan", "five"] {
+            let review =
+                format!("<review><rating>{rating}</rating><review_text>x</review_text></review>");
+            let columns = parse(review.as_bytes(), 0, 999, true);
+            assert_eq!(columns.bad_counts, [(Reason::WrongType, 1)], "{rating}");
+        }
+    }
 }
