@@ -14,6 +14,7 @@ The inputs lie outside, the same for all tries, and are only read.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import forks
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "data"
 PLACES = {
@@ -186,6 +189,15 @@ def _parts(*names: str) -> tuple[str, ...]:
     return tuple(f"work/parts/{name}" for name in (*names, ".manymill/*.bad_rows"))
 
 
+def _on_processes(command: Command, *options: str) -> Callable[[Inputs, Path], list[str]]:
+    def arguments(inputs: Inputs, folder: Path) -> list[str]:
+        given = command.arguments(inputs, folder)
+        given[given.index("--engine") + 1] = "processes:2"
+        return [*given, *options]
+
+    return arguments
+
+
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
@@ -230,6 +242,19 @@ COMMANDS: dict[str, Command] = {
 }  # fmt: skip
 
 
+# The same work by two processes: workers can be killed there.
+ON_PROCESSES: dict[str, Command] = {
+    f"{name} on processes": dataclasses.replace(
+        COMMANDS[name], name=f"{name} on processes", arguments=_on_processes(COMMANDS[name], *options)
+    )
+    for name, options in (
+        ("train --lanes", ()),
+        ("search", ()),
+        ("train --model forest", ("--mode", "patches", "--partitions", "4")),
+    )
+}
+
+
 def begin(command: Command, inputs: Inputs, folder: Path) -> None:
     """Make the folder of a try."""
     for name in ("work", *PLACES.values()):
@@ -252,6 +277,7 @@ def call(arguments: list[str], folder: Path) -> int | None:
     # A checkpoint as often as there can be one: these runs are shorter than ten seconds.
     for run in (train_run, resume_run):
         run.__kwdefaults__["checkpoint_seconds"] = 0.0  # type: ignore[index]
+    forks.forget_program()
     os.chdir(folder / "work")
     sys.argv = ["manymill", *arguments]
     main()

@@ -108,6 +108,12 @@ def _leave(code: Any) -> None:
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 
+def forget_program() -> None:
+    """Let no worker that is started as a new process import the program of this one."""
+    sys.modules["__main__"].__dict__.pop("__file__", None)
+    sys.modules["__main__"].__spec__ = None
+
+
 def wait(pid: int, seconds: float) -> int | None:
     """The exit code of a child, negative for a signal; None if it did not end in time, and was killed."""
     if not ends_within(pid, seconds):
