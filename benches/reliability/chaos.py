@@ -26,6 +26,7 @@ from typing import Any
 
 import forks
 import shim
+from campaign import Campaign, options
 from checks import (
     HANG_SECONDS,
     Reference,
@@ -53,43 +54,29 @@ Item = tuple[str, str, int]  # what is killed, the command, the number of the tr
 
 def main() -> None:
     """Kill, compare, tell."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--driver-kills", type=int, default=100)
     parser.add_argument("--worker-kills", type=int, default=50)
     parser.add_argument("--worker-stops", type=int, default=0, help="workers stopped for good")
     parser.add_argument("--cluster-kills", type=int, default=0, help="workers of a Dask cluster")
     parser.add_argument("--commands", nargs="+", choices=[*COMMANDS, *ON_PROCESSES])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--state", type=Path, help="tries that were made, a line each; gone on with")
-    parser.add_argument("--json", type=Path, help="write the tally here")
     asked = parser.parse_args()
     shim.ensure_loaded()
     forks.preload()
-    started = time.monotonic()
+    campaign = Campaign(asked)
     with forks.scratch("chaos") as base:
-        results = _campaign(base, asked)
-    told = tally(results)
-    told["total"]["seconds"] = round(time.monotonic() - started)
-    print(json.dumps(told["total"]))
-    if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(told["total"]["failures"] > 0)
+        results = _try_all(base, asked, campaign)
+    campaign.end(tally(results))
 
 
-def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[str, dict[str, Any]]:
     inputs = prepared(base, _ROWS)
     commands = {**COMMANDS, **ON_PROCESSES}
     names = [name for name in commands if not asked.commands or name in asked.commands]
     references = {name: reference_of(commands[name], inputs, base) for name in names}
     for name, reference in references.items():
         print(f"{name}: {reference.seconds:.2f} s undisturbed", flush=True)
-    results: dict[str, dict[str, Any]] = {}
-    if asked.state and asked.state.exists():
-        results = dict(json.loads(line) for line in asked.state.read_text().splitlines())
+    results = campaign.made
 
     def one(item: Item) -> dict[str, Any]:
         killed, name, _ = item
@@ -107,17 +94,14 @@ def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, dict[str, Any]
         "stopped worker": asked.worker_stops,
         "worker of a cluster": asked.cluster_kills,
     }
-    items = forks.Budget(60 * asked.minutes).within(_items(wanted, names, results))
+    items = campaign.within(_items(wanted, names, results))
     for item, result in forks.map_forked(one, items, asked.jobs):
         key = " | ".join(map(str, item))
         result.setdefault("kills", 0)
         result.setdefault("failures", [result["error"]] if "error" in result else [])
-        results[key] = result
+        campaign.add(key, result)
         for failure in result["failures"]:
             print(f"FAILED {key}: {failure}", flush=True)
-        if asked.state:
-            with asked.state.open("a") as state:
-                state.write(json.dumps([key, result]) + "\n")
     return results
 
 

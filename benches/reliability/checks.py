@@ -163,26 +163,27 @@ def wrong_again(
     number: int,
     reference: Reference,
     *,
-    can_tidy: bool = True,
+    was_killed: bool = True,
 ) -> Iterator[str]:
     """The same command, or ``resume``, without any fault: the bytes of an undisturbed run, and nothing left."""
     arguments = command.again(inputs, folder, number)
     code = run_undisturbed(arguments, folder)
     stderr = (folder / "run.stderr").read_text(errors="replace")
     over = arguments[0] == "resume" and code == 1 and "is over" in stderr
-    if over and not can_tidy:
-        # What could not be removed is removed by the next training.
+    if over and not was_killed:
+        # The run said what it could not write or remove: the next training makes it good.
         arguments, over = command.arguments(inputs, folder), False
         code = run_undisturbed(arguments, folder)
+        stderr = (folder / "run.stderr").read_text(errors="replace")
     if code != 0 and not over:
         yield f"{arguments[0]} again ended with {code}: {stderr.strip()[-300:]!r}"
         return
     yield from foreign(folder)
     left = digests(folder, command.deliverables)
-    if left != reference.deliverables:
-        names = {name for name, _ in {*left.items()} ^ {*reference.deliverables.items()}}
-        yield f"{arguments[0]} again gave other bytes: {', '.join(sorted(names))}"
+    if other := [name for name, digest in reference.deliverables.items() if left.get(name, digest) != digest]:
+        yield f"{arguments[0]} again gave other bytes: {', '.join(sorted(other))}"
     outputs = ("run.std", "check.std")
+    # Files that should not be there, and those that should.
     more = [n for n in listing(folder) if n not in reference.listing and not n.startswith(outputs)]
     if more:
         yield f"left behind: {', '.join(more[:5])}"

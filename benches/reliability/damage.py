@@ -16,9 +16,7 @@ import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
-import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from typing import Any
 
 import forks
 import shim
+from campaign import Campaign, options
 from commands import Inputs
 from kinds import KINDS, Kind, make
 
@@ -42,40 +41,28 @@ Batch = tuple[str, int, list[Damage]]  # the kind, the number of the first, and 
 
 def main() -> None:
     """Damage everything, tell the totals."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     names = [kind.name for kind in KINDS]
     parser.add_argument("--kinds", nargs="+", choices=names, default=names)
     parser.add_argument("--tries", type=int, default=2000, help="of each kind; those that are cheap get more")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--state", type=Path, help="tries that were made, a line each; gone on with")
-    parser.add_argument("--json", type=Path, help="write the tally here")
     asked = parser.parse_args()
     shim.ensure_loaded()
     forks.preload()
     warnings.simplefilter("ignore")
-    started = time.monotonic()
+    campaign = Campaign(asked)
     with forks.scratch("damage") as base:
-        told = _campaign(base, asked)
-    told["total"]["seconds"] = round(time.monotonic() - started)
-    print(json.dumps(told["total"]))
-    if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(told["total"]["failures"] > 0)
+        told = _try_all(base, asked, campaign)
+    campaign.end(told)
 
 
-def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, Any]:
+def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[str, Any]:
     inputs, specimens = make(base)
     kinds = {kind.name: kind for kind in KINDS if kind.name in asked.kinds}
-    verdicts: dict[str, dict[int, list[str]]] = {name: {} for name in kinds}
-    if asked.state and asked.state.exists():
-        for line in asked.state.read_text().splitlines():
-            name, number, verdict = json.loads(line)
-            if name in verdicts:
-                verdicts[name][number] = verdict
+    verdicts: dict[str, dict[str, list[str]]] = {name: {} for name in kinds}
+    for key, verdict in campaign.made.items():
+        name, damage = key.split(" | ")
+        if name in verdicts:
+            verdicts[name][damage] = verdict
     expected, batches = {}, deque[Batch]()
     for name, kind in kinds.items():
         path = kind.find(specimens)
@@ -86,15 +73,14 @@ def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, Any]:
         expected[name] = _expected(kind, inputs, specimens, base)
         n_tries = asked.tries * kind.share if asked.tries >= 100 else asked.tries
         wanted = damages(path.read_bytes(), n_tries, f"{asked.seed} {name}")
-        for start in range(0, len(wanted), _BATCH):
-            if any(start + i not in verdicts[name] for i in range(len(wanted[start : start + _BATCH]))):
-                batches.append((name, start, wanted[start : start + _BATCH]))
+        left = [damage for damage in wanted if json.dumps(damage) not in verdicts[name]]
+        batches += [(name, start, left[start : start + _BATCH]) for start in range(0, len(left), _BATCH)]
     random.Random(asked.seed).shuffle(batches)  # a campaign that is cut short has seen a bit of everything
 
     def one(batch: Batch) -> None:
         _use_all(batch, kinds[batch[0]], expected[batch[0]], inputs, specimens, _progress(base, batch))
 
-    taken = forks.Budget(60 * asked.minutes).within(_drained(batches))
+    taken = campaign.within(_drained(batches))
     for batch, error in forks.map_forked(one, taken, asked.jobs):
         name, start, wanted = batch
         progress = _progress(base, batch)
@@ -105,13 +91,11 @@ def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, Any]:
             made.append(["crash", str((error or {}).get("error", ""))])
             if rest := wanted[len(made) :]:
                 batches.append((name, start + len(made), rest))
-        for number, verdict in enumerate(made, start):
-            verdicts[name][number] = verdict
+        for damage, verdict in zip(wanted, made, strict=False):
+            verdicts[name][json.dumps(damage)] = verdict
             if verdict[0] not in ("same", "refused"):
-                print(f"FAILED {name}, {wanted[number - start]}: {' '.join(verdict)[:300]}", flush=True)
-            if asked.state:
-                with asked.state.open("a") as state:
-                    state.write(json.dumps([name, number, verdict]) + "\n")
+                print(f"FAILED {name}, {damage}: {' '.join(verdict)[:300]}", flush=True)
+            campaign.add(f"{name} | {json.dumps(damage)}", verdict)
     return tally(verdicts)
 
 
@@ -258,7 +242,7 @@ def apply(damage: Damage, data: bytes) -> bytes | None:
     return bytes(content)
 
 
-def tally(verdicts: dict[str, dict[int, list[str]]]) -> dict[str, Any]:
+def tally(verdicts: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
     """Tries and verdicts of each kind of file."""
     kinds = []
     for name, found in verdicts.items():

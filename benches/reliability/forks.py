@@ -16,7 +16,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -175,17 +174,3 @@ def map_forked(work: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> I
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             begin()
             yield item, json.loads(data) if not code else {"error": f"the harness ended with {code}"}
-
-
-class Budget:
-    """The time that a campaign may take; ``for … in budget.within(items)`` ends when it is spent."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def within(self, items: Iterable[Any]) -> Iterator[Any]:
-        """The items, until the time is spent."""
-        for item in items:
-            if time.monotonic() > self._end:
-                return
-            yield item

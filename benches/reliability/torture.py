@@ -11,13 +11,9 @@ file of ``--state`` are not repeated, so that a campaign goes on where it was st
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
 import shutil
-import sys
 import tempfile
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +21,7 @@ from typing import Any
 
 import forks
 import shim
+from campaign import Campaign, options
 from checks import Reference, prepared, reference_of, run_counted, wrong_again, wrong_end, wrong_left
 from commands import COMMANDS, Command, Inputs, age, begin
 
@@ -45,60 +42,40 @@ class Try:
 
 def main() -> None:
     """Try everything, tell the totals."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--modes", nargs="+", choices=shim.MODES, default=list(shim.MODES))
     parser.add_argument("--sample", type=int, help="so many tries of each command, drawn by --seed")
     parser.add_argument("--at", type=int, nargs="+", help="these calls alone")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--state", type=Path, help="tries that were made, a line each; gone on with")
-    parser.add_argument("--json", type=Path, help="write the tally here")
     parser.add_argument("--keep", action="store_true", help="leave the folders of tries that failed")
     asked = parser.parse_args()
     shim.ensure_loaded()
     forks.preload()
-    started = time.monotonic()
+    campaign = Campaign(asked)
     with forks.scratch("torture", keep=asked.keep) as base:
-        results = _campaign(base, asked)
-    told = tally(results)
-    told["total"]["seconds"] = round(time.monotonic() - started)
-    print(json.dumps(told["total"]))
-    if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(told["total"]["failures"] > 0)
+        told = _try_all(base, asked, campaign)
+    campaign.end(told)
 
 
-def _campaign(base: Path, asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[str, Any]:
     inputs = prepared(base)
     references = {name: reference_of(COMMANDS[name], inputs, base) for name in asked.commands}
     for name, reference in references.items():
         print(f"{name}: {len(reference.calls)} calls", flush=True)
     tries = [item for name in asked.commands for item in _tries(name, references[name], asked)]
-    made: dict[str, dict[str, Any]] = {}
-    if asked.state and asked.state.exists():
-        made = dict(json.loads(line) for line in asked.state.read_text().splitlines())
-    wanted = {item.key for item in tries}
-    results = {key: result for key, result in made.items() if key in wanted}
-    left = [item for item in tries if item.key not in made]
+    results = {item.key: campaign.made[item.key] for item in tries if item.key in campaign.made}
+    left = [item for item in tries if item.key not in results]
 
     def one(item: Try) -> dict[str, Any]:
         return _try(item, COMMANDS[item.command], references[item.command], inputs, base, asked.keep)
 
-    for item, result in forks.map_forked(one, forks.Budget(60 * asked.minutes).within(left), asked.jobs):
+    for item, result in forks.map_forked(one, campaign.within(left), asked.jobs):
         result.setdefault("failures", [result["error"]] if "error" in result else [])
         results[item.key] = result
         for failure in result["failures"]:
             print(f"FAILED {item.key}, {result.get('call', '')}: {failure}", flush=True)
-        if asked.state:
-            with asked.state.open("a") as state:
-                state.write(json.dumps([item.key, result]) + "\n")
-    if len(results) < len(tries):
-        print(f"out of time: {len(tries) - len(results)} tries are left", flush=True)
-    return results
+        campaign.add(item.key, result)
+    return tally(results, {name: len(reference.calls) for name, reference in references.items()})
 
 
 def _tries(name: str, reference: Reference, asked: argparse.Namespace) -> list[Try]:
@@ -132,9 +109,8 @@ def _try(
         *wrong_left(command, folder, reference),
     ]
     age(folder)
-    removes = result["call"].startswith(("unlink", "rmdir"))
-    can_tidy = item.mode == "kill" or not removes
-    result["failures"] += wrong_again(command, folder, inputs, item.number, reference, can_tidy=can_tidy)
+    was_killed = item.mode == "kill"
+    result["failures"] += wrong_again(command, folder, inputs, item.number, reference, was_killed=was_killed)
     if not (keep and result["failures"]):
         shutil.rmtree(folder)
     else:
@@ -142,8 +118,8 @@ def _try(
     return result
 
 
-def tally(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Tries, hits and failures by command and mode, and each failure with its place."""
+def tally(results: dict[str, dict[str, Any]], calls: dict[str, int]) -> dict[str, Any]:
+    """Calls, tries, hits and failures by command and mode, and each failure with its place."""
     rows: dict[tuple[str, str], Counter[str]] = {}
     points: dict[str, set[str]] = {}
     failures = []
@@ -159,12 +135,13 @@ def tally(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         ]
     total: dict[str, Any] = {
         "commands": len(points),
+        "calls": sum(calls.values()),
         "points": sum(map(len, points.values())),
         "tries": sum(row["tries"] for row in rows.values()),
         "hits": sum(row["hits"] for row in rows.values()),
         "failures": sum(row["failures"] for row in rows.values()),
     }
-    kinds = [{"command": c, "mode": m, "points": len(points[c]), **row} for (c, m), row in rows.items()]
+    kinds = [{"command": c, "mode": m, "calls": calls[c], **row} for (c, m), row in rows.items()]
     return {"total": total, "kinds": kinds, "failures": failures[:200]}
 
 
