@@ -3,31 +3,56 @@
 ::
 
     runs/stars/
-    ├── plan.json        what was read and how: files, columns, classes of the sample, settings
-    ├── events.jsonl     what happened, one record a line, written as it happens
+    ├── plan.json        what was read and how: files, columns, classes of the sample, settings; with a checksum
+    ├── events.jsonl     what happened, one record a line with a checksum, written as it happens
     ├── bad_rows.jsonl   rows that could not be used: file, place, reason
     ├── checkpoint/      where to go on from, while the training is not over
     └── model/           the best state so far; see manymill.model
+
+One process writes (`RunFolder`); others read the plan and follow the events meanwhile.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from manymill import events
 from manymill.errors import RunFolderError
 from manymill.events import Event
+from manymill.storage import checked_json
+from manymill.storage.journal import (
+    NO_CHECKSUM,
+    Journal,
+    Line,
+    is_at_work,
+    lock_folder,
+    read_journal,
+    read_line,
+)
+from manymill.storage.records import from_record
 
 KNOWN = frozenset(
     {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
 )
 
-_LOCK_SECONDS = 0.2
+# Between two looks at the events of another process.
+LOOK_SECONDS = 0.3
+
+_PLAN, _EVENTS = "plan.json", "events.jsonl"
+_FORMAT, _FORMAT_VERSION = "manymill-run", 1
+
+_KINDS: dict[str, type[Event]] = {
+    name: kind
+    for name, kind in vars(events).items()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+}
 
 
 class RunFolder:
@@ -50,7 +75,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         self.path = Path(path)
         try:
@@ -61,11 +86,12 @@ class RunFolder:
                     f"{self.path} is no run folder: it holds {foreign[0]!r}",
                     "name a new or empty folder with --out",
                 )
-            # The system frees the lock of a process that died, so a lock is never stale.
-            self._lock = FileLock(self.path / ".lock")
-            # Whoever watches a run asks for its lock, for a moment.
-            self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
-            self._events: IO[str] = self._log("a")
+            self._lock = lock_folder(self.path)
+            try:
+                self._events = Journal(self.path / _EVENTS)
+            except OSError:
+                self._lock.release()
+                raise
         except Timeout as error:
             raise RunFolderError(
                 f"another run is writing to {self.path}",
@@ -91,13 +117,10 @@ class RunFolder:
         try:
             self._close_events()
             self.bad_rows.unlink(missing_ok=True)
-            self._events = self._log("w")
+            self._events = Journal(self.path / _EVENTS, fresh=True)
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write to {self.path}: {reason}") from error
-
-    def _log(self, mode: str) -> IO[str]:
-        return (self.path / "events.jsonl").open(mode, encoding="utf-8", errors="replace")
 
     @property
     def checkpoint(self) -> Path:
@@ -125,29 +148,24 @@ class RunFolder:
         return self.path / "bad_rows.jsonl"
 
     def write_plan(self, plan: dict[str, Any]) -> None:
-        """Write ``plan.json``: the old one or the new one is there at any moment.
+        """Write ``plan.json`` durably: the old one or the new one is there at any moment.
 
         Raises
         ------
         RunFolderError
             If it cannot be written.
         """
-        temporary = self.path / "plan.json.tmp"
-        content = json.dumps(plan, indent=1, ensure_ascii=False) + "\n"
+        file = self.path / _PLAN
         try:
-            temporary.write_bytes(content.encode(errors="replace"))
-            os.replace(temporary, self.path / "plan.json")
+            checked_json.write(file, {"format": _FORMAT, "format_version": _FORMAT_VERSION, **plan})
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             reason = error.strerror or str(error)
             raise RunFolderError(
-                f"cannot write {self.path / 'plan.json'}: {reason}",
-                "free some space, or name another folder with --out",
+                f"cannot write {file}: {reason}", "free some space, or name another folder with --out"
             ) from error
 
     def record(self, event: Event) -> None:
-        """Append an event; it is on its way to disk when this returns.
+        """Append an event; other processes see it when this returns.
 
         Raises
         ------
@@ -158,12 +176,13 @@ class RunFolder:
             return
         record = {"time": round(time.monotonic() - self._start, 3), **event.to_json()}
         try:
-            self._events.write(json.dumps(record, ensure_ascii=False) + "\n")
-            self._events.flush()
+            self._events.append(record)
+            if isinstance(event, events.Ended):
+                self._events.sync()  # whether the run is over depends on it
         except OSError as error:
             self._close_events()
             reason = error.strerror or str(error)
-            raise RunFolderError(f"cannot write {self.path / 'events.jsonl'}: {reason}") from error
+            raise RunFolderError(f"cannot write {self._events.path}: {reason}") from error
 
     def close(self) -> None:
         """Let others use the folder."""
@@ -171,7 +190,7 @@ class RunFolder:
         self._lock.release()
 
     def _close_events(self) -> None:
-        # Closing writes what is buffered, and a full disk refuses that as well; the file is closed all the same.
+        # A full disk may refuse what was appended; the file is closed all the same.
         with suppress(OSError):
             self._events.close()
 
@@ -190,17 +209,98 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     RunFolderError
-        If there is no run in the folder, or it cannot be read.
+        If there is no run in the folder, its plan was changed or damaged, or is of another version.
     """
-    file = Path(path) / "plan.json"
+    file = Path(path) / _PLAN
     try:
-        plan = json.loads(file.read_bytes())
+        plan = checked_json.read(file)
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{os.fspath(path)} holds no run", "name a folder that manymill train made"
         ) from error
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"cannot read {file}: {error}", "train anew") from error
-    if not isinstance(plan, dict):
-        raise RunFolderError(f"{file} is no plan of a run", "train anew")
+    except OSError as error:
+        raise RunFolderError(f"cannot read {file}: {error.strerror or error}", _TRAIN_AGAIN) from error
+    except ValueError as error:
+        raise RunFolderError(f"{file}: {error}", _TRAIN_AGAIN) from error
+    if plan.pop("format", None) != _FORMAT:
+        raise RunFolderError(f"{file} is not the plan of a run", _TRAIN_AGAIN)
+    if plan.pop("format_version", None) != _FORMAT_VERSION:
+        raise RunFolderError(f"{file} is of another version of manymill", _TRAIN_AGAIN)
     return plan
+
+
+_TRAIN_AGAIN = (
+    "settings are not changed there: train again, into a new folder, with the options that are wanted"
+)
+
+
+def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECONDS) -> Iterator[Event]:
+    """The events of a run from its beginning on, as they happen, until it ends or its process does.
+
+    Events of a later version are passed over. So are damaged lines: a `Warned` names the first one of each group.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or an older version wrote it.
+    """
+    path = Path(run) / _EVENTS
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise RunFolderError(
+            f"{os.fspath(run)} holds no run", "name a folder that manymill train writes to"
+        ) from error
+    with file:
+        text, number, was_damaged = b"", 0, False
+        while True:
+            # Asked before reading: what was written before the process ended is then read.
+            at_work = is_at_work(Path(run))
+            text += file.readline()
+            if text.endswith(b"\n"):
+                number += 1
+                line = read_line(text, number)
+                text = b""
+                if line.damage == NO_CHECKSUM and number == 1:
+                    raise RunFolderError(f"{path}: line 1: {line.damage}", "watch it with that version")
+                if line.damage and not was_damaged:
+                    yield events.Warned(f"{path}: line {number} is passed over: {line.damage}")
+                was_damaged = bool(line.damage)
+                event = _event_of(line)
+                if event is not None:
+                    yield event
+            elif not at_work:
+                return  # what is left of a line was written by a process that was killed
+            else:
+                time.sleep(look_seconds)
+
+
+def has_ended(run: str | os.PathLike[str]) -> bool:
+    """Whether the run came to its end: it was neither stopped nor killed.
+
+    A damaged line may have said that it was stopped: such a run is gone on with, to the same model.
+    """
+    over = in_doubt = False
+    try:
+        for line in read_journal(Path(run) / _EVENTS):
+            event = _event_of(line)
+            if isinstance(event, events.Planned):
+                over = in_doubt = False
+            in_doubt = in_doubt or bool(line.damage) or isinstance(event, events.Interrupted)
+            over = over or isinstance(event, events.Ended)
+    except OSError:
+        return False
+    return over and not in_doubt
+
+
+def _event_of(line: Line) -> Event | None:
+    """The event of a line; None if it is damaged, or of a later version."""
+    kind = _KINDS.get(str(line.record.get("event")))
+    if kind is None:
+        return None
+    known = {field.name for field in dataclasses.fields(kind)}
+    values = {name: value for name, value in line.record.items() if name in known}
+    try:
+        return from_record(kind, values, finite=False)
+    except ValueError:
+        return None

@@ -13,8 +13,8 @@ from manymill.cli import options
 @options.run
 def abort(run: Path) -> None:
     """Have the search of RUN begin nothing more; what is finished is kept."""
-    from manymill.run_events import is_at_work
     from manymill.search.journal import ask_to_abort
+    from manymill.storage.journal import is_at_work
 
     ask_to_abort(run)
     told = "was asked to end" if is_at_work(run) else "has no process at it: there is nothing to end"

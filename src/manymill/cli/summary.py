@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def ending(run: Path, last: Event | None) -> str:
     """A line for the end of what was watched, by its last event."""
     from manymill.events import Ended, ForestGrown
-    from manymill.run_events import has_ended
+    from manymill.run_folder import has_ended
 
     if isinstance(last, ForestGrown):
         return (

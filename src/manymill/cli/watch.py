@@ -24,7 +24,7 @@ def watch(run: Path, json: bool) -> None:
         return
     from manymill.cli.progress import follow
     from manymill.cli.summary import ending
-    from manymill.run_events import read_events
+    from manymill.run_folder import read_events
 
     last = None
     with follow(json=json) as observe:

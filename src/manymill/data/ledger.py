@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import islice
 
 from manymill.data.batches import BadRow, Batch
 from manymill.errors import RowError
@@ -97,18 +96,11 @@ class Ledger:
         if self.path is not None and kept:
             self._write(self.path, kept)
 
-    def go_on(self, n_used: int, counts: Mapping[str, int], n_listed: int) -> None:
-        """Go on from the counts of an earlier run; of its list the first ``n_listed`` rows stay."""
-        self.n_used, self.counts, self.first = n_used, Counter(counts), []
-        if self.path is None or not os.path.exists(self.path):
+    def go_on(self, n_used: int, counts: Mapping[str, int], listed: Sequence[BadRow]) -> None:
+        """Go on from the counts of an earlier run; its list is written again, whatever has become of the file."""
+        self.n_used, self.counts, self.first = n_used, Counter(counts), list(listed)
+        if self.path is None:
             return
-        # What cannot be read, such as the last line of a run that was killed, is listed no more.
-        with (
-            suppress(OSError, ValueError, TypeError),
-            open(self.path, encoding="utf-8", errors="replace") as listed,
-        ):
-            for line in islice(listed, n_listed):
-                self.first.append(BadRow(**json.loads(line)))
         with suppress(OSError):
             os.unlink(self.path)
         if self.first:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from manymill.storage.records import from_record, value_of
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
@@ -143,30 +146,75 @@ class Plan:
         }
 
     @staticmethod
-    def from_json(plan: dict[str, Any]) -> Plan:
-        """The plan that :meth:`to_json` gave; storage options have to be given anew."""
-        from manymill.data.dataset import Dataset
+    def from_json(plan: Mapping[str, Any]) -> Plan:
+        """The plan that :meth:`to_json` gave; storage options have to be given again.
 
-        asked: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in plan["dataset"].items()
-        }
-        files = []
-        for file in plan["files"]:
-            members = tuple((name, size) for name, size in file["members"])
-            files.append(
-                SourceFile(**{**file, "members": members, "column_names": tuple(file["column_names"])})
-            )
-        own: dict[str, Any] = {name: tuple(v) if isinstance(v := plan[name], list) else v for name in _PLAIN}
+        Raises
+        ------
+        ValueError
+            If it is not such a plan, by whatever value; a `SchemaError` is one too.
+        KeyError
+            If an entry is missing.
+        """
+        from manymill.data.dataset import scan
+
+        told = plan["dataset"]
+        asked = {name: value_of(hint, told[name], name) for name, hint in _DATASET.items() if name in told}
+        files = tuple(from_record(SourceFile, file) for file in plan["files"])
+        for file in files:
+            _check_file(file)
+        own = {name: value_of(hint, plan[name], name) for name, hint in _PLAIN.items()}
         return Plan(
-            dataset=Dataset(**asked),
-            files=tuple(files),
-            blocks=tuple(Block(*block) for block in plan["blocks"]),
-            columns=ColumnNames(**plan["columns"]),
+            dataset=scan(**asked),
+            files=files,
+            blocks=tuple(_block_of(block, files) for block in plan["blocks"]),
+            columns=from_record(ColumnNames, plan["columns"]),
             **own,
         )
 
 
-_PLAIN = (
-    "notes", "warnings", "class_counts", "n_rows", "text_bytes", "source_bytes", "exact",
-    "labels_are_integers",
-)  # fmt: skip
+_PLAIN: dict[str, Any] = {
+    "notes": tuple[str, ...],
+    "warnings": tuple[str, ...],
+    "class_counts": dict[str, int],
+    "n_rows": int,
+    "text_bytes": int,
+    "source_bytes": int,
+    "exact": bool,
+    "labels_are_integers": bool,
+}
+_DATASET: dict[str, Any] = {
+    "source": tuple[str, ...],
+    "text": str,
+    "label": str,
+    "weight": str,
+    "format": str,
+    "encoding": str,
+    "classes": tuple[str, ...],
+    "strict": bool,
+    "max_record_bytes": int,
+    "labelled": bool,
+}
+
+
+def _check_file(file: SourceFile) -> None:
+    from manymill.data.compression import MAGIC
+    from manymill.data.dataset import FORMATS
+
+    if file.format not in (*FORMATS, "memory") or file.compression not in (None, *MAGIC.values()):
+        raise ValueError(f"{file.path} is of an unknown format")
+    if min(file.size, file.data_start, file.raw_bytes, *(size for _, size in file.members)) < 0:
+        raise ValueError(f"{file.path} has a negative size")
+
+
+def _block_of(numbers: Any, files: tuple[SourceFile, ...]) -> Block:
+    if not isinstance(numbers, list) or len(numbers) != 4 or {type(number) for number in numbers} != {int}:
+        raise ValueError(f"{str(numbers)[:40]} is not a block")
+    block = Block(*numbers)
+    if (
+        block.file not in range(len(files))
+        or not 0 <= block.start <= block.stop < 2**63
+        or block.raw_bytes < 0
+    ):
+        raise ValueError(f"{numbers} is not a block of its files")
+    return block

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from manymill.engine.array_files import Arrays, storable
 from manymill.engine.seam import Engine
 from manymill.engine.spool import Ref
 from manymill.engine.store import ArrayStore, Hold
 from manymill.errors import EngineError
+from manymill.storage.tensors import Arrays, storable
 
 # What is smaller travels with each call.
 _LEAST_BYTES = 1 << 12

@@ -15,8 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from manymill.engine.array_files import ArrayFile, Arrays, arrays_in, lay_out, mapped
 from manymill.errors import EngineError
+from manymill.storage.tensors import ArrayFile, Arrays, arrays_in, lay_out, mapped
 
 _PREFIX = "manymill-spool-"
 _FRESH_SECONDS = 60.0
@@ -130,7 +130,8 @@ class Spool:
             self._lock.acquire(blocking=False)
             _sweep(self._folder.parent)
         target = self._folder / file.name
-        file.write(self._folder / f"{file.digest}.partial", target)
+        # Nobody reads it once the driver has ended: it need not survive a power cut.
+        file.write(self._folder / f"{file.digest}.partial", target, durable=False)
         return target
 
 

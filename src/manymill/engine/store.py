@@ -25,9 +25,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from manymill.engine.array_files import SUFFIX, ArrayFile, Arrays, digest_of, lay_out
 from manymill.engine.spool import Ref
 from manymill.errors import EngineError
+from manymill.storage.tensors import SUFFIX, ArrayFile, Arrays, digest_of, lay_out
 
 _CLAIM, _USES = ".claim", ".uses"
 

@@ -22,7 +22,7 @@ from manymill.errors import SettingsError
 from manymill.forest.combining import check_forest
 from manymill.forest.kinds import grows_trees, is_bagging
 from manymill.forest.nodes import tensors_of
-from manymill.model.safetensors import header_of
+from manymill.storage.tensors import header_of
 
 _SAMPLE_ROWS = 8192
 _SAMPLE_TREES = 3

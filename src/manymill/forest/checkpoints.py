@@ -3,20 +3,21 @@
 ::
 
     checkpoint/
-    ├── forest.json          what is grown: digest of rows, settings and seeds
-    ├── tree-0.npz           nodes and values of a tree bit for bit, its classes and seed
-    └── tree-1.npz …
+    ├── forest.json                                 what is grown: digest of rows, settings and seeds; with a checksum
+    ├── tree-0-8c1f0e5a7b9d2436.safetensors         nodes and values of a tree bit for bit, its classes and seed; the
+    └── tree-1-….safetensors …                      name has the first half of the checksum of its content
 
 Arrays alone are read back, never objects; the nodes are checked before a tree is made of them. A file appears whole or
-not at all, so a tree that is there is a tree that need not be grown again.
+not at all, so a tree that is there is a tree that need not be grown again. One that is damaged is grown again.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,29 @@ from manymill.errors import ModelError, RunFolderError
 from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
-from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage import checked_json
+from manymill.storage.durable import open_regular, replace_durably
+from manymill.storage.records import from_record
+from manymill.storage.tensors import arrays_in, write_arrays
 
 _FOREST = "forest.json"
-_TREE = re.compile(r"tree-(\d+)\.npz")
-_OURS = re.compile(rf"(forest\.json|{_TREE.pattern})(\.partial)?")
+_FORMAT, _FORMAT_VERSION = "manymill-trees", 1
+_TREE = re.compile(r"tree-(\d{1,18})-([0-9a-f]{16})\.safetensors")
+_PARTIAL = "tree.partial"
+_OURS = re.compile(rf"forest\.json(\.tmp)?|{_TREE.pattern}|{re.escape(_PARTIAL)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a file says of its tree besides arrays."""
+
+    forest: str  # digest of the forest that it is a tree of
+    number: int
+    n_features: int
+    max_features: int
+    random_state: int
+    part: int | None
+    several: bool  # outputs
 
 
 class TreeFolder:
@@ -55,14 +74,13 @@ class TreeFolder:
     """
 
     def __init__(self, path: Path, digest: str) -> None:
-        self._path = path
+        self._path, self._wanted = path, digest
         try:
             path.mkdir(exist_ok=True)
             if self._digest() != digest:
-                for entry in path.iterdir():
-                    if _OURS.fullmatch(entry.name):
-                        entry.unlink()
-                self._put(_FOREST, json.dumps({"digest": digest}).encode())
+                self._remove_files()
+                content = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "digest": digest}
+                checked_json.write(path / _FOREST, content)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -75,42 +93,64 @@ class TreeFolder:
             If it cannot be written.
         """
         try:
-            self._put(f"tree-{grown.number}.npz", _packed(grown))
+            checksum = write_arrays(self._path / _PARTIAL, _packed(grown, self._wanted))
+            replace_durably(self._path / _PARTIAL, self._path / _name(grown.number, checksum))
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def trees(self, ensemble: Any) -> Iterator[Grown]:
+    def trees(
+        self, ensemble: Any, on_damage: Callable[[str], None] = lambda message: None
+    ) -> Iterator[Grown]:
         """The trees that are there; a file that is damaged is passed over: its tree is grown again.
 
         Parameters
         ----------
         ensemble : BaseForest or BaseBagging
             Fitted but for its trees.
+        on_damage : callable
+            Called with a sentence on each file that is passed over.
         """
+        numbers = set()
         for entry in sorted(self._path.iterdir()):
             if found := _TREE.fullmatch(entry.name):
                 try:
-                    with np.load(io.BytesIO(entry.read_bytes()), allow_pickle=False) as arrays:
-                        yield _unpacked(dict(arrays), int(found[1]), ensemble)
-                except Exception:  # whatever numpy, zipfile and json make of bytes that are damaged
+                    grown = _unpacked(_checked(entry), int(found[1]), ensemble, self._wanted)
+                except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+                    on_damage(f"{entry} cannot be used: {error}; its tree is grown again")
                     continue
+                if grown.number not in numbers:
+                    numbers.add(grown.number)
+                    yield grown
 
     def _digest(self) -> str | None:
+        """What the folder says that it holds; None if it does not say so."""
         try:
-            told = json.loads((self._path / _FOREST).read_bytes())
-            return str(told["digest"])
-        except (OSError, ValueError, KeyError, TypeError):
+            content = checked_json.read(self._path / _FOREST)
+        except (OSError, ValueError):
             return None
+        known = (content.get("format"), content.get("format_version")) == (_FORMAT, _FORMAT_VERSION)
+        return str(content.get("digest")) if known else None
 
-    def _put(self, name: str, content: bytes) -> None:
-        write_durably(self._path / f"{name}.partial", [content])
-        replace_durably(self._path / f"{name}.partial", self._path / name)
+    def _remove_files(self) -> None:
+        for entry in self._path.iterdir():
+            if _OURS.fullmatch(entry.name):
+                entry.unlink()
 
     def _unwritable(self, error: OSError) -> RunFolderError:
         return RunFolderError(
             f"cannot write to {self._path}: {error.strerror or error}",
             "free some space, or name another folder",
         )
+
+
+def remove_trees(path: Path) -> None:
+    """Remove the checkpoint of a forest that is grown; what else lies in the folder stays."""
+    with suppress(OSError):
+        (path / _FOREST).unlink(missing_ok=True)
+        for entry in path.iterdir():
+            if _OURS.fullmatch(entry.name):
+                entry.unlink()
+        path.rmdir()
 
 
 def digest_of(rows: Rows, held: Any, settings: Any) -> str:
@@ -140,52 +180,83 @@ def digest_of(rows: Rows, held: Any, settings: Any) -> str:
     return digest.hexdigest()
 
 
-def _packed(grown: Grown) -> bytes:
+def _name(number: int, checksum: str) -> str:
+    return f"tree-{number}-{checksum.partition(':')[2][:16]}.safetensors"
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """The arrays of a file whose name says what it holds."""
+    with open_regular(path) as file:
+        data = file.read()
+    number = path.name.split("-")[1]
+    if path.name != _name(int(number), checked_json.checksum([data])):
+        raise ValueError("it does not match its checksum")
+    # Copies in this machine's own dtypes: they become part of trees, whose pickles are to have the same bytes.
+    arrays = arrays_in(np.frombuffer(data, np.uint8))
+    return {name: array.astype(array.dtype.name) for name, array in arrays.items()}
+
+
+def _packed(grown: Grown, digest: str) -> dict[str, Any]:
     tree = grown.tree
     state = tree.tree_.__getstate__()
     classes = getattr(tree, "classes_", [])
     several = classes if isinstance(classes, list) else [classes]
-    told = {
+    facts = {
+        "forest": digest,
+        "number": grown.number,
         "n_features": tree.n_features_in_,
         "max_features": tree.max_features_,
         "random_state": tree.random_state,
         "part": grown.part,
         "several": isinstance(classes, list),
+        "node_dtype": _NODES,
     }
-    arrays = {"nodes": state["nodes"], "values": state["values"]}
+    # Nodes are stored as they lie in memory: the dtype has fields, which the format does not know.
+    nodes = np.ascontiguousarray(state["nodes"]).view(np.uint8).reshape(len(state["nodes"]), -1)
+    arrays = {"nodes": nodes, "values": state["values"]}
     arrays |= {f"classes{output}": np.asarray(names) for output, names in enumerate(several)}
     if grown.features is not None:
         arrays["features"] = grown.features
-    file = io.BytesIO()
-    np.savez(file, told=np.frombuffer(json.dumps(told, default=int).encode(), np.uint8), **arrays)
-    return file.getvalue()
+    text = json.dumps(facts, default=int).encode()
+    return {"facts": np.frombuffer(text, np.uint8), **arrays}
 
 
-def _unpacked(arrays: dict[str, Any], number: int, ensemble: Any) -> Grown:
-    told = json.loads(arrays["told"].tobytes())
-    nodes, values = arrays["nodes"], arrays["values"]
-    if nodes.dtype != NODE_DTYPE:
+_NODES = repr(NODE_DTYPE.descr)
+
+
+def _unpacked(arrays: dict[str, Any], number: int, ensemble: Any, digest: str) -> Grown:
+    record = json.loads(arrays["facts"].tobytes())
+    if record.pop("node_dtype") != _NODES:
         raise ModelError("its nodes are of another version of scikit-learn")
+    facts = from_record(_Facts, record)
+    if (facts.forest, facts.number) != (digest, number):
+        raise ModelError("it is a tree of another forest")
+    raw, values = arrays["nodes"], arrays["values"]
+    if raw.dtype != np.uint8 or raw.ndim != 2 or raw.shape[1] != NODE_DTYPE.itemsize:
+        raise ModelError("its nodes are of another size")
+    nodes = raw.view(NODE_DTYPE).reshape(-1)
+    if values.dtype != np.float64 or values.ndim != 3 or len(values) != len(nodes):
+        raise ModelError("its values are not those of its nodes")
     classes = [arrays[f"classes{output}"] for output in range(sum(name[:7] == "classes" for name in arrays))]
-    n_features = int(told["n_features"])
+    n_features = facts.n_features
     sizes = [len(names) for names in classes] or [1] * values.shape[1]
     _check_fits(ensemble, n_features, arrays.get("features"), classes, sizes, values)
     stored = {name: values if name == "value" else nodes[name] for name in FIELDS}
     (depth,) = check({"tree_sizes": np.array([len(nodes)]), **stored}, n_features, votes=bool(classes))
     tree = ensemble._make_estimator(append=False)
-    tree.set_params(random_state=told["random_state"])
+    tree.set_params(random_state=facts.random_state)
     # In the order in which scikit-learn gives them: a forest gone on with pickles to the same bytes.
     tree.n_features_in_ = n_features
     tree.n_outputs_ = values.shape[1]
     if classes:
-        tree.classes_ = classes if told["several"] else classes[0]
-        tree.n_classes_ = np.array(sizes, np.intp) if told["several"] else np.intp(sizes[0])
-    tree.max_features_ = told["max_features"]
+        tree.classes_ = classes if facts.several else classes[0]
+        tree.n_classes_ = np.array(sizes, np.intp) if facts.several else np.intp(sizes[0])
+    tree.max_features_ = facts.max_features
     tree.tree_ = Tree(n_features, np.array(sizes, np.intp), values.shape[1])
     tree.tree_.__setstate__(
         {"max_depth": int(depth), "node_count": len(nodes), "nodes": nodes, "values": values}
     )
-    return Grown(number, tree, arrays.get("features"), told["part"])
+    return Grown(number, tree, arrays.get("features"), facts.part)
 
 
 def _check_fits(

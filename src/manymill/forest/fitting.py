@@ -142,7 +142,8 @@ class Fit:
         if self._folder is None:
             return set()
         wanted = {task.number for task in self.work.tasks}
-        stored = [grown for grown in self._folder.trees(self.work.ensemble) if grown.number in wanted]
+        found = self._folder.trees(self.work.ensemble, self._warn)
+        stored = [grown for grown in found if grown.number in wanted]
         for grown in stored:
             self._take(grown)
         return {grown.number for grown in stored}

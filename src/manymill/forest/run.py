@@ -10,7 +10,6 @@ The same call with the same folder goes on with the trees of a run that was stop
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.table import Table, encode_table
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
+from manymill.forest.checkpoints import remove_trees
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
@@ -118,7 +118,7 @@ def train_forest_run(
         },
     )
     if not report.interrupted:
-        shutil.rmtree(Path(out) / "checkpoint", ignore_errors=True)
+        remove_trees(Path(out) / "checkpoint")
     return ForestRun(Path(out), table, report)
 
 

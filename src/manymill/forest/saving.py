@@ -30,11 +30,10 @@ from manymill.forest import nodes
 from manymill.forest.combining import check_forest, in_all_classes
 from manymill.forest.describing import ForestDescription, check_savable, described, read, rebuilt
 from manymill.model.kinds import FOREST_FILE as FILE_NAME
-from manymill.model.loading import open_regular
-from manymill.model.safetensors import header_of
-from manymill.model.saving import digested, saving_alone
+from manymill.model.saving import saving_alone
 from manymill.storage import checked_json
-from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.durable import open_regular, replace_durably, write_durably
+from manymill.storage.tensors import digested, header_of
 
 _MAX_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**20

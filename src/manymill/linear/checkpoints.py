@@ -3,37 +3,43 @@
 ::
 
     checkpoint/
-    ├── position.json       how far, the classes, the best measures, counts; names the two files beside it
-    ├── state-12.npz        features met, their weights and squared-gradient sums; intercepts
-    └── held-out-4.npz      rows held out so far with their classes, and weights of features; written again only when
-                            there are more
+    ├── position.json              how far, the classes, the best measures, counts, bad rows; names the two files beside
+    │                              it with their checksums, and ends with a checksum of its own
+    ├── state-12.safetensors       features met, their weights and squared-gradient sums; intercepts
+    └── held-out-4.safetensors     rows held out so far with their classes, and weights of features; written again only
+                                   when there are more
 
 ``position.json`` is replaced last and names files that are never written again: at any moment it speaks of a whole
-checkpoint, the old one or the new one.
+checkpoint, the old one or the new one. What is read back was not damaged, since every file has its checksum; it may
+still come from anyone, so every value is looked at.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import zipfile
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.data.batches import BadRow
 from manymill.errors import RunFolderError
 from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
-from manymill.storage.durable import replace_durably, sync_file, write_durably
+from manymill.storage import checked_json
+from manymill.storage.records import from_record
+from manymill.storage.tensors import read_arrays, write_arrays
 
 _POSITION = "position.json"
+_FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 1
+_ARRAYS = re.compile(r"(state|held-out)-(\d{1,18})\.safetensors")
+_OURS = re.compile(rf"{_ARRAYS.pattern}|position\.json(\.tmp)?")
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
 _BEST_ARRAYS = frozenset({"best_weights", "best_intercept"})
 
@@ -51,7 +57,7 @@ class Position:
     class_rows: tuple[int, ...] = ()  # rows of each class that balanced weights count
     n_used: int = 0  # rows read, and bad rows by reason
     bad_counts: Mapping[str, int] = field(default_factory=dict)
-    n_listed: int = 0  # bad rows that are listed
+    listed: tuple[BadRow, ...] = ()  # the first bad rows, to write their list again
     n_classes_begun: int = 2  # that the learner had room for at first: its rate depends on that
     asked: str = ""  # digest of the plan and the settings: what may be gone on with
 
@@ -64,6 +70,14 @@ class Checkpoint:
     state: Arrays  # with the best weights of these features so far, where a finish will start from them
     held_out: tuple[HashedRows, ...]
     feature_weights: NDArray[np.float32] | None  # (n_features,)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of arrays beside ``position.json``."""
+
+    name: str
+    checksum: str
 
 
 class Checkpoints:
@@ -79,7 +93,7 @@ class Checkpoints:
         self._folder = Path(folder)
         self._number = 0
         self._n_held_out = -1
-        self._held_out_name = ""
+        self._held_out = _File("", "")
         self._used: set[str] = set()
 
     def save(
@@ -99,41 +113,35 @@ class Checkpoints:
         try:
             self._folder.mkdir(exist_ok=True)
             self._number += 1
-            held = list(held_out)
-            held_name = self._held_out_name
+            held, held_file = list(held_out), self._held_out
             if len(held) != self._n_held_out:
-                held_name = self._write(
-                    f"held-out-{self._number}.npz", _held_out_arrays(held, feature_weights)
-                )
-            name = self._write(f"state-{self._number}.npz", state)
-            told = {**asdict(position), "state": name, "held_out": held_name}
-            temporary = self._folder / f"{_POSITION}.tmp"
-            write_durably(temporary, [json.dumps(told, ensure_ascii=False).encode()])
-            replace_durably(temporary, self._folder / _POSITION)
-            self._n_held_out, self._held_out_name = len(held), held_name
-            self._used = {_POSITION, name, held_name}
+                arrays = _held_out_arrays(held, feature_weights)
+                held_file = self._write(f"held-out-{self._number}.safetensors", arrays)
+            state_file = self._write(f"state-{self._number}.safetensors", state)
+            content = {
+                "format": _FORMAT,
+                "format_version": _FORMAT_VERSION,
+                "position": asdict(position),
+                "state": asdict(state_file),
+                "held_out": asdict(held_file),
+            }
+            checked_json.write(self._folder / _POSITION, content)
+            self._n_held_out, self._held_out = len(held), held_file
+            self._used = {_POSITION, state_file.name, held_file.name}
             self._drop_unused()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a loss beyond all numbers is not JSON
             self._drop_unused()
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise RunFolderError(f"cannot write a checkpoint to {self._folder}: {reason}") from error
+
+    def _write(self, name: str, arrays: Arrays) -> _File:
+        return _File(name, write_arrays(self._folder / name, arrays))
 
     def _drop_unused(self) -> None:
         with suppress(OSError):
             for entry in self._folder.iterdir():
-                if entry.name not in self._used:
+                if entry.name not in self._used and _OURS.fullmatch(entry.name):
                     entry.unlink()
-
-    def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-        path = self._folder / name
-        try:
-            np.savez(path, **arrays)  # type: ignore[arg-type]
-            sync_file(path)
-        except OSError:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise
-        return name
 
     def load(self) -> Checkpoint | None:
         """The checkpoint; None if there is none.
@@ -141,25 +149,36 @@ class Checkpoints:
         Raises
         ------
         RunFolderError
-            If it is damaged.
+            If it is damaged, or of another version.
         """
-        told = self._told()
-        if told is None:
+        content = self._content()
+        if content is None:
             return None
         try:
-            state_name, held_name = _plain_name(told["state"]), _plain_name(told["held_out"])
-            number = int(state_name.removeprefix("state-").removesuffix(".npz"))
-            position = _position_of(told)
-            state = read_arrays(self._folder / state_name)
+            position = from_record(Position, content["position"])
+            _check_position(position)
+            state_file, held_file = (
+                from_record(_File, content["state"]),
+                from_record(_File, content["held_out"]),
+            )
+            number = _number_of(state_file.name, "state")
+            _number_of(held_file.name, "held-out")
+            state = self._arrays(state_file)
             if set(state) not in (_STATE_ARRAYS, _STATE_ARRAYS | _BEST_ARRAYS):
-                raise ValueError(f"{state_name} holds other arrays")
-            arrays = read_arrays(self._folder / held_name)
+                raise ValueError(f"{state_file.name} holds other arrays")
+            arrays = self._arrays(held_file)
             held = _held_out_of(arrays, len(position.classes))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise self.damaged(error) from error
-        self._number, self._n_held_out, self._held_out_name = number, len(held), held_name
-        self._used = {_POSITION, state_name, held_name}
+        self._number, self._n_held_out, self._held_out = number, len(held), held_file
+        self._used = {_POSITION, state_file.name, held_file.name}
         return Checkpoint(position, state, tuple(held), arrays.get("feature_weights"))
+
+    def _arrays(self, file: _File) -> Arrays:
+        try:
+            return read_arrays(self._folder / file.name, file.checksum)
+        except OSError as error:
+            self._cannot_read(file.name, error)
 
     def asked(self) -> str | None:
         """The digest of the training whose checkpoint is there; None without one.
@@ -167,29 +186,48 @@ class Checkpoints:
         Raises
         ------
         RunFolderError
-            If it is damaged.
+            If it is damaged, or of another version.
         """
-        told = self._told()
-        return None if told is None else str(told.get("asked"))
-
-    def _told(self) -> dict[str, Any] | None:
+        content = self._content()
+        if content is None:
+            return None
         try:
-            told = json.loads((self._folder / _POSITION).read_bytes())
-            if not isinstance(told, dict):
-                raise ValueError(f"{_POSITION} is no position")
-            return told
+            return from_record(Position, content["position"]).asked
+        except (ValueError, KeyError) as error:
+            raise self.damaged(error) from error
+
+    def _content(self) -> dict[str, Any] | None:
+        try:
+            content = checked_json.read(self._folder / _POSITION)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise self.damaged(error) from error
+        except OSError as error:
+            self._cannot_read(_POSITION, error)
+        except ValueError as error:
+            raise self.damaged(ValueError(f"{_POSITION}: {error}")) from error
+        if content.get("format") != _FORMAT:
+            raise self.damaged(ValueError(f"{_POSITION} is not of a checkpoint"))
+        if content.get("format_version") != _FORMAT_VERSION:
+            raise RunFolderError(
+                f"the checkpoint in {self._folder} is of another version of manymill",
+                "go on with that version, or remove the folder to train from the beginning",
+            )
+        return content
 
     def remove(self) -> None:
         """There is nothing to go on with any more."""
+        self._used = set()
         with suppress(OSError):
             (self._folder / _POSITION).unlink(missing_ok=True)
-            for entry in self._folder.iterdir():
-                entry.unlink()
+        self._drop_unused()
+        with suppress(OSError):
             self._folder.rmdir()
+
+    def _cannot_read(self, name: str, error: OSError) -> NoReturn:
+        raise RunFolderError(
+            f"cannot read {self._folder / name}: {error.strerror or error}",
+            f"copy the file back, or remove {self._folder} to train from the beginning",
+        ) from error
 
     def damaged(self, error: Exception) -> RunFolderError:
         """What to raise if what was read cannot be gone on with."""
@@ -200,60 +238,39 @@ class Checkpoints:
         )
 
 
-def _position_of(told: Mapping[str, Any]) -> Position:
-    """The position, after a look at every field: the file may have been damaged, or made by someone else."""
-    values = {f.name: told[f.name] for f in fields(Position)}
-    for name in ("pass_number", "step", "best_pass", "n_used", "n_listed", "n_classes_begun"):
-        if type(values[name]) is not int or values[name] < 0:
-            raise ValueError(f"{name} is {values[name]!r}")
-    for name, kinds in _LISTS.items():
-        if not isinstance(values[name], list) or not all(type(entry) in kinds for entry in values[name]):
-            raise ValueError(f"{name} is no list of {kinds[0].__name__}")
-        values[name] = tuple(values[name])
-    if not isinstance(values["bad_counts"], dict) or values["pass_number"] < 1:
-        raise ValueError("it is of no pass")
-    if len(values["tally"]) not in (0, 4):
+def _check_position(position: Position) -> None:
+    """Refuse what cannot be of a training, whatever wrote it."""
+    counts = (position.step, position.best_pass, position.n_used, position.n_classes_begun)
+    if min(*counts, *position.class_rows, *position.bad_counts.values()) < 0:
+        raise ValueError("a count is negative")
+    if position.pass_number < 1 or position.best_pass > position.pass_number:
+        raise ValueError("its pass is impossible")
+    if (position.best is None) != (position.best_pass == 0):
+        raise ValueError("it has no measures of the best pass")
+    if len(position.tally) not in (0, 4) or (position.step and not position.tally):
         raise ValueError("the figures of the pass are not four")
-    if not 2 <= values["n_classes_begun"] <= max(2, len(values["classes"])):
+    if len(set(position.classes)) < len(position.classes):
+        raise ValueError("a class stands twice")
+    if not 2 <= position.n_classes_begun <= max(2, len(position.classes)):
         raise ValueError("it began with other classes")
-    best = values.pop("best")
-    return Position(**values, best=None if best is None else Measured(**best))
+    if position.best is not None:
+        _check_measures(position.best)
 
 
-_LISTS: dict[str, tuple[type, ...]] = {"tally": (float, int), "classes": (str,), "class_rows": (int,)}
+def _check_measures(best: Measured) -> None:
+    without_rows = best.n_rows == 0
+    if best.n_rows < 0 or (best.loss is None) != without_rows or (best.accuracy is None) != without_rows:
+        raise ValueError("the measures of the best pass are impossible")
+    if not best.temperature > 0:
+        raise ValueError("the temperature of the best pass is impossible")
 
 
-def _plain_name(name: object) -> str:
-    """A file name that stays in its folder."""
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".npz"):
-        raise ValueError(f"{name!r} is no file of a checkpoint")
-    return name
-
-
-def read_arrays(path: Path) -> Arrays:
-    """The arrays of a file; nothing is unpickled, and nothing allocated that the file does not hold.
-
-    Raises
-    ------
-    ValueError, OSError, EOFError, zipfile.BadZipFile
-        If it is no file that :meth:`Checkpoints.save` writes.
-    """
-    size = path.stat().st_size
-    arrays: Arrays = {}
-    with zipfile.ZipFile(path) as file:
-        if sum(entry.file_size for entry in file.infolist()) > size:
-            raise ValueError(f"{path.name} tells of more than it holds")
-        for entry in file.infolist():
-            with file.open(entry) as member:
-                if np.lib.format.read_magic(member) != (1, 0):
-                    raise ValueError(f"{path.name} holds arrays of another version")
-                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-                n_bytes = entry.file_size - member.tell()
-                if dtype.hasobject or math.prod(shape) * dtype.itemsize != n_bytes:
-                    raise ValueError(f"{path.name}: {entry.filename} is no array of numbers of its size")
-                content = np.frombuffer(member.read(), dtype)
-                arrays[entry.filename.removesuffix(".npy")] = content.reshape(shape)
-    return arrays
+def _number_of(name: str, kind: str) -> int:
+    """The number in the name of a file of a checkpoint."""
+    found = _ARRAYS.fullmatch(name)
+    if found is None or found[1] != kind:
+        raise ValueError(f"{name[:40]!r} is not a file of a checkpoint")
+    return int(found[2])
 
 
 def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float32] | None) -> Arrays:
@@ -267,8 +284,11 @@ def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float3
 
 
 def _held_out_of(arrays: Arrays, n_classes: int) -> list[HashedRows]:
+    n_parts = arrays["n_parts"]
+    if n_parts.shape != (1,) or n_parts.dtype != np.int64:
+        raise ValueError("the number of parts that are held out is not one number")
     parts = []
-    for i in range(int(arrays["n_parts"][0])):
+    for i in range(int(n_parts[0])):
         rows = _core.Rows.from_arrays(arrays[f"indptr{i}"], arrays[f"indices{i}"], arrays[f"values{i}"])
         classes = arrays[f"classes{i}"]
         if classes.dtype != np.int32 or classes.shape != (len(rows),):

@@ -171,6 +171,8 @@ class ManyLanes:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
+        if checkpoint.position.step > self._lanes.rounds:
+            raise ValueError(f"it is of round {checkpoint.position.step} of {self._lanes.rounds}")
         if checkpoint.position.classes != self.index.names:
             self._end()
             self._begin(checkpoint.position.classes)
@@ -188,7 +190,7 @@ class ManyLanes:
         except NewClassesError as error:
             # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
             self._end()
-            self._ledger.go_on(0, {}, 0)
+            self._ledger.go_on(0, {}, ())
             tally.restore((0, 0, 0.0, 0.0))
             counts = class_counts(self._plan, self._engine)
             self._begin(counts)

@@ -53,10 +53,13 @@ class Recorder:
         self._next = time.monotonic() + least_seconds
         self._has_warned = False
 
-    def found(self, learning: Learning, ledger: Ledger) -> tuple[Position, Snapshot | None] | None:
+    def found(
+        self, learning: Learning, ledger: Ledger, passes: int
+    ) -> tuple[Position, Snapshot | None] | None:
         """The position of the checkpoint that is there, its state put into who learns; None if there is none.
 
-        With it comes the state that a finish will start from, if there will be one.
+        With it comes the state that a finish will start from, if there will be one. ``passes`` is how many the training
+        has at most.
 
         Raises
         ------
@@ -73,15 +76,17 @@ class Recorder:
                 "give the same files and options, or name another folder with --out",
             )
         try:
+            if position.pass_number > passes:
+                raise ValueError(f"it is of pass {position.pass_number} of {passes}")
             learning.restore(checkpoint)
             _check_features(checkpoint, learning)
             best = _best_of(checkpoint, learning)
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise self._checkpoints.damaged(error) from error
         if learning.reads_again:
-            ledger.go_on(0, {}, 0)
+            ledger.go_on(0, {}, ())
         else:
-            ledger.go_on(position.n_used, position.bad_counts, position.n_listed)
+            ledger.go_on(position.n_used, position.bad_counts, position.listed)
         return position, best
 
     def record(self, position: Position, learning: Learning, ledger: Ledger, best: Snapshot | None) -> None:
@@ -100,7 +105,7 @@ class Recorder:
             n_classes_begun=state.n_classes_begun,
             n_used=ledger.n_used,
             bad_counts=dict(ledger.counts),
-            n_listed=len(ledger.first),
+            listed=tuple(ledger.first),
         )
         arrays = taken(state.learner, state.learner.met())
         if best is not None:

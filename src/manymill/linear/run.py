@@ -12,7 +12,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.engine.local import available_threads
-from manymill.errors import RunFolderError, SettingsError
+from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.holdout import Measured
@@ -22,8 +22,7 @@ from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
-from manymill.run_events import has_ended
-from manymill.run_folder import RunFolder, read_plan
+from manymill.run_folder import RunFolder, has_ended, read_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +125,12 @@ def resume_run(
         plan, settings = Plan.from_json(told["plan"]), Settings.from_json(told["settings"])
         held_out = None if told["holdout"] is None else Plan.from_json(told["holdout"])
         engine = told["engine"] if engine is None else engine
-    except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
+        settings = settings.for_classes(len(plan.class_counts))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
-            f"{Path(out) / 'plan.json'} is no plan of a run: {error!r}", "train anew"
+            f"{Path(out) / 'plan.json'} is not the plan of a training: {what}",
+            "train again into a new folder",
         ) from error
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads())
     with RunFolder(out) as folder:

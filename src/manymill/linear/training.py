@@ -188,7 +188,7 @@ class _Training:
     def keep_checkpoints(self, recorder: Recorder, ledger: Ledger) -> None:
         """Write checkpoints, and go on from the one that is there."""
         self._recorder, self._ledger = recorder, ledger
-        found = recorder.found(self._learning, ledger)
+        found = recorder.found(self._learning, ledger, self._settings.passes)
         if found is not None:
             self._from, self._best_state = found
             self._best, self._best_pass = self._from.best, self._from.best_pass

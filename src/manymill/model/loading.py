@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.errors import ModelError
-from manymill.model import manifest, safetensors
+from manymill.model import manifest
 from manymill.model.linear import LinearModel, ModelDescription
 from manymill.storage import checked_json
+from manymill.storage.durable import open_regular
 
 _PIECE_BYTES = 2**20
 
@@ -107,10 +107,10 @@ def _map_tensors(
 ) -> dict[str, NDArray[np.float32]]:
     n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
     size = os.fstat(file.fileno()).st_size
-    right_size = safetensors.file_bytes(n_features, n_outputs, weighed=weighed)
+    right_size = manifest.weights_bytes(n_features, n_outputs, weighed=weighed)
     if size != right_size:
         raise ModelError(f"it has {size} bytes instead of {right_size}", "it was cut off: copy it again")
-    header = safetensors.header(n_features, n_outputs, weighed=weighed)
+    header = manifest.weights_header(n_features, n_outputs, weighed=weighed)
     if file.read(len(header)) != header:
         raise ModelError("its header does not say what model.json says", "copy the folder again")
     if verify:
@@ -119,7 +119,7 @@ def _map_tensors(
             raise ModelError("its bytes do not match their checksum", "it was damaged: copy it again")
     values = np.asarray(np.memmap(file, dtype="<f4", mode="r", offset=len(header)))
     tensors, end = {}, 0
-    for name, shape in safetensors.shapes(n_features, n_outputs, weighed=weighed).items():
+    for name, shape in manifest.weights_shapes(n_features, n_outputs, weighed=weighed).items():
         start, end = end, end + math.prod(shape)
         tensors[name] = values[start:end].reshape(shape)
     # The others are small, or read by every row; the weights stay where they are.
@@ -129,15 +129,3 @@ def _map_tensors(
         if not np.isfinite(tensors[name]).all():
             raise ModelError(f"its {name} holds NaN or infinity")
     return tensors
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file of this very folder: no link out of it, no pipe that would never answer."""
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")

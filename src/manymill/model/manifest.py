@@ -7,14 +7,15 @@ unknown or twice, every value has one type, and no number is infinite.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from manymill.model import safetensors
 from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
 from manymill.storage import checked_json
 from manymill.storage.checked_json import check_format, keys, require
+from manymill.storage.tensors import header_of
 
 FILE_NAME = "model.json"
 FORMAT = "manymill-model"
@@ -53,6 +54,24 @@ class WeightsFile:
     def name(self) -> str:
         """The file's name, made from its content."""
         return f"weights-{self.checksum.partition(':')[2][:16]}.safetensors"
+
+
+def weights_shapes(n_features: int, n_outputs: int, *, weighed: bool = False) -> dict[str, list[int]]:
+    """The tensors of a weights file by name, in its order; ``weighed``: whether features have weights of their own."""
+    tensors = {"weights": [n_features, n_outputs], "intercept": [n_outputs]}
+    return {**tensors, "feature_weights": [n_features]} if weighed else tensors
+
+
+def weights_header(n_features: int, n_outputs: int, *, weighed: bool = False) -> bytes:
+    """The bytes of a weights file before the first weight."""
+    tensors = weights_shapes(n_features, n_outputs, weighed=weighed)
+    return header_of({name: ("float32", shape) for name, shape in tensors.items()})
+
+
+def weights_bytes(n_features: int, n_outputs: int, *, weighed: bool = False) -> int:
+    """Size of a whole weights file."""
+    shapes = weights_shapes(n_features, n_outputs, weighed=weighed).values()
+    return len(weights_header(n_features, n_outputs, weighed=weighed)) + 4 * sum(map(math.prod, shapes))
 
 
 def dump(description: ModelDescription, weights: WeightsFile, manymill_version: str) -> bytes:
@@ -157,10 +176,10 @@ def _weights_file(value: Any, description: ModelDescription) -> WeightsFile:
 
 def _weights_entry(weights: WeightsFile) -> dict[str, Any]:
     n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
-    shapes = safetensors.shapes(n_features, n_outputs, weighed=weighed)
+    shapes = weights_shapes(n_features, n_outputs, weighed=weighed)
     return {
         "name": weights.name,
-        "bytes": safetensors.file_bytes(n_features, n_outputs, weighed=weighed),
+        "bytes": weights_bytes(n_features, n_outputs, weighed=weighed),
         "checksum": weights.checksum,
         "tensors": {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()},
     }

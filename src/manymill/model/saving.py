@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from manymill._core import __version__
 from manymill.errors import ManymillError, ModelError, RunFolderError
-from manymill.model import manifest, safetensors
+from manymill.model import manifest
 from manymill.model.linear import ModelDescription
 from manymill.storage import checked_json
 from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.tensors import digested
 
 _PIECE_BYTES = 2**20
 
@@ -100,7 +101,7 @@ def _file_pieces(
     intercept: NDArray[np.float32],
     feature_weights: NDArray[np.float32] | None,
 ) -> Iterator[bytes | memoryview]:
-    yield safetensors.header(n_features, n_outputs, weighed=feature_weights is not None)
+    yield manifest.weights_header(n_features, n_outputs, weighed=feature_weights is not None)
     n_rows = 0
     step = max(1, _PIECE_BYTES // (4 * n_outputs))
     for part in slices:
@@ -126,13 +127,6 @@ def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:
     if not np.isfinite(values).all():
         raise ModelError(f"the {name} hold NaN or infinity", "train with a lower learning rate")
     return np.ascontiguousarray(values, dtype="<f4").data.cast("B")
-
-
-def digested(pieces: Iterable[bytes | memoryview], digest: hashlib.blake2b) -> Iterator[bytes | memoryview]:
-    """The pieces, each added to the digest as it passes."""
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from manymill.engine.choosing import engine_for
 from manymill.errors import EngineError, ManymillError, PlanError, SettingsError
 from manymill.search.autologging import unlogged
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
-from manymill.search.journal import Journal
+from manymill.search.journal import SearchJournal
 from manymill.search.notebook import as_html, show_live
 from manymill.search.policy import STATES, Policy, Rules
 from manymill.search.preparing import Prepared
@@ -86,7 +86,7 @@ class SearchHandle:
         self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
         self._prepared: Prepared | None = None
-        self._journal: Journal | None = None
+        self._journal: SearchJournal | None = None
         self._policy = Policy(_NOTHING)
         self._aborting = threading.Event()
         self._started = time.monotonic()

@@ -3,7 +3,8 @@
 ::
 
     run/
-    ├── search.jsonl     settings, then candidates and results as they come; a torn last line is no harm
+    ├── search.jsonl     settings, then candidates and results as they come, each line with a checksum; a torn last line
+    │                    does no harm
     └── abort            made by another process that wants the search to end
 """
 
@@ -13,24 +14,26 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from manymill.errors import RunFolderError
 from manymill.search.proposing import Proposal, Space, decoded, encoded
 from manymill.search.steps import Evaluated, Event, Exhausted, Failed, Proposed, Task
+from manymill.storage.durable import OWN_FILE_FLAGS
+from manymill.storage.journal import NO_CHECKSUM, Journal, Line, lock_folder, read_journal
+from manymill.storage.records import from_record, value_of
 
 FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
 
-_LOCK_SECONDS = 0.2
 # What stands in a folder that a training left, or in one of a model.
 _OF_OTHERS = ("plan.json", "events.jsonl", "model", "model.json", "forest.json")
 
 
-class Journal:
+class SearchJournal:
     """The journal of a run folder, written by one process.
 
     The folder is taken first, so that nobody reads data for a search that may not write, and so that others see the
@@ -48,15 +51,12 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # It is taken by the thread that starts a search, and let go by the one that ends it.
-            self._lock = FileLock(self.folder / ".lock", thread_local=False)
-            # Whoever watches a search asks for its lock, for a moment.
-            self._lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
+            self._lock = lock_folder(self.folder)
         except Timeout:
             raise RunFolderError(
                 f"another process is at work in {self.folder}", "wait for it, or abort it"
@@ -69,7 +69,7 @@ class Journal:
             self._check_free()
             with suppress(FileNotFoundError):
                 (self.folder / ABORT_NAME).unlink()
-            self._file = open(self.folder / FILE_NAME, "ab")  # noqa: SIM115 (closed by close)
+            self._file = Journal(self.folder / FILE_NAME)
         except OSError as error:
             self._lock.release()
             if isinstance(error, RunFolderError):
@@ -102,20 +102,18 @@ class Journal:
         """
         self._spaces = spaces
         self.events = self._before(settings)
-        if not self._file.tell():
-            self._write({"event": "Search", "format": FORMAT, "settings": settings})
+        if not self._file.n_bytes:
+            self._write({"event": "Search", "format": FORMAT, "settings": settings}, sync=True)
 
     def _before(self, settings: dict[str, Any]) -> list[Event]:
         """What happened in an earlier process."""
         path = self.folder / FILE_NAME
-        lines = list(records(self.folder))
-        _cut_torn(path)
-        self._file.seek(0, os.SEEK_END)
+        lines = list(_lines(self.folder))
         if not lines:
             return []
-        known = lines[0].get("settings")
-        if lines[0].get("format") != FORMAT or not isinstance(known, dict):
-            raise RunFolderError(f"{path} is no journal of a search", "name another folder")
+        known = lines[0].record.get("settings")
+        if lines[0].record.get("format") != FORMAT or not isinstance(known, dict):
+            raise RunFolderError(f"{path} is not the journal of a search", "name another folder")
         told = json.loads(json.dumps(settings))
         other = sorted(name for name in {*known, *told} if known.get(name) != told.get(name))
         if other:
@@ -124,7 +122,7 @@ class Journal:
                 "name another folder, or remove it",
             )
         out: list[Event] = []
-        for event in _events(path, told, lines[1:]):
+        for event in _events(path, _Frame.of(path, told), lines[1:]):
             if isinstance(event, Proposed):
                 proposal = decoded(self._spaces, event.params)
                 self.proposals[event.trial] = proposal
@@ -147,7 +145,7 @@ class Journal:
 
     def ended(self, why: str) -> None:
         """Note that nothing is left to do."""
-        self._write({"event": "Ended", "why": why})
+        self._write({"event": "Ended", "why": why}, sync=True)
 
     def abort_was_asked(self) -> bool:
         """Whether another process wants the search to end; its wish is met then."""
@@ -173,14 +171,14 @@ class Journal:
         finally:
             self._lock.release()
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, record: dict[str, Any], *, sync: bool = False) -> None:
         try:
-            self._file.write(json.dumps(line).encode() + b"\n")
-            self._file.flush()
+            self._file.append(record)
+            if sync:
+                self._file.sync()
         except OSError as error:
             raise RunFolderError(
-                f"cannot write to {self.folder / FILE_NAME}: {error.strerror or error}",
-                "free some space there",
+                f"cannot write to {self._file.path}: {error.strerror or error}", "free some space there"
             ) from error
 
 
@@ -191,31 +189,63 @@ def _shown(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Of a search's settings what its events are checked against, and a policy needs."""
+
+    n_trials: int
+    n_splits: int
+    rungs: tuple[int | None, ...]
+    eta: int
+    metric: str
+
+    @classmethod
+    def of(cls, path: Path, settings: Mapping[str, Any]) -> _Frame:
+        try:
+            names = ("n_trials", "n_splits", "rungs", "eta", "metric")
+            frame = from_record(cls, {name: settings[name] for name in names if name in settings})
+            if frame.n_trials < 0 or frame.n_splits < 1 or not frame.rungs or frame.eta < 2:
+                raise ValueError("its counts are impossible")
+            return frame
+        except ValueError as error:
+            raise RunFolderError(
+                f"{path}: line 1: these are not the settings of a search: {error}", _BEGIN_AGAIN
+            ) from error
+
+
+_BEGIN_AGAIN = "begin a new search in another folder"
+
+
 def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The whole lines of a journal.
+    """What the whole lines of a journal hold.
 
     Raises
     ------
     RunFolderError
-        If there is none, or a line in the middle is none of a journal.
+        If there is none, or a line was changed or damaged.
     """
+    for line in _lines(folder):
+        yield line.record
+
+
+def _lines(folder: str | os.PathLike[str]) -> Iterator[Line]:
     path = Path(folder) / FILE_NAME
     try:
-        lines = path.read_bytes().split(b"\n")
+        for line in read_journal(path):
+            if line.damage:
+                hint = (
+                    _BEGIN_AGAIN
+                    if line.number == 1 or line.damage == NO_CHECKSUM
+                    else f"remove line {line.number}: what it held is evaluated again; or {_BEGIN_AGAIN}"
+                )
+                raise RunFolderError(f"{path}: line {line.number}: {line.damage}", hint)
+            yield line
+    except RunFolderError:
+        raise
     except OSError as error:
         raise RunFolderError(
-            f"{path} cannot be read: {error.strerror}", "name the folder of a search"
+            f"{path} cannot be read: {error.strerror or error}", "name the folder of a search"
         ) from error
-    for number, line in enumerate(
-        lines[:-1], 1
-    ):  # what stands after the last line break was not written wholly
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("it is no object")
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {number} is no record: {error}", "begin a new run") from error
-        yield record
 
 
 def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, Any], str]:
@@ -233,25 +263,32 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
     Raises
     ------
     RunFolderError
-        If there is no search.
+        If there is no search, or its journal is damaged.
     """
-    lines = records(folder)
+    path = Path(folder) / FILE_NAME
+    lines = _lines(folder)
     first = next(lines, None)
     if first is None:
         return [], {}, ""
-    settings = first.get("settings")
+    settings = first.record.get("settings")
     if not isinstance(settings, dict):
         raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
     why, shown = "", []
     for line in lines:
-        why = line.get("why", "") if line.get("event") == "Ended" else ""
-        if line.get("event") == "Proposed":
-            params = dict(line.get("shown", {}))
-            line["params"] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in params.items()
-            }
+        why = str(line.record.get("why", "")) if line.record.get("event") == "Ended" else ""
+        if line.record.get("event") == "Proposed":
+            line.record["params"] = line.record.get("shown")
         shown.append(line)
-    return list(_events(Path(folder) / FILE_NAME, settings, shown)), settings, why
+    events: list[Event] = []
+    for event in _events(path, _Frame.of(path, settings), shown):
+        if isinstance(event, Proposed):
+            params = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in event.params.items()
+            }
+            event = Proposed(event.trial, params)
+        events.append(event)
+    return events, settings, why
 
 
 def ask_to_abort(folder: str | os.PathLike[str]) -> None:
@@ -265,7 +302,7 @@ def ask_to_abort(folder: str | os.PathLike[str]) -> None:
     folder = Path(folder)
     next(records(folder), None)
     try:
-        (folder / ABORT_NAME).touch()
+        os.close(os.open(folder / ABORT_NAME, os.O_WRONLY | os.O_CREAT | OWN_FILE_FLAGS, 0o600))
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -274,25 +311,17 @@ def _cannot_write(folder: Path, error: OSError) -> RunFolderError:
     return RunFolderError(f"cannot write to {folder}: {error.strerror or error}", "name another folder")
 
 
-def _cut_torn(path: Path) -> None:
-    """Remove what stands after the last line break, so that the next line is one."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)
-
-
-def _events(path: Path, settings: Mapping[str, Any], lines: Iterable[dict[str, Any]]) -> Iterator[Event]:
-    """What the lines after the first tell, if it can have happened: a damaged line ends a search before it begins."""
+def _events(path: Path, frame: _Frame, lines: Iterable[Line]) -> Iterator[Event]:
+    """What the lines after the first tell, if it can have happened: a wrong line ends a search before it begins."""
     n_proposed, ended = 0, set[Task]()
-    for number, line in enumerate(lines, 2):
+    for line in lines:
         try:
-            event = _read(line)
-            wrong = _impossible(event, settings, n_proposed, ended)
-        except (TypeError, KeyError, ValueError) as error:
+            event = _read(dict(line.record))
+            wrong = _impossible(event, frame, n_proposed, ended)
+        except (KeyError, ValueError) as error:
             wrong = f"it cannot be read: {error!r}"
         if wrong:
-            raise RunFolderError(f"{path}: line {number} cannot be: {wrong}", "begin a new run")
+            raise RunFolderError(f"{path}: line {line.number} cannot be: {wrong}", _BEGIN_AGAIN)
         if isinstance(event, Proposed):
             n_proposed += 1
         elif isinstance(event, Evaluated | Failed):
@@ -301,35 +330,35 @@ def _events(path: Path, settings: Mapping[str, Any], lines: Iterable[dict[str, A
             yield event
 
 
-def _impossible(
-    event: Event | None, settings: Mapping[str, Any], n_proposed: int, ended: Collection[Task]
-) -> str:
+def _impossible(event: Event | None, frame: _Frame, n_proposed: int, ended: Collection[Task]) -> str:
     """Why an event cannot come after those before it; empty if it can."""
     if isinstance(event, Proposed) and event.trial != n_proposed:
         return f"candidate {event.trial} comes where {n_proposed} should"
     if isinstance(event, Evaluated | Failed):
-        task, rungs = event.task, settings["rungs"]
+        task, rungs = event.task, frame.rungs
         if task in ended:
             return f"{task} has ended before"
         if task.trial not in range(n_proposed):
             return f"candidate {task.trial} was not proposed"
-        if task.split not in range(settings["n_splits"]) or task.rung not in range(len(rungs)):
+        if task.split not in range(frame.n_splits) or task.rung not in range(len(rungs)):
             return f"the search has no {task}"
         if task.resource != rungs[task.rung]:
             return f"{task} has another resource than {rungs[task.rung]}"
-    if isinstance(event, Evaluated) and settings["metric"] not in event.scores:
-        return f"there is no score {settings['metric']!r}"
+    if isinstance(event, Evaluated) and frame.metric not in event.scores:
+        return f"there is no score {frame.metric!r}"
     return ""
 
 
-def _read(line: dict[str, Any]) -> Event | None:
-    kinds: dict[str, Any] = {"Evaluated": Evaluated, "Failed": Failed}
-    name = line.pop("event", "")
+def _read(record: dict[str, Any]) -> Event | None:
+    name = record.pop("event", "")
     if name == "Proposed":
-        return Proposed(int(line["trial"]), dict(line["params"]))
+        return Proposed(
+            value_of(int, record["trial"], "trial"), value_of(dict[str, Any], record["params"], "params")
+        )
     if name == "Exhausted":
         return Exhausted()
-    if name in kinds:
-        event: Event = kinds[name](Task(**line.pop("task")), **line)
-        return event
+    if name == "Evaluated":
+        return from_record(Evaluated, record, finite=False)
+    if name == "Failed":
+        return from_record(Failed, record, finite=False)
     return None

@@ -3,7 +3,7 @@
 ::
 
     texts ──hash, once──► row numbers ─┐
-    any other data ────────────────────┴─► splits ──► Job, Rules, Journal
+    any other data ────────────────────┴─► splits ──► Job, Rules, SearchJournal
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from manymill.errors import SettingsError
 from manymill.search.asked import is_by_row, rungs_of
 from manymill.search.evaluating import Job, config_here, configured
 from manymill.search.identity import settings_of
-from manymill.search.journal import Journal
+from manymill.search.journal import SearchJournal
 from manymill.search.policy import Rules
 from manymill.search.routing import routed
 
@@ -66,7 +66,7 @@ class Prepared:
 
     job: Job
     rules: Rules
-    journal: Journal | None
+    journal: SearchJournal | None
 
     def close(self) -> None:
         """Let files go: another search may have the run folder, and hashed texts may make room."""
@@ -89,7 +89,7 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
     from manymill.data.dataset import Dataset
 
     text = None
-    journal = None if asked.search.run is None else Journal(asked.search.run)
+    journal = None if asked.search.run is None else SearchJournal(asked.search.run)
     try:
         if asked.is_text:
             from manymill.search.text import text_evaluator

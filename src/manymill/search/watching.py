@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manymill.run_events import is_at_work
 from manymill.search.journal import events_of
 from manymill.search.policy import Policy, Rules
 from manymill.search.ranking import Ranked, ranking
+from manymill.storage.journal import is_at_work
 
 
 @dataclass(frozen=True, slots=True)

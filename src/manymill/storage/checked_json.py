@@ -1,7 +1,8 @@
-"""JSON that describes a model: canonical, with a checksum, read strictly.
+"""JSON that a later run believes: one object whose last entry is a checksum of all the others, read strictly.
 
-The last entry is a checksum of all the others, and the text must be the very one that :func:`dump` writes: a
-flipped bit anywhere is found. A model may come from anyone: no entry may stand twice, and no number is infinite.
+A flipped bit anywhere is found. A file may come from anyone: no entry may stand twice, and no number is infinite. Two
+ways to check: :func:`verify` wants the very text that :func:`dump` writes, as models have it; :func:`read` compares the
+checksum of the text as it stands, which is quick for large files.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from manymill.errors import ModelError
+from manymill.storage.durable import open_regular, replace_file
 
 # Lists and objects take many times the memory of their text, and a model needs few of them.
 _MAX_CONTAINERS = 10_000
+_SEPARATOR = b',\n "checksum": "'
+
+NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or another program"
 
 
 def checksum(pieces: Iterable[bytes | memoryview]) -> str:
@@ -45,6 +51,42 @@ def dump(content: dict[str, Any]) -> bytes:
         raise ModelError(f"the model cannot be described in JSON: {error}") from error
 
 
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file durably by the text of an object that consists of JSON types; :func:`read` reads it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file stays.
+    """
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
+    # The name of a file may hold bytes that are not UTF-8, as lone surrogates: JSON has them as escapes.
+    replace_file(path, [_with_checksum(text.encode(errors="backslashreplace"))])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What :func:`write` wrote, without the checksum.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is not a regular file.
+    ValueError
+        If it is damaged, was changed, or has no checksum; says which.
+    """
+    with open_regular(path) as file:
+        text = file.read()
+    body, separator, _ = text.rpartition(_SEPARATOR)
+    if not separator or not body:
+        content = _loaded(text)
+        raise ValueError("it was changed or damaged" if "checksum" in content else NO_CHECKSUM)
+    if _sealed(body) != text:
+        raise ValueError("its text does not match its checksum: it was changed or damaged")
+    content = _loaded(text)
+    del content["checksum"]
+    return content
+
+
 def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
     """The object that a text holds; whether its checksum is right is for :func:`verify` to say.
 
@@ -56,17 +98,9 @@ def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
     if len(text) > max_bytes or text.count(b"[") + text.count(b"{") > _MAX_CONTAINERS:
         raise ModelError("it is too large to be a manymill model")
     try:
-        content = json.loads(
-            text.decode(),
-            object_pairs_hook=_object_without_repeats,
-            parse_float=_finite,
-            parse_constant=_finite,
-        )
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"it is not JSON as manymill writes it: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError("it is not a JSON object")
-    return content
+        return _loaded(text)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
 
 
 def check_format(content: dict[str, Any], name: str, newest: int) -> None:
@@ -121,9 +155,27 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
+def _loaded(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(
+            text.decode(),
+            object_pairs_hook=_object_without_repeats,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON as manymill writes it: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    return content
+
+
 def _with_checksum(canonical: bytes) -> bytes:
-    body = canonical.removesuffix(b"\n}")
-    return body + b',\n "checksum": "' + checksum([body]).encode() + b'"\n}\n'
+    return _sealed(canonical.removesuffix(b"\n}"))
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _SEPARATOR + checksum([body]).encode() + b'"\n}\n'
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,27 +7,46 @@ name sees the old file or the new one. A failed write leaves nothing behind.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+# What `replace_file` adds to the name of a file while it writes.
+PARTIAL = ".tmp"
+
+# For names of our own: a link out of the folder is not followed.
+OWN_FILE_FLAGS = 0
+for _name in ("O_NOFOLLOW", "O_BINARY", "O_CLOEXEC"):
+    OWN_FILE_FLAGS |= getattr(os, _name, 0)
 
 
-def write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True) -> None:
     """Write the pieces to a new file at ``path`` and bring it to the disk.
 
     On any failure, that of ``pieces`` too, the file is removed.
+
+    Parameters
+    ----------
+    path : Path
+        A link there is not followed.
+    pieces : iterable of bytes or memoryview
+    sync : bool
+        False for a file that nobody reads after a power cut.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE_FLAGS, 0o666)
     try:
         try:
             for piece in pieces:
-                _write_all(descriptor, piece)
-            os.fsync(descriptor)
+                write_all(descriptor, piece)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -53,6 +72,19 @@ def replace_durably(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def replace_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Replace the file at ``path``, or make it: after a kill or a power cut the old content is there, or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file stays.
+    """
+    temporary = path.with_name(path.name + PARTIAL)
+    write_durably(temporary, pieces)
+    replace_durably(temporary, path)
+
+
 def sync_file(path: Path) -> None:
     """Bring a file that was written and closed to the disk."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -73,7 +105,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file of this very folder: no link out of it, no pipe that would never answer."""
+    descriptor = os.open(path, os.O_RDONLY | OWN_FILE_FLAGS | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all the data, in as many calls as the system takes."""
     left = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]

@@ -22,13 +22,15 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree._tree import NODE_DTYPE
 
 from manymill.errors import SchemaError, SettingsError
 from manymill.events import ForestGrown, TreeGrown
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestWarning
-from manymill.run_events import read_events
+from manymill.run_folder import read_events
+from manymill.storage.tensors import arrays_in, write_arrays
 from reference.trees import bits
 
 X, Y = make_classification(400, 8, n_informative=5, random_state=0)
@@ -169,12 +171,26 @@ def test_a_killed_fit_goes_on_to_the_same_bytes(tmp_path):
     assert sum(isinstance(event, TreeGrown) for event in read_events(run)) == 16
 
 
+def tree_file(tmp_path, number):
+    """The file of a tree in the checkpoint of a run."""
+    (file,) = (tmp_path / "run" / "checkpoint").glob(f"tree-{number}-*")
+    return file
+
+
+def change_tree(file, change):
+    """Change the arrays of a tree's file and give it the name that suits: what a hostile checkpoint may hold."""
+    arrays = {name: array.copy() for name, array in arrays_in(np.fromfile(file, np.uint8)).items()}
+    change(arrays)
+    checksum = write_arrays(file, arrays).partition(":")[2][:16]
+    file.rename(file.with_name(f"{file.name.rpartition('-')[0]}-{checksum}.safetensors"))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_trees_that_are_not_there_yet_are_grown(mode, tmp_path):
     asked = {"n_estimators": 12, "n_partitions": 4, "mode": mode, "max_features": 0.5}
     whole = PartitionedForestClassifier(**asked).fit(X, Y, run=tmp_path / "run")
     for number in (0, 5, 11):
-        (tmp_path / "run" / "checkpoint" / f"tree-{number}.npz").unlink()
+        tree_file(tmp_path, number).unlink()
     events = []
     again = PartitionedForestClassifier(**asked).fit(X, Y, run=tmp_path / "run", observe=events.append)
     assert sorted(event.tree for event in events if isinstance(event, TreeGrown)) == [1, 6, 12]
@@ -206,37 +222,56 @@ def test_trees_of_other_rows_or_settings_are_not_gone_on_with(change, tmp_path):
     assert sum(isinstance(event, TreeGrown) for event in events) == 4
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 nothing", None])
-def test_a_damaged_tree_is_grown_again(damage, tmp_path):
+@pytest.mark.parametrize("damage", ["empty", "other", "cut", "longer", "bit"])
+def test_a_damaged_tree_is_grown_again_and_its_file_named(damage, tmp_path):
     grown = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
-    file = tmp_path / "run" / "checkpoint" / "tree-2.npz"
-    if damage is None:
-        arrays = dict(np.load(file))
-        arrays["nodes"]["left_child"][0] = 10**6
-        np.savez(file, **arrays)
-    else:
-        file.write_bytes(damage)
-    again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
+    file = tree_file(tmp_path, 2)
+    content = file.read_bytes()
+    changed = bytearray(content)
+    changed[-9] ^= 4
+    damaged = {
+        "empty": b"",
+        "other": b"PK nothing",
+        "cut": content[:-1],
+        "longer": content + b"\0",
+        "bit": changed,
+    }
+    file.write_bytes(damaged[damage])
+    with pytest.warns(ForestWarning, match=file.name):
+        again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
     assert bits(again.forest_) == bits(grown.forest_)
+    assert file.read_bytes() == content
 
 
-@pytest.mark.parametrize("what", ["features", "classes", "method"])
-def test_a_tree_of_another_forest_is_grown_again(what, tmp_path):
+@pytest.mark.parametrize(
+    "name", ["nodes", "columns", "classes", "values", "forest", "number", "facts", "missing"]
+)
+def test_a_tree_that_cannot_be_of_this_forest_is_grown_again(name, tmp_path):
     grown = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
-    file = tmp_path / "run" / "checkpoint" / "tree-2.npz"
-    arrays = dict(np.load(file))
-    told = json.loads(arrays["told"].tobytes())
-    if what == "features":
-        arrays["told"] = np.frombuffer(json.dumps({**told, "n_features": 10**6}).encode(), np.uint8)
-        arrays["nodes"]["feature"][0] = 999_999
-    if what == "classes":
-        arrays["classes0"] = np.array([0, 7])
-    np.savez(file, **arrays)
-    if what == "method":  # a compression that nobody knows
-        content = bytearray(file.read_bytes())
-        content[content.rindex(b"PK\x01\x02") + 10] = 99
-        file.write_bytes(content)
-    again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
+
+    def change(arrays):
+        facts = json.loads(arrays["facts"].tobytes())
+        if name == "nodes":
+            arrays["nodes"].view(NODE_DTYPE)["left_child"][0] = 10**6
+        elif name == "columns":
+            facts["n_features"] = 10**6
+        elif name == "classes":
+            arrays["classes0"] = np.array([0, 7])
+        elif name == "values":
+            arrays["values"] = arrays["values"].astype(np.float32)
+        elif name == "forest":
+            facts["forest"] = "another"
+        elif name == "number":
+            facts["number"] = 3
+        elif name == "facts":
+            facts = [1]
+        else:
+            del arrays["values"]
+        arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+
+    change_tree(tree_file(tmp_path, 2), change)
+    with pytest.warns(ForestWarning, match="its tree is grown again"):
+        again = PartitionedForestClassifier(n_estimators=4).fit(X, Y, run=tmp_path / "run")
     assert bits(again.forest_) == bits(grown.forest_)
 
 

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import zipfile
 
 import numpy as np
 import pytest
@@ -9,10 +8,10 @@ import pytest
 from manymill import scan
 from manymill.errors import RunFolderError
 from manymill.events import Ended, Warned
-from manymill.linear import checkpoints as module
 from manymill.linear.checkpoints import Checkpoints, Position
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
+from manymill.storage import checked_json, durable, tensors
 
 SETTINGS = Settings(n_features=64, passes=2, holdout=0.2, lanes=2, rounds_per_pass=2)
 
@@ -56,25 +55,45 @@ def only(folder, pattern):
 
 
 def change(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """Change entries of the position and make the checksum right: what a hostile checkpoint may hold."""
+    content = checked_json.read(path)
+    for name, value in changes.items():
+        content[name if name in ("state", "held_out") else "position"] = (
+            value if name in ("state", "held_out") else {**content["position"], name: value}
+        )
+    checked_json.write(path, content)
 
 
 def change_arrays(path, **changes):
-    with np.load(path) as arrays:
-        np.savez(path, **{**arrays, **changes})
+    """Change arrays and make both checksums right."""
+    with path.open("rb") as file:
+        arrays = tensors.arrays_in(np.frombuffer(file.read(), np.uint8))
+    checksum = tensors.write_arrays(path, {**arrays, **changes})
+    entry = "state" if path.name.startswith("state") else "held_out"
+    change(path.parent / "position.json", **{entry: {"name": path.name, "checksum": checksum}})
 
 
 WRONG = {
-    "pass_number": ["two", 0, -1, 1.5, None, True],
-    "step": [-1, "1"],
+    "pass_number": ["two", 0, -1, 1.5, None, True, 3, 10**30],
+    "step": [-1, "1", 9],
     "tally": [[1, 2], "abcd", 7],
     "classes": [[1, 2], "abc", []],
     "class_rows": [["many"]],
-    "best": [{"accuracy": 1}, 3],
+    "best": [{"accuracy": 1}, 3, {"n_rows": 5, "loss": None, "accuracy": 0.5, "temperature": 1.0}],
+    "best_pass": [1, 9],
+    "listed": [[{"file": "a"}], [3], {}],
+    "unknown": [1],
     "n_classes_begun": [10**12, 0],
     "bad_counts": [[1]],
-    "state": ["../rows.jsonl", "/etc/passwd", "a/b.npz", 5, "state-x.npz", "none-1.npz"],
-    "held_out": ["../held-out-1.npz", None],
+    "state": [
+        *(
+            {"name": name, "checksum": ""}
+            for name in ("../rows.jsonl", "/etc/passwd", "a/state-1.safetensors", 5, "state-x.safetensors")
+        ),
+        5,
+        {"name": "held-out-1.safetensors", "checksum": ""},
+    ],
+    "held_out": [{"name": "../held-out-1.safetensors", "checksum": ""}, None, {}],
 }
 
 
@@ -88,7 +107,7 @@ def test_a_position_with_a_wrong_field_is_refused(stopped, field, value):
     assert "remove that folder" in refusal.value.hint
 
 
-@pytest.mark.parametrize("name", ["position.json", "state-*.npz", "held-out-*.npz"])
+@pytest.mark.parametrize("name", ["position.json", "state-*", "held-out-*"])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_file_that_was_cut_is_refused(stopped, name, share):
     path = only(stopped, name)
@@ -97,20 +116,38 @@ def test_a_file_that_was_cut_is_refused(stopped, name, share):
         resume_run(stopped)
 
 
+@pytest.mark.parametrize("name", ["state-*", "held-out-*"])
+def test_a_file_that_is_missing_is_named(stopped, name):
+    path = only(stopped, name)
+    path.unlink()
+    with pytest.raises(RunFolderError, match=path.name):
+        resume_run(stopped)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_with_the_reason(stopped):
+    (stopped / "checkpoint" / "position.json").write_text(
+        json.dumps({"pass_number": 1, "state": "state-1.npz"})
+    )
+    with pytest.raises(RunFolderError, match="has no checksum: an older version") as refusal:
+        resume_run(stopped)
+    assert "remove that folder" in refusal.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "arrays"),
     [
-        ("state-*.npz", {"weights": np.array([{}], object)}),
-        ("state-*.npz", {"weights": np.zeros((3, 3), np.float32)}),
-        ("state-*.npz", {"features": np.array([5, 2, 10**6], np.uint32)}),
-        ("state-*.npz", {"sums": np.array(["a"])}),
-        ("state-*.npz", {"intercept": np.zeros((1, 1), np.float32)}),
-        ("state-*.npz", {"n_rows_seen": np.array([-1])}),
-        ("state-*.npz", {"more": np.zeros(1)}),
-        ("held-out-*.npz", {"n_parts": np.array([10**6])}),
-        ("held-out-*.npz", {"classes0": np.array([99], np.int32)}),
-        ("held-out-*.npz", {"indices0": np.array([2**31], np.uint32)}),
-        ("held-out-*.npz", {"feature_weights": np.ones(5, np.float32)}),
+        ("state-*", {"weights": np.zeros((3, 3), np.float32)}),
+        ("state-*", {"features": np.array([5, 2, 10**6], np.uint32)}),
+        ("state-*", {"sums": np.array([True])}),
+        ("state-*", {"features": np.zeros(())}),
+        ("state-*", {"intercept": np.zeros((1, 1), np.float32)}),
+        ("state-*", {"n_rows_seen": np.array([-1])}),
+        ("state-*", {"more": np.zeros(1)}),
+        ("held-out-*", {"n_parts": np.array([10**6])}),
+        ("held-out-*", {"n_parts": np.array([np.nan])}),
+        ("held-out-*", {"classes0": np.array([99], np.int32)}),
+        ("held-out-*", {"indices0": np.array([2**31], np.uint32)}),
+        ("held-out-*", {"feature_weights": np.ones(5, np.float32)}),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else value[:5],
 )  # fmt: skip
@@ -120,30 +157,21 @@ def test_arrays_that_do_not_fit_are_refused(stopped, name, arrays):
         resume_run(stopped)
 
 
-def test_nothing_is_unpickled(stopped, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (os.mkdir, (str(tmp_path / "trapped"),))
-
-    change_arrays(only(stopped, "state-*.npz"), sums=np.array([Trap()], object))
-    with pytest.raises(RunFolderError, match="is damaged"):
-        resume_run(stopped)
-    assert not (tmp_path / "trapped").exists()
-
-
-def test_a_file_that_tells_of_more_than_it_holds_allocates_nothing(stopped):
-    path = only(stopped, "state-*.npz")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("weights.npy", bytes(10**7))
-    with pytest.raises(RunFolderError, match="tells of more than it holds"):
-        resume_run(stopped)
+def test_only_our_own_files_are_removed(stopped):
+    (stopped / "checkpoint" / "thesis.doc").write_text("years of work")
+    resume_run(stopped)
+    assert [path.name for path in (stopped / "checkpoint").iterdir()] == ["thesis.doc"]
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, source, monkeypatch):
-    def full(path):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    write_durably = tensors.write_durably
 
-    monkeypatch.setattr(module, "sync_file", full)
+    def full(path, pieces, **options):
+        if path.name.startswith("state-"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_durably(path, pieces, **options)
+
+    monkeypatch.setattr(tensors, "write_durably", full)
     events = []
     train_run(source, tmp_path / "run", SETTINGS, observe=events.append, checkpoint_seconds=0)
     assert [event.message for event in events if isinstance(event, Warned)] == [
@@ -153,12 +181,16 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, source, m
     assert isinstance(events[-1], Ended)
 
 
-@pytest.mark.parametrize("failing", ["sync_file", "write_durably", "replace_durably"])
-def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(stopped, monkeypatch, failing):
+@pytest.mark.parametrize(
+    ("module", "failing"),
+    [(tensors, "write_durably"), (durable, "write_durably"), (durable, "replace_durably")],
+    ids=["arrays", "position", "renaming"],
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(stopped, monkeypatch, module, failing):
     checkpoints = Checkpoints(stopped / "checkpoint")
     before = checkpoints.load()
 
-    def full(*arguments):
+    def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:

@@ -145,7 +145,7 @@ def test_a_weights_file_elsewhere_is_refused(folder, name):
 
 def test_a_shape_that_fits_only_model_json_costs_no_memory(folder):
     entry = json.loads((folder / "model.json").read_text())["weights_file"]
-    n, size = 2**30, manifest.safetensors.file_bytes(2**30, 1)
+    n, size = 2**30, manifest.weights_bytes(2**30, 1)
     tensors = {**entry["tensors"], "weights": {"dtype": "float32", "shape": [n, 1]}}
     forge(
         folder,

@@ -27,6 +27,7 @@ from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.journal import ask_to_abort
 from manymill.search.watching import standing
+from manymill.storage.journal import sealed
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}
@@ -336,9 +337,61 @@ def test_a_search_whose_journal_was_cut_goes_on_and_repeats_nothing(tmp_path):
 def test_a_damaged_line_of_a_journal_is_told_before_anything_runs(tmp_path, damage, told_of, look):
     search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).fit(X, y)
     lines = (tmp_path / "search.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "search.jsonl").write_bytes(b"".join(damage(lines)))
+    (tmp_path / "search.jsonl").write_bytes(b"".join(map(with_checksum, damage(lines))))
     with pytest.raises(RunFolderError, match=f"line [0-9]+ cannot be: .*{told_of}"):
         look(search, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rungs": []}, {"rungs": "all"}, {"n_splits": 0}, {"n_trials": "2"}, {"eta": 0}, {"metric": None}],
+    ids=str,
+)
+def test_impossible_settings_of_a_journal_are_told_to_who_watches(tmp_path, settings):
+    SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).fit(X, y)
+    first, *lines = (tmp_path / "search.jsonl").read_bytes().splitlines(keepends=True)
+    record = json.loads(first)
+    record["settings"] = {**record["settings"], **settings} if settings else {}
+    (tmp_path / "search.jsonl").write_bytes(b"".join([with_checksum(json.dumps(record).encode()), *lines]))
+    with pytest.raises(RunFolderError, match="line 1: these are not the settings of a search"):
+        standing(tmp_path)
+
+
+def with_checksum(line):
+    """The line of a hostile journal: whatever it holds, its checksum is right."""
+    record = json.loads(line)
+    del record["check"]
+    return sealed(record)
+
+
+@pytest.mark.parametrize(
+    "look", [lambda search, folder: search.start(X, y), lambda _, folder: standing(folder)]
+)
+def test_a_score_that_was_changed_by_hand_is_refused_and_evaluated_again_once_its_line_is_removed(
+    tmp_path, look
+):
+    search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).fit(X, y)
+    best, path = search.best_params_, tmp_path / "search.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    number = next(i for i, line in enumerate(lines) if '"Evaluated"' in line)
+    record = json.loads(lines[number])
+    record["scores"]["score"] = 9.9
+    lines[number] = json.dumps(record) + "\n"
+    path.write_text("".join(lines))
+    with pytest.raises(RunFolderError, match=f"line {number + 1}: it does not match its checksum") as refusal:
+        look(search, tmp_path)
+    assert f"remove line {number + 1}" in refusal.value.hint
+    del lines[number]
+    path.write_text("".join(lines))
+    assert search.fit(X, y).best_params_ == best
+
+
+def test_a_journal_of_an_older_version_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "search.jsonl").write_text(
+        '{"event": "Search", "format": "manymill-search", "settings": {}}\n'
+    )
+    with pytest.raises(RunFolderError, match="line 1: it has no checksum: an older version"):
+        SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).start(X, y)
 
 
 def test_a_search_of_distributions_goes_on_with_others_that_say_the_same(tmp_path):

@@ -27,8 +27,8 @@ from manymill import SearchCV, validation_curve
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning, InterruptedSearchWarning
 from manymill.search.handle import SearchHandle
-from manymill.search.journal import Journal
 from manymill.search.prefixes import prefix
+from manymill.storage.journal import Journal
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1.0]}
@@ -244,32 +244,16 @@ def test_who_was_given_all_rows_in_halving_has_their_number():
 
 @pytest.mark.parametrize("n_lines", [0, 3, 6])
 def test_a_full_disk_ends_a_search_and_nobody_waits_for_ever(tmp_path, monkeypatch, n_lines):
-    class Full:
-        """A file on a disk that has room for some lines."""
-
-        def __init__(self, file):
-            self.file, self.left = file, n_lines
-
-        def write(self, data):
-            self.left -= 1
-
-        def flush(self):
-            if self.left < 0:
-                raise OSError(28, "No space left on device")
-
-        def close(self):
-            self.file.close()
-            self.flush()
-
     search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path)
-    real = Journal.proposed
+    append, left = Journal.append, [n_lines + 1]  # the first line has the settings
 
-    def proposed(journal, *what):
-        if not isinstance(journal._file, Full):
-            journal._file = Full(journal._file)
-        real(journal, *what)
+    def full(journal, record):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        append(journal, record)
 
-    monkeypatch.setattr(Journal, "proposed", proposed)
+    monkeypatch.setattr(Journal, "append", full)
     handle = search.start(X, y)
     with pytest.raises(RunFolderError, match="No space left"):
         handle.wait(20)

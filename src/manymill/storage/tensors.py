@@ -1,0 +1,284 @@
+"""Arrays on disk: safetensors files that are written durably with a checksum and read without being believed.
+
+::
+
+    lay_out(arrays) ──► ArrayFile, named after its content     write_arrays(path, arrays) ──► checksum
+    mapped(path)    ──► read-only memory maps                   read_arrays(path, checksum) ──► arrays
+
+A file is eight bytes of length, a JSON header that is padded with spaces, then the arrays without gaps. `header_of`
+fixes the header by names, dtypes and shapes alone, so a reader makes the header that a file must have and compares:
+offsets that overlap, a shape that lies, another dtype, a byte too many or too few are found before anything is
+allocated.
+
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymill.errors import EngineError
+from manymill.storage.checked_json import checksum as checksum_of
+from manymill.storage.checked_json import format_checksum
+from manymill.storage.durable import open_regular, replace_durably, sync_folder, write_durably
+
+Arrays = Mapping[str, NDArray[Any]]
+
+SUFFIX = ".safetensors"
+
+# The arrays start at a multiple of a cache line, in the file and so in the memory map.
+_ALIGNMENT = 64
+_READ_BYTES = 1 << 22
+_CODES = {
+    "bool": "BOOL",
+    "int8": "I8",
+    "uint8": "U8",
+    "int16": "I16",
+    "uint16": "U16",
+    "int32": "I32",
+    "uint32": "U32",
+    "int64": "I64",
+    "uint64": "U64",
+    "float32": "F32",
+    "float64": "F64",
+}  # fmt: skip
+_NAMES = {code: name for name, code in _CODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFile:
+    """A file that is to be written, named after its content.
+
+    Attributes
+    ----------
+    digest : str
+        Of all its bytes: equal arrays under equal names have equal digests.
+    n_bytes : int
+        Its length.
+    """
+
+    digest: str
+    n_bytes: int
+    _header: bytes
+    _arrays: Arrays
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return self.digest + SUFFIX
+
+    def write(
+        self,
+        partial: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        durable: bool = True,
+    ) -> None:
+        """Write it under another name and rename it: a reader finds it whole or not at all.
+
+        Parameters
+        ----------
+        partial, target : path
+            In the same folder.
+        durable : bool
+            Whether the file survives a power cut once this returns. A file that no later process reads need not.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; nothing is left under the name ``partial``.
+        """
+        partial, target = Path(partial), Path(target)
+        write_durably(partial, _pieces(self._header, self._arrays), sync=durable)
+        if durable:
+            replace_durably(partial, target)
+            return
+        try:
+            os.replace(partial, target)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+    def is_whole(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the file of this name has the length and the header that it must have."""
+        try:
+            with open(path, "rb") as file:
+                return os.fstat(file.fileno()).st_size == self.n_bytes and (
+                    file.read(len(self._header)) == self._header
+                )
+        except FileNotFoundError:
+            return False
+
+
+def storable(array: Any) -> bool:
+    """Whether the format knows the dtype of an array, or of a sparse matrix."""
+    return array.dtype.name in _CODES
+
+
+def lay_out(arrays: Arrays) -> ArrayFile:
+    """The file of some arrays; reads all of them for the digest.
+
+    Raises
+    ------
+    EngineError
+        If the format does not know the dtype of an array.
+    """
+    for name, array in arrays.items():
+        if not storable(array):
+            raise EngineError(f"The array {name!r} of dtype {array.dtype} cannot be published", "use numbers")
+    sorted_arrays = _sorted(arrays)
+    header = _header(sorted_arrays)
+    digest = _digest(_pieces(header, sorted_arrays))
+    n_bytes = len(header) + sum(array.nbytes for array in sorted_arrays.values())
+    return ArrayFile(digest, n_bytes, header, sorted_arrays)
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """The digest of a file as it is on the disk."""
+    with open(path, "rb") as file:
+        return _digest(iter(lambda: file.read(_READ_BYTES), b""))
+
+
+def mapped(path: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a file, read-only; their bytes are read from the disk where they are first touched.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    EngineError
+        If it is cut off, or something else.
+    """
+    try:
+        return arrays_in(np.memmap(path, np.uint8, "r"))
+    except ValueError as error:
+        raise EngineError(
+            f"{path} is not the file of arrays that was published: {error}",
+            "remove it; it is written anew the next time",
+        ) from error
+
+
+def arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The arrays in the bytes of a file, as views of them.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not, to the last one, those of such a file.
+    """
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    if not 8 < start <= len(data):
+        raise ValueError("it is too short for its header")
+    try:
+        entries = json.loads(data[8:start].tobytes())
+        tensors = {name: (_NAMES[entry["dtype"]], entry["shape"]) for name, entry in entries.items()}
+        known = all(type(size) is int and size >= 0 for _, shape in tensors.values() for size in shape)
+        matches = known and header_of(tensors) == data[:start].tobytes()
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError("its header cannot be read") from error
+    if not matches:
+        raise ValueError("its header is damaged")
+    arrays = {}
+    for name, (dtype, shape) in tensors.items():
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size > len(data) - start or start % np.dtype(dtype).itemsize:
+            raise ValueError("it is too short for its arrays" if size > len(data) - start else "it has gaps")
+        arrays[name] = (
+            np.asarray(data[start : start + size]).view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        )
+        start += size
+    if start != len(data):
+        raise ValueError(f"it has {len(data) - start} bytes too many")
+    return arrays
+
+
+def write_arrays(path: Path, arrays: Arrays) -> str:
+    """Write a new file durably, and give its checksum; the arrays are read once.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    digest, sorted_arrays = blake2b(digest_size=32), _sorted(arrays)
+    write_durably(path, digested(_pieces(_header(sorted_arrays), sorted_arrays), digest))
+    sync_folder(path.parent)
+    return format_checksum(digest)
+
+
+def read_arrays(path: Path, checksum: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a file whose checksum is known, in memory.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is not a regular file.
+    ValueError
+        If its bytes do not match the checksum, or are no arrays.
+    """
+    with open_regular(path) as file:
+        data = file.read()
+    if checksum_of([data]) != checksum:
+        raise ValueError(f"{path.name} does not match its checksum")
+    try:
+        return arrays_in(np.frombuffer(data, np.uint8))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def header_of(tensors: Mapping[str, tuple[str, Sequence[int]]]) -> bytes:
+    """The bytes before the first of some tensors (dtype and shape by name), which stand in this order without gaps."""
+    entries, end = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        start, end = end, end + math.prod(shape) * np.dtype(dtype).itemsize
+        entries[name] = {"dtype": _CODES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def digested(pieces: Iterable[bytes | memoryview], digest: blake2b) -> Iterator[bytes | memoryview]:
+    """The pieces, each added to the digest as it passes."""
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+
+
+def _sorted(arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """The arrays in the file's byte order; the widest numbers first, so that each starts at a multiple of its item."""
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    return {name: _little_endian(arrays[name]) for name in names}
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    shape = array.shape  # ascontiguousarray makes one dimension of none
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(shape)
+
+
+def _header(arrays: Arrays) -> bytes:
+    return header_of({name: (array.dtype.name, array.shape) for name, array in arrays.items()})
+
+
+def _pieces(header: bytes, arrays: Arrays) -> Iterator[bytes | memoryview]:
+    yield header
+    for array in arrays.values():
+        yield array.reshape(-1).view(np.uint8).data
+
+
+def _digest(pieces: Iterable[bytes | memoryview]) -> str:
+    digest = blake2b(digest_size=20)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
