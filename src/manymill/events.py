@@ -118,7 +118,16 @@ class WorkerLost(Event):
 
     what: str  # it was doing
     why: str
-    loss: int  # how many workers were lost on this
+    loss: int  # how many workers were lost on this; 0 if this one had not begun it
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSilent(Event):
+    """A worker gives no sign of life; it is waited for until the limit to that is reached."""
+
+    what: str  # it was doing
+    worker: str  # a process, or an address
+    seconds: float  # since it was last heard
 
 
 @dataclass(frozen=True, slots=True)

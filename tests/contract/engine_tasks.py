@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
 import struct
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -131,6 +133,52 @@ def stop_once(lane: Lane) -> int:
         attempt.touch()
         os.kill(os.getpid(), signal.SIGSTOP)
     return lane.number
+
+
+def hold_the_global_lock(seconds: float) -> int:
+    """Be busy, and let no other thread of the process run."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    sys.setswitchinterval(before)
+    return os.getpid()
+
+
+def hang_once(lane: Lane) -> int:
+    """Wait for ever at the first attempt, with Python's global lock held: no other thread runs."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.touch()
+        ctypes.PyDLL(None).pause()
+    return lane.number
+
+
+def stop_once_and_say_who(lane: Lane) -> int:
+    """Stop at the first attempt, having said which process it is; each attempt that ends leaves a mark."""
+    assert lane.folder is not None
+    attempt = lane.folder / lane.name
+    if not attempt.exists():
+        attempt.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    (lane.folder / f"ended by {os.getpid()}").touch()
+    return lane.number
+
+
+def stop_and_say_who_once(lane: Lane) -> int:
+    """Stop, having said which process it is; of all attempts of all lanes the first alone."""
+    assert lane.folder is not None
+    with suppress(FileExistsError), (lane.folder / "stopped").open("x") as file:
+        file.write(str(os.getpid()))
+        file.close()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return lane.number
+
+
+def large_sum(numbers: NDArray[np.uint8]) -> int:
+    return int(numbers.sum())
 
 
 def die_in_mid_result_once(lane: Lane) -> int:

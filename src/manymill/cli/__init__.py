@@ -9,7 +9,6 @@ This file is what starts: it imports next to nothing before it listens to Ctrl-C
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import suppress
 
@@ -17,21 +16,26 @@ from contextlib import suppress
 def main() -> None:
     """Run the command line and exit."""
     try:
-        # A cluster's or a system's request to end is met like Ctrl-C: what was learnt is kept.
+        # A request of a system to end, or a terminal that is closed, is met like Ctrl-C: what was learnt is kept.
         from manymill.engine import stopping
 
         stopping.listen()
+    except KeyboardInterrupt:
+        sys.exit(_stopped())
+    try:
         # Nothing here multiplies matrices: the threads that NumPy's OpenBLAS starts would only spin for 20 ms.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = _run()
+        stopping.finish()
     except KeyboardInterrupt:
+        stopping.finish()
         code = _stopped()
     except Exception:
         # While modules are being loaded, an interruption may come out as any error.
         if not stopping.was_asked():
             raise
+        stopping.finish()
         code = _stopped()
-    _be_deaf()
     sys.exit(code)
 
 
@@ -50,13 +54,6 @@ def _run() -> int:
 
 
 def _stopped() -> int:
-    _be_deaf()
     with suppress(OSError, AttributeError):  # stderr may be full, gone, or not there
         print("stopped", file=sys.stderr, flush=True)
     return 130
-
-
-def _be_deaf() -> None:
-    """The end has come: another Ctrl-C must not break into it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

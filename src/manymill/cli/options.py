@@ -67,6 +67,12 @@ engine = click.option(
     metavar="ENGINE",
     help="Who works: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
 )
+stall_seconds = click.option(
+    "--stall-seconds",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="Processes, clusters: a worker without a heartbeat for so long is replaced; 45 if not given, inf: never.",
+)
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
 # How files are read, whatever is done with them.

@@ -23,6 +23,7 @@ from manymill.events import (
     RoundEnded,
     Warned,
     WorkerLost,
+    WorkerSilent,
 )
 
 # Between two plain lines of progress: a log file of an hour's training stays readable.
@@ -176,7 +177,10 @@ def describe(event: Event) -> str | None:
         held = "" if event.score is None else f"  held-out {event.score:.4f}"
         return f"trees   {event.trees:,} with {event.n_nodes:,} nodes{held}  {event.seconds:.1f} s"
     if isinstance(event, WorkerLost):
-        return f"warning {event.what}: {event.why}; it is done again (loss {event.loss})"
+        again = f"it is done again (loss {event.loss})" if event.loss else "another is started"
+        return f"warning {event.what}: {event.why}; {again}"
+    if isinstance(event, WorkerSilent):
+        return f"warning {event.what}: no sign of life from its worker ({event.worker}) for {event.seconds:.0f} s"
     if isinstance(event, Resumed):
         where = "" if event.round_number == 1 else f", step {event.round_number}"
         return f"resumed pass {event.pass_number}{where}"

@@ -13,14 +13,19 @@ from manymill.cli import options
 @options.run
 @options.threads
 @options.engine
+@options.stall_seconds
 @options.json
-def resume(run: Path, threads: int | None, engine: str | None, json: bool) -> None:
+def resume(
+    run: Path, threads: int | None, engine: str | None, stall_seconds: float | None, json: bool
+) -> None:
     """Go on with the training of RUN, to the same model as if it had not been stopped."""
     from manymill.cli.progress import follow
+    from manymill.engine.choosing import engine_name
     from manymill.linear.run import resume_run
 
+    named = engine_name(engine, stall_seconds=stall_seconds)
     with follow(json=json) as observe:
-        done = resume_run(run, threads=threads, engine=engine, observe=observe)
+        done = resume_run(run, threads=threads, engine=named, observe=observe)
     if not json:
         from manymill.cli.summary import summary
 

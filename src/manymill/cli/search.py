@@ -35,6 +35,7 @@ _REASONS = 3
     "--halving", is_flag=True, default=None, help="Candidates begin with few rows, the best get more."
 )
 @options.engine
+@options.stall_seconds
 @options.json
 def search(
     files: tuple[str, ...],
@@ -42,6 +43,7 @@ def search(
     text: str | None,
     label: str | None,
     engine: str | None,
+    stall_seconds: float | None,
     json: bool,
     **asked: Any,
 ) -> None:
@@ -49,6 +51,7 @@ def search(
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
+    from manymill.engine.choosing import engine_name
     from manymill.search.configuration import read_config
     from manymill.search.running import search_run
 
@@ -56,6 +59,7 @@ def search(
         raise click.UsageError(
             "a TOML file stands alone: it names the files of text itself, as source in [data]"
         )
+    named = engine_name(engine, stall_seconds=stall_seconds)
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
     # What the command says goes before what the file says.
@@ -81,7 +85,7 @@ def search(
         handle.wait()  # for an error
         _tell_end(handle, json=json)
 
-    search_run(config, out, engine=engine, watch=watch)
+    search_run(config, out, engine=named, watch=watch)
     if not json:
         click.echo(f"saved   {out / 'model'}", err=True)
 

@@ -23,6 +23,7 @@ from manymill.cli.request import Request, takes_request
 )
 @options.engine
 @click.option("--workers", type=click.IntRange(1), help="Workers of the engine.")
+@options.stall_seconds
 @options.json
 @forests.asked
 def train(
@@ -30,19 +31,21 @@ def train(
     out: Path,
     engine: str | None,
     workers: int | None,
+    stall_seconds: float | None,
     json: bool,
     model: str,
     **forest: Any,
 ) -> None:
     """Train a model on FILES of labelled text, or of tables with --model forest."""
     from manymill.cli.progress import follow
-    from manymill.engine.choosing import with_workers
+    from manymill.engine.choosing import engine_name
     from manymill.linear.run import train_run
     from manymill.model.kinds import check_kind
 
     forests.check_options(model)
+    named = engine_name(engine, workers=workers, stall_seconds=stall_seconds)
     if model == "forest":
-        return forests.train_forest(request, out, with_workers(engine, workers), json=json, **forest)
+        return forests.train_forest(request, out, named, json=json, **forest)
     check_kind(out, "linear")
     with follow(json=json) as observe:
         run = train_run(
@@ -52,7 +55,7 @@ def train(
             threads=request.threads,
             memory=request.memory,
             holdout=request.holdout,
-            engine=with_workers(engine, workers),
+            engine=named,
             observe=observe,
         )
     if not json:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
+from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
 from manymill.engine.local import available_threads
 from manymill.engine.seam import Engine
-from manymill.errors import EngineError
+from manymill.errors import EngineError, SettingsError
 
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
@@ -21,7 +22,7 @@ def as_engine(
     *,
     threads: int | None = None,
     spool: str | PathLike[str] | None = None,
-    stall_seconds: float | None = None,
+    stall_seconds: float | None = STALL_SECONDS,
 ) -> Engine:
     """The engine that is meant.
 
@@ -36,16 +37,27 @@ def as_engine(
         Threads or processes where ``engine`` does not say; as many as there are processors if not given.
     spool : path, optional
         Where published arrays are written; on a cluster a folder that every host sees.
-    stall_seconds : float, optional
-        Processes only: how long one may be silent before it is killed and its item tried again.
+    stall_seconds : float or None
+        Processes and Dask clusters: a worker without a heartbeat for so long is given up and its item done again;
+        None: never. How long a call takes does not matter.
 
     Raises
     ------
     EngineError
         If no such engine is known, or its package is not installed, or it cannot be reached.
+    SettingsError
+        If ``stall_seconds`` is below 1, or given for an engine that does not watch its workers.
     """
     from manymill.engine.threads import ThreadEngine
 
+    checked_stall(stall_seconds)
+    if isinstance(engine, EngineName):
+        stall_seconds = engine.stall_seconds
+    if stall_seconds not in (None, STALL_SECONDS) and not (_is_watched(engine) or _is_client(engine)):
+        raise SettingsError(
+            f"stall_seconds={stall_seconds:g} has no effect on {engine!r}",
+            'leave it out, or choose an engine that watches its workers: "processes", "dask://cluster.json"',
+        )
     if isinstance(engine, Engine):
         return engine
     if engine is None:
@@ -59,7 +71,7 @@ def as_engine(
     if _is_client(engine):
         from manymill.engine.connecting import engine_of
 
-        return engine_of(engine, spool=spool)
+        return engine_of(engine, spool=spool, stall_seconds=stall_seconds)
     raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
 
 
@@ -73,21 +85,69 @@ def engine_for(engine: object = None, *, threads: int | None = None) -> Iterator
         yield own
 
 
-def with_workers(engine: str | None, workers: int | None) -> str | None:
-    """The name of an engine with so many workers, for one that does not say how many it has.
+class EngineName(str):
+    """The name of an engine, with a limit to the silence of its workers; `as_engine` takes it.
+
+    Parameters
+    ----------
+    name : str
+    stall_seconds : float
+        See `as_engine`.
+    """
+
+    stall_seconds: float
+
+    def __new__(cls, name: str, stall_seconds: float) -> EngineName:
+        """A name that also holds the limit."""
+        made = super().__new__(cls, name)
+        made.stall_seconds = stall_seconds
+        return made
+
+    def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
+        return str(self), self.stall_seconds
+
+
+def engine_name(
+    engine: str | None, *, workers: int | None = None, stall_seconds: float | None = None
+) -> str | None:
+    """The name of an engine with what else the command line says of it.
+
+    Parameters
+    ----------
+    engine : str or None
+    workers : int, optional
+        For an engine that does not say how many it has.
+    stall_seconds : float, optional
+        See `as_engine`.
 
     Raises
     ------
     EngineError
         If the engine has its own number of workers.
+    SettingsError
+        If ``stall_seconds`` is below 1, or has no effect on that engine.
     """
-    if workers is None:
+    if workers is not None:
+        if engine in (None, "threads"):
+            engine = str(workers)
+        elif engine == "processes":
+            engine = f"processes:{workers}"
+        else:
+            raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
+    if stall_seconds is None:
         return engine
-    if engine in (None, "threads"):
-        return str(workers)
-    if engine == "processes":
-        return f"processes:{workers}"
-    raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
+    checked_stall(stall_seconds)
+    if engine is None or not _is_watched(engine):
+        raise SettingsError(
+            f"--stall-seconds has no effect on {'threads' if engine is None else repr(engine)}",
+            "name an engine that watches its workers too: --engine processes, --engine dask://cluster.json",
+        )
+    return EngineName(engine, stall_seconds)
+
+
+def _is_watched(engine: object) -> bool:
+    """Whether a name is that of an engine that notices when its workers are silent."""
+    return isinstance(engine, str) and engine.partition(":")[0] in {"processes", "dask", "tls"}
 
 
 def _named(
@@ -106,7 +166,7 @@ def _named(
     if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
         from manymill.engine.connecting import connect
 
-        return connect(name, spool=spool)
+        return connect(name, spool=spool, stall_seconds=stall_seconds)
     raise EngineError(f"No engine is called {name!r}", f"give {_KNOWN}")
 
 

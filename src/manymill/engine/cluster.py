@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from manymill.engine import calls, kept
 from manymill.engine.arrivals import arrivals
+from manymill.engine.dask_workers import DaskWorkers, Heartbeats
 from manymill.engine.folding import FixedTree
-from manymill.engine.presence import Presence
+from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
+from manymill.engine.presence import LOOK_SECONDS, Presence
 from manymill.engine.seam import DEATHS, Engine, Item, Part, Report, Result
 from manymill.engine.spool import Ref
 from manymill.errors import EngineError
@@ -34,6 +36,9 @@ from manymill.errors import EngineError
 # A host that was cut off is given up after so long. With Dask's own 30 s a run ended 41 s after the cut, so 23 s;
 # 5 s is refused.
 TIMEOUT = "12s"
+
+# Looks at a worker before it is given up.
+_LOOKS = 4
 
 
 class DaskEngine(Engine):
@@ -44,11 +49,26 @@ class DaskEngine(Engine):
     client : distributed.Client
     spool : path, optional
         Where published arrays are written: a folder that every host sees.
+    stall_seconds : float or None
+        A worker without a heartbeat for so long is given up, and its calls are done by others; None: never. Where it
+        has a nanny, work of its processor counts as well.
     ours : bool
         Whether the client is closed with the engine.
+
+    Attributes
+    ----------
+    workers : DaskWorkers
     """
 
-    def __init__(self, client: Any, *, spool: str | PathLike[str] | None = None, ours: bool = False) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        spool: str | PathLike[str] | None = None,
+        stall_seconds: float | None = STALL_SECONDS,
+        ours: bool = False,
+    ) -> None:
+        limit = checked_stall(stall_seconds)
         threads = _threads(client)
         super().__init__(sum(threads.values()), spool)
         self._client = client
@@ -57,7 +77,23 @@ class DaskEngine(Engine):
         self._places: dict[int, str] = {}
         self._sees_spool: bool | None = None  # whether every worker does; found out at the first publication
         self._sent: dict[str, Any] = {}
-        self._presence = Presence(lambda: len(client.nthreads()), lambda: bool(self._out))
+        self._names: dict[str, str] = {}  # of the items of calls that are out, by Dask's keys
+        self.workers = DaskWorkers(client)
+        look_seconds = min(LOOK_SECONDS, limit / _LOOKS)
+        heartbeats = Heartbeats(
+            self.workers,
+            self._names,
+            stall_seconds=limit,
+            look_seconds=look_seconds,
+            on_silence=lambda *silence: self.on_silence(*silence),
+            on_loss=lambda *loss: self.on_loss(*loss),
+        )
+        self._presence = Presence(
+            lambda: len(client.nthreads()),
+            lambda: bool(self._out) or self.workers.all_are_asked,
+            look_closer=heartbeats.look,
+            seconds=look_seconds,
+        )
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
@@ -100,6 +136,7 @@ class DaskEngine(Engine):
         for index, (report, has_part) in arrivals(begin, items, keys=keys, window=self._ahead):
             reports[index] = report
             part = waiting.pop(index)
+            self._names.pop(part.key, None)
             tree.add(index, part if has_part else None)
             if on_done is not None:
                 on_done(index, report)
@@ -116,7 +153,7 @@ class DaskEngine(Engine):
         """See `Engine.publish`; where a worker does not see the spool folder, the bytes travel with the calls."""
         ref = super().publish(arrays)
         if self._sees_spool is None:
-            self._sees_spool = all(self._client.run(os.path.exists, ref.path).values())
+            self._sees_spool = all(self.workers.ask(os.path.exists, ref.path).values())
         if not self._sees_spool and ref.digest not in self._sent:
             self._sent[ref.digest] = self._send(ref)
         return ref
@@ -152,7 +189,9 @@ class DaskEngine(Engine):
             published = {digest: self._sent[digest] for digest in refs or {}}
         except KeyError as error:
             raise EngineError(f"The work on {name} needs arrays that were withdrawn") from error
-        return self._start(perform, payload, place=self._place(key), published=published)
+        inner = self._start(perform, payload, place=self._place(key), published=published)
+        self._names[inner.key] = name
+        return inner
 
     def _start(
         self, function: Callable[..., Any], *arguments: Any, place: str | None = None, **options: Any
@@ -171,7 +210,10 @@ class DaskEngine(Engine):
 
     def _drop(self, outer: Future[Any]) -> None:
         inner = self._out.pop(outer, None)
-        if inner is not None and outer.cancelled():
+        if inner is None:
+            return
+        self._names.pop(inner.key, None)
+        if outer.cancelled():
             inner.cancel()
 
     def _settle(self, outer: Future[Any], name: str, inner: Any) -> None:

@@ -12,20 +12,26 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from manymill.engine.cluster import TIMEOUT, DaskEngine
+from manymill.engine.heartbeat import STALL_SECONDS
 from manymill.errors import EngineError
 
 _THEIR_TIMEOUT = "30s"  # Dask's own; whoever has set another one keeps it
 _INSTALL = "pip install 'manymill[cluster]'"
 
 
-def connect(name: str, *, spool: str | PathLike[str] | None = None) -> DaskEngine:
+def connect(
+    name: str,
+    *,
+    spool: str | PathLike[str] | None = None,
+    stall_seconds: float | None = STALL_SECONDS,
+) -> DaskEngine:
     """The engine of a running cluster.
 
     Parameters
     ----------
     name : str
         ``dask://`` and the path of a scheduler file, or a host and a port; ``tls://host:port``.
-    spool : path, optional
+    spool, stall_seconds
         See `DaskEngine`.
 
     Raises
@@ -49,13 +55,19 @@ def connect(name: str, *, spool: str | PathLike[str] | None = None) -> DaskEngin
         what = f"No Dask scheduler can be reached at {address}: {error}"
         raise EngineError(what, "start one with `dask scheduler`, or see its certificates") from error
     try:
-        return engine_of(client, spool=spool, ours=True)
+        return engine_of(client, spool=spool, stall_seconds=stall_seconds, ours=True)
     except BaseException:
         client.close()
         raise
 
 
-def engine_of(client: Any, *, spool: str | PathLike[str] | None = None, ours: bool = False) -> DaskEngine:
+def engine_of(
+    client: Any,
+    *,
+    spool: str | PathLike[str] | None = None,
+    stall_seconds: float | None = STALL_SECONDS,
+    ours: bool = False,
+) -> DaskEngine:
     """The engine of a client, whose workers must have the same manymill as this process.
 
     Raises
@@ -65,8 +77,8 @@ def engine_of(client: Any, *, spool: str | PathLike[str] | None = None, ours: bo
     """
     from manymill.engine.places import ForgetLostPlaces
 
-    engine = DaskEngine(client, spool=spool, ours=ours)
-    _check_versions(client)
+    engine = DaskEngine(client, spool=spool, stall_seconds=stall_seconds, ours=ours)
+    _check_versions(engine)
     try:
         client.register_plugin(ForgetLostPlaces())
     except Exception as error:
@@ -116,10 +128,10 @@ def _version() -> str:
     return version("manymill")
 
 
-def _check_versions(client: Any) -> None:
+def _check_versions(engine: DaskEngine) -> None:
     """Refuse workers that have another manymill than this process, or none."""
     try:
-        there = client.run(_version)
+        there = engine.workers.ask(_version)
     except Exception as error:
         raise EngineError(f"A worker of the cluster cannot import manymill: {error}", _INSTALL) from error
     for place, version in there.items():

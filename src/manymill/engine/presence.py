@@ -21,14 +21,22 @@ class Presence:
         The number of workers; what it raises ends the looking.
     waits : callable
         Whether somebody waits for them.
+    look_closer : callable, optional
+        Called at each look at which there are workers that somebody waits for.
     seconds : float
         From look to look.
     """
 
     def __init__(
-        self, count: Callable[[], int], waits: Callable[[], bool], *, seconds: float = LOOK_SECONDS
+        self,
+        count: Callable[[], int],
+        waits: Callable[[], bool],
+        *,
+        look_closer: Callable[[], None] = lambda: None,
+        seconds: float = LOOK_SECONDS,
     ) -> None:
         self._count, self._waits, self._seconds = count, waits, seconds
+        self._look_closer = look_closer
         self._gone = 0  # looks at which nobody was there
         self._ended = threading.Event()
         threading.Thread(target=self._look_on, name="manymill-presence", daemon=True).start()
@@ -41,6 +49,7 @@ class Presence:
             if self._gone > 1:
                 _log.warning("The cluster has workers again; the work goes on")
             self._gone = 0
+            self._look_closer()
         else:
             self._gone += 1
             if self._gone == 2:  # at one look they may be on their way
@@ -53,8 +62,11 @@ class Presence:
         self._ended.set()
 
     def _look_on(self) -> None:
+        has_told = False
         while not self._ended.wait(self._seconds):
             try:
                 self.look()
-            except Exception:  # the scheduler is gone, which whoever waits is told
-                return
+            except Exception as error:  # where the scheduler is gone, whoever waits is told
+                if not (has_told or self._ended.is_set()):
+                    _log.warning("The workers of the cluster cannot be looked at: %s", error)
+                has_told = True

@@ -4,10 +4,12 @@
 
     a thread per worker:
         task = the next with a key of this worker, or without a key
-        up to 3 times: hand it to the worker, wait; if the worker died or is silent, start another
+        hand it to the worker, wait; if the worker died or is silent, start another: up to 3 times
+        a worker that was lost before it began the task does not count, but 10 of them in a row are too many
 
 A worker has one task at a time: whose fault a death is, is never in doubt, and what it keeps for a key stays
-with it. Workers are started afresh, never forked.
+with it. Workers are started afresh, never forked. A worker that is given up is killed: a late result of its cannot
+come.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
 from os import PathLike
 from typing import Any
 
-from manymill.engine import calls
+from manymill.engine import calls, heartbeat
+from manymill.engine.heartbeat import BEAT_SECONDS, STALL_SECONDS, Pulse, checked_stall
 from manymill.engine.seam import DEATHS, Engine, Result
 from manymill.engine.store import store_beneath
 from manymill.errors import EngineError
@@ -46,8 +50,11 @@ _ONE_THREAD = dict.fromkeys(
 # How long a process that broke off in mid-result may take to end.
 _END_SECONDS = 2.0
 
-# How soon a worker notices that its driver is gone.
-_WATCH_SECONDS = 0.5
+# Workers lost in a row before they began to work, from which on it is held that none can be started.
+_STARTS = 10
+
+# Between two starts that failed: twice as long each time, since a machine that is short of memory needs its time.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -89,37 +96,60 @@ class _Queues:
             self._changed.notify_all()
 
 
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """Why a worker was lost."""
+
+    why: str
+    had_begun: bool  # the call: otherwise it was starting, or had died while it was idle
+
+
 class _Worker:
     """One process, started when first needed and again after it was lost."""
 
-    def __init__(self, stall_seconds: float | None) -> None:
+    def __init__(self, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
         self._pool: Any = None
+        self._pulse: Pulse | None = None
         self._process: Any = None
         self._changing = threading.Lock()
-        self.ended = False
+        self.ended = threading.Event()
 
-    def answer(self, payload: bytes) -> calls.Reply | str:
-        """The reply to a call, or why the worker was lost."""
+    def answer(self, payload: bytes, on_silence: Callable[[str, float], None]) -> calls.Reply | _Loss:
+        """The reply to a call, or why the worker was lost.
+
+        Parameters
+        ----------
+        payload : bytes
+        on_silence : callable
+            Called with the worker and the seconds for which it gave no sign of life, if they are many.
+        """
+        pool, pulse = self._running()
         try:
-            future = self._running().submit(calls.perform, payload)
-            self._process = self._alone() or self._process
-            if not wait([future], self._stall_seconds).done:
-                self.stop(kill=True)
-                return f"its worker gave no answer for {self._stall_seconds:g} s and was killed"
+            pulse.expect()
+            future = pool.submit(_work, payload)
+            process = self._process = self._alone() or self._process
+            while not wait([future], BEAT_SECONDS).done:
+                pulse.look()
+                if process is None:  # the engine is being closed
+                    continue
+                if pulse.silence.is_news():
+                    on_silence(f"process {process.pid}", pulse.silence.seconds)
+                if pulse.silence.seconds >= self._stall_seconds:
+                    return self._give_up(process.pid, pulse)
             reply: calls.Reply = future.result()
         except BrokenExecutor as error:
-            if self.ended:
+            if self.ended.is_set():
                 raise
-            # A worker that died while it had nothing to do is found dead at the next call: it is that of the last one.
             cause = _signal(self._process) or _cause(error)
+            had_begun = pulse.has_begun()
             self.stop(kill=True)
-            return f"its worker died ({cause})"
+            return _Loss(f"its worker died{'' if had_begun else ' before it began'} ({cause})", had_begun)
         return reply
 
     def end(self) -> None:
         """Kill the process; no other will be started."""
-        self.ended = True
+        self.ended.set()
         self.stop(kill=True)
 
     def stop(self, *, kill: bool) -> None:
@@ -130,29 +160,52 @@ class _Worker:
         if pool is not None:
             pool.shutdown(wait=True, kill_workers=kill)
 
+    def close(self) -> None:
+        """Listen no more; nobody waits for an answer."""
+        if self._pulse is not None:
+            self._pulse.close()
+
+    def _give_up(self, process_id: int, pulse: Pulse) -> _Loss:
+        had_begun = pulse.has_begun()
+        self.stop(kill=True)
+        if self.ended.is_set():
+            raise CancelledError
+        when = "" if had_begun else " before it began"
+        return _Loss(
+            f"its worker (process {process_id}) gave no sign of life for {self._stall_seconds:g} s{when} "
+            "and was killed",
+            had_begun,
+        )
+
     def _alone(self) -> Any:
-        """The process that works, the only one that can write results from now on.
+        """The process that works, now the only one that can write results and beat; None if it was ended.
 
         Otherwise one that is killed in the middle of a result leaves the driver waiting for the rest: the pipe would
         have a writer still, the driver itself.
         """
         with self._changing:
-            if self._pool is None:
+            if self._pool is None or self._pulse is None:
                 return None
             self._pool._result_queue._writer.close()
-            return next(iter(self._pool._processes.values()), None)
+            process = next(iter(self._pool._processes.values()), None)
+            if process is not None:
+                self._pulse.started(process.pid)
+            return process
 
-    def _running(self) -> Any:
+    def _running(self) -> tuple[Any, Pulse]:
         from loky.process_executor import ProcessPoolExecutor
 
         with self._changing:
-            if self.ended:
+            if self.ended.is_set():
                 raise CancelledError
-            if self._pool is None:
+            if self._pool is None or self._pulse is None:
+                if self._pulse is not None:
+                    self._pulse.close()
+                self._pulse = Pulse()
                 self._pool = ProcessPoolExecutor(
-                    1, initializer=_begin, initargs=(os.getpid(),), env=_ONE_THREAD
+                    1, initializer=_begin, initargs=(os.getpid(), self._pulse.writer), env=_ONE_THREAD
                 )
-            return self._pool
+            return self._pool, self._pulse
 
 
 class ProcessEngine(Engine):
@@ -164,17 +217,23 @@ class ProcessEngine(Engine):
         Processes.
     spool : path, optional
         Where published arrays are written.
-    stall_seconds : float, optional
-        A worker that gives no answer for so long is killed and its item tried again; never if not given.
+    stall_seconds : float or None
+        A worker that gives no sign of life for so long, neither a heartbeat nor work of its processor, is killed and
+        its item done again; None: never. How long a call takes does not matter.
     """
 
     def __init__(
-        self, width: int, *, spool: str | PathLike[str] | None = None, stall_seconds: float | None = None
+        self,
+        width: int,
+        *,
+        spool: str | PathLike[str] | None = None,
+        stall_seconds: float | None = STALL_SECONDS,
     ) -> None:
+        limit = checked_stall(stall_seconds)
         super().__init__(width, spool)
         self.store = store_beneath(spool)
         self._queues = _Queues(width)
-        self._workers = [_Worker(stall_seconds) for _ in range(width)]
+        self._workers = [_Worker(limit) for _ in range(width)]
         self._threads = [
             threading.Thread(
                 target=self._serve, args=(number,), name=f"manymill-worker-{number}", daemon=True
@@ -202,6 +261,7 @@ class ProcessEngine(Engine):
             thread.join()
         for worker in self._workers:
             worker.stop(kill=False)
+            worker.close()
 
     def _serve(self, number: int) -> None:
         while (task := self._queues.next(number)) is not None:
@@ -209,21 +269,36 @@ class ProcessEngine(Engine):
                 try:
                     task.future.set_result(self._done(task, self._workers[number]))
                 except BaseException as error:
-                    task.future.set_exception(CancelledError() if self._workers[number].ended else error)
+                    task.future.set_exception(
+                        CancelledError() if self._workers[number].ended.is_set() else error
+                    )
 
     def _done(self, task: _Task, worker: _Worker) -> Any:
-        for death in range(1, DEATHS + 1):
+        deaths = starts = 0
+        while True:
             self._count(out=len(task.payload))
-            answer = worker.answer(task.payload)
-            if not isinstance(answer, str):
+            answer = worker.answer(task.payload, partial(self.on_silence, task.name))
+            if isinstance(answer, calls.Reply):
                 self._count(back=answer.n_bytes)
                 return calls.result(answer, task.name)
-            if death < DEATHS:
-                self.on_loss(task.name, answer, death)
-        raise EngineError(
-            f"{DEATHS} workers were lost on {task.name}; the last time {answer}",
-            "look at that item: it may need more memory than there is, or crash a library",
-        )
+            if answer.had_begun:
+                deaths, starts = deaths + 1, 0
+            else:
+                starts += 1
+            if deaths == DEATHS:
+                raise EngineError(
+                    f"{DEATHS} workers were lost on {task.name}; the last time {answer.why}",
+                    "look at that item: it may need more memory than there is, or crash a library",
+                )
+            if starts == _STARTS:
+                raise EngineError(
+                    f"No worker can be started: {_STARTS} in a row were lost; of the last, for {task.name}, "
+                    f"{answer.why}",
+                    "see whether this machine has memory left, and what else ends processes",
+                )
+            self.on_loss(task.name, answer.why, deaths if answer.had_begun else 0)
+            if not answer.had_begun:
+                worker.ended.wait(min(_FIRST_PAUSE_SECONDS * 2 ** (starts - 1), _LONGEST_PAUSE_SECONDS))
 
 
 def _signal(process: Any) -> str | None:
@@ -242,17 +317,20 @@ def _cause(error: BaseException) -> str:
     return after.partition("}")[0] if found else f"{type(error).__name__}: {text}"
 
 
-def _begin(driver: int) -> None:
+def _begin(driver: int, writer: Connection) -> None:
     """Make a fresh process a worker of ours; ``driver`` is the process that must not be outlived."""
     from loky import process_executor
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair, which ends the workers
+    # Ctrl-C, or a terminal that is closed, is the driver's affair, which ends the workers.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # loky restarts a worker that has grown by 300 MB, to get rid of leaks; ours keep data in place on purpose.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    threading.Thread(target=_watch, args=(driver,), name="manymill-watch", daemon=True).start()
+    heartbeat.beat(writer, driver)
 
 
-def _watch(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
+def _work(payload: bytes) -> calls.Reply:
+    """Do a call, on the worker; a death from now on is that of the call."""
+    heartbeat.begin()
+    return calls.perform(payload)

@@ -42,7 +42,15 @@ _log = logging.getLogger("manymill.engine")
 
 def warn_of_loss(name: str, why: str, death: int) -> None:
     """Say that a worker was lost: what an engine does unless it is given something else to do."""
-    _log.warning("%s: %s; it is tried again (loss %d of %d)", name, why, death, DEATHS)
+    if death:
+        _log.warning("%s: %s; it is tried again (loss %d of %d)", name, why, death, DEATHS)
+    else:
+        _log.warning("%s: %s; another is started", name, why)
+
+
+def warn_of_silence(name: str, worker: str, seconds: float) -> None:
+    """Say that a worker gives no sign of life: what an engine does unless it is given something else to do."""
+    _log.warning("%s: no sign of life from its worker (%s) for %.0f s", name, worker, seconds)
 
 
 class Engine(ABC):
@@ -67,7 +75,10 @@ class Engine(ABC):
         Where arrays are kept that outlive the engine; None unless all workers are on this host.
     on_loss : callable
         Called with the name of an item, why its worker was lost, and how many times that has happened to it;
-        from any thread. Logs a warning unless replaced.
+        0 if the worker had not begun the item. From any thread. Logs a warning unless replaced.
+    on_silence : callable
+        Called with the name of an item, its worker, and the seconds for which that has given no sign of life, once
+        there are ten of them; from any thread. Logs a warning unless replaced.
     """
 
     shares_memory = False
@@ -78,6 +89,7 @@ class Engine(ABC):
         self.bytes_back = 0
         self.store: ArrayStore | None = None
         self.on_loss: Callable[[str, str, int], None] = warn_of_loss
+        self.on_silence: Callable[[str, str, float], None] = warn_of_silence
         self._spool = Spool(spool)
         self._counting = threading.Lock()
 

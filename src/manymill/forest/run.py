@@ -17,6 +17,7 @@ from typing import Any
 
 from manymill.data.dataset import Dataset
 from manymill.data.table import Table, encode_table
+from manymill.engine import stopping
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
 from manymill.forest.checkpoints import remove_trees
@@ -107,16 +108,17 @@ def train_forest_run(
         forest.fit(table.X, table.labels, validation=validation, run=out, observe=observe)
     report = forest.report_
     model = TableModel(forest.forest_, table.schema, settings.task)
-    model.save(
-        Path(out) / "model",
-        {
-            "label_column": source.label,
-            "rows": len(table.X),
-            "mode": settings.mode,
-            "holdout_rows": report.n_held_out,
-            "holdout_score": report.score,
-        },
-    )
+    with stopping.deferred():
+        model.save(
+            Path(out) / "model",
+            {
+                "label_column": source.label,
+                "rows": len(table.X),
+                "mode": settings.mode,
+                "holdout_rows": report.n_held_out,
+                "holdout_score": report.score,
+            },
+        )
     if not report.interrupted:
         remove_trees(Path(out) / "checkpoint")
     return ForestRun(Path(out), table, report)

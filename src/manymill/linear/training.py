@@ -13,6 +13,7 @@ from typing import Any
 
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
+from manymill.engine import stopping
 from manymill.engine.choosing import engine_for
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
@@ -25,6 +26,7 @@ from manymill.events import (
     Resumed,
     Warned,
     WorkerLost,
+    WorkerSilent,
 )
 from manymill.linear import finish
 from manymill.linear.census import class_counts
@@ -126,6 +128,8 @@ def train(
             where = stack.enter_context(engine_for(engine, threads=threads))
             stack.callback(setattr, where, "on_loss", where.on_loss)  # the engine may outlive this training
             where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
+            stack.callback(setattr, where, "on_silence", where.on_silence)
+            where.on_silence = lambda what, who, seconds: observe(WorkerSilent(what, who, round(seconds, 1)))
             check_shareable(plan, where)
             balanced = settings.class_weight == "balanced"
             counts = class_counts(plan, where) if balanced else plan.class_counts
@@ -200,6 +204,9 @@ class _Training:
             tally = Tally(number, self._settings.passes, self._plan.source_bytes)
             try:
                 self._visit(tally)
+                over = number == self._settings.passes or number - self._best_pass >= self._settings.patience
+                if not over:
+                    self._record(Position(pass_number=number + 1))
             except KeyboardInterrupt:
                 self._rescue(number)
                 interrupted = True
@@ -207,10 +214,8 @@ class _Training:
                 self._save_unsaved()
                 raise
             n_rows = max(n_rows, tally.n_rows)
-            if interrupted or number - self._best_pass >= self._settings.patience:
+            if interrupted or over:
                 break
-            if number < self._settings.passes:
-                self._record(Position(pass_number=number + 1))
         if self._settings.finish is not None and not interrupted:
             interrupted = self._finish(number)
         state = self._learning.state
@@ -281,8 +286,9 @@ class _Training:
                 assert measured.accuracy is not None
                 kept = measured.no_worse_than(self._best)
                 if kept:
-                    self._keep(state, self._best_pass, measured)
-                    self._best, self._best_state = measured, state.snapshot()
+                    with stopping.deferred():
+                        self._keep(state, self._best_pass, measured)
+                        self._best, self._best_state = measured, state.snapshot()
                 seconds = time.monotonic() - start
                 tried = (iterate.number, iterate.step, iterate.loss, measured.loss, measured.accuracy)
                 self._observe(FinishIteration(*tried, kept, seconds))
@@ -302,13 +308,14 @@ class _Training:
         early = time.monotonic() - self._kept_at < KEEP_SECONDS
         awaited = measured.accuracy is None and number < self._settings.passes and early
         self._awaited, self._unsaved = awaited, state.snapshot() if awaited and self._rescues else None
-        if not awaited:
-            # In this order: a stop while the state is being saved must find it not yet kept.
-            self._keep(state, number, measured)
-            self._kept_at = time.monotonic()
-        if self._settings.finish is not None and measured.accuracy is not None:
-            self._best_state = state.snapshot()
-        self._best, self._best_pass = measured, number
+        # A stop waits until the state is saved; one that gives that up must find the state not yet kept.
+        with stopping.deferred():
+            if not awaited:
+                self._keep(state, number, measured)
+                self._kept_at = time.monotonic()
+            if self._settings.finish is not None and measured.accuracy is not None:
+                self._best_state = state.snapshot()
+            self._best, self._best_pass = measured, number
         return not awaited
 
     def _save_unsaved(self) -> None:

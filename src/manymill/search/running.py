@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import scan
+from manymill.engine import stopping
 from manymill.errors import PlanError, SettingsError
 from manymill.search.configuration import check_scoring, meant, with_none
 from manymill.search.estimator import SearchCV
@@ -90,7 +91,8 @@ def search_run(
             "mend the configuration" if failures else "give the search more time; the same command goes on",
         )
     search.refit_best(rows)
-    search.best_estimator_.save(Path(out) / "model")
+    with stopping.deferred():
+        search.best_estimator_.save(Path(out) / "model")
     return search
 
 

@@ -1,5 +1,8 @@
+"""Requests to stop: the first raises, a burst changes nothing, and who insists is obeyed."""
+
 import contextlib
 import signal
+import threading
 
 import pytest
 
@@ -7,20 +10,135 @@ from manymill.engine import stopping
 
 
 @pytest.fixture(autouse=True)
-def unasked(monkeypatch):
-    monkeypatch.setattr(stopping, "_asked", False)
-
-
-def test_a_stop_that_was_dropped_is_met_at_the_next_check_and_once_only():
-    with contextlib.suppress(KeyboardInterrupt):  # as Python does in a finaliser
-        stopping.stop(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        stopping.check()
-    stopping.check()
-
-
-def test_both_signals_are_listened_to(monkeypatch):
+def signals(monkeypatch):
+    """The handlers that are set, instead of those of this process; nothing has been asked."""
     handlers = {}
     monkeypatch.setattr("signal.signal", handlers.__setitem__)
+    monkeypatch.setattr("atexit.register", lambda function: None)
     stopping.listen()
-    assert handlers == {signal.SIGINT: stopping.stop, signal.SIGTERM: stopping.stop}
+    yield handlers
+    stopping.listen()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when the test says so."""
+    seconds = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    return lambda more: seconds.__setitem__(0, seconds[0] + more)
+
+
+def press(number=signal.SIGINT):
+    """Whether a signal raised."""
+    try:
+        stopping.stop(number, None)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_a_stop_that_was_dropped_is_met_at_every_check():
+    stopping.check()
+    with contextlib.suppress(KeyboardInterrupt):  # as Python does in a finaliser
+        stopping.stop(signal.SIGINT, None)
+    assert stopping.was_asked()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            stopping.check()
+
+
+def test_all_requests_to_end_are_listened_to(signals):
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], stopping.stop)
+
+
+def test_a_closed_terminal_that_is_ignored_from_the_start_stays_ignored(signals, monkeypatch):
+    signals.clear()
+    monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_IGN)
+    stopping.listen()
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM], stopping.stop)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_burst_raises_once_and_says_once_what_more_would_do(clock, first, capfd):
+    assert press(first)
+    for _ in range(3):
+        clock(0.05)
+        assert not press()
+        assert not press(signal.SIGTERM)
+        assert not press(signal.SIGHUP)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "stopping in good order; Ctrl-C once more in 5 s or later gives up what is not saved"
+
+
+def test_ctrl_c_after_some_seconds_gives_the_saving_up_and_one_more_ends_at_once(clock, monkeypatch):
+    ended = []
+    monkeypatch.setattr("os._exit", ended.append)
+    assert press()
+    clock(stopping.PATIENCE_SECONDS)
+    assert press()
+    assert ended == []
+    press()
+    assert ended == [130]
+
+
+def test_a_system_that_repeats_itself_never_breaks_into_the_saving(clock):
+    assert press(signal.SIGTERM)
+    clock(3600.0)
+    assert not press(signal.SIGTERM)
+    assert not press(signal.SIGHUP)
+
+
+def test_a_request_waits_for_what_must_not_be_half_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt), stopping.deferred():
+        with stopping.deferred():
+            assert not press()
+        done.append("all of it")
+    assert done == ["all of it"]
+    with stopping.deferred():  # a request is met once
+        done.append("more")
+    assert done == ["all of it", "more"]
+
+
+def test_who_insists_is_not_put_off(clock):
+    with pytest.raises(KeyboardInterrupt), stopping.deferred():
+        assert not press()
+        clock(stopping.PATIENCE_SECONDS)
+        stopping.stop(signal.SIGINT, None)
+    assert not stopping._n_deferring
+
+
+def test_an_error_of_what_was_waited_for_goes_first():
+    with pytest.raises(OSError, match="full"), stopping.deferred():
+        assert not press()
+        raise OSError("the disk is full")
+
+
+def test_other_threads_put_nothing_off():
+    raised = []
+    entered, go = threading.Event(), threading.Event()
+
+    def save():
+        with stopping.deferred():
+            entered.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    entered.wait(10)
+    raised.append(press())
+    go.set()
+    thread.join()
+    assert raised == [True]
+
+
+def test_at_the_end_requests_change_nothing_but_who_insists_is_obeyed(clock, monkeypatch, capfd):
+    ended = []
+    monkeypatch.setattr("os._exit", ended.append)
+    stopping.finish()
+    assert not stopping.was_asked()
+    assert not press()
+    assert (ended, capfd.readouterr().err) == ([], "")
+    clock(stopping.PATIENCE_SECONDS)
+    press()
+    assert ended == [130]
