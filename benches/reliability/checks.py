@@ -57,15 +57,14 @@ def _stop_a_run(inputs: Inputs) -> None:
     command, scratch = COMMANDS["train --lanes"], inputs.folder / "scratch"
     calls = reference_of(command, inputs, inputs.folder).calls
     renamings = [n for n, call_ in enumerate(calls, 1) if call_.startswith("rename") and "position" in call_]
+    # Killed when the next checkpoint begins: what the last one does not need has been removed.
+    middle = renamings[len(renamings) // 2]
+    number = next(
+        n for n, c in enumerate(calls, 1) if n > middle and c.startswith("open") and "checkpoint" in c
+    )
     begin(command, inputs, scratch)
     log = shim.Log()
-    run_counted(
-        command.arguments(inputs, scratch),
-        scratch,
-        log,
-        shim.MODES["kill"],
-        renamings[len(renamings) // 2] + 1,
-    )
+    run_counted(command.arguments(inputs, scratch), scratch, log, shim.MODES["kill"], number)
     log.drop()
     shutil.move(scratch / "work" / "run", inputs.folder / "stopped-run")
     shutil.rmtree(scratch)
@@ -172,7 +171,7 @@ def wrong_again(
     over = arguments[0] == "resume" and code == 1 and "is over" in stderr
     if over and not was_killed:
         # The run said what it could not write or remove: the next training makes it good.
-        arguments, over = command.arguments(inputs, folder), False
+        arguments, over = (command.anew or command.arguments)(inputs, folder), False
         code = run_undisturbed(arguments, folder)
         stderr = (folder / "run.stderr").read_text(errors="replace")
     if code != 0 and not over:

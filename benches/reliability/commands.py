@@ -23,10 +23,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import forks
 
@@ -99,6 +98,8 @@ class Command:
         Whether a model lies there beforehand.
     told : tuple of (pattern, regular expression)
         Files that may be missing at exit code 0 if the expression is found on stderr.
+    anew : callable or None
+        The arguments that begin anew what is over, if not those of the command.
     whole : bool
         Whether each deliverable that is there must be the one of before or the final one: no other bytes in between.
     """
@@ -112,6 +113,7 @@ class Command:
     resumes: bool = False
     told: tuple[tuple[str, str], ...] = field(default=())
     whole: bool = False
+    anew: Callable[[Inputs, Path], list[str]] | None = None
 
     def again(self, inputs: Inputs, folder: Path, number: int) -> list[str]:
         """The arguments that go on: of every second try whose run can be resumed, those of ``resume``."""
@@ -220,6 +222,7 @@ COMMANDS: dict[str, Command] = {
             "work/run/model",
             _stopped_run,
             told=_LISTED,
+            anew=_lanes,
         ),
         Command("predict", _predict, _parts("a.jsonl", "b.jsonl"), whole=True),
         Command("hash", _hash("X.npz"), ("work/X.*",), told=(("work/X.bad_rows.jsonl", _LOST),), whole=True),
@@ -345,9 +348,3 @@ def specimens(inputs: Inputs, run: Callable[[list[str], Path], int | None]) -> N
         for path in (scratch / "work").glob("*X.*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(scratch)
-
-
-def shortened(differences: Mapping[str, Any], most: int = 300) -> str:
-    """A mapping in a few words."""
-    text = json.dumps(differences, default=str)
-    return text if len(text) <= most else text[:most] + "…"

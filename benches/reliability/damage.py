@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -27,7 +28,7 @@ import forks
 import shim
 from campaign import Campaign, options
 from commands import Inputs
-from kinds import KINDS, Kind, make
+from kinds import Kind, kinds_in, make
 
 _BATCH = 50
 _HANG_SECONDS = 60
@@ -42,8 +43,7 @@ Batch = tuple[str, int, list[Damage]]  # the kind, the number of the first, and 
 def main() -> None:
     """Damage everything, tell the totals."""
     parser = options(__doc__)
-    names = [kind.name for kind in KINDS]
-    parser.add_argument("--kinds", nargs="+", choices=names, default=names)
+    parser.add_argument("--kinds", default="", help="a regular expression that their names must hold")
     parser.add_argument("--tries", type=int, default=2000, help="of each kind; those that are cheap get more")
     asked = parser.parse_args()
     shim.ensure_loaded()
@@ -57,7 +57,7 @@ def main() -> None:
 
 def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[str, Any]:
     inputs, specimens = make(base)
-    kinds = {kind.name: kind for kind in KINDS if kind.name in asked.kinds}
+    kinds = {name: kind for name, kind in kinds_in(specimens).items() if re.search(asked.kinds, name)}
     verdicts: dict[str, dict[str, list[str]]] = {name: {} for name in kinds}
     for key, verdict in campaign.made.items():
         name, damage = key.split(" | ")
@@ -65,20 +65,15 @@ def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[
             verdicts[name][damage] = verdict
     expected, batches = {}, deque[Batch]()
     for name, kind in kinds.items():
-        path = kind.find(specimens)
-        if path is None and kind.optional:
-            continue
-        if path is None:
-            raise SystemExit(f"there is no {kind.pattern} in {specimens / kind.specimen}")
-        expected[name] = _expected(kind, inputs, specimens, base)
+        expected[name] = _expected(kind, inputs, base)
         n_tries = asked.tries * kind.share if asked.tries >= 100 else asked.tries
-        wanted = damages(path.read_bytes(), n_tries, f"{asked.seed} {name}")
+        wanted = damages((kind.specimen / kind.file).read_bytes(), n_tries, f"{asked.seed} {name}")
         left = [damage for damage in wanted if json.dumps(damage) not in verdicts[name]]
         batches += [(name, start, left[start : start + _BATCH]) for start in range(0, len(left), _BATCH)]
     random.Random(asked.seed).shuffle(batches)  # a campaign that is cut short has seen a bit of everything
 
     def one(batch: Batch) -> None:
-        _use_all(batch, kinds[batch[0]], expected[batch[0]], inputs, specimens, _progress(base, batch))
+        _use_all(batch, kinds[batch[0]], expected[batch[0]], inputs, _progress(base, batch))
 
     taken = campaign.within(_drained(batches))
     for batch, error in forks.map_forked(one, taken, asked.jobs):
@@ -105,14 +100,14 @@ def _drained(batches: deque[Batch]) -> Iterator[Batch]:
 
 
 def _progress(base: Path, batch: Batch) -> Path:
-    return base / f"progress-{batch[0].replace(' ', '-').replace('/', '-')}-{batch[1]}"
+    return base / f"progress-{re.sub('[^a-z]+', '-', batch[0])}-{batch[1]}"
 
 
-def _expected(kind: Kind, inputs: Inputs, specimens: Path, base: Path) -> str:
+def _expected(kind: Kind, inputs: Inputs, base: Path) -> str:
     """What comes of the undamaged specimen, twice."""
     progress = base / "progress"
     forks.wait(
-        forks.fork(lambda: _use_all((kind.name, 0, [("none",)] * 2), kind, "", inputs, specimens, progress)),
+        forks.fork(lambda: _use_all((kind.name, 0, [("none",)] * 2), kind, "", inputs, progress)),
         300,
     )
     made = [json.loads(line) for line in progress.read_text().splitlines()]
@@ -122,18 +117,14 @@ def _expected(kind: Kind, inputs: Inputs, specimens: Path, base: Path) -> str:
     return str(made[0][1])
 
 
-def _use_all(
-    batch: Batch, kind: Kind, expected: str, inputs: Inputs, specimens: Path, progress: Path
-) -> None:
+def _use_all(batch: Batch, kind: Kind, expected: str, inputs: Inputs, progress: Path) -> None:
     """Damage and use, one after the other; a line for each as it is done."""
-    source = kind.find(specimens)
-    assert source is not None
-    data = source.read_bytes()
+    data = (kind.specimen / kind.file).read_bytes()
     with open(progress, "w") as out:
         for damage in batch[2]:
-            folder = Path(tempfile.mkdtemp(prefix="try-", dir=specimens.parent)) / "specimen"
-            shutil.copytree(specimens / kind.specimen, folder, symlinks=True)
-            path = folder / source.relative_to(specimens / kind.specimen)
+            folder = Path(tempfile.mkdtemp(prefix="try-", dir=progress.parent)) / "specimen"
+            shutil.copytree(kind.specimen, folder, symlinks=True)
+            path = folder / kind.file
             damaged = apply(damage, data)
             if damaged is None:
                 path.unlink()

@@ -1,14 +1,17 @@
 """The kinds of files that a later run believes: where a whole one is, who reads it, and what must come of it.
 
-A kind is a row of :data:`KINDS`: a specimen (a folder that is copied for each try), the pattern of its file there, and
-a use, which reads it as the product does and gives the digest of all that came out. A use that gives another digest
-than that of the undamaged specimen has believed a damaged file.
+A specimen is a folder that the product wrote; each of its files is a kind, and so is a file that only another version
+has: what lies there is looked up. A use reads a copy of the specimen as the product does and gives the digest of all
+that came out: another digest than that of the undamaged specimen means that a damaged file was believed. A row of
+:data:`SPECIMENS` adds one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,35 +28,59 @@ Use = Callable[[Inputs, Path], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of file.
+class Specimen:
+    """A folder whose files a later run believes.
 
     Attributes
     ----------
     name : str
-    specimen : str
-        The folder beneath that of the specimens.
-    pattern : str
-        The file there; of several the first by name.
+        What it is.
+    folder : str
+        Beneath that of all specimens.
     use : callable
-        Given the inputs and the copy of the specimen; gives a digest.
+        Given the inputs and a copy of the folder; gives a digest.
+    pattern : str
+        Of the files that the use believes, a regular expression.
     share : int
-        Tries of it, as a multiple of those that are asked for: cheap ones are tried more often.
-    optional : bool
-        Whether the product at hand may have no such file.
+        Tries of each, as a multiple of those that are asked for: cheap ones are tried more often.
     """
 
     name: str
-    specimen: str
-    pattern: str
+    folder: str
     use: Use
+    pattern: str = ".*"
     share: int = 1
-    optional: bool = False
 
-    def find(self, specimens: Path) -> Path | None:
-        """The file in its specimen."""
-        found = sorted((specimens / self.specimen).glob(self.pattern))
-        return found[0] if found else None
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file: one in a specimen, and who uses it."""
+
+    name: str
+    specimen: Path
+    file: str
+    use: Use
+    share: int
+
+
+def kinds_in(specimens: Path) -> dict[str, Kind]:
+    """Every kind, by name; of several files that differ in a number or a checksum, the first."""
+    found: dict[str, Kind] = {}
+    for specimen in SPECIMENS:
+        folder = specimens / specimen.folder
+        for path in sorted(folder.rglob("*")):
+            file = str(path.relative_to(folder))
+            is_lock = file.endswith("lock") or "in-use" in file
+            if (
+                not path.is_file()
+                or is_lock
+                or not path.stat().st_size
+                or not re.fullmatch(specimen.pattern, file)
+            ):
+                continue
+            kind = f"{specimen.name}: {re.sub(r'[0-9a-f]{16,}', '*', re.sub(r'-[0-9]+(?=[.])', '-*', file))}"
+            found.setdefault(kind, Kind(kind, folder, file, specimen.use, specimen.share))
+    return found
 
 
 def _digest(pieces: Iterable[Any]) -> str:
@@ -97,7 +124,7 @@ def _resume(inputs: Inputs, folder: Path) -> str:
 def _watch(inputs: Inputs, folder: Path) -> str:
     """Whoever only looks must not fail; what is damaged is passed over."""
     from manymill.cli.summary import ending
-    from manymill.run_events import read_events
+    from manymill.run_folder import read_events
 
     events = list(read_events(folder, look_seconds=0.0))
     ending(folder, events[-1] if events else None)
@@ -126,9 +153,28 @@ def _search(inputs: Inputs, folder: Path) -> str:
 
 
 def _standing(inputs: Inputs, folder: Path) -> str:
+    """What is shown of a search: a journal that lost its end shows an earlier standing, not another one."""
+    found = _shown(folder)
+    known = inputs.folder / "standings.json"
+    return "a standing of it" if known.exists() and found in json.loads(known.read_text()) else found
+
+
+def _shown(folder: Path) -> str:
     from manymill.search.watching import standing
 
     return _digest(standing(folder).rows())
+
+
+def _note_standings(inputs: Inputs, folder: Path) -> int:
+    """Write down all that the journal of a search has shown since its beginning."""
+    journal = folder / "search.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    found = []
+    for n_lines in range(1, len(lines) + 1):
+        journal.write_bytes(b"".join(lines[:n_lines]))
+        found.append(_shown(folder))
+    (inputs.folder / "standings.json").write_text(json.dumps(found))
+    return 0
 
 
 def _hashed(inputs: Inputs, folder: Path) -> str:
@@ -188,37 +234,19 @@ def _hash(inputs: Inputs, folder: Path) -> str:
     return _digest([sorted(digests(folder, ("X.*",)).items())])
 
 
-KINDS = (
-    Kind("model.json", "model", "model.json", _load_model, 6),
-    Kind("weights", "model", "weights-*.safetensors", _load_model, 6),
-    Kind("forest.json", "forest", "forest.json", _load_forest, 4),
-    Kind("nodes", "forest", "nodes-*.safetensors", _load_forest, 4),
-    Kind("position.json", "run", "checkpoint/position.json", _resume),
-    Kind("state arrays", "run", "checkpoint/state-*", _resume),
-    Kind("held-out arrays", "run", "checkpoint/held-out-*", _resume),
-    Kind("plan.json", "run", "plan.json", _resume),
-    Kind("events.jsonl, resumed", "run", "events.jsonl", _resume),
-    Kind("events.jsonl, watched", "run", "events.jsonl", _watch),
-    Kind("bad_rows.jsonl", "run", "bad_rows.jsonl", _resume),
-    Kind("tree checkpoint, forest.json", "trees", "checkpoint/forest.json", _grow),
-    Kind("tree checkpoint, tree", "trees", "checkpoint/tree-*", _grow),
-    Kind("search.jsonl, gone on with", "search", "search.jsonl", _search),
-    Kind("search.jsonl, watched", "search", "search.jsonl", _standing),
-    Kind("hashed texts, about.json", "hashed", "*-documents/about.json", _hashed),
-    Kind("hashed texts, sizes", "hashed", "*-documents/sizes", _hashed),
-    Kind("hashed texts, keys", "hashed", "*-documents/keys", _hashed),
-    Kind("hashed texts, codes", "hashed", "*-documents/codes", _hashed),
-    Kind("hashed texts, weights", "hashed", "*-documents/weights", _hashed),
-    Kind("hashed texts, hashes", "hashed", "*-words-1-1*/hashes", _hashed),
-    Kind("hashed texts, ends", "hashed", "*-words-1-1*/ends", _hashed),
-    Kind("hashed texts, about.json of hashes", "hashed", "*-words-1-1*/about.json", _hashed),
-    Kind("table, about.json", "tables", "*/about.json", _table),
-    Kind("table, X", "tables", "*/X", _table),
-    Kind("table, y", "tables", "*/y", _table),
-    Kind("shared arrays", "store", "*.safetensors", _store, 4),
-    Kind("predict, .done", "parts", ".manymill/a.jsonl.done", _predict),
-    Kind("predict, part", "parts", "a.jsonl", _predict),
-    Kind("hash, record", "matrix", ".*/*.done", _hash, optional=True),
+SPECIMENS = (
+    Specimen("model", "model", _load_model, share=5),
+    Specimen("forest", "forest", _load_forest, share=4),
+    Specimen("training, gone on with", "run", _resume, r"(?!model/).*"),
+    Specimen("training, watched", "run", _watch, r"(events|plan)\.json.*"),
+    Specimen("growing forest", "trees", _grow, r"(?!model/|events).*"),
+    Specimen("search, gone on with", "search", _search),
+    Specimen("search, watched", "search", _standing, r"search\.jsonl"),
+    Specimen("hashed texts", "hashed", _hashed),
+    Specimen("table", "tables", _table),
+    Specimen("shared arrays", "store", _store, share=2),
+    Specimen("predictions", "parts", _predict),
+    Specimen("hashed features", "matrix", _hash),
 )
 
 
@@ -247,6 +275,7 @@ def make(base: Path) -> tuple[Inputs, Path]:
     journal = specimens / "search" / "search.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
+    forks.wait(forks.fork(lambda: _note_standings(inputs, specimens / "search")), HANG_SECONDS)
     return inputs, specimens
 
 
