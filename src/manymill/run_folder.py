@@ -7,7 +7,9 @@
     ├── events.jsonl     what happened, one record a line with a checksum, written as it happens
     ├── bad_rows.jsonl   rows that could not be used: file, place, reason
     ├── checkpoint/      where to go on from, while the training is not over
-    └── model/           the best state so far; see manymill.model
+    ├── model/           the best state so far; see manymill.model
+    ├── .manymill.json   says that the folder is a run
+    └── .lock            held while a training writes here
 
 One process writes (`RunFolder`); others read the plan and follow the events meanwhile.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,11 +38,8 @@ from manymill.storage.journal import (
     read_journal,
     read_line,
 )
+from manymill.storage.ownership import RUN, check_folder, claim_folder
 from manymill.storage.records import from_record
-
-KNOWN = frozenset(
-    {"plan.json", "plan.json.tmp", "events.jsonl", "bad_rows.jsonl", "model", "checkpoint", ".lock"}
-)
 
 # Between two looks at the events of another process.
 LOOK_SECONDS = 0.3
@@ -79,15 +78,11 @@ class RunFolder:
 
         self.path = Path(path)
         try:
+            check_folder(self.path, RUN)
             self.path.mkdir(parents=True, exist_ok=True)
-            foreign = sorted({entry.name for entry in self.path.iterdir()} - KNOWN)
-            if foreign:
-                raise RunFolderError(
-                    f"{self.path} is no run folder: it holds {foreign[0]!r}",
-                    "name a new or empty folder with --out",
-                )
             self._lock = lock_folder(self.path)
             try:
+                claim_folder(self.path, RUN)
                 self._events = Journal(self.path / _EVENTS)
             except OSError:
                 self._lock.release()
@@ -121,6 +116,15 @@ class RunFolder:
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write to {self.path}: {reason}") from error
+
+    def refuse_to_read_own_files(self, sources: Iterable[str]) -> None:
+        """Raise ``RunFolderError`` if a source lies in the folder: the run would write over it."""
+        own = self.path.resolve()
+        for source in sources:
+            if os.path.exists(source) and own in Path(source).resolve().parents:
+                raise RunFolderError(
+                    f"{source} is read, and lies in the run folder", "name another folder with --out"
+                )
 
     @property
     def checkpoint(self) -> Path:

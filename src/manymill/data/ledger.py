@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from manymill.data.batches import BadRow, Batch
 from manymill.errors import RowError
+from manymill.storage.own_files import open_own
 
 _HINTS = {
     "broken JSON": "each line has to be one JSON object",
@@ -108,7 +110,7 @@ class Ledger:
 
     def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
         try:
-            with open(path, "a", encoding="utf-8", errors="replace") as out:
+            with open_own(Path(path), "a") as out:
                 out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
         except OSError as error:
             # A list of bad rows is not worth hours of training.

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -33,7 +32,9 @@ from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
 from manymill.storage import checked_json
-from manymill.storage.durable import open_regular, replace_durably
+from manymill.storage.durable import replace_durably
+from manymill.storage.own_files import open_regular
+from manymill.storage.ownership import CHECKPOINT, claim_folder
 from manymill.storage.records import from_record
 from manymill.storage.tensors import arrays_in, write_arrays
 
@@ -41,7 +42,6 @@ _FOREST = "forest.json"
 _FORMAT, _FORMAT_VERSION = "manymill-trees", 1
 _TREE = re.compile(r"tree-(\d{1,18})-([0-9a-f]{16})\.safetensors")
 _PARTIAL = "tree.partial"
-_OURS = re.compile(rf"forest\.json(\.tmp)?|{_TREE.pattern}|{re.escape(_PARTIAL)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class TreeFolder:
     def __init__(self, path: Path, digest: str) -> None:
         self._path, self._wanted = path, digest
         try:
-            path.mkdir(exist_ok=True)
+            claim_folder(path, CHECKPOINT)
             if self._digest() != digest:
                 self._remove_files()
                 content = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "digest": digest}
@@ -133,7 +133,7 @@ class TreeFolder:
 
     def _remove_files(self) -> None:
         for entry in self._path.iterdir():
-            if _OURS.fullmatch(entry.name):
+            if re.fullmatch(CHECKPOINT.files, entry.name):
                 entry.unlink()
 
     def _unwritable(self, error: OSError) -> RunFolderError:
@@ -141,16 +141,6 @@ class TreeFolder:
             f"cannot write to {self._path}: {error.strerror or error}",
             "free some space, or name another folder",
         )
-
-
-def remove_trees(path: Path) -> None:
-    """Remove the checkpoint of a forest that is grown; what else lies in the folder stays."""
-    with suppress(OSError):
-        (path / _FOREST).unlink(missing_ok=True)
-        for entry in path.iterdir():
-            if _OURS.fullmatch(entry.name):
-                entry.unlink()
-        path.rmdir()
 
 
 def digest_of(rows: Rows, held: Any, settings: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from manymill.data.table import Table, encode_table
 from manymill.engine import stopping
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
-from manymill.forest.checkpoints import remove_trees
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
 from manymill.forest.table_model import TableModel, Task
 from manymill.model.kinds import check_kind
 from manymill.run_folder import RunFolder
+from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def train_forest_run(
     RunFolderError
         If the folder cannot be written, or holds another kind of model.
     """
+    check_folder(out, RUN)
     check_kind(out, "forest")
     if settings.holdout and settings.mode == "shared":
         raise SettingsError(
@@ -120,7 +122,8 @@ def train_forest_run(
             },
         )
     if not report.interrupted:
-        remove_trees(Path(out) / "checkpoint")
+        with suppress(OSError):  # what is left of it is no harm
+            remove_folder(Path(out) / "checkpoint", CHECKPOINT)
     return ForestRun(Path(out), table, report)
 
 

@@ -12,10 +12,8 @@ from a name in a file, and every node is checked before a tree is built.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,18 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill._core import __version__
-from manymill.errors import ManymillError, ModelError, RunFolderError
+from manymill.errors import ModelError
 from manymill.forest import nodes
 from manymill.forest.combining import check_forest, in_all_classes
 from manymill.forest.describing import ForestDescription, check_savable, described, read, rebuilt
 from manymill.model.kinds import FOREST_FILE as FILE_NAME
-from manymill.model.saving import saving_alone
+from manymill.model.saving import ModelFiles, save_files
 from manymill.storage import checked_json
-from manymill.storage.durable import open_regular, replace_durably, write_durably
-from manymill.storage.tensors import digested, header_of
+from manymill.storage.own_files import open_regular
+from manymill.storage.tensors import header_of
 
 _MAX_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**20
+_FILES = ModelFiles(
+    "forest", FILE_NAME, lambda text: read(checked_json.parse(text, _MAX_BYTES), text).nodes_file
+)
 
 
 def save_forest(folder: str | os.PathLike[str], forest: Any, *, facts: dict[str, Any] | None = None) -> None:
@@ -60,7 +61,8 @@ def save_forest(folder: str | os.PathLike[str], forest: Any, *, facts: dict[str,
     ModelError
         If its labels, or the facts, cannot be told in JSON.
     RunFolderError
-        If the folder cannot be written; the forest that was there is still there.
+        If the folder cannot be written, or a file of others has one of the forest's names; the forest that was there is
+        still there.
 
     Examples
     --------
@@ -76,20 +78,15 @@ def save_forest(folder: str | os.PathLike[str], forest: Any, *, facts: dict[str,
     """
     check_forest(forest, "the forest")
     check_savable(forest)
-    folder = Path(folder)
     trees = [in_all_classes(member, forest) for member in forest.estimators_]
     description = described(forest, trees, facts or {})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with saving_alone(folder):
-            _save(folder, description, trees)
-    except ManymillError:
-        raise
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot save the forest to {folder}: {error.strerror or error}",
-            "free some space or choose another folder; a forest that was there is untouched",
-        ) from error
+
+    def with_checksum(checksum: str) -> tuple[str, bytes]:
+        named = replace(description, checksum=checksum)
+        return named.nodes_file, named.dump(__version__)
+
+    header: list[bytes | memoryview] = [header_of(description.tensors)]
+    save_files(folder, _FILES, chain(header, nodes.pieces_of(trees)), with_checksum)
 
 
 def load_forest(folder: str | os.PathLike[str], *, verify: bool = True) -> Any:
@@ -149,23 +146,6 @@ def load_forest(folder: str | os.PathLike[str], *, verify: bool = True) -> Any:
         raise ModelError(f"{path}: cannot be read: {error}", "copy the whole folder") from error
     sizes = [len(labels) for labels in description.classes] or [1] * description.n_outputs
     return rebuilt(description, nodes.trees_of(arrays, depths, description.n_features, sizes))
-
-
-def _save(folder: Path, description: ForestDescription, trees: list[Any]) -> None:
-    digest = hashlib.blake2b(digest_size=32)
-    unnamed = folder / "nodes.partial"
-    header: list[bytes | memoryview] = [header_of(description.tensors)]
-    pieces = chain(header, nodes.pieces_of(trees))
-    write_durably(unnamed, digested(pieces, digest))
-    named = replace(description, checksum=checked_json.format_checksum(digest))
-    text = named.dump(__version__)
-    replace_durably(unnamed, folder / named.nodes_file)
-    write_durably(folder / f"{FILE_NAME}.partial", [text])
-    replace_durably(folder / f"{FILE_NAME}.partial", folder / FILE_NAME)
-    for path in folder.glob("nodes-*.safetensors"):
-        if path.name != named.nodes_file:
-            with suppress(OSError):
-                path.unlink()
 
 
 def _mapped(path: Path, description: ForestDescription, verify: bool) -> dict[str, NDArray[Any]]:

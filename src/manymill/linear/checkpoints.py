@@ -33,13 +33,13 @@ from manymill.errors import RunFolderError
 from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
 from manymill.storage import checked_json
+from manymill.storage.ownership import CHECKPOINT, claim_folder, remove_folder
 from manymill.storage.records import from_record
 from manymill.storage.tensors import read_arrays, write_arrays
 
 _POSITION = "position.json"
 _FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 1
 _ARRAYS = re.compile(r"(state|held-out)-(\d{1,18})\.safetensors")
-_OURS = re.compile(rf"{_ARRAYS.pattern}|position\.json(\.tmp)?")
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
 _BEST_ARRAYS = frozenset({"best_weights", "best_intercept"})
 
@@ -111,7 +111,7 @@ class Checkpoints:
             If it cannot be written; the old one stays.
         """
         try:
-            self._folder.mkdir(exist_ok=True)
+            claim_folder(self._folder, CHECKPOINT)
             self._number += 1
             held, held_file = list(held_out), self._held_out
             if len(held) != self._n_held_out:
@@ -140,7 +140,7 @@ class Checkpoints:
     def _drop_unused(self) -> None:
         with suppress(OSError):
             for entry in self._folder.iterdir():
-                if entry.name not in self._used and _OURS.fullmatch(entry.name):
+                if entry.name not in self._used and re.fullmatch(CHECKPOINT.files, entry.name):
                     entry.unlink()
 
     def load(self) -> Checkpoint | None:
@@ -218,10 +218,7 @@ class Checkpoints:
         """There is nothing to go on with any more."""
         self._used = set()
         with suppress(OSError):
-            (self._folder / _POSITION).unlink(missing_ok=True)
-        self._drop_unused()
-        with suppress(OSError):
-            self._folder.rmdir()
+            remove_folder(self._folder, CHECKPOINT)
 
     def _cannot_read(self, name: str, error: OSError) -> NoReturn:
         raise RunFolderError(

@@ -23,6 +23,7 @@ from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train
 from manymill.model import ModelDescription, save_model
 from manymill.run_folder import RunFolder, has_ended, read_plan
+from manymill.storage.ownership import RUN, check_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def train_run(
     ManymillError
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
+    check_folder(out, RUN)
     plan = source if isinstance(source, Plan) else source.plan()
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
@@ -160,8 +162,12 @@ class _Asked:
     @property
     def passing(self) -> str | None:
         """What of the source is there only once; None if a later process can read all of it again."""
-        paths = {file.path for plan in (self.plan, self.holdout) if plan is not None for file in plan.files}
-        return next((told for path, told in _PASSING.items() if path in paths), None)
+        return next((told for path, told in _PASSING.items() if path in self.paths), None)
+
+    @property
+    def paths(self) -> set[str]:
+        """What is read."""
+        return {file.path for plan in (self.plan, self.holdout) if plan is not None for file in plan.files}
 
     @property
     def digest(self) -> str:
@@ -214,6 +220,7 @@ def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_se
         )
         record(ModelSaved(str(folder.model), number))
 
+    folder.refuse_to_read_own_files(asked.paths)
     checkpoints, digest_now = Checkpoints(folder.checkpoint), asked.digest
     left_by = checkpoints.asked()
     if left_by != digest_now or asked.passing is not None:

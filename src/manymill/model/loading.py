@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from manymill.errors import ModelError
 from manymill.model import manifest
 from manymill.model.linear import LinearModel, ModelDescription
 from manymill.storage import checked_json
-from manymill.storage.durable import open_regular
+from manymill.storage.own_files import open_regular
 
 _PIECE_BYTES = 2**20
 
@@ -103,7 +103,7 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
 
 
 def _map_tensors(
-    file: BinaryIO, weights: manifest.WeightsFile, verify: bool
+    file: IO[bytes], weights: manifest.WeightsFile, verify: bool
 ) -> dict[str, NDArray[np.float32]]:
     n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
     size = os.fstat(file.fileno()).st_size

@@ -1,8 +1,8 @@
-"""Saving a model to a folder, with nothing half-done.
+"""Saving a model to a folder, with nothing half-done and nothing of others touched.
 
-The weights are streamed to a file that is then named after its checksum; ``model.json`` is written aside and
-renamed into place. That renaming is the only moment at which the folder's model changes; weights files that
-no ``model.json`` names are removed afterwards. A save that is killed, or meets a full disk, leaves the old
+The arrays are streamed to a file in a work folder, named after their checksum and renamed into place; then the JSON
+that names that file is. That second renaming is the only moment at which the folder's model changes. The file of arrays
+that the JSON before it named is removed then, and no other. A save that is killed, or meets a full disk, leaves the old
 model, or none where there was none.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,14 @@ from manymill.errors import ManymillError, ModelError, RunFolderError
 from manymill.model import manifest
 from manymill.model.linear import ModelDescription
 from manymill.storage import checked_json
-from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.durable import sync_folder, write_durably
+from manymill.storage.own_files import check_file, open_regular, refusal
+from manymill.storage.ownership import LOCK, MODEL, check_names
 from manymill.storage.tensors import digested
+from manymill.storage.work_folder import sweep, work_folder
 
 _PIECE_BYTES = 2**20
+_ARRAYS = "arrays"  # as long as they have no name
 
 
 def save_model(
@@ -52,46 +57,21 @@ def save_model(
     Raises
     ------
     RunFolderError
-        If the folder cannot be written; the model that was there is still there.
+        If the folder cannot be written, or a file of others has one of the model's names; the model that was there is
+        still there.
     ModelError
         If shapes do not fit the description or a number is not finite.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with saving_alone(folder):
-            _save(folder, description, weights, intercept, feature_weights)
-    except ManymillError:
-        raise
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot save the model to {folder}: {error.strerror or error}",
-            "free some space or choose another folder; a model that was there is untouched",
-        ) from error
-
-
-def _save(
-    folder: Path,
-    description: ModelDescription,
-    weights: NDArray[np.float32] | Iterable[NDArray[np.float32]],
-    intercept: NDArray[np.float32],
-    feature_weights: NDArray[np.float32] | None,
-) -> None:
     n_features, n_outputs = description.analyzer.n_features, description.n_outputs
-    digest = hashlib.blake2b(digest_size=32)
     slices = [weights] if isinstance(weights, np.ndarray) else weights
-    unnamed = folder / "weights.partial"
-    pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
-    write_durably(unnamed, digested(pieces, digest))
-    try:
-        checksum = checked_json.format_checksum(digest)
+
+    def described(checksum: str) -> tuple[str, bytes]:
         file = manifest.WeightsFile(checksum, n_features, n_outputs, feature_weights is not None)
-        text = manifest.dump(description, file, __version__)
-        replace_durably(unnamed, folder / file.name)
-        write_durably(folder / "model.json.partial", [text])
-        replace_durably(folder / "model.json.partial", folder / manifest.FILE_NAME)
-    finally:
-        _remove_stale(folder)
+        return file.name, manifest.dump(description, file, __version__)
+
+    pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
+    save_files(folder, _LINEAR, pieces, described)
 
 
 def _file_pieces(
@@ -129,30 +109,134 @@ def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:
     return np.ascontiguousarray(values, dtype="<f4").data.cast("B")
 
 
+@dataclass(frozen=True)
+class ModelFiles:
+    """The two files of a kind of model.
+
+    Parameters
+    ----------
+    what : str
+        For messages.
+    manifest : str
+        Name of the JSON.
+    arrays_of : callable
+        The name of the file of arrays that a text of the JSON names; ``ModelError`` if it is damaged.
+    """
+
+    what: str
+    manifest: str
+    arrays_of: Callable[[bytes], str]
+
+
+_LINEAR = ModelFiles("model", manifest.FILE_NAME, lambda text: manifest.load(text)[1].name)
+
+
+def save_files(
+    folder: str | os.PathLike[str],
+    files: ModelFiles,
+    pieces: Iterable[bytes | memoryview],
+    described: Callable[[str], tuple[str, bytes]],
+) -> None:
+    """Save arrays and the JSON that names them.
+
+    Parameters
+    ----------
+    folder : path
+        Made if missing.
+    files : ModelFiles
+    pieces : iterable of bytes
+        The file of arrays.
+    described : callable
+        From the checksum of that file, its name and the text of the JSON.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder cannot be written, another process is saving to it, or one of our names is not ours there.
+    """
+    folder = Path(folder)
+    try:
+        check_names(folder, MODEL, [files.manifest, LOCK])
+        folder.mkdir(parents=True, exist_ok=True)
+        with _saving_alone(folder):
+            check_names(folder, MODEL, [files.manifest])
+            sweep(folder, lambda left: _remove_unnamed(folder, left, files), alone=True)
+            with work_folder(folder, [_ARRAYS, files.manifest]) as work:
+                digest = hashlib.blake2b(digest_size=32)
+                write_durably(work / _ARRAYS, digested(pieces, digest))
+                checksum = checked_json.format_checksum(digest)
+                name, text = described(checksum)
+                write_durably(work / files.manifest, [text])
+                _publish(folder, work, name, checksum, files)
+    except ManymillError:
+        raise
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot save the {files.what} to {folder}: {error.strerror or error}",
+            f"free some space or choose another folder; a {files.what} that was there is untouched",
+        ) from error
+
+
+def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFiles) -> None:
+    """Rename the files into place; of the model before, the file that it named is removed."""
+    before = _arrays_named_in(folder, files)
+    is_there = os.path.lexists(folder / name)
+    if is_there and _checksum_of(folder / name) != checksum:
+        if name != before:
+            raise refusal(folder, f"holds {name!r}, which manymill did not write")
+        is_there = False
+    is_new = False
+    try:
+        if not is_there:
+            os.replace(work / _ARRAYS, folder / name)
+            sync_folder(folder)
+        os.replace(work / files.manifest, folder / files.manifest)
+        is_new = True
+        sync_folder(folder)
+    finally:
+        named, stale = (name, before) if is_new else (before, None if is_there else name)
+        if stale and named is not None and stale != named:
+            with suppress(OSError):
+                (folder / stale).unlink()
+
+
+def _arrays_named_in(folder: Path, files: ModelFiles) -> str | None:
+    """The file of arrays that the JSON in a folder names: empty if there is no JSON, None if it is damaged."""
+    try:
+        with open_regular(folder / files.manifest) as file:
+            return files.arrays_of(file.read())
+    except FileNotFoundError:
+        return ""
+    except ModelError:
+        return None
+
+
+def _checksum_of(path: Path) -> str | None:
+    """The checksum of a regular file; None of anything else."""
+    check_file(path)
+    try:
+        with open_regular(path) as file:
+            return checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))
+    except OSError:
+        return None
+
+
+def _remove_unnamed(folder: Path, left: Path, files: ModelFiles) -> None:
+    """Remove the arrays of a save that was killed between its two renamings."""
+    name = _arrays_named_in(left, files)
+    renamed = not (left / _ARRAYS).exists()
+    if name and renamed and _arrays_named_in(folder, files) not in (name, None):
+        (folder / name).unlink(missing_ok=True)
+
+
 @contextmanager
-def saving_alone(folder: Path) -> Iterator[None]:
+def _saving_alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; ``RunFolderError`` if another process does."""
     from filelock import FileLock, Timeout
 
     try:
         # The system frees the lock of a process that was killed.
-        with FileLock(folder / ".lock", timeout=60):
+        with FileLock(folder / LOCK, timeout=60):
             yield
     except Timeout:
         raise RunFolderError(f"another process is saving a model to {folder}", "wait for it to end") from None
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove weights that ``model.json`` does not name; keep them all if that cannot be told."""
-    with suppress(OSError):
-        (folder / "weights.partial").unlink(missing_ok=True)
-    try:
-        kept = manifest.load((folder / manifest.FILE_NAME).read_bytes())[1].name
-    except FileNotFoundError:
-        kept = ""
-    except (OSError, ModelError):
-        return
-    for path in folder.glob("weights-*.safetensors"):
-        if path.name != kept:
-            with suppress(OSError):
-                path.unlink()

@@ -3,6 +3,7 @@
 ::
 
     run/
+    ├── .manymill.json   says that the folder is one of a search
     ├── search.jsonl     settings, then candidates and results as they come, each line with a checksum; a torn last line
     │                    does no harm
     └── abort            made by another process that wants the search to end
@@ -21,16 +22,14 @@ from typing import Any
 from manymill.errors import RunFolderError
 from manymill.search.proposing import Proposal, Space, decoded, encoded
 from manymill.search.steps import Evaluated, Event, Exhausted, Failed, Proposed, Task
-from manymill.storage.durable import OWN_FILE_FLAGS
 from manymill.storage.journal import NO_CHECKSUM, Journal, Line, lock_folder, read_journal
+from manymill.storage.own_files import open_own
+from manymill.storage.ownership import SEARCH, check_folder, claim_folder
 from manymill.storage.records import from_record, value_of
 
 FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
-
-# What stands in a folder that a training left, or in one of a model.
-_OF_OTHERS = ("plan.json", "events.jsonl", "model", "model.json", "forest.json")
 
 
 class SearchJournal:
@@ -55,18 +54,21 @@ class SearchJournal:
 
         self.folder = Path(folder)
         try:
+            check_folder(self.folder, SEARCH)
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)
         except Timeout:
             raise RunFolderError(
                 f"another process is at work in {self.folder}", "wait for it, or abort it"
             ) from None
+        except RunFolderError:
+            raise
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
         self.proposals: dict[int, Proposal] = {}
         self.events: list[Event] = []
         try:
-            self._check_free()
+            claim_folder(self.folder, SEARCH)
             with suppress(FileNotFoundError):
                 (self.folder / ABORT_NAME).unlink()
             self._file = Journal(self.folder / FILE_NAME)
@@ -75,14 +77,6 @@ class SearchJournal:
             if isinstance(error, RunFolderError):
                 raise
             raise _cannot_write(self.folder, error) from error
-
-    def _check_free(self) -> None:
-        """Refuse to write over what is no search's."""
-        found = [name for name in _OF_OTHERS if (self.folder / name).exists()]
-        if found and not (self.folder / FILE_NAME).exists():
-            raise RunFolderError(
-                f"{self.folder} is no folder of a search: it holds {found[0]!r}", "name a new or empty folder"
-            )
 
     def begin(self, settings: dict[str, Any], spaces: list[Space]) -> None:
         """Go on with what an earlier process left in `events` and `proposals`, or note the beginning.
@@ -302,7 +296,7 @@ def ask_to_abort(folder: str | os.PathLike[str]) -> None:
     folder = Path(folder)
     next(records(folder), None)
     try:
-        os.close(os.open(folder / ABORT_NAME, os.O_WRONLY | os.O_CREAT | OWN_FILE_FLAGS, 0o600))
+        open_own(folder / ABORT_NAME, "a").close()
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from manymill.errors import ModelError
-from manymill.storage.durable import open_regular, replace_file
+from manymill.storage.durable import replace_file
+from manymill.storage.own_files import open_regular
 
 # Lists and objects take many times the memory of their text, and a model needs few of them.
 _MAX_CONTAINERS = 10_000

@@ -7,25 +7,19 @@ name sees the old file or the new one. A failed write leaves nothing behind.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 # What `replace_file` adds to the name of a file while it writes.
 PARTIAL = ".tmp"
-
-# For names of our own: a link out of the folder is not followed.
-OWN_FILE_FLAGS = 0
-for _name in ("O_NOFOLLOW", "O_BINARY", "O_CLOEXEC"):
-    OWN_FILE_FLAGS |= getattr(os, _name, 0)
 
 
 def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True) -> None:
     """Write the pieces to a new file at ``path`` and bring it to the disk.
 
-    On any failure, that of ``pieces`` too, the file is removed.
+    What had that name, such as a file that a kill left, is removed first: it is never written into, so nothing happens
+    to a file that a link of that name leads to. On any failure, that of ``pieces`` too, the file is removed.
 
     Parameters
     ----------
@@ -40,7 +34,10 @@ def write_durably(path: Path, pieces: Iterable[bytes | memoryview], *, sync: boo
     OSError
         If the file cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE_FLAGS, 0o666)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
     try:
         try:
             for piece in pieces:
@@ -103,15 +100,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file of this very folder: no link out of it, no pipe that would never answer."""
-    descriptor = os.open(path, os.O_RDONLY | OWN_FILE_FLAGS | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from manymill.storage.durable import OWN_FILE_FLAGS, open_regular, sync_folder, write_all
+from manymill.storage.durable import sync_folder, write_all
+from manymill.storage.own_files import check_file, cut_hard_link, open_regular
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -52,12 +53,19 @@ class Journal:
     ------
     OSError
         If it cannot be written.
+    RunFolderError
+        If it is a link, or not a regular file.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | OWN_FILE_FLAGS | (os.O_TRUNC if fresh else 0)
-        self._descriptor: int | None = os.open(path, flags, 0o600)
+        check_file(path)
+        if fresh:
+            path.unlink(missing_ok=True)
+        else:
+            cut_hard_link(path)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        self._descriptor: int | None = os.open(path, flags | (os.O_EXCL if fresh else 0), 0o600)
         try:
             self._end = os.lseek(self._descriptor, _whole_bytes(self._descriptor), os.SEEK_SET)
             os.ftruncate(self._descriptor, self._end)

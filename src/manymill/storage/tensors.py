@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from manymill.errors import EngineError
 from manymill.storage.checked_json import checksum as checksum_of
 from manymill.storage.checked_json import format_checksum
-from manymill.storage.durable import open_regular, replace_durably, sync_folder, write_durably
+from manymill.storage.durable import replace_durably, sync_folder, write_durably
+from manymill.storage.own_files import open_regular
 
 Arrays = Mapping[str, NDArray[Any]]
 

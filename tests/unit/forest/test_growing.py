@@ -24,7 +24,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree._tree import NODE_DTYPE
 
-from manymill.errors import SchemaError, SettingsError
+from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.events import ForestGrown, TreeGrown
 from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
@@ -285,11 +285,11 @@ def test_the_transpose_of_a_matrix_is_other_data(tmp_path):
         assert sum(isinstance(event, TreeGrown) for event in events) == 2
 
 
-def test_what_is_not_the_forests_stays_in_its_folder(tmp_path):
+def test_a_checkpoint_folder_with_something_of_others_is_refused_and_left_alone(tmp_path):
     (tmp_path / "run" / "checkpoint" / "mine").mkdir(parents=True)
-    PartitionedForestClassifier(n_estimators=2).fit(X, Y, run=tmp_path / "run")
-    PartitionedForestClassifier(n_estimators=2).fit(X + 1, Y, run=tmp_path / "run")
-    assert (tmp_path / "run" / "checkpoint" / "mine").exists()
+    with pytest.raises(RunFolderError, match="checkpoint holds 'mine'"):
+        PartitionedForestClassifier(n_estimators=2).fit(X, Y, run=tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint"]
 
 
 @pytest.mark.parametrize("boosting", [GradientBoostingClassifier(), AdaBoostClassifier()])

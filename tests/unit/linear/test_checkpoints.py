@@ -157,10 +157,12 @@ def test_arrays_that_do_not_fit_are_refused(stopped, name, arrays):
         resume_run(stopped)
 
 
-def test_only_our_own_files_are_removed(stopped):
+def test_a_checkpoint_folder_that_holds_something_else_is_refused_and_left_alone(stopped):
     (stopped / "checkpoint" / "thesis.doc").write_text("years of work")
-    resume_run(stopped)
-    assert [path.name for path in (stopped / "checkpoint").iterdir()] == ["thesis.doc"]
+    before = sorted(path.name for path in (stopped / "checkpoint").iterdir())
+    with pytest.raises(RunFolderError, match=r"holds 'thesis\.doc'"):
+        resume_run(stopped)
+    assert sorted(path.name for path in (stopped / "checkpoint").iterdir()) == before
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, source, monkeypatch):
@@ -199,5 +201,5 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(stopped, monkey
             checkpoints.save(Position(), before.state, (), None)
     after = Checkpoints(stopped / "checkpoint").load()
     assert after.position == before.position
-    assert len(list((stopped / "checkpoint").iterdir())) == 3
+    assert len(list((stopped / "checkpoint").iterdir())) == 4  # with the marker
     assert [len(rows) for rows, _ in after.held_out] == [len(rows) for rows, _ in before.held_out]

@@ -86,7 +86,7 @@ def assert_old_or_new(folder, failed, before):
         number = None
     # A failed fsync of the folder after the renaming is told, though the new model can be read.
     assert number in ((before, 2) if failed else (2,))
-    assert not list(folder.glob("*.partial"))
+    assert not list(folder.glob(".manymill-work-*/*"))
     assert len(list(folder.glob("weights-*"))) == (number is not None)
 
 
@@ -126,7 +126,7 @@ except RunFolderError as error:
     message = run(code, tmp_path).communicate()[0].decode()
     assert re.search("cannot save the model.*File too large", message)
     assert number_of(tmp_path) == 1
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".manymill-work-*"))
 
 
 def test_a_save_killed_at_any_moment_leaves_the_old_or_the_new_model(tmp_path):
@@ -144,3 +144,5 @@ def test_a_save_killed_at_any_moment_leaves_the_old_or_the_new_model(tmp_path):
             saved = int([saved, *process.stdout.read().split()][-1])
         assert number_of(tmp_path) in (saved, saved + 1)
         saved, n_killed = number_of(tmp_path), n_killed + 1
+    save(tmp_path, saved + 1, N_FEATURES)
+    assert len(list(tmp_path.iterdir())) == 3  # the two files and the lock: what the kills left is gone

@@ -1,0 +1,104 @@
+"""Files of ours: opened without following a symbolic link, and never written into through another name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from manymill.errors import RunFolderError
+from manymill.storage.durable import write_durably
+
+MARKER = ".manymill.json"
+
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a regular file; empty if there is none."""
+    try:
+        with open_regular(path) as file:
+            content = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to read it; no symbolic link is followed and no pipe is waited for.
+
+    Raises
+    ------
+    OSError
+        If it is no regular file, or cannot be read.
+    """
+    flags = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return file
+
+
+def check_file(path: Path) -> None:
+    """Refuse to write to one of our names if something else than a regular file has it.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        raise refusal(path, f"is {kind_of_file(mode)}")
+
+
+def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
+    """Open a text file of ours to write it anew or to append.
+
+    A hard link that another name of the file shares is cut first: that other file stays as it is.
+
+    Raises
+    ------
+    RunFolderError
+        If it is a symbolic link, or no regular file.
+    OSError
+        If it cannot be written.
+    """
+    check_file(path)
+    if mode == "w":
+        path.unlink(missing_ok=True)
+    else:
+        cut_hard_link(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW
+    descriptor = os.open(path, flags | (os.O_EXCL if mode == "w" else 0), 0o666)
+    return os.fdopen(descriptor, mode, encoding="utf-8", errors="replace")
+
+
+def cut_hard_link(path: Path) -> None:
+    """Give a file of ours that has another name too a content of its own."""
+    with suppress(FileNotFoundError):
+        if os.lstat(path).st_nlink > 1:
+            with open_regular(path) as file:
+                content = file.read()
+            copy = path.with_name(f"{path.name}.partial")
+            write_durably(copy, [content])
+            os.replace(copy, path)
+
+
+def kind_of_file(mode: int) -> str:
+    """What a file is that is not a regular one."""
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+
+
+def refusal(path: Path, what: str) -> RunFolderError:
+    """The error of what is in the way."""
+    return RunFolderError(f"{path} {what}", "move it away, or name a new or empty folder")
