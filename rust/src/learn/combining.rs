@@ -10,7 +10,7 @@
 
 use super::LearnError;
 use super::changes::Changes;
-use super::merging::{MergeRule, MergeSums};
+use super::merging::{MAX_LANES, MergeRule, MergeSums};
 use super::table::are_finite;
 use super::union::{SPAN, Union};
 use crate::kernels::memory::roomy;
@@ -148,7 +148,7 @@ impl Part {
     /// The sums of several parts, added in the order given.
     ///
     /// # Errors
-    /// If there is none, or they are not of the same kind.
+    /// If there is none, they are not of the same kind, or their lanes or rows are too many.
     pub fn combine(parts: &[&Self]) -> Result<MergeSums, LearnError> {
         let Some(first) = parts.first() else {
             return LearnError::invalid("there are no sums to combine".into());
@@ -158,6 +158,13 @@ impl Part {
         let kept = kinds.next().unwrap_or_default();
         if kinds.any(|other| other != kept) || parts.iter().any(|part| part.kind().0 != k) {
             return LearnError::invalid("sums of different kinds cannot be combined".into());
+        }
+        let counts = parts.iter().try_fold((0u64, 0u64), |(lanes, rows), part| {
+            let (more_lanes, more_rows) = part.counts();
+            Some((lanes.checked_add(more_lanes)?, rows.checked_add(more_rows)?))
+        });
+        if counts.is_none_or(|(lanes, _)| lanes > MAX_LANES) {
+            return LearnError::invalid("there are more lanes or rows than can be counted".into());
         }
         let most = parts.iter().map(|part| part.features().len()).sum();
         let mut sums = MergeSums::empty(k, most, kept);

@@ -75,6 +75,9 @@ pub struct MergeSums {
     pub intercept: Vec<f64>,
 }
 
+/// Lanes that can be counted: no support is larger, so that all of them fit as long as that number fits.
+pub(super) const MAX_LANES: u64 = u32::MAX as u64;
+
 /// The length that `damped` gives the mean of so many lanes, relative to it.
 fn lengthened(support: f64) -> f64 {
     // Two square roots have the same bits everywhere, a power has not.
@@ -136,8 +139,9 @@ impl MergeSums {
             return LearnError::invalid("features are not in ascending order".into());
         }
         let impossible = |n: &f64| !(*n >= 0.0 && n.is_finite());
-        if self.n_lanes == 0
-            || self.support.contains(&0)
+        let lanes = 1..=self.n_lanes.min(MAX_LANES);
+        if !lanes.contains(&self.n_lanes)
+            || !self.support.iter().all(|&n| lanes.contains(&u64::from(n)))
             || self.mass.iter().any(impossible)
             || impossible(&self.row_weight)
         {
@@ -229,6 +233,9 @@ impl Learner {
         if !sums.has(rule) {
             return LearnError::invalid("the sums that this rule needs were not kept".into());
         }
+        let Some(n_rows_seen) = self.n_rows_seen.checked_add(sums.n_rows) else {
+            return LearnError::invalid("there are more rows than can be counted".into());
+        };
         self.settle()?;
         self.forget_changes();
         let mut sane = true;
@@ -248,7 +255,7 @@ impl Learner {
             self.intercept[k + o] += sums.intercept[o].max(0.0) as f32;
             sane &= self.intercept[o].is_finite() && self.intercept[k + o].is_finite();
         }
-        self.n_rows_seen += sums.n_rows;
+        self.n_rows_seen = n_rows_seen;
         if sane {
             Ok(())
         } else {

@@ -167,6 +167,15 @@ impl Records<'_> {
         more
     }
 
+    /// Append a field, which must be UTF-8 as it stands in the file: bytes that only become a character when the quotes
+    /// between them are gone are none.
+    fn append_text(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let field = self.fields[column];
+        utf8(&self.block[field.start..field.end])?;
+        self.append(field, out);
+        Ok(())
+    }
+
     fn append(&self, field: Field, out: &mut Vec<u8>) {
         let bytes = &self.block[field.start..field.end];
         if !field.quoted {
@@ -256,13 +265,11 @@ fn parse_record(
             format!("{n_fields} fields, the header has {}", wanted.n_columns),
         ));
     }
-    let start = columns.data.len();
-    records.append(records.fields[wanted.text], &mut columns.data);
-    utf8(&columns.data[start..])?;
+    records.append_text(wanted.text, &mut columns.data)?;
     let weight = match wanted.weight {
         Some(column) => {
             scratch.clear();
-            records.append(records.fields[column], scratch);
+            records.append_text(column, scratch)?;
             match utf8(scratch)? {
                 "" => return Err((Reason::MissingWeight, "the field is empty".to_owned())),
                 literal => Some(parse_weight(literal)?),
@@ -273,7 +280,7 @@ fn parse_record(
     let label = match wanted.label {
         Some(column) => {
             scratch.clear();
-            records.append(records.fields[column], scratch);
+            records.append_text(column, scratch)?;
             match utf8(scratch)? {
                 "" => return Err((Reason::EmptyLabel, "the field is empty".to_owned())),
                 label => Some(label),
@@ -302,6 +309,16 @@ mod tests {
                 let whole = block[..records.at].ends_with(b"\n") && !records.unbalanced;
                 prop_assert_eq!(ends, whole.then_some((records.at - start, records.at - start)));
             }
+        }
+
+        #[test]
+        fn a_field_is_a_text_only_if_it_is_one_in_the_file(split in 1..3usize) {
+            let (lead, rest) = "日".as_bytes().split_at(split);
+            let block = [b"\"a", lead, b"\"", rest, b",x\n\"a\"\"b\",x\n"].concat();
+            let wanted = Wanted { text: 0, label: Some(1), weight: None, n_columns: 2, max_record_bytes: 99 };
+            let columns = parse(&block, 0, b',', wanted);
+            prop_assert_eq!(columns.bad_counts, [(Reason::InvalidUtf8, 1)]);
+            prop_assert_eq!(columns.data, b"a\"b");
         }
 
         #[test]

@@ -6,7 +6,7 @@ use super::columns::{Columns, Fault, Reason, check_length};
 ///
 /// `take_next` may take the next line, given its position in the file and the rest of the block: it says how many
 /// bytes that were, line end and all, or `None` if it left everything as it was. It is asked only if the whole block
-/// is UTF-8. Every line that it leaves, and that is neither blank nor invalid, goes to `parse`, without its line end;
+/// is UTF-8. Every line that it leaves, and that is neither blank, invalid nor too long, goes to `parse`, without its line end;
 /// what that fails with goes to the bad records.
 pub fn for_each_line(
     block: &[u8],
@@ -30,7 +30,8 @@ pub fn for_each_line(
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let span = start..start + line.len();
         start = end + 1;
-        if is_blank(line) {
+        // A blank line of any length is no record; but a stream skips what is too long before it sees its end.
+        if line.len() <= max_record_bytes && is_blank(line) {
             continue;
         }
         let result = check_length(line.len(), max_record_bytes)

@@ -108,11 +108,13 @@ fn parse_review(
 fn label_of(review: &str) -> Result<&'static str, Fault> {
     let rating = element(review, "<rating>", "</rating>")
         .ok_or_else(|| (Reason::MissingLabel, "no <rating>".to_owned()))?;
+    let out_of_range = || Err((Reason::WrongType, format!("rating {}", shown(rating))));
     match rating.parse::<f64>() {
+        Ok(stars) if !stars.is_finite() => out_of_range(),
         Ok(stars) if stars <= 2.0 => Ok("negative"),
-        Ok(stars) if stars >= 4.0 && stars.is_finite() => Ok("positive"),
-        Ok(stars) if stars.is_finite() => Err((Reason::Neutral, format!("{stars} stars"))),
-        _ => Err((Reason::WrongType, format!("rating {}", shown(rating)))),
+        Ok(stars) if stars >= 4.0 => Ok("positive"),
+        Ok(stars) => Err((Reason::Neutral, format!("{stars} stars"))),
+        Err(_) => out_of_range(),
     }
 }
 

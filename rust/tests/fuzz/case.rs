@@ -124,7 +124,6 @@ impl Settings {
 
 /// Settings and documents.
 pub struct Case {
-    pub seed: u64,
     pub settings: Settings,
     pub documents: Vec<Vec<u8>>,
 }
@@ -144,7 +143,6 @@ impl Case {
             Subject::Hashes => vec![hashes(&mut random)],
         };
         Self {
-            seed,
             settings,
             documents,
         }
@@ -154,33 +152,9 @@ impl Case {
     pub fn with(seed: u64, documents: Vec<Vec<u8>>) -> Self {
         let settings = Settings::of(&mut Random::new(seed));
         Self {
-            seed,
             settings,
             documents,
         }
-    }
-
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.seed.to_le_bytes().to_vec();
-        for document in &self.documents {
-            bytes.extend((document.len() as u64).to_le_bytes());
-            bytes.extend(document);
-        }
-        bytes
-    }
-
-    /// What [`Case::to_bytes`] wrote; `None` of anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (seed, mut rest) = bytes.split_first_chunk()?;
-        let mut documents = Vec::new();
-        while !rest.is_empty() {
-            let (length, behind) = rest.split_first_chunk()?;
-            let (document, behind) =
-                behind.split_at_checked(u64::from_le_bytes(*length) as usize)?;
-            documents.push(document.to_vec());
-            rest = behind;
-        }
-        Some(Self::with(u64::from_le_bytes(*seed), documents))
     }
 }
 

@@ -28,6 +28,11 @@ impl Random {
 
     /// One of some things.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
+        *self.choose(from)
+    }
+
+    /// A reference to one of some things.
+    pub fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
     }
 }

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from manymill.errors import EngineError
+from manymill.storage.cache import Cache
+from manymill.storage.cache_entry import DamagedEntryError, Entry
+from manymill.storage.cache_folder import temporary_folder
 from manymill.storage.tensors import ArrayFile, Arrays, arrays_in, lay_out, mapped
-
-_PREFIX = "manymill-spool-"
-_FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +28,14 @@ class Ref:
         Of the content: equal arrays have equal digests.
     path : str or None
         The file; None where workers share the memory of the driver.
+    entry : Entry or None
+        Of a cache, if the file is in one: checked again if it changes.
     """
 
     digest: str
     path: str | None
     _arrays: Arrays | None = field(default=None, repr=False, compare=False)
+    entry: Entry | None = field(default=None, repr=False, compare=False)
 
     def load(self) -> dict[str, NDArray[Any]]:
         """The arrays, read-only; their bytes are read from the disk where they are first touched.
@@ -50,7 +49,14 @@ class Ref:
             return dict(self._arrays)
         assert self.path is not None
         try:
-            return mapped(self.path)
+            return mapped(
+                self.path if self.entry is None else str(self.entry.path(os.path.basename(self.path)))
+            )
+        except DamagedEntryError as error:
+            raise EngineError(
+                f"The shared arrays in {self.path} are damaged: {error.reason}",
+                "start again: they are written again",
+            ) from error
         except OSError as error:
             raise EngineError(
                 f"The published arrays cannot be read on this worker: {self.path}: {error.strerror or error}",
@@ -73,16 +79,17 @@ def received(digest: str, data: bytes) -> Ref:
 
 
 class Spool:
-    """A folder of published files, removed when it is closed.
+    """A folder of published files, removed when it is closed, or by the next driver if this one is killed.
 
     Parameters
     ----------
     parent : path, optional
-        Where the folder is made; the system's folder for temporary files if not given.
+        Where the folder of all spools of the user is; the system's folder for temporary files if not given.
     """
 
     def __init__(self, parent: str | os.PathLike[str] | None = None) -> None:
         self._parent = parent
+        self._cache: Cache | None = None
         self._folder: Path | None = None
         self._refs: dict[str, Ref] = {}
 
@@ -116,36 +123,15 @@ class Spool:
     def close(self) -> None:
         """Remove everything."""
         self._refs.clear()
-        if self._folder is not None:
-            self._lock.release()
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = self._folder = None
 
     def _write(self, file: ArrayFile) -> Path:
         if self._folder is None:
-            if self._parent is not None:
-                os.makedirs(self._parent, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
-            self._lock = _lock(self._folder)
-            self._lock.acquire(blocking=False)
-            _sweep(self._folder.parent)
+            self._cache = Cache("published arrays", temporary_folder("manymill-spool", self._parent))
+            self._folder = self._cache.scratch()
         target = self._folder / file.name
         # Nobody reads it once the driver has ended: it need not survive a power cut.
         file.write(self._folder / f"{file.digest}.partial", target, durable=False)
         return target
-
-
-def _lock(folder: Path) -> FileLock:
-    """Held as long as the driver lives."""
-    return FileLock(folder / "in-use")
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the folders of drivers that were killed."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        # Who cannot tell, or is not allowed, leaves the folder; one that was just made may not be locked yet.
-        with suppress(OSError, Timeout, NotImplementedError):
-            if time.time() - folder.stat().st_mtime > _FRESH_SECONDS:
-                with _lock(folder).acquire(blocking=False):
-                    pass
-                shutil.rmtree(folder, ignore_errors=True)

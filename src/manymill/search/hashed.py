@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from manymill import _core
 from manymill.data.batches import Batch
-from manymill.data.columns import ATTEMPTS, ColumnStore, ColumnWriter
+from manymill.data.columns import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
 from manymill.data.dataset import Dataset
 from manymill.data.hashed import DOCUMENT_COLUMNS, HASH_COLUMNS, Form, HashedTexts
 from manymill.data.holdout import row_keys
@@ -82,6 +82,7 @@ class HashedCorpus:
         limit_bytes: int = LIMIT_BYTES,
         threads: int | None = None,
         stop: Callable[[], bool] = lambda: False,
+        run: str | os.PathLike[str] | None = None,
     ) -> Self:
         """The corpus of texts or of a Dataset, read and hashed if it is not in the folder yet.
 
@@ -97,11 +98,13 @@ class HashedCorpus:
         folder : path, optional
             Where the files are; ``manymill/hashed-texts`` in the user's folder of caches if not given.
         limit_bytes : int
-            What may stay in the folder afterwards; what was used longest ago goes first.
+            What may stay in the folder afterwards, but for a quarter of the disk; what was used longest ago goes first.
         threads : int, optional
             Threads that hash; all processors if not given.
         stop : callable
             Asked now and then whether nobody wants the corpus any more.
+        run : path, optional
+            The run folder, which takes the files where the user's folder of caches cannot be used.
 
         Raises
         ------
@@ -121,7 +124,7 @@ class HashedCorpus:
         plan = dataset.plan()
         if any(file.path == "-" for file in plan.files):
             raise PlanError("the standard input cannot be searched", "write it to a file first")
-        store = ColumnStore("hashed texts", folder, limit_bytes)
+        store = ColumnStore("hashed texts", folder, limit_bytes, run=run)
         try:
             made = _Hashing(plan, store, tuple(dict.fromkeys(forms)), threads or available_threads(), stop)
             texts, written = made.texts()
@@ -168,6 +171,7 @@ class _Hashing:
     ) -> None:
         self._plan, self._store, self._forms, self._threads = plan, store, forms, threads
         self._stop = stop
+        self._described: tuple[MappedColumns, dict[str, Any]]
         source = _digest(plan)
         self._documents = f"{source}-documents"
         self._names = {form: f"{source}-{_name_of(form)}" for form in forms}
@@ -191,9 +195,7 @@ class _Hashing:
 
     def labels(self) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         """Labels and weights of the rows, as the files have them."""
-        found = self._store.find(self._documents, self._columns)
-        assert found is not None, "it is in use"
-        columns, about = found
+        columns, about = self._described
         index = ClassIndex.in_order(about["classes"])
         names: NDArray[Any] = np.array(about["classes"])
         if self._plan.labels_are_integers and index.are_integers:
@@ -203,9 +205,8 @@ class _Hashing:
 
     def notes(self) -> tuple[str, ...]:
         """What there is to know of how the rows were read."""
-        found = self._store.find(self._documents, self._columns)
-        assert found is not None, "it is in use"
-        bad, n_rows = found[1].get("bad", {}), len(found[0]["sizes"])
+        columns, about = self._described
+        bad, n_rows = about.get("bad", {}), len(columns["sizes"])
         notes = [*self._plan.notes, *(f"warning {warning}" for warning in self._plan.warnings)]
         if bad:
             n_bad = sum(bad.values())
@@ -218,6 +219,7 @@ class _Hashing:
         forms = {form: self._store.find(name, HASH_COLUMNS) for form, name in self._names.items()}
         if documents is None:
             return None
+        self._described = documents
         there = {form: found[0] for form, found in forms.items() if found is not None}
         return HashedTexts(documents[0], there) if len(there) == len(forms) else None
 

@@ -96,7 +96,7 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
 
             text = text_evaluator(
                 asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
-                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()),
+                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()), run=asked.search.run,
             )  # fmt: skip
         elif isinstance(asked.X, Dataset):
             raise SettingsError(

@@ -145,6 +145,7 @@ def text_evaluator(
     limit_bytes: int = LIMIT_BYTES,
     threads: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    run: str | os.PathLike[str] | None = None,
 ) -> TextEvaluator | None:
     """An evaluator over hashed texts; None where :func:`is_hashed_once` says no.
 
@@ -159,7 +160,7 @@ def text_evaluator(
         What is searched: for each parameter the values or their distribution.
     scorers : mapping of str to callable, optional
         See :class:`TextEvaluator`.
-    folder, limit_bytes, threads, stop : optional
+    folder, limit_bytes, threads, stop, run : optional
         See :meth:`HashedCorpus.of`.
 
     Raises
@@ -173,7 +174,7 @@ def text_evaluator(
         return TextEvaluator(estimator, X, np.asarray(y), scorers=scorers)
     corpus = HashedCorpus.of(
         X, y, forms=forms_of(estimator, distributions) or (), folder=folder, limit_bytes=limit_bytes,
-        threads=threads, stop=stop,
+        threads=threads, stop=stop, run=run,
     )  # fmt: skip
     return TextEvaluator(
         estimator, corpus.texts, corpus.y, corpus.sample_weight, scorers=scorers, corpus=corpus

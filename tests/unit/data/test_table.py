@@ -2,8 +2,8 @@
 
 import gzip
 import json
-import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -92,22 +92,31 @@ def test_a_second_call_reads_and_writes_nothing(table, tmp_path):
     assert first.bytes_written > 0
     assert second.bytes_written == 0
     assert second.X.filename == first.X.filename
-    assert len(list((tmp_path / "tables").iterdir())) == 1
+    assert len(entries(tmp_path / "tables")) == 1
 
 
-def test_tables_that_nobody_used_for_long_make_room(table, tmp_path, monkeypatch):
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk without room for what nobody uses."""
+    return lambda: monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=-(10**18)))
+
+
+def entries(folder):
+    return [path.name for path in folder.iterdir() if path.name != "lock"]
+
+
+def test_tables_that_nobody_used_for_long_make_room(table, tmp_path, full_disk):
     table(CSV)
-    left = tmp_path / "tables" / "killed.partial"
+    left = tmp_path / "tables" / f"{'0' * 32}.killed.partial"
     left.mkdir()
-    os.utime(left, (0, 0))
-    monkeypatch.setattr("manymill.data.columns._SHARE_OF_DISK", 10**18)
+    full_disk()
     new = table(CSV.replace("31", "32"))
-    assert [path.name for path in (tmp_path / "tables").iterdir()] == [Path(new.X.filename).parent.name]
+    assert entries(tmp_path / "tables") == [Path(new.X.filename).parent.name]
 
 
-def test_a_table_stays_while_a_part_of_its_rows_is_in_use(table, tmp_path, monkeypatch):
+def test_a_table_stays_while_a_part_of_its_rows_is_in_use(table, full_disk):
     rows = table(CSV).X[1:3]
-    monkeypatch.setattr("manymill.data.columns._SHARE_OF_DISK", 10**18)
+    full_disk()
     table(CSV.replace("31", "32"))
     assert Path(rows.filename).exists()
 
@@ -182,7 +191,7 @@ def test_texts_are_no_table(tmp_path):
 def test_a_failed_reading_leaves_nothing(table, tmp_path):
     with pytest.raises(RowError):
         table("a,class\n1,x\n2,y,z\n")
-    assert not list((tmp_path / "tables").iterdir())
+    assert not entries(tmp_path / "tables")
 
 
 @pytest.mark.parametrize(

@@ -150,8 +150,8 @@ def test_an_array_of_the_store_is_held_when_it_is_shared_again(stored):
 
 def test_closing_lets_go(stored):
     with share(stored, {"X": LARGE}):
-        assert list(stored.store.folder.glob("*.claim"))
-    assert not list(stored.store.folder.glob("*.claim"))
+        assert list(stored.store.folder.glob("*/in-use-*"))
+    assert not list(stored.store.folder.glob("*/in-use-*"))
 
 
 def test_warming_reads_the_files(engine):

@@ -1,5 +1,6 @@
-import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,18 +57,20 @@ def test_what_is_withdrawn_is_gone_from_the_disk_and_can_be_published_again(tmp_
 
 
 def test_what_a_killed_driver_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, numpy as np\n"
+        "from manymill.engine.spool import Spool\n"
+        "Spool(sys.argv[1]).publish({'a': np.arange(5)})\n"
+        "os._exit(9)\n"
+    )
     living = Spool(tmp_path)
     kept, _ = living.publish({"a": np.arange(4)})
-    left = tmp_path / "manymill-spool-of-the-dead"
-    left.mkdir()
-    for folder in (left, Path(kept.path).parent):
-        os.utime(folder, (0, 0))
-    (tmp_path / "manymill-spool-just-made").mkdir()
-    Spool(tmp_path).publish({"a": np.arange(4)})
-    assert not left.exists()
-    assert kept.load()["a"].tolist() == [0, 1, 2, 3]
-    assert (tmp_path / "manymill-spool-just-made").exists()
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    other, _ = Spool(tmp_path).publish({"a": np.arange(4)})
+    assert sorted(map(str, tmp_path.rglob("*.safetensors"))) == sorted([kept.path, other.path])
     living.close()
+    assert not Path(kept.path).parent.exists()
 
 
 def test_objects_are_refused() -> None:

@@ -120,7 +120,7 @@ fn part(keys: &[u32], middle: u32, sides: &mut [u32]) -> usize {
         let others = !less & these;
         left = less.count_ones() as usize;
         right -= others.count_ones() as usize;
-        // SAFETY: `right` is at most `keys.len() + GAP`, and there are eight more behind that.
+        // SAFETY: `right` is at most `keys.len() + GAP`, and by the assertion above there are eight more behind that.
         unsafe {
             store_at(sides, 0, _mm256_permutevar8x32_epi32(eight, places(less)));
             store_at(
@@ -130,11 +130,16 @@ fn part(keys: &[u32], middle: u32, sides: &mut [u32]) -> usize {
             );
         }
     }
+    // Before each eight `right - left` is the number of keys to come plus `GAP`: it begins so, since `less` and `others`
+    // above have a bit for each of the first keys between them, and falls by eight, since `count` is of a byte's bits,
+    // at most eight, and both places move towards each other by `count` and `8 - count`. Nothing of that depends on
+    // what is compared.
     for eight in eights.as_chunks().0 {
         let eight = load(eight);
         let less = less(eight, middle);
         let parted = _mm256_permutevar8x32_epi32(eight, places(less));
-        // SAFETY: between `left` and `right` there is room for the keys that are left, eight at least, and the gap.
+        // SAFETY: this eight is to come, so `left + 8 <= right - GAP`: both stores are between `left` and `right`, which
+        // never grows beyond `keys.len() + GAP`, less than `sides.len()`.
         unsafe {
             store_at(sides, left, parted);
             store_at(sides, right - 8, parted);

@@ -149,20 +149,21 @@ impl Lanes {
     }
 }
 
-/// 32 lanes of 16 bits as twice 16 lanes of 32.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn halves(lanes: __m512i) -> [__m512i; 2] {
-    let high = _mm512_extracti64x4_epi64::<1>(lanes);
-    [_mm512_castsi512_si256(lanes), high].map(|half| _mm512_cvtepu16_epi32(half))
-}
-
-/// Both bits of the classes of 16 characters.
+/// 32 lanes of 16 bits as twice 16 of them.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn classify(characters: __m512i, classes: &Classes) -> (u32, u32) {
+fn halves(lanes: __m512i) -> [__m256i; 2] {
+    let high = _mm512_extracti64x4_epi64::<1>(lanes);
+    [_mm512_castsi512_si256(lanes), high]
+}
+
+/// Both bits of the classes of 16 characters of 16 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn classify(characters: __m256i, classes: &Classes) -> (u32, u32) {
+    let characters = _mm512_cvtepu16_epi32(characters);
     let places = _mm512_srli_epi32::<4>(characters);
-    // SAFETY: the lanes are of 16 bits, a sixteenth of that is less than the 4,096 cells.
+    // SAFETY: numbers of 16 bits were widened, a sixteenth of them is less than the 4,096 cells.
     let packed = unsafe { _mm512_i32gather_epi32::<4>(places, classes.as_ptr().cast()) };
     let shifts = _mm512_and_si512(_mm512_slli_epi32::<1>(characters), _mm512_set1_epi32(30));
     let class = _mm512_srlv_epi32(packed, shifts);
@@ -170,12 +171,13 @@ fn classify(characters: __m512i, classes: &Classes) -> (u32, u32) {
     (bit(1), bit(2))
 }
 
-/// What these of 16 characters become; of the others, rubbish.
+/// What these of 16 characters of 16 bits become; of the others, rubbish.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn lower(characters: __m512i, which: u16, plane: &Plane) -> __m256i {
+fn lower(characters: __m256i, which: u16, plane: &Plane) -> __m256i {
+    let characters = _mm512_cvtepu16_epi32(characters);
     let cells = plane.lower().as_ptr().cast();
-    // SAFETY: the lanes are of 16 bits, and 32 bits can be read at each of the first 65,536 of 65,537 cells.
+    // SAFETY: numbers of 16 bits were widened, and 32 bits can be read at each of the first 65,536 of 65,537 cells.
     let found = unsafe { _mm512_mask_i32gather_epi32::<2>(characters, which, characters, cells) };
     _mm512_cvtepi32_epi16(found)
 }

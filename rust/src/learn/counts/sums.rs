@@ -113,6 +113,10 @@ impl FeatureSums {
                 shape(self)
             ));
         }
+        let mut rows = self.rows.iter().chain(&other.rows);
+        if !within(&mut rows, MOST) {
+            return LearnError::invalid(format!("there would be more than {MOST} rows"));
+        }
         self.bound = checked(self.bound.checked_add(other.bound))?;
         self.sums.merge(&other.sums);
         add_all(&mut self.rows, &other.rows);
@@ -160,12 +164,10 @@ impl FeatureSums {
         if sparse.features.len().checked_mul(sparse.rows.len()) != Some(sparse.sums.len()) {
             return LearnError::invalid("the arrays of sums do not fit together".into());
         }
-        let within = |numbers: &[u64], most: u64| {
-            let total = numbers.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
-            total.is_some_and(|total| total <= most)
-        };
         let mut blocks = sparse.sums.chunks_exact(sparse.rows.len());
-        if !within(&sparse.rows, MOST) || !blocks.all(|block| within(block, sparse.bound)) {
+        if !within(&mut sparse.rows.iter(), MOST)
+            || !blocks.all(|block| within(&mut block.iter(), sparse.bound))
+        {
             return LearnError::invalid("a sum is larger than its rows can make it".into());
         }
         made.bound = checked(Some(sparse.bound))?;
@@ -179,6 +181,12 @@ impl FeatureSums {
     pub fn nbytes(&self) -> usize {
         self.sums.nbytes() + size_of_val(&self.rows[..])
     }
+}
+
+/// Whether numbers add up to no more than `most`.
+fn within<'a>(numbers: &mut impl Iterator<Item = &'a u64>, most: u64) -> bool {
+    let total = numbers.try_fold(0u64, |sum, &n| sum.checked_add(n));
+    total.is_some_and(|total| total <= most)
 }
 
 /// A value in whole numbers of 2^-36; one that is too large for them becomes the largest there is.

@@ -107,7 +107,6 @@ def encode_table(
             # The files are in use as long as there is a view of the rows, in this process.
             weakref.finalize(found[0]["X"], store.close)
             return _read(*found, written)
-        store.trim()
         with store.writing(name, columns) as rows:
             writer = _Writer(rows, dataset, task, schema)
             for file in files:
