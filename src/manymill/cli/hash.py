@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Type of the values.",
 )
+@options.overwrite
 @options.threads
 @options.json
 def hash(
@@ -79,6 +80,7 @@ def hash(
     encoding: str,
     strict: bool,
     max_record_bytes: int,
+    overwrite: bool,
     threads: int | None,
     json: bool,
     norm: str,
@@ -112,8 +114,11 @@ def hash(
         chosen,
         format="svmlight" if svmlight else "npz",
         compressed=compressed,
+        overwrite=overwrite,
         threads=threads or available_threads(),
     )
+    for warning in features.warnings:
+        click.echo(f"warning {warning}", err=True)
     (_show_json if json else _show)(features, time.perf_counter() - start)
 
 

@@ -73,6 +73,11 @@ stall_seconds = click.option(
     metavar="SECONDS",
     help="Processes, clusters: a worker without a heartbeat for so long is replaced; 45 if not given, inf: never.",
 )
+overwrite = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace files that manymill did not write, or that were changed since; never one that is read.",
+)
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
 # How files are read, whatever is done with them.

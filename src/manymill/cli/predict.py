@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--probabilities", is_flag=True, help="Add a column of probabilities for each class.")
 @options.text
 @options.reading
+@options.overwrite
 @options.threads
 @options.json
 def predict(
@@ -44,6 +45,7 @@ def predict(
     scores: bool,
     probabilities: bool,
     text: str | None,
+    overwrite: bool,
     threads: int | None,
     json: bool,
     **reading: Any,
@@ -57,6 +59,8 @@ def predict(
     streaming = str(out) == "-"
     if streaming and (json or to == "parquet"):
         raise click.UsageError("--json and --to parquet need a folder for the parts: give --out")
+    if streaming and overwrite:
+        raise click.UsageError("--overwrite is for the part files of a folder: give --out")
     threads = threads or available_threads()
     if (forest := open_forest(run, threads)) is not None:
         from manymill.predict.tables import predict_tables, predict_tables_stream
@@ -68,7 +72,7 @@ def predict(
                 forest, tables, sys.stdout.buffer, format=to or "jsonl", columns=columns
             )
         show = _show_json if json else _show
-        predict_tables(forest, tables, out, format=to, columns=columns, on_part=show)
+        predict_tables(forest, tables, out, format=to, columns=columns, overwrite=overwrite, on_part=show)
         return None
     model = open_model(run)
     plan = plan_for(model, list(files), text=text, label=None, labelled=False, **reading)
@@ -81,12 +85,17 @@ def predict(
             click.echo(f"warning {ledger.summary()}", err=True)
         return
     show = _show_json if json else _show
-    predict_parts(model, plan, out, format=to, columns=columns, threads=threads, on_part=show)
+    predict_parts(
+        model, plan, out, format=to, columns=columns, threads=threads, overwrite=overwrite, on_part=show
+    )
 
 
 def _show(result: PartResult) -> None:
+    if result.warning:
+        click.echo(f"warning {result.warning}", err=True)
     n_bad = sum(result.bad_counts.values())
-    bad = f", {n_bad:,} bad records left out, see {result.bad_rows}" if n_bad else ""
+    listed = f", see {result.bad_rows}" if result.bad_rows else ""
+    bad = f", {n_bad:,} bad records left out{listed}" if n_bad else ""
     before = " (finished before, skipped)" if result.skipped else ""
     click.echo(f"{result.part}  {result.n_rows:,} rows{bad}{before}", err=True)
 
@@ -95,4 +104,6 @@ def _show_json(result: PartResult) -> None:
     from dataclasses import asdict
     from json import dumps
 
+    if result.warning:
+        click.echo(f"warning {result.warning}", err=True)
     click.echo(dumps(asdict(result), ensure_ascii=False))

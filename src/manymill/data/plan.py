@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,11 @@ class SourceFile:
     column_names: tuple[str, ...] = ()
     members: tuple[tuple[str, int], ...] = ()
     raw_bytes: int = 0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path and those of all members."""
+        return self.path, *(os.path.join(self.path, name) for name, _ in self.members)
 
 
 @dataclass(frozen=True, slots=True)

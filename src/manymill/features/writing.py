@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -24,8 +22,14 @@ from manymill.features.labels import Numbering
 from manymill.features.npz import NpzWriter
 from manymill.features.settings import FeatureSettings
 from manymill.features.svmlight import SvmlightWriter
-from manymill.storage.durable import replace_durably, sync_file
+from manymill.storage.outputs import Outputs, identities
 from manymill.text.intake import Arrays
+
+# All that the writers and the ledger have in a work folder.
+_WORK_FILES = (
+    *("data", "indices", "ends", "codes", "matrix.npz", "matrix.svmlight", "labels.npy", "labels.json"),
+    *("bad_rows.jsonl", "bad_rows.jsonl.partial"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Features:
         Records that are no rows, by reason.
     bad_rows : str or None
         The ledger of the first of them.
+    warnings : tuple of str
+        What went wrong without ending the run, and files beside the matrix that are not of this run.
     """
 
     file: str
@@ -56,6 +62,7 @@ class Features:
     text_bytes: int
     bad_counts: dict[str, int] = field(default_factory=dict)
     bad_rows: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Writer(Protocol):
@@ -85,6 +92,7 @@ def write_features(
     *,
     format: Literal["npz", "svmlight"] = "npz",
     compressed: bool = False,
+    overwrite: bool = False,
     threads: int,
 ) -> Features:
     """Hash every row of a plan into one file.
@@ -101,6 +109,9 @@ def write_features(
         What ``scipy.sparse.load_npz`` or ``sklearn.datasets.load_svmlight_file`` reads.
     compressed : bool
         Whether the ``.npz`` is deflated.
+    overwrite : bool
+        Whether a file that has one of the three names is replaced although no record says that it was written here. One
+        that is read never is.
     threads : int
         Threads that read and hash; never decides a byte of the files.
 
@@ -113,7 +124,7 @@ def write_features(
     SourceError, RowError
         If an input cannot be read, or has a bad row and the plan is strict; nothing is written then.
     RunFolderError
-        If a file cannot be written, or would replace an input.
+        If a file cannot be written, or would replace one that is read or was not written here.
     """
     out = Path(out)
     if not out.name:
@@ -124,38 +135,31 @@ def write_features(
         "bad_rows": out.with_name(f"{out.stem}.bad_rows.jsonl"),
         "matrix": out,
     }
-    labelled = plan.dataset.labelled
+    outputs = Outputs(out.parent)
     try:
-        _refuse_to_replace_what_is_read(plan, targets.values())
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the file, so that it can be renamed to it.
-        beside = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
-        with beside as folder, ExitStack() as open_files:
-            writer: Writer
-            if format == "npz":
-                writer = NpzWriter(
-                    Path(folder),
-                    open_files,
-                    settings.n_features,
-                    settings.dtype,
-                    labelled=labelled,
-                    compressed=compressed,
-                )
-            else:
-                writer = SvmlightWriter(Path(folder), open_files, labelled=labelled)
-            ledger = Ledger(Path(folder) / "bad_rows.jsonl", strict=plan.dataset.strict)
+        read = identities(path for file in plan.files for path in file.paths)
+        for target in targets.values():
+            outputs.check(target.name, read, overwrite=overwrite)
+        outputs.sweep()
+        with outputs.working(_WORK_FILES) as folder, ExitStack() as open_files:
+            writer = _writer(folder, open_files, settings, plan, format, compressed=compressed)
+            warnings: list[str] = []
+            ledger = Ledger(folder / "bad_rows.jsonl", strict=plan.dataset.strict, on_failure=warnings.append)
             numbering = Numbering()
             text_bytes = _write_rows(plan, settings, writer, ledger, numbering, threads)
             made = writer.close(numbering)
             if ledger.first and ledger.path:
                 made["bad_rows"] = Path(ledger.path)
-            _put(made, targets)
+            open_files.close()
+            warnings += _put(outputs, made, targets)
     except ManymillError:
         raise
     except OSError as error:
         raise RunFolderError(
             f"cannot write {out}: {error.strerror or error}", "free some space, or choose another place"
         ) from error
+    finally:
+        outputs.tidy()
     return Features(
         file=str(out),
         labels=str(targets["labels"]) if "labels" in made else None,
@@ -165,6 +169,24 @@ def write_features(
         text_bytes=text_bytes,
         bad_counts=dict(ledger.counts),
         bad_rows=str(targets["bad_rows"]) if "bad_rows" in made else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _writer(
+    folder: Path,
+    open_files: ExitStack,
+    settings: FeatureSettings,
+    plan: Plan,
+    format: Literal["npz", "svmlight"],
+    *,
+    compressed: bool,
+) -> Writer:
+    labelled = plan.dataset.labelled
+    if format == "svmlight":
+        return SvmlightWriter(folder, open_files, labelled=labelled)
+    return NpzWriter(
+        folder, open_files, settings.n_features, settings.dtype, labelled=labelled, compressed=compressed
     )
 
 
@@ -198,32 +220,19 @@ def _write_rows(
     return text_bytes
 
 
-def _refuse_to_replace_what_is_read(plan: Plan, targets: Iterable[Path]) -> None:
-    """Raise unless each target is free, or a file that is no input."""
-    for target in filter(Path.exists, targets):
-        if not target.is_file():
-            raise RunFolderError(f"{target} is no file that could be replaced", "choose another place")
-        for source in plan.files:
-            members = [name for name, _ in source.members if os.path.basename(name) == target.name]
-            paths = [source.path, *(os.path.join(source.path, name) for name in members)]
-            if any(_is_same(path, target) for path in paths):
-                raise RunFolderError(
-                    f"{target} is read, and would be replaced", "choose another name with --out"
-                )
+def _put(outputs: Outputs, made: dict[str, Path], targets: dict[str, Path]) -> list[str]:
+    """Bring the files to where they belong, in the order of the targets.
 
-
-def _is_same(source: str, target: Path) -> bool:
-    with suppress(OSError):  # a source that is no file, such as a URL
-        return os.path.samefile(source, target)
-    return False
-
-
-def _put(made: dict[str, Path], targets: dict[str, Path]) -> None:
-    """Bring the files to where they belong, in the order of the targets; what was not made is not there afterwards."""
-    for path in made.values():
-        sync_file(path)
+    What an earlier run wrote and this one has not made is removed; gives a sentence for each file of others.
+    """
+    warnings = []
+    known = {"request": {"command": "hash"}}
+    outputs.put({targets[name].name: (made[name], known) for name in targets if name in made})
     for name, target in targets.items():
-        if name in made:
-            replace_durably(made[name], target)
-        else:
-            target.unlink(missing_ok=True)
+        if name not in made:
+            outputs.remove(target.name)
+            if target.exists():
+                warnings.append(
+                    f"{target} is not of this run and stays: manymill has no record of writing it"
+                )
+    return warnings

@@ -18,6 +18,7 @@ from typing import Any
 
 from manymill.data.dataset import Dataset
 from manymill.data.table import Table, encode_table
+from manymill.data.table.blocks import files_of
 from manymill.engine import stopping
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
@@ -97,6 +98,9 @@ def train_forest_run(
         held = encode_table(holdout, task=settings.task, schema=table.schema)
         validation = held.X, held.labels
     with RunFolder(out) as folder:
+        folder.refuse_to_read_own_files(
+            file.path for read in (source, holdout) if read is not None for file in files_of(read)
+        )
         if not folder.checkpoint.exists():
             folder.begin()
     for name, reason in table.schema.left_out.items():

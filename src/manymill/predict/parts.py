@@ -8,27 +8,26 @@
     └── .manymill/
         ├── a.jsonl.done         what the part was made from: an equal record means it need not be made again
         └── a.jsonl.bad_rows     the first records of the input that are no rows, if there are any
+
+Which files there are ours, and may be replaced, is for `manymill.storage.outputs` to say.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from manymill.data.batches import BadRow
 from manymill.data.plan import SourceFile
-from manymill.errors import RunFolderError
-from manymill.storage.durable import replace_durably, write_durably
+from manymill.storage.outputs import Outputs, identities
 
-_RECORDS = ".manymill"
 _ENDINGS = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet|pq|xml|review))?(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE
 )
@@ -74,102 +73,94 @@ class Part:
 
     Parameters
     ----------
-    folder : Path
-        Where parts go.
+    outputs : Outputs
+        Of the folder where parts go.
     name : str
         The part's file name.
     request : mapping
         What decides the part's bytes: the input as it is now, the model, the options.
     """
 
-    folder: Path
+    outputs: Outputs
     name: str
     request: dict[str, Any]
 
     @property
     def path(self) -> Path:
         """The part file."""
-        return self.folder / self.name
-
-    @property
-    def bad_rows_path(self) -> Path:
-        """The ledger of the input's bad rows."""
-        return self.folder / _RECORDS / f"{self.name}.bad_rows"
-
-    @property
-    def _record(self) -> Path:
-        return self.folder / _RECORDS / f"{self.name}.done"
+        return self.outputs.folder / self.name
 
     def finished(self) -> dict[str, Any] | None:
         """What was recorded when the part was finished; None if it must be made (again)."""
-        try:
-            record: dict[str, Any] = json.loads(self._record.read_bytes())
-            size = self.path.stat().st_size
-            same = record["request"] == self.request and record["bytes"] == size
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        record = self.outputs.record(self.name)
+        same = record is not None and record.get("request") == self.request
         knowable = self.request["file"]["path"] != "-" and self.request["model"]
         return record if same and knowable else None
 
     @contextmanager
-    def writing(self) -> Iterator[BinaryIO]:
-        """A file that becomes the part when the block ends, and vanishes if it fails."""
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        unnamed = self.folder / _RECORDS / f"{self.name}.partial"
-        try:
-            with open(unnamed, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            # The old record must not speak of the new part.
-            self._record.unlink(missing_ok=True)
-            os.replace(unnamed, self.path)
-        except BaseException:
-            with suppress(OSError):
-                unnamed.unlink()
-            raise
+    def writing(self) -> Iterator[PartWriter]:
+        """A writer of the part, which has its name and its record when the block ends; it vanishes if that fails."""
+        with self.outputs.working(["part"]) as folder:
+            with open(folder / "part", "wb") as file:
+                writer = PartWriter(file)
+                yield writer
+            known = {"request": self.request, "n_rows": writer.n_rows, "bad_counts": writer.bad_counts}
+            self.outputs.put({self.name: (folder / "part", known)})
 
-    def record(self, n_rows: int, bad_counts: dict[str, int], bad_rows: Sequence[BadRow]) -> None:
-        """Keep the bad rows, and say that the part is finished."""
-        if bad_rows:
-            lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad_rows)
-            write_durably(self.bad_rows_path, (line.encode(errors="replace") for line in lines))
-        else:
-            self.bad_rows_path.unlink(missing_ok=True)
-        content = {
-            "request": self.request,
-            "bytes": self.path.stat().st_size,
-            "n_rows": n_rows,
-            "bad_counts": bad_counts,
-        }
-        unnamed = self._record.with_name(f"{self.name}.done.partial")
-        write_durably(unnamed, [json.dumps(content, indent=1).encode()])
-        replace_durably(unnamed, self._record)
+    def write_bad_rows(self, bad_rows: Sequence[BadRow]) -> str | None:
+        """List the bad rows; gives a sentence if they cannot be, which is no reason to drop a part."""
+        lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad_rows)
+        try:
+            self.outputs.put_bad_rows(self.name, [line.encode(errors="replace") for line in lines])
+        except OSError as error:
+            path = self.outputs.bad_rows_path(self.name)
+            return f"cannot write {path}: {error.strerror or error}; bad rows are only counted"
+        return None
+
+
+@dataclass
+class PartWriter:
+    """An open part, and what is known of it at the end.
+
+    Attributes
+    ----------
+    file : binary file
+    n_rows : int
+    bad_counts : dict
+        Records that are no rows, by reason.
+    """
+
+    file: BinaryIO
+    n_rows: int = 0
+    bad_counts: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
-def writing_alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of the parts for this process.
+def opened_outputs(out: Path) -> Iterator[Outputs]:
+    """The outputs of a folder, held for this process, without what killed predictions left.
 
     Raises
     ------
     RunFolderError
-        If another process holds it, or it cannot be written.
+        If another process holds it, it cannot be written, or its folder of records is not ours.
     """
-    from filelock import FileLock, Timeout
-
-    lock = folder / _RECORDS / ".lock"
+    outputs = Outputs(out)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        held.acquire(timeout=0)
-    except Timeout:
-        raise RunFolderError(
-            f"another prediction is writing to {folder}", "wait for it, or name another folder with --out"
-        ) from None
-    except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {error.strerror or error}") from error
-    try:
-        yield
+        with outputs.alone():
+            outputs.sweep(alone=True)
+            yield outputs
     finally:
-        held.release()
+        outputs.tidy()
+
+
+def check_parts(parts: Sequence[Part], files: Sequence[SourceFile], *, overwrite: bool) -> None:
+    """Refuse, before anything is computed, to write a part where that would destroy a file.
+
+    Raises
+    ------
+    RunFolderError
+        If a part would replace an input, or a file that manymill has no record of.
+    """
+    read = identities(path for file in files for path in file.paths)
+    for part in parts:
+        part.outputs.check(part.name, read, overwrite=overwrite)

@@ -17,8 +17,9 @@ from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
 from manymill.predict.columns import Columns
 from manymill.predict.formats import Format, JsonLines, format_named
-from manymill.predict.parts import Part, part_names, writing_alone
+from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
 from manymill.predict.streaming import Item, stream_items, take
+from manymill.storage.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class PartResult:
         The ledger of the first of them.
     skipped : bool
         Whether the part was finished before.
+    warning : str or None
+        Why the ledger is not there, if it could not be written.
     """
 
     file: str
@@ -47,6 +50,7 @@ class PartResult:
     bad_counts: dict[str, int]
     bad_rows: str | None
     skipped: bool
+    warning: str | None = None
 
 
 def predict(
@@ -57,6 +61,7 @@ def predict(
     format: str | None = None,
     columns: Columns | None = None,
     threads: int,
+    overwrite: bool = False,
     on_part: Callable[[PartResult], None] = lambda result: None,
 ) -> list[PartResult]:
     """Predict every row of a plan, into one part file for each input.
@@ -74,6 +79,9 @@ def predict(
         Position, label and score if not given.
     threads : int
         Threads that read, hash and score; never decides a byte of the parts.
+    overwrite : bool
+        Whether a file that has a part's name is replaced although no record says that it was written here. One that is
+        read never is.
     on_part : callable
         Called with each result, in order.
 
@@ -88,19 +96,20 @@ def predict(
         If an input cannot be read, or has a bad row and the plan is strict. Parts finished before stay, and
         are skipped when the prediction is run again.
     RunFolderError
-        If a part cannot be written.
+        If a part cannot be written, or would replace a file that is read or was not written here.
     PlanError
         If probabilities are wanted and the model's loss gives none, or there is no such format.
     """
     columns = columns or Columns()
     check_columns(model, columns)
     formats = [format_named(format or _like(file.format)) for file in plan.files]
-    parts = _parts(model, plan, Path(out), formats, columns)
-    finished = [part.finished() for part in parts]
     results: list[PartResult] = []
-    unfinished = [number for number, record in enumerate(finished) if record is None]
     with ExitStack() as stack:
-        stack.enter_context(writing_alone(Path(out)))
+        outputs = stack.enter_context(opened_outputs(Path(out)))
+        parts = _parts(model, plan, outputs, formats, columns)
+        check_parts(parts, plan.files, overwrite=overwrite)
+        finished = [part.finished() for part in parts]
+        unfinished = [number for number, record in enumerate(finished) if record is None]
         executor = stack.enter_context(workers(threads))
         stream = stream_items(model, plan, unfinished, formats, columns, executor, 2 * threads)
         stack.enter_context(closing(stream))  # reading ends before its threads do
@@ -175,12 +184,13 @@ def _write_part(
 ) -> PartResult:
     ledger = Ledger(strict=plan.dataset.strict)
     try:
-        with part.writing() as file:
-            writer = form.writer(file, columns.schema(model))
+        with part.writing() as written:
+            writer = form.writer(written.file, columns.schema(model))
             for item in items:
                 take(item, ledger, writer)
             writer.close()
-        part.record(ledger.n_used, dict(ledger.counts), ledger.first)
+            written.n_rows, written.bad_counts = ledger.n_used, dict(ledger.counts)
+            warning = part.write_bad_rows(ledger.first)
     except ManymillError:
         raise
     except OSError as error:
@@ -188,20 +198,24 @@ def _write_part(
             f"cannot write {part.path}: {error.strerror or error}",
             "free some space or choose another folder; finished parts are skipped when you run this again",
         ) from error
-    return _result(part, ledger.n_used, dict(ledger.counts), skipped=False)
+    return _result(part, ledger.n_used, dict(ledger.counts), skipped=False, warning=warning)
 
 
 def _skipped(part: Part, record: dict[str, Any]) -> PartResult:
     return _result(part, record["n_rows"], record["bad_counts"], skipped=True)
 
 
-def _result(part: Part, n_rows: int, bad_counts: dict[str, int], *, skipped: bool) -> PartResult:
-    bad_rows = str(part.bad_rows_path) if bad_counts else None
-    return PartResult(part.request["file"]["path"], str(part.path), n_rows, bad_counts, bad_rows, skipped)
+def _result(
+    part: Part, n_rows: int, bad_counts: dict[str, int], *, skipped: bool, warning: str | None = None
+) -> PartResult:
+    path = part.outputs.bad_rows_path(part.name)
+    bad_rows = str(path) if bad_counts and path.exists() else None
+    file = part.request["file"]["path"]
+    return PartResult(file, str(part.path), n_rows, bad_counts, bad_rows, skipped, warning)
 
 
 def _parts(
-    model: LinearModel, plan: Plan, out: Path, formats: Sequence[Format], columns: Columns
+    model: LinearModel, plan: Plan, outputs: Outputs, formats: Sequence[Format], columns: Columns
 ) -> list[Part]:
     import manymill
 
@@ -218,7 +232,7 @@ def _parts(
     for file, name in zip(plan.files, names, strict=True):
         state = {"path": file.path, "size": file.size, "stamp": file.stamp}
         # As JSON will give it back.
-        parts.append(Part(out, name, json.loads(json.dumps({**shared, "file": state}))))
+        parts.append(Part(outputs, name, json.loads(json.dumps({**shared, "file": state}))))
     return parts
 
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 from manymill.data.dataset import Dataset
 from manymill.data.plan import SourceFile
 from manymill.data.table.blocks import files_of
-from manymill.errors import PlanError, RunFolderError
+from manymill.errors import ManymillError, PlanError, RunFolderError
 from manymill.forest.table_model import TableModel, blocks
 from manymill.predict.columns import Columns
 from manymill.predict.formats import Format, format_named
-from manymill.predict.parts import Part, part_names, writing_alone
+from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
 from manymill.predict.predicting import PartResult
 
 
@@ -29,6 +29,7 @@ def predict_tables(
     *,
     format: str | None = None,
     columns: Columns,
+    overwrite: bool = False,
     on_part: Callable[[PartResult], None] = lambda result: None,
 ) -> list[PartResult]:
     """Predict every row, into one part file for each input; parts that are finished are skipped.
@@ -42,6 +43,9 @@ def predict_tables(
     format : {"jsonl", "csv", "parquet"}, optional
         By default Parquet for Parquet, JSON lines for everything else.
     columns : Columns
+    overwrite : bool
+        Whether a file that has a part's name is replaced although no record says that it was written here. One that is
+        read never is.
     on_part : callable
         Called with each result, in order.
 
@@ -50,17 +54,20 @@ def predict_tables(
     SourceError, SchemaError, RowError
         If an input cannot be read, lacks a column, or has a value that is no number.
     RunFolderError
-        If a part cannot be written.
+        If a part cannot be written, or would replace a file that is read or was not written here.
     """
     check_columns(model, columns)
     files = files_of(dataset)
     formats = [format_named(format or ("parquet" if file.format == "parquet" else "jsonl")) for file in files]
+    names = part_names(files, [form.name for form in formats])
     results = []
-    with writing_alone(out):
-        for file, name, form in zip(
-            files, part_names(files, [form.name for form in formats]), formats, strict=True
-        ):
-            part = Part(out, name, _request(model, dataset, file, columns))
+    with opened_outputs(out) as outputs:
+        parts = [
+            Part(outputs, name, _request(model, dataset, file, columns))
+            for file, name in zip(files, names, strict=True)
+        ]
+        check_parts(parts, files, overwrite=overwrite)
+        for part, file, form in zip(parts, files, formats, strict=True):
             record = part.finished()
             n_rows = _write(part, model, file, dataset, form, columns) if record is None else record["n_rows"]
             result = PartResult(file.path, str(part.path), n_rows, {}, None, record is not None)
@@ -93,20 +100,20 @@ def check_columns(model: TableModel, columns: Columns) -> None:
 def _write(
     part: Part, model: TableModel, file: SourceFile, dataset: Dataset, form: Format, columns: Columns
 ) -> int:
-    n_rows = 0
     try:
-        with part.writing() as stream:
-            writer = form.writer(stream, _schema(model, columns))
+        with part.writing() as written:
+            writer = form.writer(written.file, _schema(model, columns))
             for batch in _predicted(model, file, dataset, columns):
                 writer.write(form.encode(batch))
-                n_rows += batch.num_rows
+                written.n_rows += batch.num_rows
             writer.close()
-        part.record(n_rows, {}, [])
     except OSError as error:
+        if isinstance(error, ManymillError):
+            raise
         raise RunFolderError(
             f"cannot write {part.path}: {error.strerror or error}", "free some space or choose another folder"
         ) from error
-    return n_rows
+    return written.n_rows
 
 
 def _schema(model: TableModel, columns: Columns) -> pa.Schema:

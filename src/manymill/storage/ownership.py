@@ -33,6 +33,7 @@ from manymill.storage.own_files import MARKER, json_object, kind_of_file, open_r
 from manymill.storage.work_folder import WORK, sweep
 
 LOCK = ".lock"
+_FORMAT = "manymill-folder"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class FolderKind:
     files : str
         Regular expression of the names of its files, besides the marker and the lock.
     manifests : mapping
-        Name of a file that describes the folder, to a function that says whether that file is ours.
+        Regular expression of the names of files that describe the folder, to a function that says whether one is ours.
     folders : mapping
         Name of a folder in it, to its kind.
     chosen : bool
@@ -62,10 +63,14 @@ class FolderKind:
     chosen: bool = False
     shared: bool = False
 
+    def manifest_test(self, name: str) -> Callable[[Path], bool] | None:
+        """What says whether a file of this name, a manifest, is ours; None of other names."""
+        return next((test for names, test in self.manifests.items() if re.fullmatch(names, name)), None)
+
     @property
     def marker(self) -> bytes:
         """The content of the marker."""
-        told = {"format": "manymill-folder", "format_version": 1, "kind": self.name}
+        told = {"format": _FORMAT, "format_version": 1, "kind": self.name}
         return json.dumps(told).encode() + b"\n"
 
 
@@ -100,7 +105,7 @@ _OLD_CHECKPOINT = _has("state", "held_out", "pass_number", "n_classes_begun", "a
 MODEL = FolderKind(
     "model",
     r"(weights|nodes)-[0-9a-f]{16}\.safetensors|(weights|nodes|model\.json|forest\.json)\.partial",
-    {"model.json": says_format("manymill-model"), "forest.json": says_format("manymill-forest")},
+    {r"model\.json": says_format("manymill-model"), r"forest\.json": says_format("manymill-forest")},
     chosen=True,
 )
 CHECKPOINT = FolderKind(
@@ -108,23 +113,31 @@ CHECKPOINT = FolderKind(
     r"(position|forest)\.json\.(tmp|partial)|tree\.partial|(state|held-out)-\d+\.safetensors"
     r"|tree-\d+-[0-9a-f]{16}\.safetensors|(state|held-out|tree)-\d+\.npz(\.partial)?",
     {
-        "position.json": lambda path: _CHECKPOINT(path) or _OLD_CHECKPOINT(path),
-        "forest.json": lambda path: _TREES(path) or set(json_object(path)) == {"digest"},
+        r"position\.json": lambda path: _CHECKPOINT(path) or _OLD_CHECKPOINT(path),
+        r"forest\.json": lambda path: _TREES(path) or set(json_object(path)) == {"digest"},
     },
 )
 RUN = FolderKind(
     "run",
     r"plan\.json\.tmp|(events|bad_rows)\.jsonl(\.partial)?",
-    {"plan.json": lambda path: _PLAN_OF_TEXTS(path) or _PLAN_OF_FOREST(path)},
+    {r"plan\.json": lambda path: _PLAN_OF_TEXTS(path) or _PLAN_OF_FOREST(path)},
     {"model": MODEL, "checkpoint": CHECKPOINT},
     chosen=True,
 )
 SEARCH = FolderKind(
     "search",
     r"abort",
-    {"search.jsonl": _first_line_says("manymill-search")},
+    {r"search\.jsonl": _first_line_says("manymill-search")},
     {"model": MODEL},
     chosen=True,
+    shared=True,
+)
+
+# Of files in a folder of the user's: see manymill.storage.outputs.
+RECORDS = FolderKind(
+    "records",
+    r".+\.(next|bad_rows|partial)",
+    {r".+\.done": _has("request", "bytes", "n_rows", "bad_counts")},
     shared=True,
 )
 
@@ -155,7 +168,7 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
             f"cannot read {folder}: {error.strerror or error}", "name another folder"
         ) from error
     marked = _is_marked(folder, kind)
-    ours = marked or any(test(folder / name) for name, test in kind.manifests.items())
+    ours = marked or _has_manifest(folder, kind)
     for entry in entries:
         if entry.name in kind.folders:
             if entry.is_symlink() or not entry.is_dir():
@@ -183,7 +196,7 @@ def check_names(folder: str | os.PathLike[str], kind: FolderKind, names: Iterabl
     folder = Path(folder)
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
         raise refusal(folder, "is not a folder")
-    ours = any(test(folder / name) for name, test in kind.manifests.items())
+    ours = folder.is_dir() and _has_manifest(folder, kind)
     for name in names:
         path = folder / name
         if os.path.lexists(path) and not _is_own(path, kind, marked=False, ours=ours):
@@ -226,8 +239,9 @@ def remove_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
     except RunFolderError:
         return
     sweep(folder)
-    names = [entry.name for entry in os.scandir(folder) if re.fullmatch(kind.files, entry.name)]
-    for name in (*kind.manifests, *sorted(names), MARKER):
+    names = sorted(entry.name for entry in os.scandir(folder))
+    manifests = [name for name in names if kind.manifest_test(name) is not None]
+    for name in (*manifests, *(name for name in names if re.fullmatch(kind.files, name)), MARKER):
         (folder / name).unlink(missing_ok=True)
     folder.rmdir()
 
@@ -240,8 +254,17 @@ def _is_marked(folder: Path, kind: FolderKind) -> bool:
         return False
 
 
+def _has_manifest(folder: Path, kind: FolderKind) -> bool:
+    tests = ((folder / name, kind.manifest_test(name)) for name in os.listdir(folder))
+    return any(test(path) for path, test in tests if test is not None)
+
+
 def _is_name(name: str, kind: FolderKind) -> bool:
-    return name in (MARKER, LOCK) or name in kind.manifests or re.fullmatch(kind.files, name) is not None
+    return (
+        name in (MARKER, LOCK)
+        or kind.manifest_test(name) is not None
+        or re.fullmatch(kind.files, name) is not None
+    )
 
 
 def _is_own(path: Path, kind: FolderKind, *, marked: bool, ours: bool) -> bool:
@@ -253,12 +276,14 @@ def _is_own(path: Path, kind: FolderKind, *, marked: bool, ours: bool) -> bool:
         return True  # nothing is in it
     if path.name == MARKER:
         return marked or kind.marker.startswith(path.read_bytes()[: len(kind.marker) + 1])
-    if path.name in kind.manifests:
-        return marked or kind.manifests[path.name](path)
+    if (test := kind.manifest_test(path.name)) is not None:
+        return marked or test(path)
     return ours
 
 
 def _holds(folder: Path, name: str) -> RunFolderError:
+    if name == MARKER and (other := json_object(folder / MARKER)).get("format") == _FORMAT:
+        return refusal(folder, f"is the folder of a {str(other.get('kind'))[:20]!r}")
     mode = os.lstat(folder / name).st_mode
     what = "" if stat.S_ISREG(mode) else f" ({kind_of_file(mode)})"
     return refusal(folder, f"holds {name!r}{what}, which manymill did not write")

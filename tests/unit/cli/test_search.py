@@ -143,7 +143,7 @@ def test_a_search_writes_over_no_model_of_a_training(config, tmp_path):
     assert run("train", source, "--text", "text", "--label", "label", "--out", out).exit_code == 0
     before = (out / "model" / "model.json").read_bytes()
     result = run("search", config, "--out", out)
-    assert "holds 'plan.json'" in str(result.exception)
+    assert "is the folder of a 'run'" in str(result.exception)
     assert (out / "model" / "model.json").read_bytes() == before
 
 

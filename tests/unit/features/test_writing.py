@@ -25,7 +25,7 @@ def source(folder, labels, *, name="rows.jsonl", extra=""):
 
 
 def write(path, out, *, labelled=True, threads=2, strict=False, block_bytes=1 << 14, **settings):
-    kind = {key: settings.pop(key) for key in ("format", "compressed") if key in settings}
+    kind = {key: settings.pop(key) for key in ("format", "compressed", "overwrite") if key in settings}
     plan = scan(str(path), labelled=labelled, strict=strict).plan(block_bytes=block_bytes)
     return write_features(plan, out, FeatureSettings(**settings), threads=threads, **kind)
 
@@ -98,7 +98,7 @@ def test_svmlight_refuses_a_text_label_after_integers(tmp_path):
 def test_without_labels_there_is_only_the_matrix(tmp_path, form):
     features = write(source(tmp_path, ["a"]), tmp_path / "out" / "X", labelled=False, format=form)
     assert features.labels is None
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["X"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".manymill", "X"]
 
 
 def test_bad_records_are_listed_and_left_out(tmp_path):
@@ -111,7 +111,9 @@ def test_bad_records_are_listed_and_left_out(tmp_path):
 def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     (tmp_path / "X.npz").write_text("old")
     with pytest.raises(RowError, match="broken JSON"):
-        write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz", strict=True)
+        write(
+            source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz", strict=True, overwrite=True
+        )
     assert (tmp_path / "X.npz").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npz", "rows.jsonl"]
 
@@ -150,14 +152,44 @@ def test_a_matrix_needs_a_name(tmp_path):
 
 def test_what_is_no_file_is_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "X.npz")
-    with pytest.raises(RunFolderError, match="no file"):
+    with pytest.raises(RunFolderError, match="is not a regular file"):
         write(source(tmp_path, ["a"]), tmp_path / "X.npz")
 
 
 def test_labels_and_bad_rows_of_an_earlier_run_do_not_stand_beside_another_matrix(tmp_path):
     write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
     write(source(tmp_path, ["a", "b"]), tmp_path / "X.npz", labelled=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.npz", "rows.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".manymill", "X.npz", "rows.jsonl"]
+
+
+def test_labels_of_others_beside_the_matrix_stay_and_are_told_of(tmp_path):
+    np.save(tmp_path / "X.labels.npy", [1])
+    features = write(source(tmp_path, ["a"]), tmp_path / "X.npz", labelled=False, overwrite=True)
+    assert np.load(tmp_path / "X.labels.npy").tolist() == [1]
+    assert "X.labels.npy is not of this run" in features.warnings[0]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_was_changed_since_is_replaced_only_if_asked(tmp_path, overwrite):
+    path, out = source(tmp_path, ["a", "b"]), tmp_path / "X.npz"
+    write(path, out)
+    (whole := out.read_bytes()) and out.write_bytes(whole + b"mine")
+    if overwrite:
+        write(path, out, overwrite=True)
+    else:
+        with pytest.raises(RunFolderError, match="no record"):
+            write(path, out)
+    assert out.read_bytes() == whole + (b"" if overwrite else b"mine")
+
+
+def test_a_list_of_bad_rows_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def full(path, mode):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("manymill.data.ledger.open_own", full)
+    features = write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
+    assert "No space left" in features.warnings[0]
+    assert features.bad_rows is None
 
 
 def test_bad_rows_stay_until_a_run_is_complete(tmp_path):

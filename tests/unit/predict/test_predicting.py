@@ -12,6 +12,7 @@ from manymill import _core
 from manymill.errors import PlanError, RowError, RunFolderError, SourceError
 from manymill.model import LinearModel, probabilities
 from manymill.predict import Columns, predict, predict_stream
+from manymill.storage.outputs import Outputs
 
 
 def read_lines(path):
@@ -124,20 +125,47 @@ def test_another_model_or_other_columns_make_parts_again(make_model, write_rows,
     assert not predict(make_model(seed=2), the_plan, out, columns=Columns(scores=True), threads=1)[0].skipped
 
 
-@pytest.mark.parametrize("damage", ["cut part", "remove part", "damage record"])
-def test_a_part_that_is_not_as_recorded_is_made_again(model, write_rows, plan, tmp_path, damage):
+def test_a_part_that_is_gone_is_made_again(model, write_rows, plan, tmp_path):
     the_plan, out = plan(write_rows("a.jsonl", 5)), tmp_path / "out"
     (first,) = predict(model, the_plan, out, threads=1)
     whole = Path(first.part).read_bytes()
-    if damage == "cut part":
-        os.truncate(first.part, 10)
-    elif damage == "remove part":
-        os.remove(first.part)
-    else:
-        (out / ".manymill" / "a.jsonl.done").write_text("[1]")
+    os.remove(first.part)
     (second,) = predict(model, the_plan, out, threads=1)
     assert not second.skipped
     assert Path(second.part).read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["cut part", "change part", "damage record"])
+def test_a_part_that_is_not_as_recorded_is_replaced_only_if_asked(model, write_rows, plan, tmp_path, damage):
+    the_plan, out = plan(write_rows("a.jsonl", 5)), tmp_path / "out"
+    part = Path(predict(model, the_plan, out, threads=1)[0].part)
+    whole = part.read_bytes()
+    if damage == "cut part":
+        os.truncate(part, 10)
+    elif damage == "change part":
+        part.write_bytes(whole.swapcase())
+    else:
+        (out / ".manymill" / "a.jsonl.done").write_text("[1]")
+    damaged = part.read_bytes()
+    with pytest.raises(RunFolderError, match=r"a\.jsonl is there, and manymill has no record"):
+        predict(model, the_plan, out, threads=1)
+    assert part.read_bytes() == damaged
+    (again,) = predict(model, the_plan, out, threads=1, overwrite=True)
+    assert not again.skipped
+    assert part.read_bytes() == whole
+
+
+def test_a_list_of_bad_rows_that_cannot_be_written_is_told_and_the_part_kept(
+    model, write_rows, plan, tmp_path, monkeypatch
+):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Outputs, "put_bad_rows", full)
+    (result,) = predict(model, plan(write_rows("a.jsonl", 9, bad_every=2)), tmp_path / "out", threads=1)
+    assert "No space left" in result.warning
+    assert result.bad_rows is None
+    assert Path(result.part).exists()
 
 
 def test_an_unreadable_input_leaves_the_parts_before_it_and_no_half_part(model, write_rows, plan, tmp_path):
@@ -146,8 +174,8 @@ def test_an_unreadable_input_leaves_the_parts_before_it_and_no_half_part(model, 
     paths[1].unlink()
     with pytest.raises(SourceError, match=r"b\.jsonl"):
         predict(model, the_plan, out, threads=3)
-    left = sorted(path.name for path in out.rglob("*") if path.is_file() and path.name != ".lock")
-    assert set(left) <= {"a.jsonl", "a.jsonl.done"}
+    left = sorted(path.name for path in out.rglob("*") if path.is_file())
+    assert set(left) <= {"a.jsonl", "a.jsonl.done", ".lock", ".manymill.json"}
     write_rows("b.jsonl", 200)
     results = predict(model, plan(*paths), out, threads=3)
     assert [result.n_rows for result in results] == [200, 200, 200]
@@ -196,7 +224,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_part(
     with pytest.raises(RunFolderError, match=f"a.{form}: No space left"):
         predict(make_model(seed=2), the_plan, out, format=form, threads=2)
     assert Path(old.part).read_bytes() == before
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob(".manymill-work-*"))
 
 
 def test_two_predictions_into_one_folder_at_once_are_refused(model, write_rows, plan, tmp_path):

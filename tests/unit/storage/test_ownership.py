@@ -23,7 +23,7 @@ def test_a_new_and_an_empty_folder_are_free(tmp_path):
 def test_a_claimed_folder_is_ours_for_its_kind_alone(tmp_path):
     claim_folder(tmp_path / "run", RUN)
     assert check_folder(tmp_path / "run", RUN)
-    with pytest.raises(RunFolderError, match="which manymill did not write"):
+    with pytest.raises(RunFolderError, match="is the folder of a 'run'"):
         check_folder(tmp_path / "run", CHECKPOINT)
 
 
