@@ -6,16 +6,16 @@ BIN    := $(abspath $(VENV))/bin
 
 DATA   ?= ../shared/data
 
-# How long each fuzzer and `make asan` try random cases; what `make fuzz-coverage` tries: pipeline, readers or arrays; how many drivers `make chaos` kills; the
-# Pythons of `make test-pythons`, none for all installed.
+# How long each fuzzer and `make asan` try random cases, and campaigns of faults begin new tries; what `make fuzz-coverage` tries: pipeline,
+# readers or arrays; the Pythons of `make test-pythons`, none for all installed.
 SECONDS ?= 60
+MINUTES ?= 60
 TARGET  ?= pipeline
-N       ?= 20
 PYTHONS ?=
 
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
 
-.PHONY: help setup build demo test test-pythons fuzz fuzz-readers fuzz-arrays fuzz-loaders fuzz-coverage asan chaos lint bench clean
+.PHONY: help setup build demo test test-pythons fuzz fuzz-readers fuzz-arrays fuzz-loaders fuzz-coverage asan torture chaos damage lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
@@ -26,7 +26,9 @@ help:
 	@echo "make fuzz-loaders  damaged models, checkpoints, plans, journals and caches through their loaders (SECONDS=600)"
 	@echo "make fuzz-coverage  random cases led by coverage, with cargo-fuzz (SECONDS=600 TARGET=pipeline|readers|arrays)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
-	@echo "make chaos  kills drivers and workers at random moments and compares the models (N=100 drivers, twice as many workers)"
+	@echo "make torture  every command, failed and killed at its n-th call that changes a file, for all n (MINUTES=60; goes on where it was stopped)"
+	@echo "make chaos  drivers and workers killed at random moments, everything compared with an undisturbed run"
+	@echo "make damage  every kind of file that a later run believes, damaged in thousands of ways"
 	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
 	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
@@ -95,8 +97,16 @@ asan:
 test-pythons: build
 	$(BIN)/python tests/pythons.py $(PYTHONS) --data $(DATA)
 
+# Each writes its tally to benches/results, and goes on where it was stopped. `benches/reliability/report.py` puts them into docs/reliability.md.
+torture: build
+	$(BIN)/python benches/reliability/torture.py --minutes $(MINUTES) --state runs/torture.state --json benches/results/torture.json
+
 chaos: build
-	$(BIN)/python benches/faults.py --driver-kills $(N) --worker-kills $$((2 * $(N))) --cluster-kills $(N)
+	$(BIN)/python benches/reliability/chaos.py --driver-kills 1000 --worker-kills 500 --worker-stops 20 --cluster-kills 20 \
+		--minutes $(MINUTES) --state runs/chaos.state --json benches/results/faults.json
+
+damage: build
+	$(BIN)/python benches/reliability/damage.py --minutes $(MINUTES) --state runs/damage.state --json benches/results/damage.json
 
 lint: build $(VENV)/.tools
 	$(BIN)/ruff format --check .
