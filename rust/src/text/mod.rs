@@ -121,7 +121,10 @@ impl std::fmt::Display for HashError {
                 "the offsets of document {document} lie outside of its data"
             ),
             Self::Indptr => write!(f, "indptr must ascend from 0 to the number of hashes"),
-            Self::Memory => write!(f, "there is no memory for the matrix. Hint: use fewer texts at a time"),
+            Self::Memory => write!(
+                f,
+                "there is no memory for the matrix. Hint: use fewer texts at a time"
+            ),
             Self::Table(what) => write!(f, "the table of characters cannot be read: {what}"),
         }
     }
