@@ -124,7 +124,7 @@ class Spool:
         """Remove everything."""
         self._refs.clear()
         if self._cache is not None:
-            self._cache.close()
+            self._cache.discard()
             self._cache = self._folder = None
 
     def _write(self, file: ArrayFile) -> Path:

@@ -23,7 +23,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from errno import EIO, EMFILE, ENFILE, ENOMEM
+from errno import EIO, EMFILE, ENFILE, ENOENT, ENOMEM
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -135,13 +135,16 @@ class Cache:
         OSError
             If it cannot be made.
         """
-        make_private(self.folder)
-        self.trim(n_bytes)
-        folder = self.folder / f"{name or uuid4().hex}.{uuid4().hex}{_PARTIAL}"
-        with self._locked():
-            folder.mkdir(mode=0o700)
-            self._claim(folder)
-        return folder
+        for _ in range(ATTEMPTS):
+            make_private(self.folder)
+            self.trim(n_bytes)
+            folder = self.folder / f"{name or uuid4().hex}.{uuid4().hex}{_PARTIAL}"
+            # Another process may have removed the empty cache, see `discard`.
+            with suppress(FileNotFoundError), self._locked():
+                folder.mkdir(mode=0o700)
+                self._claim(folder)
+                return folder
+        raise FileNotFoundError(ENOENT, "the folder is removed again and again", str(self.folder))
 
     def trim(self, n_bytes: int = 0, *, blocking: bool = True) -> None:
         """Remove what nobody uses as far as the limit asks for it, and what processes that were killed left.
@@ -177,6 +180,15 @@ class Cache:
         self.release()
         with suppress(OSError):
             self.trim(blocking=False)
+
+    def discard(self) -> None:
+        """Close a cache for which nothing stays, and remove its folder if nobody else has something in it."""
+        self.release()
+        aside = self.folder.with_name(f"{self.folder.name}.{uuid4().hex}.removed")
+        with suppress(OSError), self._locked(blocking=False):
+            if [path.name for path in self.folder.iterdir()] == ["lock"]:
+                os.rename(self.folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
     def _locked(self, *, blocking: bool = True) -> Iterator[None]:
@@ -228,7 +240,10 @@ class Cache:
                 if _identity(folder) == identity:
                     aside = _set_aside(folder)
             removable = aside is not None and not _is_in_use(aside)
-        _log.warning("%s: %s; the entry is dropped and made again", self.kind, error)
+        reason = getattr(
+            error, "reason", f"{os.path.basename(error.filename or '')}: {error.strerror or error}"
+        )
+        _log.warning("%s in %s are damaged (%s): they are dropped and made again", self.kind, folder, reason)
         if aside is not None and removable:
             shutil.rmtree(aside, ignore_errors=True)
 

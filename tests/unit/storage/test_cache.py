@@ -292,6 +292,17 @@ def test_things_in_the_folder_that_are_not_of_a_cache_stay(tmp_path):
     assert all((tmp_path / name / inside).exists() for name, inside in theirs.items() if inside)
 
 
+def test_a_cache_is_discarded_with_its_folder_unless_another_uses_it(tmp_path):
+    first, second = Cache("tests", tmp_path / "cache"), Cache("tests", tmp_path / "cache")
+    mine, theirs = first.scratch(), second.scratch()
+    first.discard()
+    assert theirs.is_dir()
+    assert not mine.exists()
+    second.discard()
+    assert not list(tmp_path.iterdir())
+    assert first.scratch().is_dir()
+
+
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
     cache = Cache("tests", tmp_path / "cache")
     write(cache)
