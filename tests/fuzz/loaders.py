@@ -303,9 +303,7 @@ def _written(name: str) -> tuple[dict[str, bytes], list[str], Any]:
         kind.make(folder)
         damaged = [str(path.relative_to(folder)) for glob in kind.files for path in sorted(folder.glob(glob))]
         assert damaged, f"{name}: there is no file to damage"
-        paths = [
-            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "in-use"))
-        ]
+        paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
         files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
         content = kind.load(folder)
         assert content, f"{name}: nothing is read"
