@@ -18,15 +18,16 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from manymill.data.batches import BadRow
 from manymill.data.plan import SourceFile
-from manymill.storage.outputs import Outputs, identities
+from manymill.storage import checked_json
+from manymill.storage.outputs import Outputs, checksum_of, identities
 
 _ENDINGS = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet|pq|xml|review))?(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE
@@ -93,10 +94,18 @@ class Part:
     def finished(self) -> dict[str, Any] | None:
         """What was recorded when the part was finished; None if it must be made (again)."""
         record = self.outputs.record(self.name)
-        same = record is not None and record.get("request") == self.request
         file = self.request["file"]
         knowable = file["path"] != "-" and file["stamp"] is not None and self.request["model"]
-        return record if same and knowable else None
+        if record is None or record.get("request") != self.request or not knowable:
+            return None
+        return record if self._has_bad_rows(record) else None
+
+    def _has_bad_rows(self, record: Mapping[str, Any]) -> bool:
+        """Whether the list of bad rows is as the record says."""
+        listed = record.get("bad_rows")
+        with suppress(OSError):
+            return not listed or checksum_of(self.outputs.bad_rows_path(self.name)) == listed
+        return False
 
     @contextmanager
     def writing(self) -> Iterator[PartWriter]:
@@ -105,14 +114,21 @@ class Part:
             with open(folder / "part", "wb") as file:
                 writer = PartWriter(file)
                 yield writer
-            known = {"request": self.request, "n_rows": writer.n_rows, "bad_counts": writer.bad_counts}
+            known = {
+                "request": self.request,
+                "n_rows": writer.n_rows,
+                "bad_counts": writer.bad_counts,
+                "bad_rows": writer.bad_rows,
+            }
             self.outputs.put({self.name: (folder / "part", known)})
 
-    def write_bad_rows(self, bad_rows: Sequence[BadRow]) -> str | None:
+    def write_bad_rows(self, bad_rows: Sequence[BadRow], writer: PartWriter) -> str | None:
         """List the bad rows; gives a sentence if they cannot be, which is no reason to drop a part."""
         lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad_rows)
         try:
-            self.outputs.put_bad_rows(self.name, [line.encode(errors="replace") for line in lines])
+            listed = [line.encode(errors="replace") for line in lines]
+            self.outputs.put_bad_rows(self.name, listed)
+            writer.bad_rows = checked_json.checksum(listed) if listed else None
         except OSError as error:
             path = self.outputs.bad_rows_path(self.name)
             return f"cannot write {path}: {error.strerror or error}; bad rows are only counted"
@@ -129,11 +145,14 @@ class PartWriter:
     n_rows : int
     bad_counts : dict
         Records that are no rows, by reason.
+    bad_rows : str or None
+        The checksum of their list; None if there is none.
     """
 
     file: BinaryIO
     n_rows: int = 0
     bad_counts: dict[str, int] = field(default_factory=dict)
+    bad_rows: str | None = None
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def _write_part(
                 take(item, ledger, writer)
             writer.close()
             written.n_rows, written.bad_counts = ledger.n_used, dict(ledger.counts)
-            warning = part.write_bad_rows(ledger.first)
+            warning = part.write_bad_rows(ledger.first, written)
     except ManymillError:
         raise
     except OSError as error:

@@ -60,9 +60,14 @@ def write(path: Path, content: dict[str, Any]) -> None:
     OSError
         If it cannot be written; the old file stays.
     """
+    replace_file(path, [text_of(content)])
+
+
+def text_of(content: dict[str, Any]) -> bytes:
+    """What :func:`write` writes, for who writes it elsewhere first."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     # The name of a file may hold bytes that are not UTF-8, as lone surrogates: JSON has them as escapes.
-    replace_file(path, [_with_checksum(text.encode(errors="backslashreplace"))])
+    return _with_checksum(text.encode(errors="backslashreplace"))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ written before the file gets its name, so that after a kill at any moment the fi
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import stat
@@ -28,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from manymill.errors import RunFolderError
 from manymill.storage import checked_json
-from manymill.storage.durable import replace_durably, sync_file, write_durably
-from manymill.storage.own_files import MARKER, check_file, json_object, kind_of_file, open_regular, refusal
+from manymill.storage.durable import replace_durably, replace_file, sync_file, write_durably
+from manymill.storage.own_files import MARKER, check_file, kind_of_file, open_regular, refusal
 from manymill.storage.ownership import LOCK, RECORDS, check_folder, claim_folder
 from manymill.storage.work_folder import sweep, work_folder
 
@@ -87,12 +86,12 @@ class Outputs:
         return self._known[name][1]
 
     def _recorded(self, name: str, path: Path) -> dict[str, Any] | None:
-        told = {ending: json_object(self._file(name, ending)) for ending in ("done", "next")}
+        told = {ending: _read(self._file(name, ending)) for ending in ("done", "next")}
         size = path.stat().st_size
         told = {ending: record for ending, record in told.items() if record.get("bytes") == size}
-        checksum = checksum_of(path) if told else ""
+        digest = checksum_of(path) if told else ""
         for ending, record in told.items():
-            if record.get("checksum") == checksum:
+            if record.get("digest") == digest:
                 if ending == "next":  # of a process that was killed
                     replace_durably(self._file(name, "next"), self._file(name, "done"))
                 return record
@@ -151,8 +150,8 @@ class Outputs:
         """
         for name, (path, known) in made.items():
             sync_file(path)
-            content = {**known, "bytes": path.stat().st_size, "checksum": checksum_of(path)}
-            write_durably(self._file(name, "next"), [json.dumps(content, indent=1).encode()])
+            content = {**known, "bytes": path.stat().st_size, "digest": checksum_of(path)}
+            write_durably(self._file(name, "next"), [checked_json.text_of(content)])
         for name, (path, _) in made.items():
             self._check_unchanged(name)
             replace_durably(path, self.folder / name)
@@ -169,7 +168,7 @@ class Outputs:
         """Write the list of an output's bad rows, among the records; there is none without lines."""
         path = self.bad_rows_path(name)
         if lines:
-            write_durably(path, lines)
+            replace_file(path, lines)
         else:
             path.unlink(missing_ok=True)
 
@@ -268,6 +267,14 @@ def checksum_of(path: Path) -> str:
     """
     with open_regular(path) as file:
         return checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """A record; empty if there is none, or it was damaged."""
+    try:
+        return checked_json.read(record)
+    except (OSError, ValueError):
+        return {}
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

@@ -155,6 +155,28 @@ def test_a_part_that_is_not_as_recorded_is_replaced_only_if_asked(model, write_r
     assert part.read_bytes() == whole
 
 
+def test_a_list_of_bad_rows_that_was_damaged_is_made_again_with_its_part(model, write_rows, plan, tmp_path):
+    path = write_rows("a.jsonl", 30, bad_every=7)
+    (first,) = predict(model, plan(path), tmp_path / "out", threads=1)
+    listed = Path(first.bad_rows).read_bytes()
+    for damaged in (listed[:-9], listed.replace(b":", b";", 1), b""):
+        Path(first.bad_rows).write_bytes(damaged)
+        (again,) = predict(model, plan(path), tmp_path / "out", threads=1)
+        assert not again.skipped
+        assert Path(first.bad_rows).read_bytes() == listed
+
+
+def test_a_record_with_any_byte_changed_is_not_believed(model, write_rows, plan, tmp_path):
+    path = write_rows("a.jsonl", 30)
+    predict(model, plan(path), tmp_path / "out", threads=1)
+    record = tmp_path / "out" / ".manymill" / "a.jsonl.done"
+    whole = record.read_bytes()
+    for place in range(0, len(whole), 7):
+        record.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(RunFolderError, match=r"a\.jsonl is there, and manymill has no record"):
+            predict(model, plan(path), tmp_path / "out", threads=1)
+
+
 def test_a_list_of_bad_rows_that_cannot_be_written_is_told_and_the_part_kept(
     model, write_rows, plan, tmp_path, monkeypatch
 ):
