@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import BadRow
-from manymill.data.compression import ByteStream, TruncatedError
+from manymill.data.compression import ByteStream
 from manymill.errors import SourceError
 
 # A line end is not counted as part of a record.
@@ -102,19 +102,21 @@ def cut_stream(
     encoding: str,
     piece_bytes: int,
     max_record_bytes: int,
-    strict: bool,
 ) -> Iterator[Piece]:
     """Pieces of whole records of a stream, the first ``data_start`` bytes of which are skipped.
 
+    A record that is too long is passed over in empty pieces, so that the caller can see how far the reading is.
+
     Raises
     ------
-    TruncatedError
-        If the stream breaks and the reading is strict; else what came before is kept and the break is told.
+    SourceError
+        If the stream is cut off or corrupt.
     """
     held: list[bytes] = []  # what was read and not given out
     n_held = n_whole = 0  # its bytes, and how many of them are whole records
     position = data_start  # where it starts
     skipping = False
+    n_skipped = 0  # since the last piece
     bad: list[BadRow] = []
     given = 0
 
@@ -127,37 +129,32 @@ def cut_stream(
         bad, given = [], stored
         return out
 
-    try:
-        for data in _after(data_start, _decoded(stream, encoding, path)):
-            ends = cutter.feed(data)
-            if skipping:
-                if ends is None:
-                    position += len(data)
-                    continue
-                position += ends[0]
-                ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
-            held.append(data)
-            if ends is not None:
-                n_whole = n_held + ends[1]
-            n_held += len(data)
-            if n_whole >= piece_bytes:
+    for data in _after(data_start, _decoded(stream, encoding, path)):
+        ends = cutter.feed(data)
+        if skipping:
+            if ends is None:
+                position += len(data)
+                n_skipped += len(data)
+                if n_skipped >= piece_bytes:
+                    yield piece(0)
+                    n_skipped = 0
+                continue
+            position += ends[0]
+            ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
+        held.append(data)
+        if ends is not None:
+            n_whole = n_held + ends[1]
+        n_held += len(data)
+        if n_whole >= piece_bytes:
+            yield piece(n_whole)
+        if n_held - n_whole > max_record_bytes + _LINE_END:
+            if n_whole:
                 yield piece(n_whole)
-            if n_held - n_whole > max_record_bytes + _LINE_END:
-                if n_whole:
-                    yield piece(n_whole)
-                bad.append(
-                    BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
-                )
-                position += n_held
-                held, n_held, skipping = [], 0, True
-    except TruncatedError as error:
-        if strict:
-            raise
-        whole = piece(n_whole)
-        tail = f", {n_held} bytes of an unfinished record are lost" if n_held else ""
-        cut = BadRow(path, f"stored byte {stream.stored_bytes()}", "truncated file", error.what + tail)
-        yield Piece(whole.data, whole.position, whole.n_bytes, (*whole.bad, cut))
-        return
+            bad.append(
+                BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
+            )
+            position += n_held
+            held, n_held, n_skipped, skipping = [], 0, 0, True
     yield piece(n_held)
 
 

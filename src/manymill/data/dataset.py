@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from manymill.errors import SchemaError, SourceError
+from manymill.events import Observer
 
 if TYPE_CHECKING:
     from manymill.data.hashed import HashedMemory
@@ -38,6 +39,8 @@ class Dataset:
         Whether the first bad row is an error.
     max_record_bytes : int
         A longer record is a bad row.
+    max_decompressed_bytes : int or None
+        A compressed file that holds more is an error; None for no limit.
     storage_options : mapping
         For fsspec.
     labelled : bool
@@ -59,11 +62,18 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     strict: bool = False
     max_record_bytes: int = 64 << 20
+    max_decompressed_bytes: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     labelled: bool = True
     memory: Memory | HashedMemory | None = field(default=None, repr=False, compare=False)
 
-    def plan(self, *, block_bytes: int = 1 << 20, sample_bytes: int = 8 << 20) -> Plan:
+    def plan(
+        self,
+        *,
+        block_bytes: int = 1 << 20,
+        sample_bytes: int = 8 << 20,
+        observe: Observer = lambda event: None,
+    ) -> Plan:
         """The plan of reading: opens every file, reads heads and footers and a sample of the labels.
 
         Parameters
@@ -72,6 +82,8 @@ class Dataset:
             Bytes of a block.
         sample_bytes : int
             How much is sampled, spread over the source.
+        observe : callable
+            Called with a :class:`~manymill.events.Sampled` about every second while the sample is read.
 
         Raises
         ------
@@ -82,7 +94,7 @@ class Dataset:
         """
         from manymill.data.planning import make_plan
 
-        return make_plan(self, block_bytes=block_bytes, sample_bytes=sample_bytes)
+        return make_plan(self, block_bytes=block_bytes, sample_bytes=sample_bytes, observe=observe)
 
     @staticmethod
     def from_memory(texts: Any, labels: Any = None, weights: Any = None) -> Dataset:
@@ -130,6 +142,7 @@ def scan(
     classes: Sequence[str] | None = None,
     strict: bool = False,
     max_record_bytes: int = 64 << 20,
+    max_decompressed_bytes: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
     labelled: bool = True,
 ) -> Dataset:
@@ -152,7 +165,9 @@ def scan(
     strict : bool, optional
         Stop at the first bad row, instead of counting it.
     max_record_bytes : int, optional
-        A longer record is a bad row; bounds the memory that one record can take.
+        A longer record, or value of a Parquet file, is a bad row; bounds the memory that one record can take.
+    max_decompressed_bytes : int, optional
+        A compressed file that holds more bytes than this is an error: a guard against decompression bombs.
     storage_options : mapping, optional
         For fsspec.
     labelled : bool, optional
@@ -176,6 +191,10 @@ def scan(
         raise SchemaError(f"one column is named twice: {', '.join(named)}")
     if max_record_bytes < 1:
         raise SchemaError(f"max_record_bytes is {max_record_bytes}", "it has to be 1 or more")
+    if max_decompressed_bytes is not None and max_decompressed_bytes < 1:
+        raise SchemaError(
+            f"max_decompressed_bytes={max_decompressed_bytes} is invalid: expected None, or 1 or more"
+        )
     return Dataset(
         source=tuple(os.fspath(name) for name in names),
         text=text,
@@ -186,6 +205,7 @@ def scan(
         classes=_classes(classes),
         strict=strict,
         max_record_bytes=max_record_bytes,
+        max_decompressed_bytes=max_decompressed_bytes,
         storage_options=storage_options,
         labelled=labelled,
     )

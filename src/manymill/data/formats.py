@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from manymill.data.compression import TruncatedError, compression_of, open_stream
+from manymill.data.compression import compression_of, open_stream, window_bytes
 from manymill.data.cutting import is_utf8
 from manymill.data.files import open_file
 from manymill.data.names import COMPRESSED, FORMAT_OF, extensions
@@ -13,23 +13,27 @@ from manymill.data.plan import SourceFile
 from manymill.errors import SourceError
 
 _BOM = b"\xef\xbb\xbf"
+# Enough for the header of any compression.
+_HEADER_BYTES = 1 << 11
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_head(file: SourceFile, options: Mapping[str, Any] | None, n_bytes: int) -> tuple[bytes, int, bool]:
+def read_head(
+    file: SourceFile, options: Mapping[str, Any] | None, n_bytes: int, max_bytes: int | None = None
+) -> tuple[bytes, int, bool]:
     """The first uncompressed bytes of a file, how many stored bytes they took, and whether that was all."""
-    stream = open_stream(open_file(file, options), file.path, file.compression)
+    stream = open_stream(
+        open_file(file, options),
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=max_bytes,
+    )
     try:
         held: list[bytes] = []
         n_held = 0
         while n_held < n_bytes:
-            try:
-                data = stream.read()
-            except TruncatedError:
-                if not held:
-                    raise
-                return b"".join(held), stream.stored_bytes(), False
-            if not data:
+            if not (data := stream.read()):
                 return b"".join(held), stream.stored_bytes(), True
             held.append(data)
             n_held += len(data)
@@ -38,8 +42,10 @@ def read_head(file: SourceFile, options: Mapping[str, Any] | None, n_bytes: int)
         stream.close()
 
 
-def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, Any] | None) -> str | None:
-    """The compression of a file, by its first bytes.
+def stored_compression(
+    path: str, size: int, stamp: str, options: Mapping[str, Any] | None
+) -> tuple[str | None, int]:
+    """The compression of a file, by its first bytes, and the window that decompressing it needs.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, A
     """
     raw = open_file(SourceFile(path, size, stamp, ""), options, check=False)
     try:
-        head = raw.read(6)
+        head = raw.read(_HEADER_BYTES)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     finally:
@@ -57,9 +63,10 @@ def stored_compression(path: str, size: int, stamp: str, options: Mapping[str, A
     promised = COMPRESSED.get(extensions(path)[1])
     if promised and found != promised and size:
         raise SourceError(
-            f"{path} is no {promised} file: it starts with {head!r}", "give it the extension of what it is"
+            f"{path} is no {promised} file: it starts with {head[:6]!r}",
+            "give it the extension of what it is",
         )
-    return found
+    return found, window_bytes(head, found)
 
 
 def find_format(path: str, head: bytes, encoding: str) -> str:

@@ -35,6 +35,9 @@ class SourceFile:
         Relative paths and sizes of the files of a folder tree.
     raw_bytes : int
         Bytes when uncompressed: exact where nothing is compressed, else an estimate.
+    decoder_bytes : int
+        What decoding holds at once beside its output: the window of a compressed file, the largest pages of a
+        Parquet file.
     """
 
     path: str
@@ -47,6 +50,7 @@ class SourceFile:
     column_names: tuple[str, ...] = ()
     members: tuple[tuple[str, int], ...] = ()
     raw_bytes: int = 0
+    decoder_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

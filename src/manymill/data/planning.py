@@ -24,6 +24,7 @@ from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
 from manymill.errors import SchemaError, SourceError
+from manymill.events import Observer
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
@@ -32,13 +33,13 @@ _HEAD_BYTES = 1 << 18
 _CUTTABLE = ("jsonl", "fasttext")
 
 
-def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
+def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe: Observer) -> Plan:
     """The plan of a dataset; :meth:`Dataset.plan` has the details."""
     if block_bytes < 1:
         raise ValueError(f"block_bytes is {block_bytes}, but has to be 1 or more")
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
-        return sampled(plan, sample_bytes)
+        return sampled(plan, sample_bytes, observe)
     paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if paths and dataset.format == "folder":
         raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
@@ -68,7 +69,7 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
         notes=notes,
         source_bytes=sum(file.size for file in files),
     )
-    return sampled(plan, sample_bytes)
+    return sampled(plan, sample_bytes, observe)
 
 
 def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[bytes], list[str]]:
@@ -89,8 +90,9 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
         if not size:
             empty.append(path)
             continue
-        file = SourceFile(path, size, stamp, "", stored_compression(path, size, stamp, options))
-        head, stored, whole = read_head(file, options, _HEAD_BYTES)
+        compression, window_bytes = stored_compression(path, size, stamp, options)
+        file = SourceFile(path, size, stamp, "", compression, decoder_bytes=window_bytes)
+        head, stored, whole = read_head(file, options, _HEAD_BYTES, dataset.max_decompressed_bytes)
         if not head.strip():
             empty.append(path)
             continue

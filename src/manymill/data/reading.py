@@ -32,7 +32,7 @@ from manymill.data.sources import Parse, is_stream, open_block
 # Keeps this random stream apart from that of the windows.
 _STREAM = 0
 # Streams read side by side, and the most bytes that their open row groups may hold.
-_OPEN_STREAMS = 16
+OPEN_STREAMS = 16
 _OPEN_BYTES = 64 << 20
 
 
@@ -211,7 +211,7 @@ def _may_open(streams: list[_Stream], block: Block) -> bool:
     if not streams:
         return True
     return (
-        len(streams) < _OPEN_STREAMS
+        len(streams) < OPEN_STREAMS
         and sum(stream.cost for stream in streams) + block.raw_bytes <= _OPEN_BYTES
     )
 

@@ -71,7 +71,13 @@ def _range(plan: Plan, block: Block) -> Parses:
 
 def _stream(plan: Plan, block: Block) -> Parses:
     file, dataset = plan.files[block.file], plan.dataset
-    stream = open_stream(open_file(file, dataset.storage_options), file.path, file.compression)
+    stream = open_stream(
+        open_file(file, dataset.storage_options),
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=dataset.max_decompressed_bytes,
+    )
     try:
         pieces = cut_stream(
             stream,
@@ -81,7 +87,6 @@ def _stream(plan: Plan, block: Block) -> Parses:
             encoding=dataset.encoding,
             piece_bytes=_PIECE_BYTES,
             max_record_bytes=dataset.max_record_bytes,
-            strict=dataset.strict,
         )
         for piece in pieces:
             yield partial(parse_piece, plan, block.file, piece)

@@ -13,6 +13,7 @@ from itertools import product
 from math import ceil
 
 from manymill.data.plan import Plan
+from manymill.data.reading import OPEN_STREAMS
 from manymill.errors import PlanError
 from manymill.linear.merging import rules_of
 from manymill.linear.settings import Settings
@@ -63,6 +64,7 @@ class MemoryNeed:
     unsaved: int
     checkpoint: int  # a copy of what has been learnt, while it is written
     exchanged: int  # between lanes: what they changed, its sums, broadcasts
+    decoders: int  # windows of compressed files, pages of Parquet files
 
     @property
     def total(self) -> int:
@@ -91,7 +93,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     hashed = HASHED_BYTES_PER_BYTE * (greatest - least + 1)
     copies = 1 if settings.feature_weights is None else 2  # weighed rows beside those they are made of
     per_byte = copies * row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
-    by_arrow = any(file.format in ("parquet", "memory") or file.compression == "zstd" for file in plan.files)
+    by_arrow = any(file.format in ("parquet", "memory") for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     workers = min(threads, settings.lanes) if settings.lanes > 1 else 0
     # A lane mixes the text of its own part of a round.
@@ -111,6 +113,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
         checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
+        decoders=max(1, workers) * sum(sorted(file.decoder_bytes for file in plan.files)[-OPEN_STREAMS:]),
     )
 
 
@@ -152,6 +155,16 @@ def check_memory(
     if need.total <= allowed:
         return need
     whose = "the limit is" if limit is not None else "this machine has available only"
+    largest = max(plan.files, key=lambda file: file.decoder_bytes)
+    if need.base + need.decoders > allowed:
+        what = "pages" if largest.format == "parquet" else f"{largest.compression} window"
+        raise PlanError(
+            f"decoding {largest.path} needs {megabytes(largest.decoder_bytes)} of memory for its {what}, and this "
+            f"training {megabytes(need.total)} in all; {whose} {megabytes(allowed)}",
+            "write the file with smaller pages"
+            if largest.format == "parquet"
+            else "compress the file with a smaller window (zstd without --long, xz -6), or decompress it",
+        )
     raise PlanError(
         f"this training needs {megabytes(need.total)} of memory ({megabytes(need.state)} for the model, "
         f"{megabytes(need.window)} to shuffle text); {whose} {megabytes(allowed)}",

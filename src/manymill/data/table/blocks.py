@@ -76,7 +76,13 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
     headless = columns == [str(place) for place in range(len(columns))] and file.data_start in (0, 3)
     raw = open_file(file, dataset.storage_options)
-    stream = open_stream(raw, file.path, file.compression)
+    stream = open_stream(
+        raw,
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=dataset.max_decompressed_bytes,
+    )
     try:
         reader = csv.open_csv(
             pa.PythonFile(_Readable(stream), "r"),
