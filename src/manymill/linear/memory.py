@@ -13,7 +13,7 @@ from itertools import product
 from math import ceil
 
 from manymill.data.plan import Plan
-from manymill.data.reading import OPEN_STREAMS
+from manymill.data.reading import OPEN_BYTES, OPEN_STREAMS
 from manymill.errors import PlanError
 from manymill.linear.merging import rules_of
 from manymill.linear.settings import Settings
@@ -113,8 +113,17 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
         checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
-        decoders=max(1, workers) * sum(sorted(file.decoder_bytes for file in plan.files)[-OPEN_STREAMS:]),
+        decoders=max(1, workers) * _decoders(plan),
     )
+
+
+def _decoders(plan: Plan) -> int:
+    """Bytes that the streams hold which are open side by side, beside what they give."""
+    most = max(file.decoder_bytes for file in plan.files)
+    if plan.files[0].format == "parquet":
+        # A stream is a row group; several of a file are open as long as they are small.
+        return most * min(OPEN_STREAMS, max(1, 2 * OPEN_BYTES // max(1, most)))
+    return sum(sorted(file.decoder_bytes for file in plan.files)[-OPEN_STREAMS:])
 
 
 def _n_met(plan: Plan, settings: Settings, n_features: int, n_parts: int = 1) -> float:
