@@ -65,6 +65,7 @@ class Forecast:
             f"in hand {megabytes(need.in_hand)}, "
             + (f"exchanged between lanes {megabytes(need.exchanged)}, " if need.exchanged else "")
             + (f"decoding {megabytes(need.decoders)}, " if need.decoders >= 10**6 else "")
+            + f"longest record {megabytes(need.records)}, "
             + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
         if self.settings.lanes > 1:

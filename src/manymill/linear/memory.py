@@ -40,6 +40,9 @@ BLOCK_BYTES_PER_BYTE = 3.0
 BLOCK_BYTES = 2 << 20
 
 
+# Of a record longer than a block there is what was read, and its text.
+RECORD_COPIES = 1.5
+
 # An entry of a row is a feature and its value. Of lanes that are done, up to so many wait to be added up; so many
 # broadcasts are kept before the whole state is sent again.
 BYTES_PER_ENTRY = 8
@@ -65,6 +68,7 @@ class MemoryNeed:
     checkpoint: int  # a copy of what has been learnt, while it is written
     exchanged: int  # between lanes: what they changed, its sums, broadcasts
     decoders: int  # windows of compressed files, pages of Parquet files
+    records: int  # the longest record that may come
 
     @property
     def total(self) -> int:
@@ -114,7 +118,15 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
         decoders=max(1, workers) * _decoders(plan),
+        records=int(RECORD_COPIES * _longest_record(plan)),
     )
+
+
+def _longest_record(plan: Plan) -> int:
+    """Bytes of a record at most: one file may be one record."""
+    of_text = [file.raw_bytes for file in plan.files if file.format not in ("parquet", "memory", "folder")]
+    of_members = [size for file in plan.files for _, size in file.members]
+    return min(plan.dataset.max_record_bytes, max(of_text + of_members, default=0))
 
 
 def _decoders(plan: Plan) -> int:
@@ -165,7 +177,8 @@ def check_memory(
         return need
     whose = "the limit is" if limit is not None else "this machine has available only"
     largest = max(plan.files, key=lambda file: file.decoder_bytes)
-    if need.base + need.decoders > allowed:
+    # No setting of the training helps where decoding is most of it.
+    if need.decoders > need.total - need.decoders:
         what = "pages" if largest.format == "parquet" else f"{largest.compression} window"
         raise PlanError(
             f"decoding {largest.path} needs {megabytes(largest.decoder_bytes)} of memory for its {what}, and this "
