@@ -15,7 +15,11 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     if let Some((&seed, drawn)) = bytes.split_first_chunk() {
         let seed = u64::from_le_bytes(seed);
-        let chosen = if drawn.is_empty() { arrays::input(seed) } else { Vec::new() };
+        let chosen = if drawn.is_empty() {
+            arrays::input(seed)
+        } else {
+            Vec::new()
+        };
         let drawn = if drawn.is_empty() { &chosen } else { drawn };
         if let Err(difference) = arrays::check(seed, drawn) {
             panic!("{difference}\nabout {}", arrays::NAMES[arrays::kind(seed)]);

