@@ -156,7 +156,8 @@ from pathlib import Path
 Path.unlink = lambda *path, **options: os._exit(9)
 save(folder, 2, N_FEATURES)
 """
-    assert run(code, tmp_path).wait() == 9
+    with run(code, tmp_path) as process:
+        assert process.wait() == 9
     assert len(list(tmp_path.glob("weights-*.safetensors"))) == 2
     assert number_of(tmp_path) == 2
     save(tmp_path, 3, N_FEATURES)
