@@ -35,6 +35,17 @@ class Planned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled(Event):
+    """The plan is being made: how far the reading of its sample is."""
+
+    file: str  # that is being read
+    n_bytes: int  # of it, as stored, that have been read
+    size: int  # of the file, as stored
+    n_rows: int  # of the sample so far
+    seconds: float  # since sampling began
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something deserves the user's attention; the run goes on."""
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Options of `train` that say something to a forest too; the others are of linear models alone.
 _SHARED = frozenset({
-    "files", "label", "format", "encoding", "strict", "max_record_bytes", "holdout", "seed", "threads", "out",
-    "engine", "workers", "stall_seconds", "json", "model",
+    "files", "label", "format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes", "holdout", "seed",
+    "threads", "out", "engine", "workers", "stall_seconds", "json", "model",
 })  # fmt: skip
 _OWN = frozenset({"task", "n_trees", "mode", "n_partitions", "max_bytes"})
 

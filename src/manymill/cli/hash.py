@@ -81,6 +81,7 @@ def hash(
     encoding: str,
     strict: bool,
     max_record_bytes: int,
+    max_decompressed_bytes: int | None,
     overwrite: bool,
     threads: int | None,
     json: bool,
@@ -105,6 +106,7 @@ def hash(
         "encoding": encoding,
         "strict": strict,
         "max_record_bytes": max_record_bytes,
+        "max_decompressed_bytes": max_decompressed_bytes,
     }
     plan = _plan(files, label=label, labelled=not no_labels, **reading)
     for note in plan.notes:
@@ -125,16 +127,18 @@ def hash(
 
 def _plan(files: tuple[str, ...], *, label: str | None, labelled: bool, **reading: Any) -> Plan:
     """The plan of reading: with labels, if they are wanted and there are any."""
+    from manymill.cli.progress import PlainLines
     from manymill.data.dataset import scan
     from manymill.errors import SchemaError
 
+    lines = PlainLines()
     try:
-        return scan(list(files), label=label, labelled=labelled, **reading).plan()
+        return scan(list(files), label=label, labelled=labelled, **reading).plan(observe=lines.show)
     except SchemaError:
         if not labelled or label is not None:
             raise
         # Nobody asked for labels in particular; if it was the text that is missing, this fails again.
-        plan = scan(list(files), labelled=False, **reading).plan()
+        plan = scan(list(files), labelled=False, **reading).plan(observe=lines.show)
         say("No column looks like a label: none are written.")
         return plan
 

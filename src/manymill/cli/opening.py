@@ -60,13 +60,15 @@ def plan_for(
     **reading: Any,
 ) -> Plan:
     """The plan of reading; columns that are not named are those of the training, or guessed."""
+    from manymill.cli.progress import PlainLines
     from manymill.data.dataset import scan
     from manymill.errors import SchemaError
 
+    lines = PlainLines()
     trained_text, trained_label = _fact(model, "text_column"), _fact(model, "label_column")
 
     def plan(text: str | None, label: str | None) -> Plan:
-        return scan(files, text=text, label=label, labelled=labelled, **reading).plan()
+        return scan(files, text=text, label=label, labelled=labelled, **reading).plan(observe=lines.show)
 
     if trained_text is None and trained_label is None:
         chosen = plan(text, label)

@@ -100,4 +100,10 @@ reading = combined(
         show_default=True,
         help="Longer records are left out as bad.",
     ),
+    click.option(
+        "--max-decompressed",
+        "max_decompressed_bytes",
+        type=Size(),
+        help="Stop at a compressed file that holds more, such as 100GB; no limit if not given.",
+    ),
 )

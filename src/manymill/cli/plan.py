@@ -14,9 +14,16 @@ from manymill.cli.request import Request, takes_request
 @options.json
 def plan(request: Request, json: bool) -> None:
     """Show what a training on FILES would read and need; nothing is trained."""
+    from manymill.cli.progress import PlainLines
     from manymill.linear.forecast import forecast
 
-    result = forecast(request.dataset, request.settings, threads=request.threads, memory=request.memory)
+    result = forecast(
+        request.dataset,
+        request.settings,
+        threads=request.threads,
+        memory=request.memory,
+        observe=PlainLines().show,
+    )
     if json:
         show_json(result.to_json(), indent=1)
     else:

@@ -22,6 +22,7 @@ from manymill.events import (
     Progress,
     Resumed,
     RoundEnded,
+    Sampled,
     Warned,
     WorkerLost,
     WorkerSilent,
@@ -43,7 +44,7 @@ def follow(*, json: bool) -> Iterator[Observer]:
     elif sys.stderr.isatty():
         yield from _live()
     else:
-        yield _Plain().show
+        yield PlainLines().show
 
 
 def _print_json(event: Event) -> None:
@@ -79,6 +80,8 @@ def _live() -> Iterator[Observer]:
                     number=event.pass_number,
                     figures=_figures(event, memory=False),
                 )
+            elif isinstance(event, Sampled):
+                bar.update(task, completed=event.n_bytes / max(1, event.size), figures=_sampled(event))
             elif (line := describe(event)) is not None:
                 bar.console.print(printable(line), markup=False)
 
@@ -113,18 +116,24 @@ class LaneRow:
         )
 
 
-class _Plain:
+class PlainLines:
     """Lines for a log."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def show(self, event: Event) -> None:
+        """Print the event, or nothing where it needs no line or comes too soon after the last one."""
         if isinstance(event, Progress):
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()
             line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
+        elif isinstance(event, Sampled):
+            if time.monotonic() - self._last < PLAIN_SECONDS:
+                return
+            self._last = time.monotonic()
+            line = _sampled(event)
         else:
             line = describe(event)
         if line is not None:
@@ -140,6 +149,14 @@ def _figures(event: Progress, *, memory: bool) -> str:
     return (
         f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  accuracy {event.accuracy:.3f}  "
         f"{quality}  {taken}{_clock(event.eta_seconds)} left"
+    )
+
+
+def _sampled(event: Sampled) -> str:
+    """How far the sample for the plan is."""
+    return (
+        f"plan    {event.n_bytes / 1e6:,.1f} of {event.size / 1e6:,.1f} MB of {event.file} read, "
+        f"{event.n_rows:,} rows so far, {_clock(event.seconds)}"
     )
 
 

@@ -198,6 +198,7 @@ def _request(
     encoding: str,
     strict: bool,
     max_record_bytes: int,
+    max_decompressed_bytes: int | None,
     classes: str | None,
     holdout: float | str | None,
     intercept: bool,
@@ -219,6 +220,7 @@ def _request(
             classes=None if classes is None else [name for name in classes.split(",") if name],
             strict=strict,
             max_record_bytes=max_record_bytes,
+            max_decompressed_bytes=max_decompressed_bytes,
         )
 
     values["norm"] = None if values["norm"] == "none" else values["norm"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,12 +66,16 @@ def to_batch(
     """Columns as a batch; rows with nulls and the like are bad rows."""
     integers = label is not None and _holds_integers(label.type)
     text = text.cast(pa.large_string())
+    names: pa.Array | None = None
     faults: list[tuple[str, NDArray[np.bool_]]] = [("missing text", _mask(pc.is_null(text)))]
     faults.append(("record too long", _mask(pc.greater(pc.binary_length(text), max_record_bytes))))
     if label is not None:
-        label = label.cast(pa.string()).dictionary_encode()
-        faults.append(("missing label", _mask(pc.is_null(label))))
-        faults.append(("empty label", _mask(pc.equal(label.cast(pa.string()), ""))))
+        codes, names = _coded(label)
+        faults.append(("missing label", codes < 0))
+        faults.append(("empty label", _of_rows(codes, _mask(pc.equal(pc.binary_length(names), 0)))))
+        too_long = _mask(pc.greater(pc.binary_length(names), max_record_bytes))
+        faults.append(("record too long", _of_rows(codes, too_long)))
+        faults.append(("invalid UTF-8", _of_rows(codes, np.array([not _is_utf8(name) for name in names]))))
     if weight is not None:
         weight = weight.cast(pa.float32(), safe=False)
         faults.append(("missing weight", _mask(pc.is_null(weight))))
@@ -87,14 +92,13 @@ def to_batch(
     if len(bad_rows):
         kept = pa.array(rows)
         text = text.take(kept)
-        label = None if label is None else label.take(kept)
         weight = None if weight is None else weight.take(kept)
     data, offsets = arrow_layout(text)
     shown = zip(bad_rows[:_KEPT_BAD_ROWS], reasons, strict=False)
     return Batch(
         data=data,
         offsets=offsets,
-        label=None if label is None else Labels(tuple(label.dictionary.to_pylist()), _codes(label)),
+        label=None if names is None else _labels(codes[rows], names),
         weight=None if weight is None else weight.to_numpy(zero_copy_only=False),
         position=position[rows],
         file=file,
@@ -105,9 +109,44 @@ def to_batch(
     )
 
 
-def _codes(label: pa.DictionaryArray) -> NDArray[np.int32]:
-    codes: NDArray[np.int32] = label.indices.to_numpy(zero_copy_only=False)
-    return codes.astype(np.int32, copy=False)
+def _coded(label: pa.Array) -> tuple[NDArray[np.int32], pa.Array]:
+    """A code for each row, -1 for null, and the values that they stand for; no value is repeated for its rows."""
+    if not pa.types.is_dictionary(label.type):
+        label = label.cast(pa.string()).dictionary_encode()
+    values = label.dictionary
+    codes = label.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    # A value of a dictionary may be null itself.
+    codes = np.where(_of_rows(codes, _mask(pc.is_null(values))), -1, codes).astype(np.int32)
+    return codes, values if is_text(values.type) else values.cast(pa.string())
+
+
+def _of_rows(codes: NDArray[Any], of_values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """For each row what holds for its value; False where it has none."""
+    mask: NDArray[np.bool_] = np.append(of_values, False)[codes]
+    return mask
+
+
+def _labels(codes: NDArray[np.int32], names: pa.Array) -> Labels:
+    """The labels of rows that all have one; values that no row has are left out."""
+    used, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # names stand in the order in which rows have them
+    place = np.empty(len(used), np.int32)
+    place[order] = np.arange(len(used), dtype=np.int32)
+    found = names.take(pa.array(used[order])).to_pylist()
+    codes = place[inverse]
+    # A dictionary of a file may have a value twice.
+    number = {name: i for i, name in enumerate(dict.fromkeys(found))}
+    if len(number) < len(found):
+        codes = np.array([number[name] for name in found], np.int32)[codes]
+    return Labels(tuple(number), codes.astype(np.int32, copy=False))
+
+
+def _is_utf8(value: pa.Scalar) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _mask(array: pa.Array) -> NDArray[np.bool_]:

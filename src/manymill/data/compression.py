@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Protocol
 
 from manymill.errors import SourceError
 
+if sys.version_info >= (3, 14):
+    from compression import zstd as _zstd
+else:
+    from backports import zstd as _zstd
+
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 _STORED_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 18
+# Of the header of a member: that of an xz block is the longest.
+_HEADER_BYTES = 1 << 11
+# Every zstd decoder has to support a window of this size, and the usual levels of zstd and xz need no more.
+_LEAST_WINDOW = 8 << 20
 
 
 def compression_of(head: bytes) -> str | None:
@@ -40,10 +50,6 @@ class ByteStream(Protocol):
         """Close the file."""
 
 
-class TruncatedError(SourceError):
-    """A compressed file is cut off or corrupt; what came before was read."""
-
-
 class Plain:
     """An uncompressed file."""
 
@@ -64,18 +70,42 @@ class Plain:
 
 
 class Compressed:
-    """A compressed file: all its members."""
+    """A compressed file: all its members.
 
-    def __init__(self, raw: BinaryIO, name: str, compression: str) -> None:
+    Parameters
+    ----------
+    raw : binary stream
+    name : str
+        For errors.
+    compression : str
+    window_bytes : int
+        The largest window or dictionary that a member may need; 8 MiB are always allowed.
+    max_bytes : int or None
+        More uncompressed bytes than this are an error.
+    """
+
+    def __init__(
+        self, raw: BinaryIO, name: str, compression: str, window_bytes: int = 0, max_bytes: int | None = None
+    ) -> None:
         self._raw = raw
         self._name = name
         self._compression = compression
-        self._kept: list[Any] = []
-        self._pieces = self._zstd() if compression == "zstd" else self._members()
+        self._window_bytes = max(_LEAST_WINDOW, window_bytes)
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._pieces = self._members()
 
     def read(self) -> bytes:
         """The next uncompressed bytes."""
-        return next(self._pieces, b"")
+        piece = next(self._pieces, b"")
+        self._n_bytes += len(piece)
+        if self._max_bytes is not None and self._n_bytes > self._max_bytes:
+            raise SourceError(
+                f"{self._name} decompresses to more than {self._max_bytes:,} bytes "
+                f"(from the first {self.stored_bytes():,} bytes of the file)",
+                "raise --max-decompressed (max_decompressed_bytes= in Python) if the file is trusted",
+            )
+        return piece
 
     def stored_bytes(self) -> int:
         """Compressed bytes read so far."""
@@ -86,63 +116,61 @@ class Compressed:
         self._raw.close()
 
     def _members(self) -> Iterator[bytes]:
-        pending = self._raw.read(_STORED_BYTES)
+        pending, n_members = self._next_header(b""), 0
         while pending:
-            member = _NEW_MEMBER[self._compression]()
+            start = self.stored_bytes() - len(pending)
+            window = window_bytes(pending, self._compression)
+            if window > self._window_bytes:
+                raise self._too_large(start, window)
+            member = _NEW_MEMBER[self._compression](self._window_bytes)
+            n_given = 0
             while not member.eof:
                 if member.needs_input and not pending:
                     pending = self._raw.read(_STORED_BYTES)
                     if not pending:
-                        raise self._broken("is cut off")
+                        raise self._broken(f"is cut off: its {self._compression} data ends too early, at")
                 try:
                     piece = member.decompress(pending, _PIECE_BYTES)
-                except (zlib.error, OSError, lzma.LZMAError) as error:
-                    raise self._broken(f"is corrupt, or followed by something else ({error})") from error
+                except MemoryError as error:
+                    raise self._too_large(start, None) from error
+                except _decoding_errors() as error:
+                    if n_members and not n_given:
+                        what = f"has something else behind its {self._compression} data ({error}), from"
+                        raise self._broken(what, start) from error
+                    what = f"is corrupt ({error}): its {self._compression} data breaks before"
+                    raise self._broken(what) from error
                 pending = b""
                 if piece:
+                    n_given += len(piece)
                     yield piece
             # Tools pad members with zeros.
-            pending = member.unused_data.lstrip(b"\0")
-            while not pending and (pending := self._raw.read(_STORED_BYTES)):
-                pending = pending.lstrip(b"\0")
+            n_members += 1
+            pending = self._next_header(member.unused_data)
 
-    def _zstd(self) -> Iterator[bytes]:
-        """Arrow goes on behind the end of a frame, but a read that meets a break gives nothing.
+    def _next_header(self, pending: bytes) -> bytes:
+        """What follows a member without its padding, enough of it to hold the header of the next one."""
+        pending = pending.lstrip(b"\0")
+        while len(pending) < _HEADER_BYTES and (more := self._raw.read(_STORED_BYTES)):
+            pending = (pending + more).lstrip(b"\0")
+        return pending
 
-        So what stands before a break is read again, in smaller and smaller steps.
-        """
-        import pyarrow as pa
+    def _broken(self, what: str, at: int | None = None) -> SourceError:
+        at = self.stored_bytes() if at is None else at
+        return SourceError(f"{self._name} {what} byte {at:,}", "get the file again")
 
-        n_good = 0
-        for step in (_PIECE_BYTES, 4096, 1):
-            self._raw.seek(0)
-            # Kept, because it closes the file when it goes.
-            stream = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), "zstd")
-            self._kept.append(stream)
-            for start in range(0, n_good, _PIECE_BYTES):
-                stream.read(min(_PIECE_BYTES, n_good - start))
-            try:
-                while piece := stream.read(step):
-                    n_good += len(piece)
-                    yield piece
-                return
-            except OSError as error:
-                broken = error
-        message = str(broken)
-        raise self._broken("is cut off" if "runcated" in message else f"is corrupt ({message})") from broken
-
-    def _broken(self, how: str) -> TruncatedError:
-        at = self.stored_bytes()
-        return TruncatedError(
-            f"{self._name} {how}: its {self._compression} data breaks before byte {at:,}",
-            "get the file again",
+    def _too_large(self, at: int, window: int | None) -> SourceError:
+        needed = "a larger one" if window is None else f"{window / 1e6:,.0f} MB"
+        return SourceError(
+            f"{self._name}: the {self._compression} data at byte {at:,} needs a window of {needed}, but the beginning "
+            f"of the file was read with one of {self._window_bytes / 1e6:,.0f} MB; the file itself is not broken",
+            "compress it again as a whole, or with a smaller window (zstd without --long or --ultra, xz -6)",
         )
 
 
 class _Gzip:
     """A gzip member with the interface of the other decompressors."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_bytes: int) -> None:
         self._zlib = zlib.decompressobj(wbits=31)
         self.needs_input = True
 
@@ -160,13 +188,98 @@ class _Gzip:
         return self._zlib.unused_data
 
 
-_NEW_MEMBER: dict[str, Callable[[], Any]] = {
+def _xz_member(window_bytes: int) -> Any:
+    # The decoder itself takes about 100 kB beside its dictionary.
+    return lzma.LZMADecompressor(memlimit=window_bytes + (1 << 20))
+
+
+def _zstd_member(window_bytes: int) -> Any:
+    log = min(31, max(10, (window_bytes - 1).bit_length()))
+    return _zstd.ZstdDecompressor(options={_zstd.DecompressionParameter.window_log_max: log})
+
+
+def _decoding_errors() -> tuple[type[Exception], ...]:
+    return (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, _zstd.ZstdError)
+
+
+_NEW_MEMBER: dict[str, Callable[[int], Any]] = {
     "gzip": _Gzip,
-    "bz2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
+    "bz2": lambda window_bytes: bz2.BZ2Decompressor(),
+    "xz": _xz_member,
+    "zstd": _zstd_member,
 }
 
 
-def open_stream(raw: BinaryIO, name: str, compression: str | None) -> ByteStream:
-    """The uncompressed bytes of a file."""
-    return Plain(raw) if compression is None else Compressed(raw, name, compression)
+def window_bytes(head: bytes, compression: str | None) -> int:
+    """Bytes of earlier output that decompressing keeps, as the header at the beginning of a member says.
+
+    0 where the header is not in ``head``, or is none.
+    """
+    if compression == "zstd":
+        return _zstd_window(head)
+    if compression == "xz":
+        return _xz_dictionary(head)
+    return {"gzip": 1 << 15, "bz2": 4 << 20}.get(compression or "", 0)
+
+
+def _zstd_window(head: bytes) -> int:
+    """The window of the first frame that is no skippable one: RFC 8878, section 3.1.1.1."""
+    at = 0
+    while head[at + 1 : at + 4] == b"\x2a\x4d\x18" and head[at] >> 4 == 5:
+        at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
+    frame = head[at : at + 18]
+    if len(frame) < 6 or frame[:4] != b"\x28\xb5\x2f\xfd":
+        return 0
+    flags = frame[4]
+    if not flags & 0x20:
+        exponent, mantissa = frame[5] >> 3, frame[5] & 7
+        base = 1 << (10 + exponent)
+        return base + (base >> 3) * mantissa
+    # A frame of one segment keeps all of its content.
+    start = 5 + (0, 1, 2, 4)[flags & 3]
+    size = (1, 2, 4, 8)[flags >> 6]
+    content = int.from_bytes(frame[start : start + size], "little")
+    return content + 256 if size == 2 else content
+
+
+def _xz_dictionary(head: bytes) -> int:
+    """The dictionary of the first block: section 3.1 of the format of .xz files."""
+    block = head[12:]
+    if not block or not block[0]:  # a stream without a block
+        return 0
+    at = 2
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while at < len(block):
+            byte = block[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                break
+        return value
+
+    for flag in (0x40, 0x80):  # the sizes of the block, where they are given
+        if block[1:2] and block[1] & flag:
+            number()
+    for _ in range((block[1] & 3) + 1 if len(block) > 1 else 0):
+        kind, n_bytes = number(), number()
+        if kind == 0x21 and at < len(block):
+            bits = block[at] & 0x3F
+            return (1 << 32) - 1 if bits >= 40 else (2 | bits & 1) << (bits // 2 + 11)
+        at += n_bytes
+    return 0
+
+
+def open_stream(
+    raw: BinaryIO,
+    name: str,
+    compression: str | None,
+    *,
+    window_bytes: int = 0,
+    max_bytes: int | None = None,
+) -> ByteStream:
+    """The uncompressed bytes of a file; :class:`Compressed` says what the limits mean."""
+    return Plain(raw) if compression is None else Compressed(raw, name, compression, window_bytes, max_bytes)

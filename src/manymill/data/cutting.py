@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import BadRow
-from manymill.data.compression import ByteStream, TruncatedError
+from manymill.data.compression import ByteStream
 from manymill.errors import SourceError
 
 # A line end is not counted as part of a record.
@@ -102,63 +102,60 @@ def cut_stream(
     encoding: str,
     piece_bytes: int,
     max_record_bytes: int,
-    strict: bool,
 ) -> Iterator[Piece]:
     """Pieces of whole records of a stream, the first ``data_start`` bytes of which are skipped.
 
+    A record that is too long is passed over in empty pieces, so that the caller can see how far the reading is.
+
     Raises
     ------
-    TruncatedError
-        If the stream breaks and the reading is strict; else what came before is kept and the break is told.
+    SourceError
+        If the stream is cut off or corrupt.
     """
-    held: list[bytes] = []  # what was read and not given out
-    n_held = n_whole = 0  # its bytes, and how many of them are whole records
+    # What was read and not given out: grown in place, as a second copy of a long record would double what it takes.
+    held = bytearray()
+    n_whole = 0  # how many of its bytes are whole records
     position = data_start  # where it starts
     skipping = False
+    n_skipped = 0  # since the last piece
     bad: list[BadRow] = []
     given = 0
 
     def piece(n_bytes: int) -> Piece:
-        nonlocal held, n_held, n_whole, position, bad, given
-        data = b"".join(held)
+        nonlocal held, n_whole, position, bad, given
+        rest = held[n_bytes:]
         stored = stream.stored_bytes()
-        out = Piece(np.frombuffer(data, np.uint8)[:n_bytes], position, stored - given, tuple(bad))
-        held, n_held, n_whole, position = [data[n_bytes:]], n_held - n_bytes, 0, position + n_bytes
+        out = Piece(np.frombuffer(held, np.uint8)[:n_bytes], position, stored - given, tuple(bad))
+        held, n_whole, position = rest, 0, position + n_bytes
         bad, given = [], stored
         return out
 
-    try:
-        for data in _after(data_start, _decoded(stream, encoding, path)):
-            ends = cutter.feed(data)
-            if skipping:
-                if ends is None:
-                    position += len(data)
-                    continue
-                position += ends[0]
-                ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
-            held.append(data)
-            if ends is not None:
-                n_whole = n_held + ends[1]
-            n_held += len(data)
-            if n_whole >= piece_bytes:
+    for data in _after(data_start, _decoded(stream, encoding, path)):
+        ends = cutter.feed(data)
+        if skipping:
+            if ends is None:
+                position += len(data)
+                n_skipped += len(data)
+                if n_skipped >= piece_bytes:
+                    yield piece(0)
+                    n_skipped = 0
+                continue
+            position += ends[0]
+            ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
+        if ends is not None:
+            n_whole = len(held) + ends[1]
+        held += data
+        if n_whole >= piece_bytes:
+            yield piece(n_whole)
+        if len(held) - n_whole > max_record_bytes + _LINE_END:
+            if n_whole:
                 yield piece(n_whole)
-            if n_held - n_whole > max_record_bytes + _LINE_END:
-                if n_whole:
-                    yield piece(n_whole)
-                bad.append(
-                    BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
-                )
-                position += n_held
-                held, n_held, skipping = [], 0, True
-    except TruncatedError as error:
-        if strict:
-            raise
-        whole = piece(n_whole)
-        tail = f", {n_held} bytes of an unfinished record are lost" if n_held else ""
-        cut = BadRow(path, f"stored byte {stream.stored_bytes()}", "truncated file", error.what + tail)
-        yield Piece(whole.data, whole.position, whole.n_bytes, (*whole.bad, cut))
-        return
-    yield piece(n_held)
+            bad.append(
+                BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
+            )
+            position += len(held)
+            held, n_skipped, skipping = bytearray(), 0, True
+    yield piece(len(held))
 
 
 def _after(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -210,27 +207,28 @@ def cut_range(
         if not first or first == n_bytes:
             return Piece(np.zeros(0, np.uint8), start, stop - start)
     last = max(first, data.rfind(b"\n", first, n_bytes - 1) + 1)
-    data, end = _whole_line(file, data, last, n_bytes - 1, max_record_bytes)
-    return Piece(np.frombuffer(data, np.uint8)[first:end], base + first, stop - start)
+    held, end = _whole_line(file, data, last, n_bytes - 1, max_record_bytes)
+    return Piece(np.frombuffer(held, np.uint8)[first:end], base + first, stop - start)
 
 
 def _whole_line(
     file: BinaryIO, data: bytes, line: int, seen: int, max_record_bytes: int
-) -> tuple[bytes, int]:
+) -> tuple[bytes | bytearray, int]:
     """The data, with more of the file behind it if need be, and where the line ends that starts at ``line``.
 
     The line does not end before ``seen``. One that is too long may be left unfinished.
     """
-    held, n_held = [data], len(data)
     end = data.find(b"\n", seen) + 1
+    if end:
+        return data, end
+    held = bytearray(data)
     step = 1 << 16
-    while not end and n_held - line <= max_record_bytes + _LINE_END:
+    while not end and len(held) - line <= max_record_bytes + _LINE_END:
         more = file.read(step)
         if not more:
             break
         end = more.find(b"\n") + 1
-        end += n_held if end else 0
-        held.append(more)
-        n_held += len(more)
+        end += len(held) if end else 0
+        held += more
         step = min(2 * step, 1 << 20)
-    return (data if len(held) == 1 else b"".join(held)), end or n_held
+    return held, end or len(held)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from manymill.errors import SchemaError, SourceError
+from manymill.events import Observer
 from manymill.urls import public_url
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Dataset:
         Whether the first bad row is an error.
     max_record_bytes : int
         A longer record is a bad row.
+    max_decompressed_bytes : int or None
+        A compressed file that holds more is an error; None for no limit.
     storage_options : mapping
         For fsspec.
     labelled : bool
@@ -60,6 +63,7 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     strict: bool = False
     max_record_bytes: int = 64 << 20
+    max_decompressed_bytes: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     labelled: bool = True
     memory: Memory | HashedMemory | None = field(default=None, repr=False, compare=False)
@@ -73,7 +77,13 @@ class Dataset:
         shown["source"] = tuple(public_url(name) for name in self.source)
         return f"Dataset({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
-    def plan(self, *, block_bytes: int = 1 << 20, sample_bytes: int = 8 << 20) -> Plan:
+    def plan(
+        self,
+        *,
+        block_bytes: int = 1 << 20,
+        sample_bytes: int = 8 << 20,
+        observe: Observer = lambda event: None,
+    ) -> Plan:
         """The plan of reading: opens every file, reads heads and footers and a sample of the labels.
 
         Parameters
@@ -82,6 +92,8 @@ class Dataset:
             Bytes of a block.
         sample_bytes : int
             How much is sampled, spread over the source.
+        observe : callable
+            Called with a :class:`~manymill.events.Sampled` about every second while the sample is read.
 
         Raises
         ------
@@ -92,7 +104,7 @@ class Dataset:
         """
         from manymill.data.planning import make_plan
 
-        return make_plan(self, block_bytes=block_bytes, sample_bytes=sample_bytes)
+        return make_plan(self, block_bytes=block_bytes, sample_bytes=sample_bytes, observe=observe)
 
     @staticmethod
     def from_memory(texts: Any, labels: Any = None, weights: Any = None) -> Dataset:
@@ -140,6 +152,7 @@ def scan(
     classes: Sequence[str] | None = None,
     strict: bool = False,
     max_record_bytes: int = 64 << 20,
+    max_decompressed_bytes: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
     labelled: bool = True,
 ) -> Dataset:
@@ -162,7 +175,9 @@ def scan(
     strict : bool, optional
         Stop at the first bad row, instead of counting it.
     max_record_bytes : int, optional
-        A longer record is a bad row; bounds the memory that one record can take.
+        A longer record, or value of a Parquet file, is a bad row; bounds the memory that one record can take.
+    max_decompressed_bytes : int, optional
+        A compressed file that holds more bytes than this is an error: a guard against decompression bombs.
     storage_options : mapping, optional
         For fsspec.
     labelled : bool, optional
@@ -186,6 +201,10 @@ def scan(
         raise SchemaError(f"one column is named twice: {', '.join(named)}")
     if max_record_bytes < 1:
         raise SchemaError(f"max_record_bytes is {max_record_bytes}", "it has to be 1 or more")
+    if max_decompressed_bytes is not None and max_decompressed_bytes < 1:
+        raise SchemaError(
+            f"max_decompressed_bytes={max_decompressed_bytes} is invalid: expected None, or 1 or more"
+        )
     return Dataset(
         source=tuple(os.fspath(name) for name in names),
         text=text,
@@ -196,6 +215,7 @@ def scan(
         classes=_classes(classes),
         strict=strict,
         max_record_bytes=max_record_bytes,
+        max_decompressed_bytes=max_decompressed_bytes,
         storage_options=storage_options,
         labelled=labelled,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from manymill.data.compression import TruncatedError, compression_of, open_stream
+from manymill.data.compression import compression_of, open_stream, window_bytes
 from manymill.data.cutting import cutter_for, is_utf8
 from manymill.data.files import open_file
 from manymill.data.names import COMPRESSED, FORMAT_OF, extensions
@@ -24,6 +24,8 @@ _LEAST_RECORDS = {"csv": 2, "tsv": 2}
 _WITHOUT_COLUMNS = ("fasttext", "reviews", "folder")
 
 _BOM = b"\xef\xbb\xbf"
+# Enough for the header of any compression.
+_HEADER_BYTES = 1 << 11
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -56,6 +58,7 @@ def read_head(
     format: str | None = None,
     encoding: str = "utf-8",
     max_record_bytes: int = 64 << 20,
+    max_bytes: int | None = None,
 ) -> Head:
     """The beginning of a file: ``HEAD_BYTES``, or more until its first record is whole.
 
@@ -70,18 +73,20 @@ def read_head(
         Of the text.
     max_record_bytes : int
         A longer record is passed over if the format is known by a name and others may follow; else the head ends in it.
+    max_bytes : int, optional
+        A compressed file that holds more is an error.
     """
-    stream = open_stream(open_file(file, options), file.path, file.compression)
+    stream = open_stream(
+        open_file(file, options),
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=max_bytes,
+    )
     reader = _HeadReader(file.path, format, encoding, max_record_bytes)
     try:
         while not reader.is_enough():
-            try:
-                data = stream.read()
-            except TruncatedError:
-                if not reader.n_bytes:
-                    raise
-                break
-            if not data:
+            if not (data := stream.read()):
                 return Head(reader.data(), reader.n_bytes, stream.stored_bytes(), True)
             reader.add(data)
         return Head(reader.data(), reader.n_bytes, stream.stored_bytes(), False)
@@ -189,8 +194,8 @@ class _HeadReader:
             self._held, self._n_held, self._skips = [], 0, True
 
 
-def stored_compression(file: SourceFile, options: Mapping[str, Any] | None) -> str | None:
-    """The compression of a file, by its first bytes.
+def stored_compression(file: SourceFile, options: Mapping[str, Any] | None) -> tuple[str | None, int]:
+    """The compression of a file, by its first bytes, and the window that decompressing it needs.
 
     Raises
     ------
@@ -200,7 +205,7 @@ def stored_compression(file: SourceFile, options: Mapping[str, Any] | None) -> s
     path = file.path
     raw = open_file(file, options, check=False)
     try:
-        head = raw.read(6)
+        head = raw.read(_HEADER_BYTES)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     finally:
@@ -209,9 +214,10 @@ def stored_compression(file: SourceFile, options: Mapping[str, Any] | None) -> s
     promised = COMPRESSED.get(extensions(path)[1])
     if promised and found != promised and file.size:
         raise SourceError(
-            f"{path} is no {promised} file: it starts with {head!r}", "give it the extension of what it is"
+            f"{path} is no {promised} file: it starts with {head[:6]!r}",
+            "give it the extension of what it is",
         )
-    return found
+    return found, window_bytes(head, found)
 
 
 def find_format(path: str, head: bytes, encoding: str) -> str:

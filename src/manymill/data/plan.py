@@ -46,6 +46,9 @@ class SourceFile:
     url : str
         The whole URL, if it has credentials or a query; never printed and never written. ``"?"`` in a plan that was
         read from a file: the source has to be named again before it can be opened.
+    decoder_bytes : int
+        What decoding holds at once beside its output: the window of a compressed file, the largest pages of a
+        Parquet file.
     """
 
     path: str
@@ -58,6 +61,7 @@ class SourceFile:
     column_names: tuple[str, ...] = ()
     members: tuple[tuple[str, int], ...] = ()
     raw_bytes: int = 0
+    decoder_bytes: int = 0
     url: str = field(default="", repr=False)
 
     @property
@@ -259,6 +263,7 @@ _DATASET: dict[str, Any] = {
     "classes": tuple[str, ...],
     "strict": bool,
     "max_record_bytes": int,
+    "max_decompressed_bytes": int | None,
     "labelled": bool,
 }
 
@@ -269,7 +274,16 @@ def _check_file(file: SourceFile) -> None:
 
     if file.format not in (*FORMATS, "memory") or file.compression not in (None, *MAGIC.values()):
         raise ValueError(f"{file.path} is of an unknown format")
-    if min(file.size, file.data_start, file.raw_bytes, *(size for _, size in file.members)) < 0:
+    if (
+        min(
+            file.size,
+            file.data_start,
+            file.raw_bytes,
+            file.decoder_bytes,
+            *(size for _, size in file.members),
+        )
+        < 0
+    ):
         raise ValueError(f"{file.path} has a negative size")
     if file.url not in ("", UNNAMED):
         raise ValueError(f"{file.path} has a URL")

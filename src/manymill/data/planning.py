@@ -19,12 +19,20 @@ from manymill.data.files import describe
 from manymill.data.formats import Head, bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
 from manymill.data.headers import check_header_end, header_doubt, refuse_other_delimiter
-from manymill.data.parquet import head_rows, open_parquet
+from manymill.data.parquet import (
+    decoder_bytes,
+    flat_columns,
+    head_rows,
+    largest_page,
+    open_parquet,
+    row_groups,
+)
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile, source_file
 from manymill.data.sampling import sampled
 from manymill.data.trees import tree_blocks, tree_of
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
+from manymill.events import Observer
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
@@ -36,13 +44,13 @@ _MOST_VALUES = 2_000_000
 _CUTTABLE = ("jsonl", "fasttext")
 
 
-def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
+def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe: Observer) -> Plan:
     """The plan of a dataset; :meth:`Dataset.plan` has the details."""
     if block_bytes < 1:
         raise ValueError(f"block_bytes is {block_bytes}, but has to be 1 or more")
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
-        return sampled(plan, sample_bytes)
+        return sampled(plan, sample_bytes, observe)
     paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if paths and dataset.format == "folder":
         raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
@@ -72,7 +80,7 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int) -> Plan:
         notes=notes,
         source_bytes=sum(file.size for file in files),
     )
-    return sampled(plan, sample_bytes)
+    return sampled(plan, sample_bytes, observe)
 
 
 def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[bytes], list[str]]:
@@ -95,7 +103,8 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
             empty.append(path)
             continue
         file = source_file(path, size, stamp)
-        file = replace(file, compression=stored_compression(file, options))
+        compression, window_bytes = stored_compression(file, options)
+        file = replace(file, compression=compression, decoder_bytes=window_bytes)
         beginning = _head(dataset, file)
         head = beginning.data
         if not head.strip():
@@ -147,6 +156,7 @@ def _head(dataset: Dataset, file: SourceFile) -> Head:
         format=dataset.format,
         encoding=dataset.encoding,
         max_record_bytes=dataset.max_record_bytes,
+        max_bytes=dataset.max_decompressed_bytes,
     )
 
 
@@ -173,7 +183,16 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     if format == "parquet":
         if file.compression:
             raise SourceError(f"{file.path}: a compressed Parquet file cannot be read", "decompress it first")
-        return {"cuttable": True}
+        parquet, raw = open_parquet(file, dataset.storage_options)
+        with raw:
+            n_bytes = sum(group.n_bytes for group in row_groups(raw, file))
+            page_bytes = largest_page(raw, file, flat_columns(parquet))
+        if dataset.max_decompressed_bytes is not None and n_bytes > dataset.max_decompressed_bytes:
+            raise SourceError(
+                f"{file.path} decompresses to {n_bytes:,} bytes, the limit is {dataset.max_decompressed_bytes:,}",
+                "raise --max-decompressed (max_decompressed_bytes= in Python) if the file is trusted",
+            )
+        return {"cuttable": True, "decoder_bytes": decoder_bytes(page_bytes)}
     utf8 = is_utf8(dataset.encoding)
     start = bom_length(head) if utf8 else 0
     cuttable = format in _CUTTABLE and file.compression is None and utf8
@@ -289,19 +308,17 @@ def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[M
         if dataset.text and (dataset.label or not dataset.labelled):
             return columns, []
         try:
-            return columns, head_rows(parquet)
+            return columns, head_rows(parquet, raw, file)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
 
 
 def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -> list[Block]:
     if file.format == "parquet":
-        parquet, raw = open_parquet(file, dataset.storage_options)
+        _, raw = open_parquet(file, dataset.storage_options)
         with raw:
-            groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
-        return [
-            Block(number, i, i + 1, group.total_byte_size) for i, group in enumerate(groups) if group.num_rows
-        ]
+            groups = row_groups(raw, file)
+        return [Block(number, i, i + 1, group.n_bytes) for i, group in enumerate(groups) if group.n_rows]
     if not file.cuttable:
         return [Block(number, 0, file.size, file.raw_bytes)]
     starts = range(file.data_start, file.size, block_bytes)

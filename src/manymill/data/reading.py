@@ -15,10 +15,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,14 @@ from manymill.data.ledger import refuse_bad_rows
 from manymill.data.plan import Block, Plan
 from manymill.data.sources import Parse, is_stream, open_block
 
+# Text of a block that is parsed before it is asked for.
+_EAGER_BYTES = 8 << 20
+
 # Keeps this random stream apart from that of the windows.
 _STREAM = 0
 # Streams read side by side, and the most bytes that their open row groups may hold.
-_OPEN_STREAMS = 16
-_OPEN_BYTES = 64 << 20
+OPEN_STREAMS = 16
+OPEN_BYTES = 64 << 20
 
 
 def read(
@@ -114,11 +118,26 @@ def _now(function: Callable[..., Any], *arguments: Any) -> _Done:
 _Step = Block | Parse
 
 
-def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> list[Batch]:
+def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> Iterable[Batch]:
     plan, what = step
-    batches = [parse() for parse in open_block(plan, what)] if isinstance(what, Block) else [what()]
-    # Here, where the text is still in the processor's cache.
-    return [_keyed(batch) for batch in batches] if keyed else batches
+    # Keys are made here, where the text is still in the processor's cache.
+    finished = _keyed if keyed else _as_it_is
+    if not isinstance(what, Block):
+        return [finished(what())]
+    batches: list[Batch] = []
+    n_bytes = 0
+    parses = open_block(plan, what)
+    for parse in parses:
+        batches.append(finished(parse()))
+        n_bytes += batches[-1].text_bytes
+        if n_bytes > _EAGER_BYTES:
+            # The block is far larger than it looked, as Parquet with a dictionary may be: the rest comes one by one.
+            return chain(batches, (finished(parse()) for parse in parses))
+    return batches
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def _keyed(batch: Batch) -> Batch:
@@ -211,8 +230,7 @@ def _may_open(streams: list[_Stream], block: Block) -> bool:
     if not streams:
         return True
     return (
-        len(streams) < _OPEN_STREAMS
-        and sum(stream.cost for stream in streams) + block.raw_bytes <= _OPEN_BYTES
+        len(streams) < OPEN_STREAMS and sum(stream.cost for stream in streams) + block.raw_bytes <= OPEN_BYTES
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,9 +17,13 @@ from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
+from manymill.events import Observer, Sampled
 
 # A spread sample takes pieces of this size: large enough to hold rows, small enough for many places.
 _PIECE_BYTES = 1 << 18
+# What a stream gives at once, about.
+_BATCH_BYTES = 1 << 20
+_TOLD_SECONDS = 1.0
 # Streams have to be read from their beginning to know their end; up to this size they are.
 _WHOLE_STREAMS_BYTES = 64 << 20
 # Of many large streams, the heads of so many are sampled: each costs about 1 MB.
@@ -35,6 +41,9 @@ _MIX = {
 
 @dataclass(slots=True)
 class _Sample:
+    observe: Observer
+    started: float = field(default_factory=lambda: time.monotonic())
+    told: float = field(default_factory=lambda: time.monotonic())
     n_rows: int = 0
     n_bad: int = 0
     text_bytes: int = 0
@@ -53,8 +62,17 @@ class _Sample:
             self.integers &= batch.labels_are_integers
             self.classes.update(batch.label.counts())
 
+    def tell(self, plan: Plan, block: Block, n_stored: int) -> None:
+        """Say now and then how far it is."""
+        now = time.monotonic()
+        if now - self.told < _TOLD_SECONDS:
+            return
+        self.told = now
+        file = plan.files[block.file]
+        self.observe(Sampled(file.path, n_stored, file.size, self.n_rows, now - self.started))
 
-def sampled(plan: Plan, sample_bytes: int) -> Plan:
+
+def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
     """The plan with classes, sizes and warnings filled in.
 
     Raises
@@ -62,26 +80,30 @@ def sampled(plan: Plan, sample_bytes: int) -> Plan:
     SourceError
         If the sample has no row at all.
     """
-    sample = _Sample()
+    sample = _Sample(observe)
     warnings: list[str] = []
     streams = [block for block in plan.blocks if is_stream(plan, block)]
     cut = [block for block in plan.blocks if not is_stream(plan, block)]
     total = sum(max(1, block.raw_bytes) for block in plan.blocks)
     exact = True
     for block in _spread(plan, cut, sample_bytes):
-        for parse in open_block(plan, block):
-            sample.add(parse())
+        with closing(open_block(plan, block)) as parses:
+            for parse in parses:
+                sample.add(parse())
+                sample.tell(plan, block, max(0, block.stop - block.start))
         sample.raw_bytes += max(1, block.raw_bytes)
     if sample.raw_bytes < sum(max(1, block.raw_bytes) for block in cut):
         exact = False
     whole = sum(block.raw_bytes for block in streams) <= _WHOLE_STREAMS_BYTES
     budget = _WHOLE_STREAMS_BYTES * 2 if whole else sample_bytes // max(1, len(streams))
+    # Records that are no text, such as one that never ends, are no reason to read a file to its end.
+    most = max(budget, _WHOLE_STREAMS_BYTES * 2)
     heads: list[tuple[Block, Counter[str], bool]] = []
     if not whole and len(streams) > _HEADS:
         exact = False
         streams = [streams[i] for i in np.linspace(0, len(streams) - 1, _HEADS).astype(int).tolist()]
     for block in streams:
-        counts, ended = _head(plan, block, sample, budget)
+        counts, ended = _head(plan, block, sample, budget, most)
         exact &= ended
         heads.append((block, counts, ended))
     if not sample.n_rows:
@@ -118,10 +140,13 @@ def _spread(plan: Plan, blocks: list[Block], sample_bytes: int) -> Iterator[Bloc
         yield block
 
 
-def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Counter[str], bool]:
-    """Sample the beginning of a stream: its classes, and whether it ended."""
+def _head(plan: Plan, block: Block, sample: _Sample, budget: int, most: int) -> tuple[Counter[str], bool]:
+    """Sample the beginning of a stream: its classes, and whether it ended.
+
+    ``budget`` is of text, ``most`` of all that is read; a stream without a row goes on until there is one.
+    """
     before = Counter(sample.classes)
-    n_bytes = n_stored = 0
+    n_bytes = n_stored = n_read = 0
     parses = open_block(plan, block)
     ended = True
     for parse in parses:
@@ -129,7 +154,9 @@ def _head(plan: Plan, block: Block, sample: _Sample, budget: int) -> tuple[Count
         sample.add(batch)
         n_bytes += batch.text_bytes
         n_stored += batch.n_bytes
-        if n_bytes >= budget:
+        n_read += max(batch.text_bytes, _BATCH_BYTES)
+        sample.tell(plan, block, n_stored)
+        if n_bytes >= budget or (n_read >= most and sample.n_rows):
             ended = False
             parses.close()
             break

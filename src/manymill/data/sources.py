@@ -71,7 +71,13 @@ def _range(plan: Plan, block: Block) -> Parses:
 
 def _stream(plan: Plan, block: Block) -> Parses:
     file, dataset = plan.files[block.file], plan.dataset
-    stream = open_stream(open_file(file, dataset.storage_options), file.path, file.compression)
+    stream = open_stream(
+        open_file(file, dataset.storage_options),
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=dataset.max_decompressed_bytes,
+    )
     try:
         pieces = cut_stream(
             stream,
@@ -81,7 +87,6 @@ def _stream(plan: Plan, block: Block) -> Parses:
             encoding=dataset.encoding,
             piece_bytes=_PIECE_BYTES,
             max_record_bytes=dataset.max_record_bytes,
-            strict=dataset.strict,
         )
         for piece in pieces:
             yield partial(parse_piece, plan, block.file, piece)
@@ -98,7 +103,7 @@ def _parquet(plan: Plan, block: Block) -> Parses:
     import pyarrow as pa
 
     from manymill.data.columnar import check_types, to_batch
-    from manymill.data.parquet import open_parquet
+    from manymill.data.parquet import batches_of, open_parquet, row_groups
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
     columns = [name for name in (names.text, names.label, names.weight) if name is not None]
@@ -114,15 +119,23 @@ def _parquet(plan: Plan, block: Block) -> Parses:
         ]
         assert types[0] is not None
         check_types(file.path, types[0], types[1], types[2])
-        groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
-        row = sum(group.num_rows for group in groups[: block.start])
-        n_rows = sum(group.num_rows for group in groups[block.start : block.stop])
-        share = file.size * n_rows // max(1, parquet.metadata.num_rows)
+        groups = row_groups(raw, file)
+        row = sum(group.n_rows for group in groups[: block.start])
+        n_rows = sum(group.n_rows for group in groups[block.start : block.stop])
+        share = file.size * n_rows // max(1, sum(group.n_rows for group in groups))
         per_batch = max(1, min(65536, n_rows * _PIECE_BYTES // max(1, block.raw_bytes)))
-        numbers = list(range(block.start, block.stop))
         given = 0
         end = row + n_rows
-        for table in parquet.iter_batches(per_batch, row_groups=numbers, columns=columns):
+        batches = batches_of(
+            parquet,
+            raw,
+            file,
+            range(block.start, block.stop),
+            columns,
+            n_rows=per_batch,
+            n_bytes=4 * _PIECE_BYTES,
+        )
+        for table in batches:
             done = share * (row + table.num_rows - (end - n_rows)) // max(1, n_rows)
             yield partial(
                 to_batch,

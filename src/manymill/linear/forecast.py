@@ -14,6 +14,7 @@ from manymill.data.reading import read
 from manymill.display import shortened
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
+from manymill.events import Observer
 from manymill.linear.classes import ClassIndex
 from manymill.linear.hashing import RowMaker
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
@@ -64,6 +65,8 @@ class Forecast:
             f"held out {megabytes(need.held_out)}, not saved yet {megabytes(need.unsaved)}, "
             f"in hand {megabytes(need.in_hand)}, "
             + (f"exchanged between lanes {megabytes(need.exchanged)}, " if need.exchanged else "")
+            + (f"decoding {megabytes(need.decoders)}, " if need.decoders >= 10**6 else "")
+            + f"longest record {megabytes(need.records)}, "
             + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
         if self.settings.lanes > 1:
@@ -79,7 +82,12 @@ class Forecast:
 
 
 def forecast(
-    dataset: Dataset, settings: Settings, *, threads: int | None = None, memory: int | None = None
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    threads: int | None = None,
+    memory: int | None = None,
+    observe: Observer = lambda event: None,
 ) -> Forecast:
     """What a training of the dataset would read, need and take.
 
@@ -89,7 +97,7 @@ def forecast(
         If there is nothing to read, or no such column. Too little memory is told in ``refusal``.
     """
     threads = threads or available_threads()
-    plan = dataset.plan()
+    plan = dataset.plan(observe=observe)
     settings = settings.for_classes(len(plan.class_counts))
     refusal = None
     try:

@@ -13,6 +13,7 @@ from itertools import product
 from math import ceil
 
 from manymill.data.plan import Plan
+from manymill.data.reading import OPEN_BYTES, OPEN_STREAMS
 from manymill.errors import PlanError
 from manymill.linear.merging import rules_of
 from manymill.linear.settings import Settings
@@ -39,6 +40,9 @@ BLOCK_BYTES_PER_BYTE = 3.0
 BLOCK_BYTES = 2 << 20
 
 
+# Of a record longer than a block there is what was read, and its text.
+RECORD_COPIES = 1.5
+
 # An entry of a row is a feature and its value. Of lanes that are done, up to so many wait to be added up; so many
 # broadcasts are kept before the whole state is sent again.
 BYTES_PER_ENTRY = 8
@@ -63,6 +67,8 @@ class MemoryNeed:
     unsaved: int
     checkpoint: int  # a copy of what has been learnt, while it is written
     exchanged: int  # between lanes: what they changed, its sums, broadcasts
+    decoders: int  # windows of compressed files, pages of Parquet files
+    records: int  # the longest record that may come
 
     @property
     def total(self) -> int:
@@ -91,7 +97,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     hashed = HASHED_BYTES_PER_BYTE * (greatest - least + 1)
     copies = 1 if settings.feature_weights is None else 2  # weighed rows beside those they are made of
     per_byte = copies * row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
-    by_arrow = any(file.format in ("parquet", "memory") or file.compression == "zstd" for file in plan.files)
+    by_arrow = any(file.format in ("parquet", "memory") for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     workers = min(threads, settings.lanes) if settings.lanes > 1 else 0
     # A lane mixes the text of its own part of a round.
@@ -111,7 +117,25 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
         checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
+        decoders=max(1, workers) * _decoders(plan),
+        records=int(RECORD_COPIES * _longest_record(plan)),
     )
+
+
+def _longest_record(plan: Plan) -> int:
+    """Bytes of a record at most: one file may be one record."""
+    of_text = [file.raw_bytes for file in plan.files if file.format not in ("parquet", "memory", "folder")]
+    of_members = [size for file in plan.files for _, size in file.members]
+    return min(plan.dataset.max_record_bytes, max(of_text + of_members, default=0))
+
+
+def _decoders(plan: Plan) -> int:
+    """Bytes that the streams hold which are open side by side, beside what they give."""
+    most = max(file.decoder_bytes for file in plan.files)
+    if plan.files[0].format == "parquet":
+        # A stream is a row group; several of a file are open as long as they are small.
+        return most * min(OPEN_STREAMS, max(1, 2 * OPEN_BYTES // max(1, most)))
+    return sum(sorted(file.decoder_bytes for file in plan.files)[-OPEN_STREAMS:])
 
 
 def _n_met(plan: Plan, settings: Settings, n_features: int, n_parts: int = 1) -> float:
@@ -152,6 +176,17 @@ def check_memory(
     if need.total <= allowed:
         return need
     whose = "the limit is" if limit is not None else "this machine has available only"
+    largest = max(plan.files, key=lambda file: file.decoder_bytes)
+    # No setting of the training helps where decoding is most of it.
+    if need.decoders > need.total - need.decoders:
+        what = "pages" if largest.format == "parquet" else f"{largest.compression} window"
+        raise PlanError(
+            f"decoding {largest.path} needs {megabytes(largest.decoder_bytes)} of memory for its {what}, and this "
+            f"training {megabytes(need.total)} in all; {whose} {megabytes(allowed)}",
+            "write the file with smaller pages"
+            if largest.format == "parquet"
+            else "compress the file with a smaller window (zstd without --long, xz -6), or decompress it",
+        )
     raise PlanError(
         f"this training needs {megabytes(need.total)} of memory ({megabytes(need.state)} for the model, "
         f"{megabytes(need.window)} to shuffle text); {whose} {megabytes(allowed)}",

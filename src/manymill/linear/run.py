@@ -88,9 +88,9 @@ def train_run(
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
     check_folder(out, RUN)
-    plan = source if isinstance(source, Plan) else source.plan()
+    plan = source if isinstance(source, Plan) else source.plan(observe=observe)
     settings = settings.for_classes(len(plan.class_counts))
-    held_out = holdout.plan() if isinstance(holdout, Dataset) else holdout
+    held_out = holdout.plan(observe=observe) if isinstance(holdout, Dataset) else holdout
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     check_memory(plan, settings, threads=asked.threads, limit=memory)
     with RunFolder(out) as folder:

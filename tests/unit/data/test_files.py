@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import lzma
 import os
 import socket
 import sys
@@ -79,16 +80,24 @@ def test_compression_is_told_by_content_not_by_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "member"),
-    [("gz", gzip.compress(LINE)), ("bz2", bz2.compress(LINE)), ("zst", zstandard.compress(LINE))],
+    [
+        ("gz", gzip.compress(LINE)),
+        ("bz2", bz2.compress(LINE)),
+        ("zst", zstandard.compress(LINE)),
+        ("xz", lzma.compress(LINE)),
+    ],
 )
-def test_all_members_are_read_and_garbage_behind_them_is_told(tmp_path, suffix, member):
+def test_all_members_are_read_and_garbage_behind_them_is_an_error_that_names_the_byte(
+    tmp_path, suffix, member
+):
     path = tmp_path / f"a.jsonl.{suffix}"
     path.write_bytes(member * 3)
     assert sum(len(batch) for batch in read(scan(path).plan())) == 3
+    path.write_bytes(member * 2 + bytes(16) + member)  # padded with zeros
+    assert sum(len(batch) for batch in read(scan(path).plan())) == 3
     path.write_bytes(member * 2 + b"garbage behind the end")
-    batches = list(read(scan(path).plan()))
-    assert sum(len(batch) for batch in batches) == 2
-    assert batches[-1].bad[-1].reason == "truncated file"
+    with pytest.raises(SourceError, match=f"behind its .* byte {2 * len(member)}\\b"):
+        scan(path).plan()
 
 
 def test_skippable_zstd_frames_are_skipped(tmp_path):
@@ -125,7 +134,7 @@ def test_a_line_larger_than_memory_is_skipped_in_little_memory():
     tracemalloc.start()
     pieces = cut_stream(
         _EndlessLine(), LineCutter(), path="a", data_start=0, encoding="utf-8", piece_bytes=1 << 20,
-        max_record_bytes=4 << 20, strict=False,
+        max_record_bytes=4 << 20,
     )  # fmt: skip
     found = list(pieces)
     peak = tracemalloc.get_traced_memory()[1]

@@ -12,9 +12,10 @@ from manymill.data import names
 from manymill.data.compression import ByteStream, open_stream
 from manymill.data.cutting import DELIMITER
 from manymill.data.files import open_file
-from manymill.data.parquet import open_parquet
+from manymill.data.parquet import batches_of, open_parquet, row_groups
 from manymill.data.plan import SourceFile
 from manymill.data.planning import opened
+from manymill.data.table.schema import may_be_used
 from manymill.display import shortened
 from manymill.errors import RowError, SchemaError, SourceError
 
@@ -29,6 +30,8 @@ _WIDE, _LONG = 5000, 1 << 17
 # Arrow and scikit-learn take some kilobytes and some 100 µs for each column of each batch.
 MOST_COLUMNS = 250_000
 _BLOCK_ROWS = 1 << 14
+# Of a block of a table with many columns, or with long texts.
+_WIDE_BYTES = 64 << 20
 
 
 _FORMATS = ("csv", "tsv", "parquet")
@@ -74,9 +77,26 @@ def _of_parquet(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     with stream:
         _check_width(file, len(parquet.schema_arrow.names))
         try:
-            yield from parquet.iter_batches(_BLOCK_ROWS, use_threads=False)
+            schema = parquet.schema_arrow
+            used = [field.name for field in schema if may_be_used(field.type)]
+            n_rows = min(_BLOCK_ROWS, max(1, _WIDE_BYTES // (8 * max(1, len(used)))))
+            groups = range(len(row_groups(stream, file)))
+            if not used:
+                yield pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+                return
+            for batch in batches_of(parquet, stream, file, groups, used, n_rows=n_rows, n_bytes=_WIDE_BYTES):
+                yield _with_nulls(batch, schema)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+
+
+def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with all columns of the file: those that no matrix has are nulls, and are never decoded."""
+    columns = [
+        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
@@ -88,7 +108,13 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
     headless = columns == [str(place) for place in range(len(columns))] and file.data_start in (0, 3)
     raw = open_file(file, dataset.storage_options)
-    stream = open_stream(raw, file.path, file.compression)
+    stream = open_stream(
+        raw,
+        file.path,
+        file.compression,
+        window_bytes=file.decoder_bytes,
+        max_bytes=dataset.max_decompressed_bytes,
+    )
     try:
         reader = csv.open_csv(
             pa.PythonFile(_Readable(stream, fills=len(columns) > _WIDE or file.data_start > _LONG), "r"),

@@ -171,6 +171,20 @@ def _entries(wide: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def may_be_used(type: pa.DataType) -> bool:
+    """Whether a column of this type may become numbers."""
+    type = type.value_type if pa.types.is_dictionary(type) else type
+    return _is_number(type) or _is_string(type)
+
+
+def _is_number(type: pa.DataType) -> bool:
+    return any(is_kind(type) for is_kind in _NUMBERS)
+
+
+def _is_string(type: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type))
+
+
 def text_of(values: pa.Array) -> pa.Array:
     """A column as strings, nulls where a word says that the value is missing."""
     words = values.cast(pa.string())
@@ -215,14 +229,9 @@ def _kind_of(values: pa.Array, max_categories: int) -> tuple[Kind | None, str]:
     type = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if pa.types.is_temporal(type):
         return None, "dates and times are left out"
-    if (
-        pa.types.is_integer(type)
-        or pa.types.is_floating(type)
-        or pa.types.is_boolean(type)
-        or pa.types.is_decimal(type)
-    ):
+    if _is_number(type):
         return "number", ""
-    if not (pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type)):
+    if not _is_string(type):
         return None, f"columns of type {type} are left out"
     words = text_of(values).drop_null()
     if not len(words):
