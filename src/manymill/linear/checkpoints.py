@@ -126,7 +126,7 @@ class Checkpoints:
                 "state": asdict(state_file),
                 "held_out": asdict(held_file),
             }
-            checked_json.write(self._folder / _POSITION, content)
+            self._replace_position(content)
             self._n_held_out, self._held_out = len(held), held_file
             self._used = {_POSITION, state_file.name, held_file.name}
             self._drop_unused()
@@ -134,6 +134,17 @@ class Checkpoints:
             self._drop_unused()
             reason = getattr(error, "strerror", None) or str(error)
             raise RunFolderError(f"cannot write a checkpoint to {self._folder}: {reason}") from error
+
+    def _replace_position(self, content: dict[str, Any]) -> None:
+        try:
+            checked_json.write(self._folder / _POSITION, content)
+        except OSError:
+            # It may have its name although that could not be brought to the disk: the files of both positions stay.
+            with suppress(OSError, ValueError):
+                if (self._folder / _POSITION).read_bytes() == checked_json.text_of(content):
+                    self._used |= {content["state"]["name"], content["held_out"]["name"]}
+                    self._n_held_out = -1
+            raise
 
     def _write(self, name: str, arrays: Arrays) -> _File:
         file = _File(name, write_arrays(self._folder / name, arrays))

@@ -31,6 +31,7 @@ from manymill.storage.work_folder import sweep, work_folder
 
 _PIECE_BYTES = 2**20
 _ARRAYS = "arrays"  # as long as they have no name
+_REPLACED = "replaced.json"
 
 
 def save_model(
@@ -161,7 +162,7 @@ def save_files(
         with _saving_alone(folder):
             check_names(folder, MODEL, [files.manifest])
             sweep(folder, lambda left: _remove_unnamed(folder, left, files), alone=True)
-            with work_folder(folder, [_ARRAYS, files.manifest]) as work:
+            with work_folder(folder, [_ARRAYS, files.manifest, _REPLACED]) as work:
                 digest = hashlib.blake2b(digest_size=32)
                 write_durably(work / _ARRAYS, digested(pieces, digest), mode=PUBLIC)
                 checksum = checked_json.format_checksum(digest)
@@ -179,7 +180,11 @@ def save_files(
 
 def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFiles) -> None:
     """Rename the files into place; of the model before, the file that it named is removed."""
-    before = _arrays_named_in(folder, files)
+    before = _arrays_named_in(folder / files.manifest, files)
+    if before:
+        # A kill after the renaming must not leave the old arrays for good.
+        with open_regular(folder / files.manifest) as file:
+            write_durably(work / _REPLACED, [file.read()])
     is_there = os.path.lexists(folder / name)
     if is_there and _checksum_of(folder / name) != checksum:
         if name != before:
@@ -200,10 +205,10 @@ def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFil
                 (folder / stale).unlink()
 
 
-def _arrays_named_in(folder: Path, files: ModelFiles) -> str | None:
-    """The file of arrays that the JSON in a folder names: empty if there is no JSON, None if it is damaged."""
+def _arrays_named_in(path: Path, files: ModelFiles) -> str | None:
+    """The file of arrays that a JSON names: empty if there is no JSON, None if it is damaged."""
     try:
-        with open_regular(folder / files.manifest) as file:
+        with open_regular(path) as file:
             return files.arrays_of(file.read())
     except FileNotFoundError:
         return ""
@@ -222,11 +227,14 @@ def _checksum_of(path: Path) -> str | None:
 
 
 def _remove_unnamed(folder: Path, left: Path, files: ModelFiles) -> None:
-    """Remove the arrays of a save that was killed between its two renamings."""
-    name = _arrays_named_in(left, files)
+    """Remove the arrays that a save left which was killed between its renamings, or before it removed the old ones."""
+    now = _arrays_named_in(folder / files.manifest, files)
     renamed = not (left / _ARRAYS).exists()
-    if name and renamed and _arrays_named_in(folder, files) not in (name, None):
-        (folder / name).unlink(missing_ok=True)
+    made = _arrays_named_in(left / files.manifest, files)
+    replaced = _arrays_named_in(left / _REPLACED, files)
+    for name in (made if renamed else "", replaced if now else ""):
+        if name and now not in (name, None):
+            (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager

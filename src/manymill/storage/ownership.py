@@ -30,7 +30,7 @@ from pathlib import Path
 from manymill.errors import RunFolderError
 from manymill.storage.durable import write_durably
 from manymill.storage.own_files import MARKER, json_object, kind_of_file, open_regular, refusal
-from manymill.storage.work_folder import WORK, sweep
+from manymill.storage.work_folder import WORK, WORK_FORMAT, sweep
 
 LOCK = ".lock"
 _FORMAT = "manymill-folder"
@@ -168,7 +168,7 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
             f"cannot read {folder}: {error.strerror or error}", "name another folder"
         ) from error
     marked = _is_marked(folder, kind)
-    ours = marked or _has_manifest(folder, kind)
+    ours = marked or _has_manifest(folder, kind) or any(_holds_manifest(entry, kind) for entry in entries)
     for entry in entries:
         if entry.name in kind.folders:
             if entry.is_symlink() or not entry.is_dir():
@@ -257,6 +257,14 @@ def _is_marked(folder: Path, kind: FolderKind) -> bool:
 def _has_manifest(folder: Path, kind: FolderKind) -> bool:
     tests = ((folder / name, kind.manifest_test(name)) for name in os.listdir(folder))
     return any(test(path) for path, test in tests if test is not None)
+
+
+def _holds_manifest(entry: os.DirEntry[str], kind: FolderKind) -> bool:
+    """Whether an entry is a work folder with a manifest: a kill left it before the manifest got its place."""
+    if not WORK.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+        return False
+    told = json_object(Path(entry.path) / MARKER)
+    return told.get("format") == WORK_FORMAT and _has_manifest(Path(entry.path), kind)
 
 
 def _is_name(name: str, kind: FolderKind) -> bool:

@@ -24,6 +24,7 @@ from manymill.storage.own_files import MARKER, json_object
 
 _PREFIX = ".manymill-work-"
 WORK = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")
+WORK_FORMAT = "manymill-work"
 _IN_USE = "in-use"
 # A folder that is this young may belong to a process that has not locked it yet.
 _FRESH_SECONDS = 60.0
@@ -47,7 +48,7 @@ def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
     lock = FileLock(folder / _IN_USE)
     try:
         lock.acquire(blocking=False)
-        told = {"format": "manymill-work", "format_version": 1, "names": sorted(names)}
+        told = {"format": WORK_FORMAT, "format_version": 1, "names": sorted(names)}
         write_durably(folder / MARKER, [json.dumps(told).encode() + b"\n"])
         yield folder
     finally:
@@ -94,7 +95,7 @@ def _listed(folder: Path, *, alone: bool) -> list[str] | None:
     """The files that a work folder may hold; None if it is not provably ours, or may be about to be used."""
     told = json_object(folder / MARKER)
     names = told.get("names")
-    if told.get("format") == "manymill-work" and isinstance(names, list):
+    if told.get("format") == WORK_FORMAT and isinstance(names, list):
         return [name for name in names if isinstance(name, str) and Path(name).name == name]
     # A kill before the marker was written leaves empty files.
     entries = list(os.scandir(folder))

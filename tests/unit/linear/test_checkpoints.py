@@ -203,3 +203,29 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(stopped, monkey
     assert after.position == before.position
     assert len(list((stopped / "checkpoint").iterdir())) == 4  # with the marker
     assert [len(rows) for rows, _ in after.held_out] == [len(rows) for rows, _ in before.held_out]
+
+
+def test_a_position_that_has_its_name_but_is_not_known_to_be_on_the_disk_keeps_its_files(
+    stopped, monkeypatch
+):
+    checkpoints = Checkpoints(stopped / "checkpoint")
+    before, sync, calls = checkpoints.load(), durable.sync_folder, []
+
+    def failing(folder):
+        calls.append(folder)
+        if (folder / "position.json").read_bytes() != old:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(folder)
+
+    old = (stopped / "checkpoint" / "position.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "sync_folder", failing)
+        with pytest.raises(RunFolderError, match="Input/output error"):
+            checkpoints.save(Position(pass_number=7), before.state, (), None)
+    new = (stopped / "checkpoint" / "position.json").read_bytes()
+    assert new != old
+    for position, number in ((new, 7), (old, before.position.pass_number)):  # what a power cut may leave
+        (stopped / "checkpoint" / "position.json").write_bytes(position)
+        assert Checkpoints(stopped / "checkpoint").load().position.pass_number == number
+    checkpoints.save(before.position, before.state, before.held_out, before.feature_weights)
+    assert len(list((stopped / "checkpoint").iterdir())) == 4

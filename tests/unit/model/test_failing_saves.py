@@ -146,3 +146,19 @@ def test_a_save_killed_at_any_moment_leaves_the_old_or_the_new_model(tmp_path):
         saved, n_killed = number_of(tmp_path), n_killed + 1
     save(tmp_path, saved + 1, N_FEATURES)
     assert len(list(tmp_path.iterdir())) == 3  # the two files and the lock: what the kills left is gone
+
+
+def test_a_save_killed_before_it_removed_the_old_weights_has_them_removed_by_the_next(tmp_path):
+    save(tmp_path, 1, N_FEATURES)
+    code = """
+import os
+from pathlib import Path
+Path.unlink = lambda *path, **options: os._exit(9)
+save(folder, 2, N_FEATURES)
+"""
+    with run(code, tmp_path) as process:
+        assert process.wait() == 9
+    assert len(list(tmp_path.glob("weights-*.safetensors"))) == 2
+    assert number_of(tmp_path) == 2
+    save(tmp_path, 3, N_FEATURES)
+    assert len(list(tmp_path.iterdir())) == 3

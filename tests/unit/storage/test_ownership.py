@@ -7,7 +7,15 @@ import pytest
 
 from manymill.errors import RunFolderError
 from manymill.storage.own_files import MARKER, open_own
-from manymill.storage.ownership import CHECKPOINT, RUN, SEARCH, check_folder, claim_folder, remove_folder
+from manymill.storage.ownership import (
+    CHECKPOINT,
+    MODEL,
+    RUN,
+    SEARCH,
+    check_folder,
+    claim_folder,
+    remove_folder,
+)
 from manymill.storage.work_folder import sweep, work_folder
 
 PLAN = json.dumps(
@@ -39,6 +47,20 @@ def test_a_file_with_one_of_our_names_proves_nothing(tmp_path, name):
     with pytest.raises(RunFolderError, match=name.replace(".", r"\.")):
         claim_folder(tmp_path, RUN)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: '{"mine": 1}'}
+
+
+@pytest.mark.parametrize("manifest", ["manymill-model", "another"])
+def test_what_a_first_save_left_between_its_two_renamings_is_ours(tmp_path, manifest):
+    model = tmp_path / "model"
+    model.mkdir()
+    with work_folder(model, ["model.json"]) as work:
+        (work / "model.json").write_text(json.dumps({"format": manifest}))
+        (model / "weights-0123456789abcdef.safetensors").write_text("weights")
+        if manifest == "manymill-model":
+            assert check_folder(model, MODEL)
+        else:
+            with pytest.raises(RunFolderError, match="did not write"):
+                check_folder(model, MODEL)
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "model"])
