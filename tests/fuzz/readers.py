@@ -183,7 +183,6 @@ def _cut_stream(chance: Random, plan: Plan, data: bytes, rows: list[Row], bad: l
         encoding="utf-8",
         piece_bytes=chance.choice((1, 10, 100, 10_000)),
         max_record_bytes=most,
-        strict=False,
     )
     batches = [parse_piece(plan, 0, piece) for piece in pieces]
     assert sum(batch.n_bytes for batch in batches) == len(data)

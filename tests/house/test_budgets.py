@@ -6,10 +6,26 @@ from pathlib import Path
 
 from .repository import ROOT, files
 
-# About 250 lines a file and 50 a function are aimed at; these are the walls.
-FILE_LINES = 400
+# Lines of code: docstrings, comments and blank lines do not count. 150 to 400 a file and 50 a function are aimed at;
+# these are the walls.
+FILE_LINES = 450
 FUNCTION_LINES = 80
 SOURCES = [path for path in files(".py") if path.is_relative_to(ROOT / "src")]
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines of a file without docstrings, comments and blank lines."""
+    source = path.read_text(encoding="utf-8")
+    left_out: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            left_out.update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return sum(
+        number not in left_out and bool(line.strip()) and not line.lstrip().startswith("#")
+        for number, line in enumerate(source.splitlines(), 1)
+    )
 
 
 def functions(path: Path) -> Iterator[tuple[int, str]]:
@@ -33,9 +49,7 @@ def longest(title: str, rows: list[tuple[int, str]], wall: int) -> list[tuple[in
 
 
 def test_no_file_is_too_long() -> None:
-    rows = [
-        (len(path.read_text(encoding="utf-8").splitlines()), str(path.relative_to(ROOT))) for path in SOURCES
-    ]
+    rows = [(lines_of_code(path), str(path.relative_to(ROOT))) for path in SOURCES]
     assert not longest("files", rows, FILE_LINES)
 
 

@@ -20,7 +20,7 @@ def campaign(program, tally, *options):
     command = [sys.executable, str(HARNESS / program), "--json", str(tally), "--jobs", "2", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert tally.exists(), done.stdout + done.stderr
-    return json.loads(tally.read_text()), done.stdout
+    return json.loads(tally.read_text()), done.stdout + done.stderr
 
 
 @needs_linux

@@ -82,7 +82,7 @@ def test_ctrl_c_that_is_pressed_again_and_again_keeps_the_trees_that_are_grown(t
     with start(
         "train", tmp_path / "rows.parquet", "--out", out, *arguments, stdout=subprocess.PIPE
     ) as process:
-        wait_for_line(process, process.stdout, '"TreeGrown"')
+        wait_for_line(process, process.stdout, '"TreeGrown", "tree": 1,')
         assert press_again_and_again(process) == 130
     assert len(load_forest(out / "model")) >= 1
 

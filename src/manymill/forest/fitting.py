@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from manymill.engine import stopping
 from manymill.engine.seam import Engine
 from manymill.errors import SettingsError
 from manymill.events import ForestGrown, Observer, TreeGrown, Warned
@@ -149,13 +150,15 @@ class Fit:
         return {grown.number for grown in stored}
 
     def _arrived(self, grown: Grown) -> bool:
-        if self._folder is not None:
-            self._folder.add(grown)
+        with stopping.deferred():
+            if self._folder is not None:
+                self._folder.add(grown)
+            more = self._take(grown)  # before it is told: who stops when a tree is told keeps that tree
         part = None if grown.part is None else grown.part + 1
         self._observe(
             TreeGrown(grown.number + 1, self.n_wanted, part, grown.n_nodes, round(grown.seconds, 4))
         )
-        return self._take(grown)
+        return more
 
     def _take(self, grown: Grown) -> bool:
         more = self._growth.add(grown, self.scoring.take)

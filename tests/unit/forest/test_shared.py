@@ -84,7 +84,7 @@ def test_a_map_of_a_file_is_read_by_processes_where_it_is(processes, tmp_path):
 
 def test_a_second_fit_on_the_same_rows_writes_nothing(processes):
     def kept():
-        return {(path.name, path.stat().st_ino) for path in processes.store.folder.glob("*.safetensors")}
+        return {(path.name, path.stat().st_ino) for path in processes.store.folder.glob("*/*.safetensors")}
 
     PartitionedForestClassifier(RandomForestClassifier(3), engine=processes).fit(X + 1, Y)
     before = kept()
