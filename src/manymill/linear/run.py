@@ -87,6 +87,7 @@ def train_run(
     ManymillError
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
+    settings.check_engine(engine, OPTIONS.engine, OPTIONS.lanes)
     check_folder(out, RUN)
     plan = source if isinstance(source, Plan) else source.plan(observe=observe)
     settings = settings.for_classes(len(plan.class_counts))
@@ -146,7 +147,9 @@ def resume_run(
             "train again into a new folder",
         ) from error
     plan, held_out = _with_source(out, plan, held_out, source)
-    engine = _engine_to_resume(recorded_engine) if engine is None else engine
+    settings.check_engine(engine, OPTIONS.engine, OPTIONS.lanes)
+    if engine is None and settings.lanes > 1:
+        engine = _engine_to_resume(recorded_engine)
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     with RunFolder(out) as folder:
         if has_ended(out):
