@@ -286,19 +286,20 @@ def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_se
         warn(warning)
     ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
     recorder = Recorder(checkpoints, digest_now, observe=record, least_seconds=checkpoint_seconds)
-    trained = train(
-        plan,
-        settings,
-        keep=keep,
-        observe=record,
-        threads=asked.threads,
-        ledger=ledger,
-        holdout=asked.holdout,
-        engine=asked.engine,
-        recorder=recorder if asked.passing is None else None,
-        memory=asked.memory,
-        knobs=OPTIONS,
-    )
+    with folder.recording_warnings():
+        trained = train(
+            plan,
+            settings,
+            keep=keep,
+            observe=record,
+            threads=asked.threads,
+            ledger=ledger,
+            holdout=asked.holdout,
+            engine=asked.engine,
+            recorder=recorder if asked.passing is None else None,
+            memory=asked.memory,
+            knobs=OPTIONS,
+        )
     if trained.refusal is not None:
         raise trained.refusal
     return Run(folder.path, plan, trained, ledger)
