@@ -1,7 +1,7 @@
 """Warnings of caches and engines, which are records of Python's logging, told where people and programs look.
 
-A library logs: who uses it from Python decides where that goes. The command line prints such a warning as any other, and
-a run writes it to its events.
+A library logs: who uses it from Python decides where that goes. The command line prints such a warning as any other,
+and a run writes it to its events.
 """
 
 from __future__ import annotations

@@ -40,9 +40,11 @@ SHOWN_LANES = 32
 @contextmanager
 def follow(*, json: bool) -> Iterator[Observer]:
     """An observer that shows events: on stderr, or with ``json`` on stdout as one record a line."""
-    with contextmanager(_observer)(json=json) as observe:
-        with warnings_told(lambda message: observe(Warned(message)), instead=True):
-            yield observe
+    with (
+        contextmanager(_observer)(json=json) as observe,
+        warnings_told(lambda message: observe(Warned(message)), instead=True),
+    ):
+        yield observe
 
 
 def _observer(*, json: bool) -> Iterator[Observer]:
