@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: the command line has to listen to Ctrl-C as soon as it can.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
     from manymill.forest.classifier import PartitionedForestClassifier
@@ -80,6 +81,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'manymill' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -20,7 +20,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 from manymill import events
 from manymill.errors import RunFolderError
 from manymill.events import Event
+from manymill.log import warnings_told
 from manymill.storage import checked_json
 from manymill.storage.journal import (
     NO_CHECKSUM,
@@ -103,6 +104,7 @@ class RunFolder:
                 f"cannot write to {self.path}: {reason}", "name another folder with --out"
             ) from error
         self._start = time.monotonic()
+        self._unreported: RunFolderError | None = None
 
     def begin(self) -> None:
         """Forget the events and the bad rows of an earlier run; the run that is not begun goes on with it.
@@ -171,6 +173,19 @@ class RunFolder:
                 f"cannot write {file}: {reason}", "free some space, or name another folder with --out"
             ) from error
 
+    @contextmanager
+    def recording_warnings(self) -> Iterator[None]:
+        """Record what caches and engines warn of, which is told by whoever listens as well."""
+
+        def record(message: str) -> None:
+            try:
+                self.record(events.Warned(message))
+            except RunFolderError as error:
+                self._unreported = error  # a cache must not fail of it: the next event does
+
+        with warnings_told(record, instead=False):
+            yield
+
     def record(self, event: Event) -> None:
         """Append an event; other processes see it when this returns.
 
@@ -179,6 +194,9 @@ class RunFolder:
         RunFolderError
             If it cannot be written: once. Later events are dropped, so that a training may go on.
         """
+        if self._unreported is not None:
+            error, self._unreported = self._unreported, None
+            raise error
         if self._events.closed:
             return
         record = {"time": round(time.monotonic() - self._start, 3), **event.to_json()}

@@ -345,3 +345,42 @@ def test_a_worker_that_died_while_it_had_nothing_to_do_is_told_with_its_signal()
             os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
         assert engine.submit(os.getpid).result() != worker
     assert lost == ["its worker died before it began (SIGKILL(-9))"]
+
+
+SIGNALLED = """
+import os, signal, sys, threading
+import psutil
+from manymill.engine.choosing import as_engine
+
+me, over, seen = psutil.Process(), threading.Event(), set()
+
+def signal_all():
+    while not over.wait(0.002):
+        for child in me.children():
+            seen.add(child.pid)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                try:
+                    os.kill(child.pid, number)
+                except ProcessLookupError:
+                    pass
+
+thread = threading.Thread(target=signal_all, daemon=True)
+thread.start()
+losses = []
+with as_engine("processes:2") as engine:
+    engine.on_loss = lambda *loss: losses.append(loss)
+    assert list(engine.map(abs, [-1, -2, -3])) == [1, 2, 3]
+    alive = {child.pid for child in me.children()}
+over.set()
+thread.join()
+assert not losses, losses
+assert seen == alive, "workers, and what keeps track of their semaphores, are those of the beginning"
+"""
+
+
+def test_signals_for_the_driver_end_nothing_that_it_has_started_from_its_first_moment_on() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")

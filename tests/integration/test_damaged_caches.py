@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def expected(tmp_path_factory):
         rows = ({"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True))
         Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         Path("search.toml").write_text(CONFIG)
-        yield search("first")
+        yield search("first")[0]
 
 
 def search(run):
@@ -50,7 +51,7 @@ def search(run):
     assert done.exit_code == 0, done.stderr
     ranking = [json.loads(line) for line in done.stdout.splitlines()]
     model = {path.name: path.read_bytes() for path in Path(run, "model").iterdir()}
-    return [{**row, "fit_seconds": None} for row in ranking], model
+    return ([{**row, "fit_seconds": None} for row in ranking], model), done.stderr
 
 
 def damage(path, how):
@@ -75,14 +76,15 @@ def damage(path, how):
     ("column", "how"),
     [("codes", "zero"), ("sizes", "flip"), ("hashes", "cut"), ("ends", "empty"), ("about.json", "delete")],
 )
-def test_the_ranking_and_the_model_of_a_search_are_the_same(expected, caplog, column, how):
+def test_the_ranking_and_the_model_of_a_search_are_the_same(expected, column, how):
     path = sorted(Path("cache").glob(f"hashed-texts/*/{column}"))[0]
     damage(path, how)
-    assert search(f"run-{column}") == expected
-    assert "made again" in caplog.text
-    caplog.clear()
-    assert search(f"again-{column}") == expected
-    assert not caplog.text
+    found, messages = search(f"run-{column}")
+    assert found == expected
+    assert re.search("^warning hashed texts in .* are damaged .*made again$", messages, re.M)
+    found, messages = search(f"again-{column}")
+    assert found == expected
+    assert "warning" not in messages
 
 
 @pytest.mark.parametrize("how", DAMAGES)
@@ -119,6 +121,34 @@ def test_a_table_is_the_same(tmp_path, caplog, column, how):
     assert "made again" in caplog.text
     assert np.array_equal(found.X, X)
     assert np.array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_forest_tells_of_a_damaged_table_as_of_all_else_and_records_it(tmp_path, monkeypatch, as_json):
+    monkeypatch.setenv("MANYMILL_CACHE", str(tmp_path / "cache"))
+    rows = "".join(f"{n},{n * n % 13},{'abc'[n % 3]}\n" for n in range(90))
+    (tmp_path / "rows.csv").write_text("n,m,class\n" + rows)
+    options = ["--model", "forest", "--trees", "2", "--label", "class"]
+    options += ["--json"] if as_json else []
+
+    def grow(run):
+        done = CliRunner().invoke(app, ["train", str(tmp_path / "rows.csv"), *options, "--out", str(run)])
+        assert done.exit_code == 0, done.stderr
+        return done
+
+    grow(tmp_path / "first")
+    damage(next(tmp_path.glob("cache/tables/*/X")), "flip")
+    done = grow(tmp_path / "run")
+    records = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    (recorded,) = (record["message"] for record in records if record["event"] == "Warned")
+    assert "tables in" in recorded
+    assert "made again" in recorded
+    if as_json:
+        shown = [json.loads(line) for line in done.stdout.splitlines()]
+        assert recorded in [record.get("message") for record in shown]
+        assert not done.stderr
+    else:
+        assert done.stderr.count(f"warning {recorded}\n") == 1
 
 
 def test_a_forest_over_a_table_without_a_home_is_that_with_one(tmp_path, monkeypatch):

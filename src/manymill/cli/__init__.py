@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 
 def main() -> None:
@@ -54,6 +53,8 @@ def _run() -> int:
 
 
 def _stopped(how: str = "") -> int:
+    from contextlib import suppress  # not at the start: see above
+
     with suppress(OSError, AttributeError):  # stderr may be full, gone, or not there
         print(f"stopped{how}", file=sys.stderr, flush=True)
     return 130

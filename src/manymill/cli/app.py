@@ -35,10 +35,16 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
     help="Show the version.",
 )
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
-def app(debug: bool) -> None:
+@click.pass_context
+def app(context: click.Context, debug: bool) -> None:
     """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
     if debug:
         os.environ["MANYMILL_DEBUG"] = "1"
+    from manymill.cli.output import say
+    from manymill.log import warnings_told
+
+    # A command that shows events tells warnings among them.
+    context.with_resource(warnings_told(lambda message: say(f"warning {message}"), instead=True))
 
 
 for _command in (train, resume, watch, evaluate, predict, plan, hash, search, abort):

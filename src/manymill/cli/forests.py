@@ -67,6 +67,17 @@ def check_options(model: str) -> None:
         wrong = name in _OWN if model == "linear" else name not in _SHARED | _OWN
         if given and wrong:
             raise click.UsageError(f"{parameter.opts[0]} means nothing to --model {model}: leave it out")
+        if given and model == "forest":
+            _refuse_without_effect(name, context.params)
+
+
+def _refuse_without_effect(name: str, given: dict[str, Any]) -> None:
+    if name == "n_partitions" and given["mode"] == "shared":
+        raise click.UsageError(
+            "--partitions has no effect with --mode shared: leave it out, or choose --mode partitions or patches"
+        )
+    if name == "threads" and (given["engine"] or given["workers"]):
+        raise click.UsageError("--threads has no effect on a forest with --engine or --workers: leave it out")
 
 
 def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **values: Any) -> None:

@@ -27,6 +27,7 @@ from manymill.events import (
     WorkerLost,
     WorkerSilent,
 )
+from manymill.log import warnings_told
 
 # Between two plain lines of progress: a log file of an hour's training stays readable.
 PLAIN_SECONDS = 5.0
@@ -39,6 +40,14 @@ SHOWN_LANES = 32
 @contextmanager
 def follow(*, json: bool) -> Iterator[Observer]:
     """An observer that shows events: on stderr, or with ``json`` on stdout as one record a line."""
+    with (
+        contextmanager(_observer)(json=json) as observe,
+        warnings_told(lambda message: observe(Warned(message)), instead=True),
+    ):
+        yield observe
+
+
+def _observer(*, json: bool) -> Iterator[Observer]:
     if json:
         yield _print_json
     elif sys.stderr.isatty():

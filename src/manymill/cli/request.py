@@ -59,6 +59,14 @@ class Holdout(click.ParamType[Any]):
             return str(value)
 
 
+# Options that say nothing unless another one is given, by the names of their parameters.
+_NEEDED = {
+    "rounds_per_pass": ("lanes", "--lanes"),
+    "merge": ("lanes", "--lanes"),
+    "interleaved": ("lanes", "--lanes"),
+    "finish_iterations": ("finish", "--finish"),
+}
+
 _asked = options.combined(
     options.files,
     options.text,
@@ -183,10 +191,22 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_request(**values: Any) -> None:
+        _refuse_without_effect(values)
         own = {name: values.pop(name) for name in set(values) - _NAMES}
         command(_request(**values), **own)
 
     return _asked(with_request)
+
+
+def _refuse_without_effect(values: dict[str, Any]) -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        needed, option = _NEEDED.get(name, (None, None))
+        if given and needed is not None and values[needed] in (None, 1):
+            options_of = "/".join([*parameter.opts, *parameter.secondary_opts])
+            raise click.UsageError(f"{options_of} has no effect without {option}: leave it out, or give both")
 
 
 def _request(

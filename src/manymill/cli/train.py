@@ -44,10 +44,6 @@ def train(
     from manymill.model.kinds import check_kind
 
     forests.check_options(model)
-    if stall_seconds is not None and model == "linear" and request.settings.lanes == 1:
-        raise click.UsageError(
-            "--stall-seconds has no effect without --lanes: one lane learns in this process"
-        )
     named = engine_name(engine, workers=workers, stall_seconds=stall_seconds)
     if model == "forest":
         return forests.train_forest(request, out, named, json=json, **forest)

@@ -6,7 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-_log = logging.getLogger("manymill.engine")
+from manymill.log import ENGINE
+
+_log = logging.getLogger(ENGINE)
 
 # Workers come and go within seconds where a cluster is resized.
 LOOK_SECONDS = 5.0

@@ -47,6 +47,9 @@ _ONE_THREAD = dict.fromkeys(
     "1",
 )
 
+# Ctrl-C, or a terminal that is closed: the affair of the driver, which ends the workers.
+_OF_THE_DRIVER = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+
 # How long a process that broke off in mid-result may take to end.
 _END_SECONDS = 2.0
 
@@ -202,6 +205,7 @@ class _Worker:
                 if self._pulse is not None:
                     self._pulse.close()
                 self._pulse = Pulse()
+                _pass_signals_to_driver()
                 self._pool = ProcessPoolExecutor(
                     1, initializer=_begin, initargs=(os.getpid(), self._pulse.writer), env=_ONE_THREAD
                 )
@@ -317,14 +321,32 @@ def _cause(error: BaseException) -> str:
     return after.partition("}")[0] if found else f"{type(error).__name__}: {text}"
 
 
+def _pass_signals_to_driver() -> None:
+    """Have processes that this thread starts outlive, from their first moment on, the signals that are the driver's.
+
+    A worker can ignore them only when it has started, and loky's tracker of semaphores ignores none but Ctrl-C.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    from multiprocessing import resource_tracker
+
+    from loky.backend import resource_tracker as tracker_of_loky
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_DRIVER)
+    resource_tracker.ensure_running()
+    tracker_of_loky.ensure_running()
+    # Older versions of Python let Ctrl-C through again when they have started a tracker.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_DRIVER)
+
+
 def _begin(driver: int, writer: Connection) -> None:
     """Make a fresh process a worker of ours; ``driver`` is the process that must not be outlived."""
     from loky import process_executor
 
-    # Ctrl-C, or a terminal that is closed, is the driver's affair, which ends the workers.
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _OF_THE_DRIVER:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_DRIVER)
     # loky restarts a worker that has grown by 300 MB, to get rid of leaks; ours keep data in place on purpose.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     heartbeat.beat(writer, driver)

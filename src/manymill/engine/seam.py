@@ -28,6 +28,7 @@ from manymill.engine.arrivals import arrivals
 from manymill.engine.folding import FixedTree
 from manymill.engine.spool import Ref, Spool
 from manymill.engine.store import ArrayStore
+from manymill.log import ENGINE
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +38,7 @@ Part = TypeVar("Part")
 # Deaths of workers that one item may cause before it is held to be the reason.
 DEATHS = 3
 
-_log = logging.getLogger("manymill.engine")
+_log = logging.getLogger(ENGINE)
 
 
 def warn_of_loss(name: str, why: str, death: int) -> None:

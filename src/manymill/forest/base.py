@@ -146,6 +146,8 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
             stack.enter_context(threadpool_limits(1))
             engine = stack.enter_context(engine_for(self.engine))
             folder = None if run is None else stack.enter_context(RunFolder(run))
+            if folder is not None:
+                stack.enter_context(folder.recording_warnings())
             fit = self._begin(ensemble, rows, held, scored, engine, folder, observe)
             self._growing = fit
             try:

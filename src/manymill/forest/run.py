@@ -26,6 +26,7 @@ from manymill.forest.classifier import PartitionedForestClassifier
 from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
 from manymill.forest.table_model import TableModel, Task
+from manymill.log import warnings_told
 from manymill.model.kinds import check_kind
 from manymill.run_folder import RunFolder
 from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
@@ -92,21 +93,28 @@ def train_forest_run(
             "rows that every worker maps from one file are not cut: --mode shared holds no share out",
             "name a file of rows to hold out, or another mode",
         )
-    table = encode_table(source, task=settings.task)
+    told: list[str] = []
     validation = None
-    if holdout is not None:
-        held = encode_table(holdout, task=settings.task, schema=table.schema)
-        validation = held.X, held.labels
+    with warnings_told(told.append, instead=False):
+        table = encode_table(source, task=settings.task)
+        if holdout is not None:
+            held = encode_table(holdout, task=settings.task, schema=table.schema)
+            validation = held.X, held.labels
+    left_out = [
+        f"the column {name!r} is left out: {reason}" for name, reason in table.schema.left_out.items()
+    ]
+    if table.n_bad:
+        left_out.append(f"{table.n_bad:,} rows are left out: {source.label!r} is missing")
+    for message in left_out:
+        observe(Warned(message))
     with RunFolder(out) as folder:
         folder.refuse_to_read_own_files(
             file.path for read in (source, holdout) if read is not None for file in files_of(read)
         )
         if not folder.checkpoint.exists():
             folder.begin()
-    for name, reason in table.schema.left_out.items():
-        observe(Warned(f"the column {name!r} is left out: {reason}"))
-    if table.n_bad:
-        observe(Warned(f"{table.n_bad:,} rows are left out: {source.label!r} is missing"))
+        for message in [*told, *left_out]:
+            folder.record(Warned(message))
     forest = _estimator(settings, engine)
     with warnings.catch_warnings():
         # What the fit warns of is among its events.

@@ -29,10 +29,14 @@ class Knobs:
     n_features: str
     label: str
     memory: str | None  # None: there is no such setting
+    engine: str
+    lanes: str
 
 
-OPTIONS = Knobs("--classes", "--n-features", "--label", "--memory")
-PARAMETERS = Knobs("scan(..., classes=...)", "n_features", "scan(..., label=...)", None)
+OPTIONS = Knobs(
+    "--classes", "--n-features", "--label", "--memory", "--engine, --workers or --stall-seconds", "--lanes"
+)
+PARAMETERS = Knobs("scan(..., classes=...)", "n_features", "scan(..., label=...)", None, "engine", "lanes")
 
 
 class ClassLimit:

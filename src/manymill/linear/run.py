@@ -87,6 +87,7 @@ def train_run(
     ManymillError
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
+    settings.check_engine(engine, OPTIONS.engine, OPTIONS.lanes)
     check_folder(out, RUN)
     plan = source if isinstance(source, Plan) else source.plan(observe=observe)
     settings = settings.for_classes(len(plan.class_counts))
@@ -146,7 +147,9 @@ def resume_run(
             "train again into a new folder",
         ) from error
     plan, held_out = _with_source(out, plan, held_out, source)
-    engine = _engine_to_resume(recorded_engine) if engine is None else engine
+    settings.check_engine(engine, OPTIONS.engine, OPTIONS.lanes)
+    if engine is None and settings.lanes > 1:
+        engine = _engine_to_resume(recorded_engine)
     asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
     with RunFolder(out) as folder:
         if has_ended(out):
@@ -283,19 +286,20 @@ def _train_in(folder: RunFolder, asked: _Asked, observe: Observer, checkpoint_se
         warn(warning)
     ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
     recorder = Recorder(checkpoints, digest_now, observe=record, least_seconds=checkpoint_seconds)
-    trained = train(
-        plan,
-        settings,
-        keep=keep,
-        observe=record,
-        threads=asked.threads,
-        ledger=ledger,
-        holdout=asked.holdout,
-        engine=asked.engine,
-        recorder=recorder if asked.passing is None else None,
-        memory=asked.memory,
-        knobs=OPTIONS,
-    )
+    with folder.recording_warnings():
+        trained = train(
+            plan,
+            settings,
+            keep=keep,
+            observe=record,
+            threads=asked.threads,
+            ledger=ledger,
+            holdout=asked.holdout,
+            engine=asked.engine,
+            recorder=recorder if asked.passing is None else None,
+            memory=asked.memory,
+            knobs=OPTIONS,
+        )
     if trained.refusal is not None:
         raise trained.refusal
     return Run(folder.path, plan, trained, ledger)

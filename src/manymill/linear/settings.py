@@ -215,6 +215,22 @@ class Settings:
         """The way of merging in use: ``"auto"`` is ``"mass+search"`` where no round follows the first."""
         return "mass+search" if self.merge == "auto" and self.is_one_shot else self.merge
 
+    def check_engine(
+        self, engine: object, engine_called: str = "engine", lanes_called: str = "lanes"
+    ) -> None:
+        """Refuse an engine that would have nothing to do.
+
+        Raises
+        ------
+        SettingsError
+            If there is an engine, but only one lane.
+        """
+        if engine is not None and self.lanes == 1:
+            raise SettingsError(
+                f"{engine_called} has no effect without several lanes: one lane learns in this process",
+                f"leave it out, or train in several lanes: {lanes_called}",
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-serialisable fields."""
         return asdict(self)

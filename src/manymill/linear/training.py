@@ -121,6 +121,8 @@ def train(
     ------
     PlanError
         If there is no row to learn from, only one class, or the weights grow without bound.
+    SettingsError
+        If there is an engine, but only one lane.
     MemoryLimitError
         If there is not enough memory and nothing was learnt that could be kept.
     SourceError
@@ -128,6 +130,7 @@ def train(
     RowError
         If a row is bad and the plan is strict.
     """
+    settings.check_engine(engine, knobs.engine, knobs.lanes)
     threads = threads or available_threads()
     n_planned = len({*classes, *plan.class_counts})
     settings = settings.for_classes(n_planned)

@@ -30,6 +30,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from manymill.log import CACHE
 from manymill.storage.cache_entry import ABOUT, DamagedEntryError, Entry, EntryWriter, load, trust
 from manymill.storage.cache_folder import make_private
 from manymill.storage.durable import sync_folder
@@ -47,7 +48,7 @@ _LOCK_SECONDS = 60.0
 # Errors of a process that has too much of something; they say nothing of an entry.
 _SHORTAGES = frozenset({EMFILE, ENFILE, ENOMEM})
 
-_log = logging.getLogger("manymill.cache")
+_log = logging.getLogger(CACHE)
 
 
 @dataclass

@@ -20,10 +20,11 @@ from errno import EACCES, ENOENT, EPERM
 from pathlib import Path
 
 from manymill.errors import SourceError
+from manymill.log import CACHE
 
 VARIABLE = "MANYMILL_CACHE"
 
-_log = logging.getLogger("manymill.cache")
+_log = logging.getLogger(CACHE)
 _reported: set[str] = set()
 
 

@@ -57,6 +57,42 @@ def test_a_limit_to_the_silence_of_workers_is_refused_where_nobody_watches_worke
     assert "--stall-seconds has no effect" in messages
 
 
+@pytest.mark.parametrize("options", [["--engine", "processes:2"], ["--engine", "threads"], ["--workers", 2]])
+def test_an_engine_is_refused_where_one_lane_learns(manymill, films, tmp_path, options):
+    code, _, messages = manymill("train", films, "--out", "run", *FAST, *options)
+    assert code == 2
+    assert "without several lanes" in messages
+    assert "--lanes" in messages
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (["--rounds", 3], "--lanes"),
+        (["--merge", "damped"], "--lanes"),
+        (["--contiguous"], "--lanes"),
+        (["--finish-iterations", 2], "--finish"),
+    ],
+)
+def test_an_option_is_refused_without_the_one_that_it_needs(manymill, films, command, options, needed):
+    code, _, messages = manymill(command, films, *options)
+    assert code == 2
+    assert f"{options[0]}" in messages
+    assert f"has no effect without {needed}" in messages
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--partitions", 3], ["--threads", 2, "--engine", "processes:2"], ["--threads", 2, "--workers", 2]],
+)
+def test_a_forest_refuses_options_without_effect(manymill, films, options):
+    code, _, messages = manymill("train", films, "--model", "forest", *options)
+    assert code == 2
+    assert f"{options[0]} has no effect" in messages
+
+
 @pytest.mark.parametrize("command", [["resume", "run"], ["search", "films.jsonl", "--out", "run"]])
 def test_other_commands_refuse_it_too(manymill, films, command):
     code, _, messages = manymill(*command, "--stall-seconds", 60)

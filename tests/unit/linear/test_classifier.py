@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import HashingVectorizer as Original
 from sklearn.preprocessing import normalize
 
 from manymill import Dataset, TextClassifier
-from manymill.errors import ModelError, PlanError, SchemaError
+from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 
 # Every class has words of its own, and every row some of another's.
 WORDS = {"bird": "wing feather nest egg sky", "fish": "fin gill river scale water", "frog": "pond leap croak"}
@@ -366,3 +366,10 @@ def test_a_loaded_model_refuses_to_learn_further_but_fits_anew(tmp_path):
     with pytest.raises(ModelError, match="cannot learn further"):
         loaded.partial_fit(TEXTS, LABELS)
     assert loaded.fit(TEXTS, TWO).classes_.tolist() == ["bird", "fish"]
+
+
+@pytest.mark.parametrize("engine", ["processes:2", "threads", 2])
+def test_an_engine_is_refused_where_one_lane_learns(engine):
+    with pytest.raises(SettingsError, match="engine has no effect without several lanes") as caught:
+        small().fit(TEXTS, LABELS, engine=engine)
+    assert caught.value.hint.endswith("lanes")
