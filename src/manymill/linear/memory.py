@@ -42,7 +42,7 @@ BLOCK_BYTES = 2 << 20
 
 # Of a record much longer than a block there is its text in a window that overflows with it, and meanwhile what was read
 # of the next one, in a buffer that grows, and the text of that.
-RECORD_COPIES = 3.25
+RECORD_COPIES = 2.75
 
 # Records beyond the sample may be so many times as long as the longest in it, and so long in any case.
 RECORD_GROWTH = 2
