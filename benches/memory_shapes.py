@@ -1,15 +1,19 @@
 """The promise of ``--memory`` on hostile shapes: peak memory of the process tree, over what ``plan`` said.
 
 Each shape is made in a temporary folder, planned, and trained on with ``--memory`` set to the promise; a shape that is
-refused in order holds the promise as well. ``--scale 0.1`` makes the shapes a tenth as large, with ``--max-record``
-scaled likewise; ``--shapes NAME ...`` runs some of them. Results go to ``benches/results/memory-shapes.json``.
+refused in order holds the promise as well (where ``plan`` refuses it, against the memory of an ordinary training).
+``--scale 0.1`` makes the shapes a tenth as large, with ``--max-record`` scaled likewise; ``--shapes NAME ...`` runs
+some of them and leaves the figures of the others. Results go to ``benches/results/memory-shapes.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import bz2
 import gzip
 import json
+import lzma
+import random
 import subprocess
 import sys
 import tempfile
@@ -103,11 +107,115 @@ def open_quote(folder: Path, scale: float) -> list[str]:
 
 def bomb(folder: Path, scale: float) -> list[str]:
     with gzip.open(folder / "a.jsonl.gz", "wb", 1) as out:
-        out.write(_rows(100))
-        for _ in range(int(2000 * scale)):
-            out.write(bytes(1 << 20))
-        out.write(b"\n" + _rows(100))
+        _bomb(out, int(2000 * scale))
     return [str(folder / "a.jsonl.gz")]
+
+
+def _bomb(out: Any, n_mebibytes: int) -> None:
+    out.write(_rows(100))
+    for _ in range(n_mebibytes):
+        out.write(bytes(1 << 20))
+    out.write(b"\n" + _rows(100))
+
+
+def xz_bomb(folder: Path, scale: float) -> list[str]:
+    with lzma.open(folder / "a.jsonl.xz", "wb", preset=0) as out:
+        _bomb(out, int(1000 * scale))
+    return [str(folder / "a.jsonl.xz")]
+
+
+def zstd_bomb(folder: Path, scale: float) -> list[str]:
+    import zstandard
+
+    with open(folder / "a.jsonl.zst", "wb") as raw:
+        parameters = zstandard.ZstdCompressionParameters(window_log=27, compression_level=1)
+        with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(raw) as out:
+            _bomb(out, int(2000 * scale))
+    return [str(folder / "a.jsonl.zst")]
+
+
+def bz2_bomb(folder: Path, scale: float) -> list[str]:
+    with bz2.open(folder / "a.jsonl.bz2", "wb", 9) as out:
+        _bomb(out, int(500 * scale))
+    return [str(folder / "a.jsonl.bz2")]
+
+
+def allowed_line(folder: Path, scale: float) -> list[str]:
+    """A record as long as ``--max-record`` of a gibibyte allows."""
+    return one_line(folder, scale)
+
+
+def late_classes(folder: Path, scale: float) -> list[str]:
+    """Rows of two classes, as many as a sample has, then thousands of classes of one row each."""
+    with gzip.open(folder / "a.jsonl.gz", "wb", 1) as out:
+        for _ in range(int(100 * scale)):
+            out.write(_rows(30_000))
+        for i in range(int(20_000 * scale)):
+            out.write(SEED_ROW % (i, b"late%d" % i))
+    return [str(folder / "a.jsonl.gz")]
+
+
+def rare_record(folder: Path, scale: float) -> list[str]:
+    """One record just under ``--max-record`` that no sample meets."""
+    words = " ".join(f"word{i}" for i in range(40)).encode()
+    line = b'{"text": "' + b"good fun " * int(6.6e6 * scale) + b'", "label": "a"}\n'
+    rows = [_rows(1)[:-1].replace(b"fun", words) + b"\n" + _rows(2) for _ in range(int(300_000 * scale))]
+    return _file(folder, "a.jsonl", *rows, line, *rows)
+
+
+def wide_csv(folder: Path, scale: float) -> list[str]:
+    n = int(1e6 * scale)
+    header = b",".join(b"c%d" % i for i in range(n)) + b",text,label\n"
+    row = b"1," * n + b"good fun,%s\n"
+    return _file(folder, "a.csv", header, *[row % b"ab"[i % 2 : i % 2 + 1] for i in range(6)])
+
+
+def wide_first_line(folder: Path, scale: float) -> list[str]:
+    keys = b", ".join(b'"key%d": %d' % (i, i) for i in range(int(5e5 * scale)))
+    line = b'{"text": "a b", "label": "a", ' + keys + b"}\n"
+    return _file(folder, "a.jsonl", line, _rows(100))
+
+
+def long_first_line(folder: Path, scale: float) -> list[str]:
+    return _file(
+        folder, "a.jsonl", b'{"text": "', b"x y " * int(17.5e6 * scale), b'", "label": "a"}\n', _rows(100)
+    )
+
+
+def long_folder(folder: Path, scale: float) -> list[str]:
+    for name in "ab":
+        (folder / name).mkdir()
+        for i in range(3):
+            (folder / name / f"{i}.txt").write_bytes("добрый день ".encode() * int(2.8e6 * scale))
+    return [str(folder)]
+
+
+def long_unicode(folder: Path, scale: float) -> list[str]:
+    words = "書を読む。добрый день, é ".encode()
+    line = b'{"text": "' + words * int(60e6 * scale / len(words)) + b'", "label": "%s"}\n'
+    return _file(
+        folder, "a.jsonl", _rows(100), *(line % b"ab"[i % 2 : i % 2 + 1] for i in range(6)), _rows(100)
+    )
+
+
+def long_distinct(folder: Path, scale: float) -> list[str]:
+    """Long records of random words of two letters, the most words for their size."""
+    pick = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = " ".join(a + b for a, b in (pick.choices(letters, k=2) for _ in range(300_000)))
+    text = (words + " ").encode() * int(60e6 * scale / len(words))
+    return _file(
+        folder, "a.jsonl", _rows(100), *([b'{"text": "' + text + b'", "label": "a"}\n'] * 6), _rows(100)
+    )
+
+
+def long_csv_gz(folder: Path, scale: float) -> list[str]:
+    with gzip.open(folder / "a.csv.gz", "wb", 1) as out:
+        out.write(b"text,label\n" + b"good,a\nbad,b\n" * 50)
+        for _ in range(4):
+            out.write(b'"' + b'good ""fun"" x, ' * int(3.9e6 * scale) + b'",a\n')
+        out.write(b"good,a\nbad,b\n" * 50)
+    return [str(folder / "a.csv.gz")]
 
 
 def long_records(folder: Path, scale: float) -> list[str]:
@@ -152,15 +260,21 @@ SHAPES: dict[str, Make] = {
     make.__name__: make
     for make in (
         normal, one_line, zeros, tiny_rows, brackets, long_key, many_keys, many_files, many_jsonl, many_labels,
-        open_reviews, open_quote, bomb, long_records, row_group, dictionary, delta, large_pages,
+        open_reviews, open_quote, bomb, xz_bomb, zstd_bomb, bz2_bomb, allowed_line, late_classes, long_records,
+        rare_record, long_unicode, long_distinct, long_folder, long_csv_gz, wide_csv, wide_first_line,
+        long_first_line, row_group, dictionary, delta, large_pages,
     )
 }  # fmt: skip
+# Shapes that ask for more than the rest.
+MAX_RECORD = {"allowed_line": 1 << 30, "long_first_line": 128 << 20}
+# What an ordinary small training is promised: a shape that ``plan`` refuses has to stay below it.
+ORDINARY_BYTES = 240_000_000
 
 
-def watched(command: list[str]) -> tuple[int, int, str]:
-    """Exit code, peak resident bytes of the process tree, and the last words of a command."""
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+def watched(command: list[str], to: str) -> tuple[int, int, str]:
+    """Exit code, peak resident bytes of the process tree, and the last words of a command that writes to a file."""
+    with tempfile.TemporaryFile() as out, open(to, "wb") as printed:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=out)
         root, peak = psutil.Process(process.pid), 0
         while process.poll() is None:
             try:
@@ -179,21 +293,25 @@ def measured(name: str, scale: float) -> dict[str, Any]:
         inputs = Path(folder) / "in"
         inputs.mkdir()
         files = SHAPES[name](inputs, scale)
-        options = ["--max-record", str(int((64 << 20) * min(1.0, scale))), "--threads", "2", "--passes", "1"]
+        most = MAX_RECORD.get(name, 64 << 20)
+        options = ["--max-record", str(int(most * min(1.0, scale))), "--threads", "2", "--passes", "1"]
         program = [sys.executable, "-m", "manymill"]
-        planned = subprocess.run(
-            [*program, "plan", *files, *options, "--json"], capture_output=True, text=True
-        )
-        if planned.returncode:
-            return {"shape": name, "refused": planned.stderr[-300:]}
-        promise = json.loads(planned.stdout)["memory_bytes"]
-        plan_code, plan_peak, _ = watched([*program, "plan", *files, *options])
+        plan_code, plan_peak, told = watched([*program, "plan", *files, *options, "--json"], f"{folder}/plan")
+        if plan_code:
+            return {
+                "shape": name, "scale": scale, "plan_exit": plan_code, "plan_peak_bytes": plan_peak,
+                "promise_bytes": ORDINARY_BYTES, "peak_bytes": plan_peak, "exit": plan_code,
+                "share": round(plan_peak / ORDINARY_BYTES, 3), "words": told[-300:],
+            }  # fmt: skip
+        promise = json.loads(Path(f"{folder}/plan").read_text())["memory_bytes"]
         code, peak, words = watched(
-            [*program, "train", *files, *options, "--memory", str(promise), "--out", f"{folder}/run"]
+            [*program, "train", *files, *options, "--memory", str(promise), "--out", f"{folder}/run"],
+            f"{folder}/out",
         )
     return {
-        "shape": name, "promise_bytes": promise, "plan_exit": plan_code, "plan_peak_bytes": plan_peak, "exit": code,
-        "peak_bytes": peak, "share": round(max(peak, plan_peak) / promise, 3), "words": words[-200:] if code else "",
+        "shape": name, "scale": scale, "promise_bytes": promise, "plan_exit": plan_code,
+        "plan_peak_bytes": plan_peak, "exit": code, "peak_bytes": peak,
+        "share": round(max(peak, plan_peak) / promise, 3), "words": words[-300:],
     }  # fmt: skip
 
 
@@ -203,14 +321,18 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "memory-shapes.json")
     asked = parser.parse_args()
-    rows = []
+    known = json.loads(asked.out.read_text())["shapes"] if asked.out.exists() else []
+    rows = {row["shape"]: row for row in known if row["shape"] in SHAPES}
     for name in asked.shapes:
-        rows.append(measured(name, asked.scale))
-        print(rows[-1], flush=True)
-    asked.out.write_text(
-        json.dumps({"machine": measure.machine(), "scale": asked.scale, "shapes": rows}, indent=1) + "\n"
-    )
-    sys.exit(any(row.get("share", 0) > 1 for row in rows))
+        rows[name] = row = measured(name, asked.scale)
+        print(
+            f"{name:16} plan {row['plan_peak_bytes'] / 1e6:6.0f}  peak {row['peak_bytes'] / 1e6:6.0f}  "
+            f"promise {row['promise_bytes'] / 1e6:6.0f} MB  share {row['share']:.2f}  exit {row['exit']}",
+            flush=True,
+        )
+        shapes = [rows[shape] for shape in SHAPES if shape in rows]
+        asked.out.write_text(json.dumps({"machine": measure.machine(), "shapes": shapes}, indent=1) + "\n")
+    sys.exit(any(rows[name]["share"] > 1 for name in asked.shapes))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use super::in_place::lower_in_place;
 use super::lower::lower;
+use super::parts::Carried;
 use super::singles::drop_singles;
 use super::stop_words::StopWords;
 use super::{Sizes, Table};
@@ -36,6 +37,24 @@ impl Scratch {
             drop_singles(lowered, mask);
             valid
         }
+    }
+
+    /// Appends the hashes of the n-grams that end with one of the words found last, where those before them are carried.
+    pub fn hash_part(
+        &mut self,
+        kernels: &Kernels,
+        sizes: Sizes,
+        carried: &mut Carried,
+        hashes: &mut Vec<u32>,
+    ) {
+        if sizes.greatest == 1 {
+            let count = (kernels.edges)(&self.mask, &mut self.edges);
+            (kernels.grams)(&self.lowered, &self.edges[..count], 1, hashes);
+            return;
+        }
+        let count = (kernels.pack)(&self.lowered, &self.mask, &mut self.joined, &mut self.edges);
+        let span = (sizes.least, sizes.greatest);
+        carried.hash(kernels, span, &self.joined, &self.edges[..count], hashes);
     }
 
     /// Appends the hashes of all n-grams of the words found last, without the stop words.

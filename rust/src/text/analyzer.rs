@@ -2,6 +2,7 @@
 
 use super::analyze::Scratch;
 use super::characters::Characters;
+use super::parts::{Carried, MOST_WORDS};
 use super::{HashError, StopWords, Table};
 use crate::kernels::{Kernels, Within};
 
@@ -78,6 +79,25 @@ impl<'a> Memory<'a> {
         match self {
             Self::Characters(characters) if !valid => characters.with_surrogate(sizes.least),
             _ => None,
+        }
+    }
+
+    /// Whether a document may be hashed in parts.
+    pub fn takes_parts(&self, sizes: Sizes) -> bool {
+        matches!(self, Self::Words(_, stop_words) if stop_words.is_empty())
+            && sizes.greatest <= MOST_WORDS
+    }
+
+    /// Appends the hashes of the n-grams that end in the part taken in last; only where [`Self::takes_parts`] says so.
+    pub fn hash_part(
+        &mut self,
+        kernels: &Kernels,
+        sizes: Sizes,
+        carried: &mut Carried,
+        hashes: &mut Vec<u32>,
+    ) {
+        if let Self::Words(scratch, _) = self {
+            scratch.hash_part(kernels, sizes, carried, hashes);
         }
     }
 

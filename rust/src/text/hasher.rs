@@ -1,6 +1,7 @@
 //! A stream of documents to a hashed batch.
 
 use super::analyzer::{Analyzer, Memory, Sizes};
+use super::parts::{Carried, PART, end_of_part};
 use super::{HashError, HashedBatch, Sink, Table};
 use crate::kernels;
 use crate::kernels::memory::prefetch;
@@ -60,6 +61,18 @@ impl Hasher {
         &self,
         sink: &mut impl Sink,
         form: Form,
+        documents: impl Iterator<Item = Result<&'a [u8], HashError>>,
+        table: impl FnOnce() -> Result<&'t Table, HashError>,
+    ) -> Result<(), HashError> {
+        self.hash_by(PART, sink, form, documents, table)
+    }
+
+    /// The same with documents of more than `part` bytes in parts, where the sink takes them.
+    fn hash_by<'a, 't, S: Sink>(
+        &self,
+        part: usize,
+        sink: &mut S,
+        form: Form,
         mut documents: impl Iterator<Item = Result<&'a [u8], HashError>>,
         table: impl FnOnce() -> Result<&'t Table, HashError>,
     ) -> Result<(), HashError> {
@@ -76,6 +89,19 @@ impl Hasher {
             if text.len() > LONGEST {
                 return Err(HashError::TooLong(i));
             }
+            if S::TAKES_PARTS && text.len() > part && scratch.takes_parts(self.sizes) {
+                if !text.is_ascii()
+                    && let Some(ask) = ask.take()
+                {
+                    known = Some(ask()?);
+                }
+                if !self.hash_parts(&mut scratch, sink, part, text, known) && form == Form::Utf8 {
+                    return Err(not_utf8(i, text));
+                }
+                sink.end_document();
+                i += 1;
+                continue;
+            }
             if !scratch.ascii(kernels, text, self.lowercase) {
                 if let Some(ask) = ask.take() {
                     known = Some(ask()?);
@@ -83,11 +109,7 @@ impl Hasher {
                 let valid =
                     known.is_none_or(|table| scratch.unicode(kernels, text, self.lowercase, table));
                 if form == Form::Utf8 && !valid {
-                    let error = str::from_utf8(text).err();
-                    return Err(HashError::NotUtf8(
-                        i,
-                        error.map_or(0, |error| error.valid_up_to()),
-                    ));
+                    return Err(not_utf8(i, text));
                 }
                 if let Some(gram) = scratch.with_surrogate(valid, self.sizes) {
                     return Err(HashError::Surrogate(gram));
@@ -99,6 +121,35 @@ impl Hasher {
         }
         Ok(())
     }
+
+    /// Gives the hashes of one document to the sink, part by part; says whether it is UTF-8. The table is that of a
+    /// document that is not ASCII alone.
+    fn hash_parts(
+        &self,
+        scratch: &mut Memory<'_>,
+        sink: &mut impl Sink,
+        part: usize,
+        text: &[u8],
+        table: Option<&Table>,
+    ) -> bool {
+        let kernels = kernels::best();
+        let (mut carried, mut valid, mut start) = (Carried::default(), true, 0);
+        while start < text.len() {
+            let end = end_of_part(text, start, part, table);
+            let here = &text[start..end];
+            valid &= scratch.ascii(kernels, here, self.lowercase)
+                || table.is_some_and(|table| scratch.unicode(kernels, here, self.lowercase, table));
+            scratch.hash_part(kernels, self.sizes, &mut carried, sink.hashes());
+            sink.end_part();
+            start = end;
+        }
+        valid
+    }
+}
+
+fn not_utf8(i: usize, text: &[u8]) -> HashError {
+    let error = str::from_utf8(text).err();
+    HashError::NotUtf8(i, error.map_or(0, |error| error.valid_up_to()))
 }
 
 /// Bytes of a cache line, and how far into a document is asked for: the processor guesses the rest.
@@ -109,5 +160,100 @@ const WARMED: usize = 1024;
 fn warm(text: &[u8]) {
     for at in (0..text.len().min(WARMED)).step_by(LINE) {
         prefetch(text, at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Analyzer, HashError, Sink, Sizes, StopWords, Table};
+    use super::{Form, Hasher};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static TABLE: LazyLock<Table> =
+        LazyLock::new(|| Table::decode(Table::file("15.0.0").expect("a file")).expect("a table"));
+
+    /// Collects the hashes of documents that come in parts.
+    #[derive(Default)]
+    struct Collected {
+        hashes: Vec<u32>,
+        parts: usize,
+        documents: Vec<Vec<u32>>,
+    }
+
+    impl Sink for Collected {
+        const TAKES_PARTS: bool = true;
+
+        fn hashes(&mut self) -> &mut Vec<u32> {
+            &mut self.hashes
+        }
+
+        fn end_document(&mut self) {
+            self.documents.push(std::mem::take(&mut self.hashes));
+        }
+
+        fn end_part(&mut self) {
+            self.parts += 1;
+        }
+    }
+
+    fn hasher(least: usize, greatest: usize, lowercase: bool) -> Hasher {
+        let words = Analyzer::Words(StopWords::new(std::iter::empty()));
+        Hasher::new(
+            words,
+            Sizes::new(least, greatest).expect("sizes"),
+            lowercase,
+        )
+    }
+
+    fn sorted(mut hashes: Vec<u32>) -> Vec<u32> {
+        hashes.sort_unstable();
+        hashes
+    }
+
+    fn in_parts(hasher: &Hasher, part: usize, text: &[u8]) -> Result<(Vec<u32>, usize), HashError> {
+        let mut sink = Collected::default();
+        let documents = std::iter::once(Ok(text));
+        hasher.hash_by(part, &mut sink, Form::Utf8, documents, || Ok(&TABLE))?;
+        Ok((sorted(sink.documents.remove(0)), sink.parts))
+    }
+
+    fn whole(hasher: &Hasher, text: &[u8]) -> Result<Vec<u32>, HashError> {
+        let documents = std::iter::once(Ok(text));
+        let batch = hasher.hash(Form::Utf8, documents, || Ok(&TABLE))?;
+        Ok(sorted(batch.hashes().to_vec()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_in_parts_has_the_hashes_of_the_whole(
+            text in "([a-zA-Z_ ]{0,9}|[ΣσΩ\u{300}'.:a ]{1,9}|\\PC{0,9}|[а-яА-Я一-龥，İ ]{0,9}){0,20}",
+            part in 0usize..30, least in 1usize..4, more in 0usize..3, lowercase: bool,
+        ) {
+            let hasher = hasher(least, least + more, lowercase);
+            let (found, _) = in_parts(&hasher, part, text.as_bytes()).expect("UTF-8");
+            prop_assert_eq!(found, whole(&hasher, text.as_bytes()).expect("UTF-8"));
+        }
+
+        #[test]
+        fn broken_text_is_the_same_error_in_parts(
+            text in "[aé一😀 ,]{1,60}", at: prop::sample::Index, byte: u8, part in 0usize..9,
+        ) {
+            let mut bytes = text.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let hasher = hasher(1, 2, true);
+            let found = in_parts(&hasher, part, &bytes).map(|(hashes, _)| hashes);
+            prop_assert_eq!(found, whole(&hasher, &bytes));
+        }
+    }
+
+    #[test]
+    fn parts_are_short_where_words_are() {
+        for text in ["good fun ", "éé.ΑΒ'", "书，读书，"] {
+            let text = text.repeat(1000);
+            let (_, parts) = in_parts(&hasher(1, 2, true), 100, text.as_bytes()).expect("UTF-8");
+            assert!(parts > text.len() / 120, "{parts} parts");
+        }
     }
 }

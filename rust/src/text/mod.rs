@@ -22,6 +22,7 @@ mod documents;
 mod hasher;
 mod in_place;
 mod lower;
+mod parts;
 mod singles;
 mod spaces;
 mod stop_words;
@@ -41,10 +42,14 @@ pub use tokens::TokenHasher;
 
 /// What takes the hashes of one document after the other.
 pub trait Sink {
+    /// Whether a long document may come in parts, its hashes in another order.
+    const TAKES_PARTS: bool = false;
     /// Where the hashes of the current document are appended.
     fn hashes(&mut self) -> &mut Vec<u32>;
     /// The current document has all its hashes.
     fn end_document(&mut self);
+    /// There are hashes of a part of the current document: they need not be held until its end.
+    fn end_part(&mut self) {}
 }
 
 /// Why a batch could not be hashed.

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from manymill.data.hashed import HashedTexts
 
 
+# Records longer than the user allows, and than the promised memory has room for.
+TOO_LONG = "record too long"
+NO_ROOM = "record too large for the memory"
+
+
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """A record that is no row.
@@ -66,6 +71,9 @@ class Batch:
         Bytes of the source that this batch stands for, compressed as they are there.
     labels_are_integers : bool
         Whether each label of the batch is an integer in the source.
+    span : (int, int) or None
+        The bytes of the uncompressed file that were parsed, where records are of different lengths there than their
+        texts.
     hashed : HashedTexts or None
         The documents, where they were hashed before: ``data`` is empty then, and ``offsets`` are those of their texts.
     """
@@ -81,6 +89,7 @@ class Batch:
     keys: NDArray[np.uint64] | None = None
     n_bytes: int = 0
     labels_are_integers: bool = False
+    span: tuple[int, int] | None = None
     hashed: HashedTexts | None = None
 
     def __len__(self) -> int:
@@ -100,6 +109,14 @@ class Batch:
     def text_bytes(self) -> int:
         """Bytes of UTF-8 of all texts."""
         return int(self.offsets[-1] - self.offsets[0])
+
+    @property
+    def longest_record(self) -> int:
+        """Bytes of the longest record at most: records that are no rows count for the row before them."""
+        if self.span is None:
+            return int(np.diff(self.offsets).max(initial=0))
+        start, stop = self.span
+        return int(np.diff(self.position, prepend=start, append=stop).max())
 
     def texts(self) -> list[str]:
         """The texts as strings: for people and tests, not for speed."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manymill.data.batches import BadRow, Batch
+from manymill.data.batches import TOO_LONG, BadRow, Batch
 from manymill.data.labels import Labels
 from manymill.errors import SchemaError
 
@@ -68,13 +68,13 @@ def to_batch(
     text = text.cast(pa.large_string())
     names: pa.Array | None = None
     faults: list[tuple[str, NDArray[np.bool_]]] = [("missing text", _mask(pc.is_null(text)))]
-    faults.append(("record too long", _mask(pc.greater(pc.binary_length(text), max_record_bytes))))
+    faults.append((TOO_LONG, _mask(pc.greater(pc.binary_length(text), max_record_bytes))))
     if label is not None:
         codes, names = _coded(label)
         faults.append(("missing label", codes < 0))
         faults.append(("empty label", _of_rows(codes, _mask(pc.equal(pc.binary_length(names), 0)))))
         too_long = _mask(pc.greater(pc.binary_length(names), max_record_bytes))
-        faults.append(("record too long", _of_rows(codes, too_long)))
+        faults.append((TOO_LONG, _of_rows(codes, too_long)))
         faults.append(("invalid UTF-8", _of_rows(codes, np.array([not _is_utf8(name) for name in names]))))
     if weight is not None:
         weight = weight.cast(pa.float32(), safe=False)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.data.batches import BadRow
+from manymill.data.batches import TOO_LONG, BadRow
 from manymill.data.compression import ByteStream
 from manymill.errors import SourceError
 
@@ -150,9 +150,7 @@ def cut_stream(
         if len(held) - n_whole > max_record_bytes + _LINE_END:
             if n_whole:
                 yield piece(n_whole)
-            bad.append(
-                BadRow(path, f"byte {position}", "record too long", f"more than {max_record_bytes} bytes")
-            )
+            bad.append(BadRow(path, f"byte {position}", TOO_LONG, f"more than {max_record_bytes} bytes"))
             position += len(held)
             held, n_skipped, skipping = bytearray(), 0, True
     yield piece(len(held))
@@ -187,9 +185,19 @@ def is_utf8(encoding: str) -> bool:
 
 
 def cut_range(
-    file: BinaryIO, start: int, stop: int, *, path: str, data_start: int, max_record_bytes: int
-) -> Piece:
-    """The lines of a file that start in ``start <= byte < stop``, of which the last may go on beyond."""
+    file: BinaryIO,
+    start: int,
+    stop: int,
+    *,
+    path: str,
+    data_start: int,
+    max_record_bytes: int,
+    patience: int | None = None,
+) -> Piece | None:
+    """The lines of a file that start in ``start <= byte < stop``, of which the last may go on beyond.
+
+    None if it goes on for more than ``patience`` bytes.
+    """
     # The byte before tells whether a line starts at `start`.
     base = start - (1 if start > data_start else 0)
     file.seek(base)
@@ -207,7 +215,10 @@ def cut_range(
         if not first or first == n_bytes:
             return Piece(np.zeros(0, np.uint8), start, stop - start)
     last = max(first, data.rfind(b"\n", first, n_bytes - 1) + 1)
-    held, end = _whole_line(file, data, last, n_bytes - 1, max_record_bytes)
+    most = max_record_bytes if patience is None else min(patience, max_record_bytes)
+    held, end = _whole_line(file, data, last, n_bytes - 1, most)
+    if most < max_record_bytes and end - last > most:
+        return None
     return Piece(np.frombuffer(held, np.uint8)[first:end], base + first, stop - start)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from manymill.data.batches import BadRow, Batch
+from manymill.data.batches import NO_ROOM, TOO_LONG, BadRow, Batch
 from manymill.data.labels import Labels
+from manymill.data.parsing import Parses
 from manymill.data.plan import Plan
 
 OTHER_CLASS = "other class"
@@ -19,18 +19,34 @@ OTHER_CLASS = "other class"
 _KEPT_BAD_ROWS = 1000
 
 
-def filtered(
-    plan: Plan, parses: Generator[Callable[[], Batch], None, None]
-) -> Generator[Callable[[], Batch], None, None]:
+def filtered(plan: Plan, parses: Parses) -> Parses:
     """What gives batches, as what gives batches of the plan's classes alone."""
+    assert plan.dataset.classes is not None
+    classes = frozenset(plan.dataset.classes)
     with closing(parses):
         for parse in parses:
-            yield partial(_parse, plan, parse)
+            yield parse.then(lambda batch: keep_classes(plan, batch, classes))
 
 
-def _parse(plan: Plan, parse: Callable[[], Batch]) -> Batch:
-    assert plan.dataset.classes is not None
-    return keep_classes(plan, parse(), frozenset(plan.dataset.classes))
+def explained(plan: Plan, parses: Parses) -> Parses:
+    """The same batches; a record for which the promised memory has no room says so, and how much it needs."""
+    with closing(parses):
+        for parse in parses:
+            yield parse.then(partial(_explain, plan))
+
+
+def _explain(plan: Plan, batch: Batch) -> Batch:
+    if TOO_LONG not in batch.bad_counts:
+        return batch
+    detail = (
+        f"more than {plan.record_room:,} bytes need {plan.record_memory / 1e6:,.0f} MB of memory; raise --memory or "
+        "lower --max-record"
+    )
+    bad = [
+        replace(row, reason=NO_ROOM, detail=detail) if row.reason == TOO_LONG else row for row in batch.bad
+    ]
+    counts = {NO_ROOM if reason == TOO_LONG else reason: n for reason, n in batch.bad_counts.items()}
+    return replace(batch, bad=tuple(bad), bad_counts=counts)
 
 
 def keep_classes(plan: Plan, batch: Batch, classes: frozenset[str]) -> Batch:

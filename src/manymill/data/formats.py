@@ -230,7 +230,8 @@ def find_format(path: str, head: bytes, encoding: str) -> str:
     """
     if is_utf8(encoding) and head.startswith(_UTF16):
         raise SourceError(f"{path} is UTF-16", "say so with encoding='utf-16'")
-    text = head.removeprefix(_BOM).decode(encoding, "replace").encode().lstrip()
+    beginning = head[:HEAD_BYTES]  # of a head with a long record a copy would be as long
+    text = beginning.removeprefix(_BOM).decode(encoding, "replace").encode().lstrip()
     if head.startswith(b"PAR1"):
         return "parquet"
     named = FORMAT_OF.get(extensions(path)[0])

@@ -83,7 +83,12 @@ def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaErro
 
 
 def _named(columns: Sequence[str], names: Sequence[str], taken: set[str | None]) -> str | None:
-    lower = {column.lower(): column for column in reversed(columns) if column not in taken}
+    # Only those of these names are held: a wide table has a million.
+    lower = {
+        column.lower(): column
+        for column in reversed(columns)
+        if column.lower() in names and column not in taken
+    }
     return next((lower[name] for name in names if name in lower), None)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from manymill.data.batches import BadRow, Batch
+from manymill.data.batches import NO_ROOM, TOO_LONG, BadRow, Batch
 from manymill.errors import RowError
 from manymill.storage.own_files import open_own
 
@@ -19,7 +19,8 @@ _HINTS = {
     "invalid UTF-8": "name the encoding, for example encoding='latin-1'",
     "missing label": "name the column of the labels with label=",
     "missing text": "name the column of the texts with text=",
-    "record too long": "raise max_record_bytes",
+    TOO_LONG: "raise max_record_bytes",
+    NO_ROOM: "raise --memory, or leave longer records out with --max-record",
     "unbalanced quote": "a field with a quote in it has to be quoted, and its quotes doubled",
     "ragged row": "fields with the delimiter or line ends in them have to be quoted",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Generator
 
 from manymill import _core
 from manymill.data.batches import BadRow, Batch
@@ -11,10 +12,43 @@ from manymill.data.labels import Labels
 from manymill.data.plan import ColumnNames, Plan, SourceFile
 
 
+class Parse:
+    """A batch still to be parsed. It can be called once: what it holds is let go then.
+
+    Parameters
+    ----------
+    call : callable
+        Gives the batch.
+    held_bytes : int
+        What it holds until it is called.
+    is_long : bool
+        Whether the call reads a record that is much longer than a block: not to be called ahead of its use.
+    """
+
+    __slots__ = ("_call", "held_bytes", "is_long")
+
+    def __init__(self, call: Callable[[], Batch], held_bytes: int = 0, *, is_long: bool = False) -> None:
+        self._call: Callable[[], Batch] | None = call
+        self.held_bytes, self.is_long = held_bytes, is_long
+
+    def __call__(self) -> Batch:
+        """The batch."""
+        call, self._call = self._call, None
+        assert call is not None, "a batch is parsed once"
+        return call()
+
+    def then(self, function: Callable[[Batch], Batch]) -> Parse:
+        """The same, with a function called on the batch."""
+        return Parse(lambda: function(self()), self.held_bytes, is_long=self.is_long)
+
+
+Parses = Generator[Parse, None, None]
+
+
 def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
     """The rows of a piece of file ``number``."""
     file = plan.files[number]
-    parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.dataset.max_record_bytes, piece)
+    parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.max_record_bytes, piece)
     bad = tuple(BadRow(file.path, f"byte {at}", reason, detail) for at, reason, detail in parsed.bad)
     counts = Counter(row.reason for row in piece.bad) + Counter(dict(parsed.bad_counts))
     label = Labels(tuple(parsed.classes), parsed.codes) if plan.dataset.labelled else None
@@ -29,6 +63,7 @@ def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
         bad_counts=dict(counts),
         n_bytes=piece.n_bytes,
         labels_are_integers=bool(parsed.labels_are_integers and len(parsed.codes)),
+        span=(piece.position, piece.position + len(piece.data)),
     )
 
 

@@ -150,6 +150,14 @@ class Plan:
         Whether the sample was the whole source.
     labels_are_integers : bool
         Whether each label of the sample is an integer in the source.
+    longest_record : int
+        Bytes of the longest record in the sample, at most.
+    head_bytes : int
+        Memory that was needed to find the columns, where there are very many.
+    record_room : int
+        Bytes of the longest record that the promised memory has room for; 0 if every record has room.
+    record_memory : int
+        Bytes of memory that have room for every record.
     """
 
     dataset: Dataset
@@ -164,6 +172,16 @@ class Plan:
     source_bytes: int = 0
     exact: bool = False
     labels_are_integers: bool = False
+    longest_record: int = 0
+    head_bytes: int = 0
+    record_room: int = 0
+    record_memory: int = 0
+
+    @property
+    def max_record_bytes(self) -> int:
+        """Bytes that a record may have; a longer one is a bad row."""
+        most = self.dataset.max_record_bytes
+        return min(most, self.record_room) if self.record_room else most
 
     @property
     def is_hashed(self) -> bool:
@@ -252,6 +270,10 @@ _PLAIN: dict[str, Any] = {
     "source_bytes": int,
     "exact": bool,
     "labels_are_integers": bool,
+    "longest_record": int,
+    "head_bytes": int,
+    "record_room": int,
+    "record_memory": int,
 }
 _DATASET: dict[str, Any] = {
     "source": tuple[str, ...],

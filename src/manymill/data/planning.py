@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 _HEADS_BYTES = 16 << 20
 # Values of the first rows that are looked at, and of one JSON object: each takes about 100 bytes.
 _MOST_VALUES = 2_000_000
+# Of rows behind the first; and columns of a table that are guessed among.
+_FURTHER_VALUES = 200_000
+_MOST_COLUMNS = 10_000
+# Memory for the name and the value of a column, and how many the program's own part has room for.
+_COLUMN_BYTES = 250
+_USUAL_VALUES = 50_000
 _CUTTABLE = ("jsonl", "fasttext")
 
 
@@ -65,13 +71,14 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
     notes: tuple[str, ...] = ()
     columns = ColumnNames()
     blocks: list[Block] = []
+    head_bytes = 0
     if trees:
         files = [tree_of(path) for path in trees]
         notes = (f"The labels are the names of the sub-folders of {trees[0]}.",) if dataset.labelled else ()
         for number, file in enumerate(files):
             blocks += tree_blocks(number, file, block_bytes)
     else:
-        files, columns, notes, blocks = _data_plan(dataset, paths, block_bytes)
+        files, columns, notes, blocks, head_bytes = _data_plan(dataset, paths, block_bytes)
     plan = Plan(
         dataset=dataset,
         files=tuple(files),
@@ -79,6 +86,7 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
         columns=columns,
         notes=notes,
         source_bytes=sum(file.size for file in files),
+        head_bytes=head_bytes,
     )
     return sampled(plan, sample_bytes, observe)
 
@@ -107,7 +115,7 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
         file = replace(file, compression=compression, decoder_bytes=window_bytes)
         beginning = _head(dataset, file)
         head = beginning.data
-        if not head.strip():
+        if not head or head.isspace():
             empty.append(path)
             continue
         format = dataset.format or _find_format(dataset, path, head)
@@ -134,7 +142,7 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
 
 def _data_plan(
     dataset: Dataset, paths: list[str], block_bytes: int
-) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block]]:
+) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block], int]:
     files, heads, notes = opened(dataset, paths)
     if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
         notes.append(f"{files[0].path} looks like {files[0].format}; name another format with format=.")
@@ -142,11 +150,11 @@ def _data_plan(
         notes.append(
             "The standard input was copied to a temporary file, so that it can be read more than once."
         )
-    columns, guessed, files = _columns(dataset, files, heads)
+    columns, guessed, head_bytes = _columns(dataset, files, heads)
     blocks: list[Block] = []
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
-    return files, columns, tuple(notes) + guessed, blocks
+    return files, columns, tuple(notes) + guessed, blocks, head_bytes
 
 
 def _head(dataset: Dataset, file: SourceFile) -> Head:
@@ -223,8 +231,8 @@ def _fields(record: bytes, format: str) -> list[bytes]:
 
 def _columns(
     dataset: Dataset, files: list[SourceFile], heads: list[bytes]
-) -> tuple[ColumnNames, tuple[str, ...], list[SourceFile]]:
-    """The columns to read, guessed from the first file and looked for in all."""
+) -> tuple[ColumnNames, tuple[str, ...], int]:
+    """The columns to read, guessed from the first file and looked for in all; and the memory that they take."""
     format = files[0].format
     asked = ColumnNames(dataset.text, dataset.label, dataset.weight)
     if format not in ("jsonl", "csv", "tsv", "parquet"):
@@ -232,8 +240,8 @@ def _columns(
             raise SchemaError(
                 f"{files[0].path}: {format} has no named columns", "leave text=, label= and weight= away"
             )
-        return ColumnNames(), (), files
-    columns, rows = _look(dataset, files[0], heads[0])
+        return ColumnNames(), (), 0
+    columns, rows, n_values = _look(dataset, files[0], heads[0])
     doubt: tuple[str, ...] = ()
     if format in ("csv", "tsv"):
         if dataset.labelled:
@@ -245,38 +253,43 @@ def _columns(
         raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
     wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
-        there, _ = _look(dataset, file, head or _head(dataset, file).data)
+        there, _, n_there = _look(dataset, file, head or _head(dataset, file).data)
+        n_values = max(n_values, n_there)
         for name in wanted:
             if name not in there:
                 raise missing_column(file.path, name, there)
-    return chosen, notes + doubt, files
+    return chosen, notes + doubt, _COLUMN_BYTES * max(0, n_values - _USUAL_VALUES)
 
 
-def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]]]:
-    """Names of the columns, and the rows of the head."""
+def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]], int]:
+    """Names of the columns, the rows of the head, and how many values are held for that."""
     if file.format == "parquet":
-        return _look_parquet(dataset, file)
+        return *_look_parquet(dataset, file), 0
     text = head if is_utf8(dataset.encoding) else head.decode(dataset.encoding, "ignore").encode()
     if file.format in ("csv", "tsv"):
-        rows = []
+        names, rows = file.column_names, []
+        asked = (dataset.text, dataset.label, dataset.weight)
+        beyond = [i for i, name in enumerate(names[_MOST_COLUMNS:], _MOST_COLUMNS) if name in asked]
+        looked_at = [*range(min(len(names), _MOST_COLUMNS)), *beyond]
         rest = text[file.data_start :]
-        for _ in range(min(200, max(1, _MOST_VALUES // len(file.column_names)))):
+        for _ in range(min(200, max(1, _MOST_VALUES // len(names)))):
             ends = _core.CsvCutter(delimiter=DELIMITER[file.format]).feed(rest)
             record = rest[: ends[0]] if ends else rest
             if not record:
                 break
-            values = [field.decode("utf-8", "replace") for field in _fields(record, file.format)]
-            rows.append(dict(zip(file.column_names, values, strict=False)))
+            fields = _fields(record, file.format)
+            rows.append(
+                {names[i]: fields[i].decode("utf-8", "replace") for i in looked_at if i < len(fields)}
+            )
             rest = rest[len(record) :]
-        return list(file.column_names), list(rows)
+        return list(names), list(rows), len(names)
     columns: dict[str, None] = {}
     found: list[Mapping[str, Any]] = []
     n_values = most = 0
-    for line in text.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[:1000]:
+    for line in text.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1000)[:1000]:
         # An upper bound, told before a value is made.
         most = max(most, n := line.count(b",") + line.count(b":"))
-        n_values += n
-        if n_values > 2 * _MOST_VALUES:
+        if n > 2 * (_MOST_VALUES if not found else _FURTHER_VALUES) or n_values > _FURTHER_VALUES:
             break
         try:
             row = json.loads(line)
@@ -285,6 +298,7 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
         if isinstance(row, dict):
             columns.update(dict.fromkeys(row))
             found.append(row)
+            n_values += _n_values(row) if n > 20 else n // 2
     if not found and most > 2 * _MOST_VALUES:
         raise SourceError(
             f"{file.path}: its first JSON object has up to {most:,} values, more than the {2 * _MOST_VALUES:,} that "
@@ -296,7 +310,19 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
             f"{file.path}: none of its first lines is a JSON object",
             "name the format with format=, or the encoding",
         )
-    return list(columns), found
+    return list(columns), found, n_values
+
+
+def _n_values(row: Mapping[str, Any]) -> int:
+    """Values of a JSON object, those of inner ones too."""
+    inner: list[Any] = [row]
+    n_values = 0
+    while inner:
+        value = inner.pop()
+        n_values += len(value)
+        values = value.values() if isinstance(value, dict) else value
+        inner.extend(item for item in values if isinstance(item, dict | list))
+    return n_values
 
 
 def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:

@@ -27,11 +27,17 @@ import numpy as np
 from manymill.data.batches import Batch
 from manymill.data.holdout import row_keys
 from manymill.data.ledger import refuse_bad_rows
+from manymill.data.parsing import Parse
 from manymill.data.plan import Block, Plan
-from manymill.data.sources import Parse, is_stream, open_block
+from manymill.data.sources import is_stream, open_block
 
 # Text of a block that is parsed before it is asked for.
 _EAGER_BYTES = 8 << 20
+
+# Bytes of source that are parsed ahead for each batch that may be ready: only very long records are more.
+_AHEAD_BYTES = 2 << 20
+# A stream does not read on behind a piece of so many bytes until the next one is asked for.
+_LARGE_PIECE = 4 << 20
 
 # Keeps this random stream apart from that of the windows.
 _STREAM = 0
@@ -81,15 +87,16 @@ def read(
         parses = _in_order(plan, blocks, submit)
     else:
         parses = _mixed(plan, blocks, np.random.default_rng((seed, _STREAM, pass_number)), submit)
-    futures: Generator[Any, None, None] = (submit(_parse_all, step, keyed) for step in parses)
-    if executor is not None:
-        futures = _ahead(futures, max(1, look_ahead))
+    steps = ((submit(_parse_all, step, keyed), _held_bytes(step[1])) for step in parses)
+    futures = _ready(steps) if executor is None else _ahead(steps, max(1, look_ahead))
     with closing(futures):
         for future in futures:
             for batch in future.result():
                 if plan.dataset.strict:
                     refuse_bad_rows(batch)
                 yield batch
+                del batch
+            del future
 
 
 def read_file(
@@ -128,12 +135,18 @@ def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> Iterable[Batch]:
     n_bytes = 0
     parses = open_block(plan, what)
     for parse in parses:
+        if parse.is_long:
+            return chain(batches, (finished(each()) for each in chain([parse], parses)))
         batches.append(finished(parse()))
         n_bytes += batches[-1].text_bytes
         if n_bytes > _EAGER_BYTES:
             # The block is far larger than it looked, as Parquet with a dictionary may be: the rest comes one by one.
             return chain(batches, (finished(parse()) for parse in parses))
     return batches
+
+
+def _held_bytes(step: _Step) -> int:
+    return step.raw_bytes if isinstance(step, Block) else step.held_bytes
 
 
 def _as_it_is(batch: Batch) -> Batch:
@@ -154,13 +167,16 @@ class _Stream:
         self._stored = max(1, plan.files[block.file].size)
         self._n_taken = 0
         self.cost = min(block.raw_bytes, 1 << 20) if not plan.files[block.file].cuttable else block.raw_bytes
-        self._next = submit(next, self._parses, None)
+        self._next: Any = submit(next, self._parses, None)
 
     def take(self) -> Parse | None:
         """The next batch to parse, None at the end."""
+        if self._next is None:
+            self._next = self._submit(next, self._parses, None)
         parse: Parse | None = self._next.result()
         if parse is not None:
-            self._next = self._submit(next, self._parses, None)
+            large = parse.held_bytes >= _LARGE_PIECE
+            self._next = None if large else self._submit(next, self._parses, None)
             self._n_taken += 1
         return parse
 
@@ -234,25 +250,65 @@ def _may_open(streams: list[_Stream], block: Block) -> bool:
     )
 
 
-def _ahead(items: Generator[Any, None, None], n_ahead: int) -> Generator[Any, None, None]:
-    """The items, made by a thread of its own up to ``n_ahead`` before they are asked for."""
+def _ready(items: Generator[tuple[Any, int], None, None]) -> Generator[Any, None, None]:
+    with closing(items):
+        for item, _ in items:
+            yield item
+            del item
+
+
+class _Room:
+    """Room for items that were made and not used yet: for so many, and for so many bytes but for the last one."""
+
+    def __init__(self, n_items: int) -> None:
+        self._n_items, self._n_bytes = n_items, n_items * _AHEAD_BYTES
+        self._changed = threading.Condition()
+        self._stopped = False
+
+    def wait(self) -> bool:
+        """Wait until there is room; False if nothing more is wanted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or (self._n_items > 0 and self._n_bytes > 0))
+            return not self._stopped
+
+    def take(self, n_bytes: int) -> None:
+        """An item was made."""
+        with self._changed:
+            self._n_items -= 1
+            self._n_bytes -= n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        """An item was used."""
+        with self._changed:
+            self._n_items += 1
+            self._n_bytes += n_bytes
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Nothing more is wanted."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+
+def _ahead(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> Generator[Any, None, None]:
+    """The items, made by a thread of its own up to ``n_ahead`` before they are asked for; each comes with its bytes."""
     ready: queue.Queue[Any] = queue.Queue()
-    room = threading.Semaphore(n_ahead)
-    stop = threading.Event()
+    room = _Room(n_ahead)
     end = object()
 
     def make() -> None:
         try:
-            while not stop.is_set():
-                room.acquire()
-                if stop.is_set():
+            while room.wait():
+                made = next(items, None)
+                if made is None:
+                    ready.put((end, 0, None))
                     break
-                item = next(items, end)
-                ready.put((item, None))
-                if item is end:
-                    break
+                room.take(made[1])
+                ready.put((*made, None))
+                del made
         except BaseException as error:  # told to the consumer, who raises it
-            ready.put((end, error))
+            ready.put((end, 0, error))
         finally:
             items.close()
 
@@ -260,14 +316,14 @@ def _ahead(items: Generator[Any, None, None], n_ahead: int) -> Generator[Any, No
     thread.start()
     try:
         while True:
-            item, error = ready.get()
+            item, n_bytes, error = ready.get()
             if error is not None:
                 raise error
             if item is end:
                 return
             yield item
-            room.release()
+            del item
+            room.give_back(n_bytes)
     finally:
-        stop.set()
-        room.release()
+        room.stop()
         thread.join()

@@ -48,6 +48,7 @@ class _Sample:
     n_bad: int = 0
     text_bytes: int = 0
     raw_bytes: int = 0
+    longest: int = 0
     integers: bool = True
     classes: Counter[str] = field(default_factory=Counter)
     first_bad: Batch | None = None
@@ -56,6 +57,7 @@ class _Sample:
         self.n_rows += len(batch)
         self.n_bad += batch.n_bad
         self.text_bytes += batch.text_bytes
+        self.longest = max(self.longest, batch.longest_record)
         if batch.bad and self.first_bad is None:
             self.first_bad = batch
         if batch.label is not None and len(batch):
@@ -89,7 +91,11 @@ def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
     for block in _spread(plan, cut, sample_bytes):
         with closing(open_block(plan, block)) as parses:
             for parse in parses:
-                sample.add(parse())
+                batch = parse()
+                if not len(batch) and block.raw_bytes >= _PIECE_BYTES:
+                    # No line starts in it, or the one that does is no row: nobody knows how long the others are.
+                    sample.longest = plan.dataset.max_record_bytes
+                sample.add(batch)
                 sample.tell(plan, block, max(0, block.stop - block.start))
         sample.raw_bytes += max(1, block.raw_bytes)
     if sample.raw_bytes < sum(max(1, block.raw_bytes) for block in cut):
@@ -123,6 +129,7 @@ def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
         text_bytes=round(sample.text_bytes * scale),
         exact=exact,
         labels_are_integers=bool(sample.integers and sample.classes),
+        longest_record=min(sample.longest, plan.dataset.max_record_bytes),
     )
 
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator
 from functools import partial
 
 import numpy as np
 
-from manymill.data.batches import BadRow, Batch
+from manymill.data.batches import TOO_LONG, BadRow, Batch
 from manymill.data.compression import open_stream
-from manymill.data.cutting import cut_range, cut_stream, cutter_for, is_utf8
+from manymill.data.cutting import Piece, cut_range, cut_stream, cutter_for, is_utf8
 from manymill.data.files import open_file, unreadable
-from manymill.data.filtering import filtered
+from manymill.data.filtering import explained, filtered
 from manymill.data.guessing import missing_column
 from manymill.data.labels import Labels
-from manymill.data.parsing import parse_piece
+from manymill.data.parsing import Parse, Parses, parse_piece
 from manymill.data.plan import Block, Plan
 from manymill.errors import SourceError
 
-Parse = Callable[[], Batch]
-Parses = Generator[Parse, None, None]
 _PIECE_BYTES = 1 << 20
+# A line that goes on so far beyond its block is read when its turn has come: several at a time may be too much.
+_LONG_BYTES = 4 << 20
 
 
 def is_stream(plan: Plan, block: Block) -> bool:
@@ -40,6 +39,8 @@ def open_block(plan: Plan, block: Block) -> Parses:
         If the file vanished or changed since the plan was made, or is corrupt.
     """
     parses = _open(plan, block)
+    if plan.record_room:
+        parses = explained(plan, parses)
     named = plan.dataset.labelled and plan.dataset.classes is not None
     return filtered(plan, parses) if named else parses
 
@@ -56,17 +57,31 @@ def _open(plan: Plan, block: Block) -> Parses:
 
 
 def _range(plan: Plan, block: Block) -> Parses:
-    file, dataset = plan.files[block.file], plan.dataset
-    with open_file(file, dataset.storage_options) as raw:
-        piece = cut_range(
+    piece = _cut_range(plan, block, patience=_LONG_BYTES)
+    if piece is None:
+        yield Parse(partial(_parse_range, plan, block), is_long=True)
+    else:
+        yield Parse(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
+
+
+def _parse_range(plan: Plan, block: Block) -> Batch:
+    piece = _cut_range(plan, block)
+    assert piece is not None
+    return parse_piece(plan, block.file, piece)
+
+
+def _cut_range(plan: Plan, block: Block, patience: int | None = None) -> Piece | None:
+    file = plan.files[block.file]
+    with open_file(file, plan.dataset.storage_options) as raw:
+        return cut_range(
             raw,
             block.start,
             block.stop,
             path=file.path,
             data_start=file.data_start,
-            max_record_bytes=dataset.max_record_bytes,
+            max_record_bytes=plan.max_record_bytes,
+            patience=patience,
         )
-    yield partial(parse_piece, plan, block.file, piece)
 
 
 def _stream(plan: Plan, block: Block) -> Parses:
@@ -86,10 +101,12 @@ def _stream(plan: Plan, block: Block) -> Parses:
             data_start=file.data_start,
             encoding=dataset.encoding,
             piece_bytes=_PIECE_BYTES,
-            max_record_bytes=dataset.max_record_bytes,
+            max_record_bytes=plan.max_record_bytes,
         )
         for piece in pieces:
-            yield partial(parse_piece, plan, block.file, piece)
+            parse = Parse(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
+            del piece
+            yield parse
         if file.compression is None and stream.stored_bytes() != file.size:
             raise SourceError(
                 f"{file.path} changed while being read: {stream.stored_bytes():,} bytes, not {file.size:,}",
@@ -137,7 +154,7 @@ def _parquet(plan: Plan, block: Block) -> Parses:
         )
         for table in batches:
             done = share * (row + table.num_rows - (end - n_rows)) // max(1, n_rows)
-            yield partial(
+            make = partial(
                 to_batch,
                 table.column(names.text),
                 None if names.label is None else table.column(names.label),
@@ -146,8 +163,9 @@ def _parquet(plan: Plan, block: Block) -> Parses:
                 file=block.file,
                 first_row=row,
                 n_bytes=done - given,
-                max_record_bytes=dataset.max_record_bytes,
+                max_record_bytes=plan.max_record_bytes,
             )
+            yield Parse(make, table.nbytes)
             row, given = row + table.num_rows, done
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, SourceError):
@@ -164,7 +182,7 @@ def _memory(plan: Plan, block: Block) -> Parses:
     memory = plan.dataset.memory
     if memory is None:
         raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
-    yield partial(memory.batch, block.start, block.stop, block.file)
+    yield Parse(partial(memory.batch, block.start, block.stop, block.file))
 
 
 def _folder(plan: Plan, block: Block) -> Parses:
@@ -174,8 +192,8 @@ def _folder(plan: Plan, block: Block) -> Parses:
     for row in range(block.start, block.stop):
         name, size = file.members[row]
         path = os.path.join(file.path, name)
-        if size > dataset.max_record_bytes:
-            bad.append(BadRow(path, f"row {row}", "record too long", f"{size} bytes"))
+        if size > plan.max_record_bytes:
+            bad.append(BadRow(path, f"row {row}", TOO_LONG, f"{size} bytes"))
             continue
         try:
             with open(path, "rb") as member:
@@ -196,7 +214,7 @@ def _folder(plan: Plan, block: Block) -> Parses:
             continue
         labels.append(name.split("/", 1)[0])
         rows.append(row)
-    yield partial(_folder_batch, plan, block, texts, labels, bad, rows, n_bytes)
+    yield Parse(partial(_folder_batch, plan, block, texts, labels, bad, rows, n_bytes), n_bytes)
 
 
 def _folder_batch(

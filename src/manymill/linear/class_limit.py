@@ -130,7 +130,7 @@ class ClassLimit:
             With the number of classes, one of them, the memory needed and the settings that help.
         """
         n_classes = n_known + len(new)
-        if n_classes <= self._n_planned:
+        if n_classes <= max(2, self._n_planned):  # the state of one class is that of two
             return
         # The old state is there until the new one has its weights.
         needed = self._need(n_classes, self._n_features) + _old_bytes(self._n_features, n_known)

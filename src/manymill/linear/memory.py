@@ -40,8 +40,13 @@ BLOCK_BYTES_PER_BYTE = 3.0
 BLOCK_BYTES = 2 << 20
 
 
-# Of a record longer than a block there is what was read, and its text.
-RECORD_COPIES = 1.5
+# Of a record much longer than a block there is its text in a window that overflows with it, and meanwhile what was read
+# of the next one, in a buffer that grows, and the text of that.
+RECORD_COPIES = 2.75
+
+# Records beyond the sample may be so many times as long as the longest in it, and so long in any case.
+RECORD_GROWTH = 2
+LEAST_RECORD = 4 << 20
 
 # An entry of a row is a feature and its value. Of lanes that are done, up to so many wait to be added up; so many
 # broadcasts are kept before the whole state is sent again.
@@ -68,7 +73,7 @@ class MemoryNeed:
     checkpoint: int  # a copy of what has been learnt, while it is written
     exchanged: int  # between lanes: what they changed, its sums, broadcasts
     decoders: int  # windows of compressed files, pages of Parquet files
-    records: int  # the longest record that may come
+    records: int  # the longest record that may come, and the names of very many columns
 
     @property
     def total(self) -> int:
@@ -118,15 +123,37 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         checkpoint=int(_n_met(plan, settings, n_features) * 4 * (outputs + 2)),
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
         decoders=max(1, workers) * _decoders(plan),
-        records=int(RECORD_COPIES * _longest_record(plan)),
+        records=plan.head_bytes + max(1, workers) * int(RECORD_COPIES * longest_record(plan)),
     )
 
 
-def _longest_record(plan: Plan) -> int:
-    """Bytes of a record at most: one file may be one record."""
-    of_text = [file.raw_bytes for file in plan.files if file.format not in ("parquet", "memory", "folder")]
-    of_members = [size for file in plan.files for _, size in file.members]
-    return min(plan.dataset.max_record_bytes, max(of_text + of_members, default=0))
+def longest_record(plan: Plan) -> int:
+    """Bytes of the longest record that there is room for; beyond a sample they may be longer than in it."""
+    if plan.record_room:
+        return plan.record_room
+    if plan.exact:
+        return plan.longest_record
+    members = max((size for file in plan.files for _, size in file.members), default=0)
+    if members or plan.files[0].format == "memory":
+        return min(plan.dataset.max_record_bytes, max(members, plan.longest_record))
+    least = 0 if plan.files[0].format == "parquet" else LEAST_RECORD
+    return min(plan.dataset.max_record_bytes, max(least, RECORD_GROWTH * plan.longest_record))
+
+
+def with_record_room(plan: Plan, settings: Settings, *, threads: int, limit: int | None) -> Plan:
+    """The plan with the length of records for which the promised memory has room, where longer ones are allowed.
+
+    A longer record is a bad row then. Half of the memory that is left is for classes that the plan lacks.
+    """
+    longest, most = longest_record(plan), plan.dataset.max_record_bytes
+    if limit is None or plan.exact or plan.record_room or longest >= most:
+        return plan
+    per_byte = 2 * RECORD_COPIES * (min(threads, settings.lanes) if settings.lanes > 1 else 1)
+    need = memory_need(plan, settings, threads=threads).total
+    room = longest + int(max(0, limit - need) / per_byte)
+    if room >= most:
+        return plan
+    return replace(plan, record_room=room, record_memory=need + ceil(per_byte * (most - longest)))
 
 
 def _decoders(plan: Plan) -> int:

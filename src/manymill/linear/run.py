@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.class_limit import OPTIONS
 from manymill.linear.holdout import Measured
-from manymill.linear.memory import check_memory, memory_need
+from manymill.linear.memory import check_memory, memory_need, with_record_room
 from manymill.linear.recording import LEAST_SECONDS, Recorder, digest
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
@@ -92,8 +92,12 @@ def train_run(
     plan = source if isinstance(source, Plan) else source.plan(observe=observe)
     settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan(observe=observe) if isinstance(holdout, Dataset) else holdout
-    asked = _Asked(plan, settings, held_out, engine, threads or available_threads(), memory)
-    check_memory(plan, settings, threads=asked.threads, limit=memory)
+    threads = threads or available_threads()
+    check_memory(plan, settings, threads=threads, limit=memory)
+    plan = with_record_room(plan, settings, threads=threads, limit=memory)
+    if held_out is not None and plan.record_room:
+        held_out = replace(held_out, record_room=plan.record_room, record_memory=plan.record_memory)
+    asked = _Asked(plan, settings, held_out, engine, threads, memory)
     with RunFolder(out) as folder:
         return _train_in(folder, asked, observe, checkpoint_seconds)
 
