@@ -15,10 +15,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
+import numpy as np
 from joblib import parallel_config
 from joblib.parallel import ParallelBackendBase
+from numpy.typing import NDArray
 from sklearn.ensemble._bagging import BaseBagging
 
 # More jobs than there are trees, so that each tree is a call of its own.
@@ -53,6 +56,24 @@ def plan_fit(ensemble: Any, X: Any, y: Any, sample_weight: Any = None) -> list[C
     with parallel_config(backend=kept):
         ensemble.fit(X, y, sample_weight=sample_weight)
     return [_light(call) for call in kept.calls]
+
+
+def drawing_weight(ensemble: Any) -> Any:
+    """The weights by which a fitted ensemble draws the rows of its trees, or None.
+
+    scikit-learn draws by weight since 1.9 and keeps the weights, those of classes included; before, it drew uniformly.
+    """
+    return getattr(ensemble, "_sample_weight", None)
+
+
+def rows_not_drawn(ensemble: Any, tree: Any, n_rows: int, weight: Any) -> NDArray[np.intp]:
+    """The numbers of the rows that a tree of a forest with ``bootstrap`` has not drawn."""
+    from sklearn.ensemble._forest import _generate_unsampled_indices, _get_n_samples_bootstrap
+
+    by_weight = "sample_weight" in signature(_generate_unsampled_indices).parameters  # since scikit-learn 1.9
+    further = [weight] if by_weight else []
+    n_drawn = _get_n_samples_bootstrap(n_rows, ensemble.max_samples, *further)
+    return np.asarray(_generate_unsampled_indices(tree.random_state, n_rows, n_drawn, *further))
 
 
 class _Kept(ParallelBackendBase):

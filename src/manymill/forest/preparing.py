@@ -21,7 +21,7 @@ from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging
 from manymill.forest.parameters import count_of
 from manymill.forest.parts import Partition, PartTask, Patch
-from manymill.forest.planning import plan_fit
+from manymill.forest.planning import drawing_weight, plan_fit
 from manymill.forest.rows import Rows
 from manymill.forest.seeds import dealt, tree_seeds
 from manymill.forest.whole import whole_tasks
@@ -98,7 +98,7 @@ def prepare_whole(ensemble: Any, rows: Rows, engine: Engine) -> Work:
     calls = plan_fit(ensemble, X, rows.y, rows.weight)
     ensemble.oob_score = oob
     tasks = whole_tasks(calls, engine, len(earlier), lambda arg: rows.X if _same(arg, X) else arg)
-    return Work(ensemble, earlier, tasks, [None] * len(tasks), ensemble._sample_weight)
+    return Work(ensemble, earlier, tasks, [None] * len(tasks), drawing_weight(ensemble))
 
 
 def score_out_of_bag(forest: Any, rows: Rows) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging
+from manymill.forest.planning import rows_not_drawn
 from manymill.forest.rows import Rows
 
 Forest = Callable[[list[Grown]], Any]
@@ -96,13 +97,10 @@ class OutOfBag:
 
     def add(self, member: Grown) -> float | None:
         """Count a tree's votes; the score of all so far."""
-        from sklearn.ensemble._forest import _generate_unsampled_indices, _get_n_samples_bootstrap
-
         part = self._rows_of(member)
         numbers = np.arange(len(self._rows))[part] if isinstance(part, slice) else part
         weight = None if self._rows.weight is None else self._rows.weight[part]
-        n_drawn = _get_n_samples_bootstrap(len(numbers), self._ensemble.max_samples, weight)
-        unseen = numbers[_generate_unsampled_indices(member.tree.random_state, len(numbers), n_drawn, weight)]
+        unseen = numbers[rows_not_drawn(self._ensemble, member.tree, len(numbers), weight)]
         if len(unseen):
             said = predictions(
                 self._forest([member]), self._rows.X[unseen], classification=self._classification
