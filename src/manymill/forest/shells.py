@@ -34,7 +34,7 @@ def shell_of(ensemble: Any, n_features: int, classes: list[NDArray[Any]] | None,
         y = np.ones((n_rows, n_outputs))
     own = ensemble.get_params(deep=False)
     plain = {
-        "max_samples": 1.0,
+        "max_samples": type(ensemble)().max_samples if "max_samples" in own else None,
         "warm_start": False,
         "oob_score": False,
         "n_estimators": 1,
