@@ -4,9 +4,9 @@ The first Ctrl-C raises ``KeyboardInterrupt``, wherever the program is: what was
 again, and systems that end a session send several signals at once: for some seconds these change nothing. Who still
 presses Ctrl-C after that wants the end: the saving is given up, and at one more the process ends at once.
 
-Python drops a ``KeyboardInterrupt`` that is raised while an object is being finalised. So the request is noted as
-well, and long work asks now and then. Only the command line listens: a program that uses the library has its own
-signals.
+Python drops a ``KeyboardInterrupt`` that is raised while an object is being finalised or in a callback of its own, and
+says so to a hook: it is raised again a moment later. The request is noted as well, and long work asks now and then.
+Only the command line listens: a program that uses the library has its own signals.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from contextlib import contextmanager, suppress
 
 # From the first request on: how long further ones do not break into the saving.
 PATIENCE_SECONDS = 5.0
+
+# After an interruption that Python dropped.
+_AGAIN_SECONDS = 0.01
 
 # Requests to end; nohup has a process ignore the last one. Systems that are not POSIX know no closed terminal.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -31,6 +35,7 @@ _has_told = False
 _has_insisted = False
 _n_deferring = 0
 _is_deferred = False
+_hook_before = sys.unraisablehook
 _terminals: list[int] = []  # descriptors of ours that a terminal stood behind at the start
 
 
@@ -63,17 +68,37 @@ def stop(number: int, frame: object) -> None:
         os._exit(130)
 
 
+def _raise_again(number: int, frame: object) -> None:
+    """Raise what was dropped: a handler of the timer's signal."""
+    global _is_deferred
+    if _n_deferring:
+        _is_deferred = True
+        return
+    raise KeyboardInterrupt
+
+
+def _on_dropped(dropped: sys.UnraisableHookArgs) -> None:
+    if _asked and issubclass(dropped.exc_type, KeyboardInterrupt) and hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    else:
+        _hook_before(dropped)
+
+
 def listen() -> None:
     """Meet Ctrl-C, a system's request to end and a closed terminal alike, from now on.
 
     A closed terminal stays without effect where ``nohup`` has seen to that.
     """
-    global _asked, _since, _has_told, _has_insisted, _is_deferred
+    global _asked, _since, _has_told, _has_insisted, _is_deferred, _hook_before
     _asked, _since, _has_told, _has_insisted, _is_deferred = False, None, False, False, False
     _terminals[:] = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
     for number in _SIGNALS:
         if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _raise_again)
+    if sys.unraisablehook is not _on_dropped:
+        _hook_before, sys.unraisablehook = sys.unraisablehook, _on_dropped
 
 
 def finish() -> None:
@@ -81,6 +106,8 @@ def finish() -> None:
     global _since, _has_told, _has_insisted
     _since = _since or time.monotonic()
     _has_told = _has_insisted = True
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     # Threads have ended when this is called. Python itself gives our signals back to the system after that.
     atexit.register(_be_deaf)
 

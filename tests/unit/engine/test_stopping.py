@@ -2,6 +2,8 @@
 
 import contextlib
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -14,6 +16,7 @@ def signals(monkeypatch):
     """The handlers that are set, instead of those of this process; nothing has been asked."""
     handlers = {}
     monkeypatch.setattr("signal.signal", handlers.__setitem__)
+    monkeypatch.delattr("signal.setitimer", raising=False)
     monkeypatch.setattr("atexit.register", lambda function: None)
     stopping.listen()
     yield handlers
@@ -45,6 +48,47 @@ def test_a_stop_that_was_dropped_is_met_at_every_check():
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             stopping.check()
+
+
+DROPPED = """
+import os, signal, sys, time, weakref
+from manymill.engine import stopping
+
+class Thing:
+    def __del__(self):
+        if sys.argv[1] == "finaliser":
+            press()
+
+def press(*ignored):
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):
+        pass  # the handler runs here
+
+stopping.listen()
+thing = Thing()
+watched = weakref.ref(thing, press) if sys.argv[1] == "callback" else None
+try:
+    with stopping.deferred() if sys.argv[2] == "deferred" else open(os.devnull):
+        del thing
+        if sys.argv[2] == "deferred":
+            time.sleep(0.1)
+            print("saved")
+    time.sleep(60)
+except KeyboardInterrupt:
+    stopping.finish()
+    print("stopped")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a timer of the system")
+@pytest.mark.parametrize("how", ["at once", "deferred"])
+@pytest.mark.parametrize("where", ["finaliser", "callback"])
+def test_a_stop_that_python_drops_is_raised_again(where, how):
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED, where, how], capture_output=True, text=True, timeout=50
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.split() == (["saved", "stopped"] if how == "deferred" else ["stopped"])
 
 
 def test_all_requests_to_end_are_listened_to(signals):
