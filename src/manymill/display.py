@@ -81,6 +81,11 @@ def listed(names: Iterable[object], limit: int = 4 * LIMIT) -> str:
     return ", ".join(shown) + more
 
 
+def lines(texts: Iterable[object]) -> str:
+    """Each text as one line, escaped: a line end within it begins no line that looks like another message."""
+    return "\n".join(map(escaped, texts))
+
+
 def _escape(character: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 

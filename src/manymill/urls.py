@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 
 # scheme://user:password@host/path?query#fragment. Inside of a message quotes, brackets and blanks end a URL; in a chain
-# of URLs :: does.
+# of URLs :: does. `Path` makes one slash of the two.
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)(?P<slashes>://?)"
     r"(?P<user>[^\s/?#<>]*@)?"
     r"(?P<place>(?:(?!::[A-Za-z][A-Za-z0-9+.-]*://)[^\s?#'\"<>])*)"
     r"(?P<rest>[?#][^\s'\"<>]*)?"
@@ -38,7 +38,7 @@ def public_url(text: str) -> str:
     Returns
     -------
     str
-        The same text if nothing in it is secret; text without ``://`` never changes.
+        The same text if nothing in it is secret; text without ``:/`` never changes.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def public_url(text: str) -> str:
     >>> public_url("s3://bucket/part-?.csv")
     's3://bucket/part-?.csv'
     """
-    return _URL.sub(_public, text) if "://" in text else text
+    return _URL.sub(_public, text) if ":/" in text else text
 
 
 def has_credentials(url: str) -> bool:
@@ -58,12 +58,16 @@ def has_credentials(url: str) -> bool:
 def _public(url: re.Match[str]) -> str:
     scheme = url["scheme"].lower()
     user, place, rest = url["user"] or "", url["place"], url["rest"] or ""
+    if url["slashes"] == ":/" and scheme not in _WITH_QUERY and ":" not in user:
+        return url[0]  # a folder whose name ends with a colon
     if not user and (torn := _TORN_PASSWORD.match(place + rest)):
-        return _public(_URL.match(f"{url['scheme']}://{(place + rest)[torn.end() :]}"))  # type: ignore[arg-type]
+        return _public(_URL.match(f"{url['scheme']}{url['slashes']}{(place + rest)[torn.end() :]}"))  # type: ignore[arg-type]
     if not (scheme in _CONTAINERS and ":" not in user):
         user = ""
     if scheme in _WITH_QUERY or "=" in rest:
         # In a chain the next URL follows the query of this one.
         _, chained, after = rest.partition("::")
-        rest = chained + public_url(after)
-    return f"{url['scheme']}://{user}{place}{rest}"
+        # So does the punctuation of a sentence.
+        end = re.search(r"[:,;.]*$", rest)[0] if url.string[url.end() :][:1].isspace() else ""  # type: ignore[index]
+        rest = chained + public_url(after) if chained else end
+    return f"{url['scheme']}{url['slashes']}{user}{place}{rest}"

@@ -262,6 +262,17 @@ def test_the_folder_that_the_user_names_may_be_a_link(shared, tmp_path, writer):
     assert list((tmp_path / "disk").iterdir())
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("url", ["https://me:pa55@host/a?sig=t0ken", "s3://key:pa55@bucket/a", "memory://a"])
+def test_a_url_is_no_folder_to_write_to(shared, tmp_path, monkeypatch, writer, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunFolderError, match="is a URL") as caught:
+        WRITERS[writer](shared, Path(url))
+    assert "pa55" not in str(caught.value)
+    assert "t0ken" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 @pytest.mark.parametrize("link", ["", "symbolic", "hard"])
 @pytest.mark.parametrize("kind", ["texts", "forest"])

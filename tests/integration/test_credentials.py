@@ -127,6 +127,7 @@ def test_a_refused_password_is_an_error_without_it(url, tmp_path, capfd) -> None
     printed = capfd.readouterr().err
     assert "Traceback" not in printed
     assert "127.0.0.1" in printed
+    assert "the server answers 401" in printed
     assert not [secret for secret in (USER, "wr0ng", "0ld") if secret in printed]
 
 
@@ -152,6 +153,25 @@ def test_a_cluster_of_a_run_folder_is_not_connected_to(languages, write, tmp_pat
         folder.write_plan(read_plan(tmp_path / "run") | {"engine": "dask://127.0.0.1:1"})
     with pytest.raises(RunFolderError, match="an address is not taken from a run folder"):
         resume_run(tmp_path / "run")
+
+
+def test_the_address_of_an_engine_is_kept_without_its_credentials(languages, write, tmp_path) -> None:
+    address = f"dask://{USER}:{PASSWORD}@127.0.0.1:1/x?token={TOKEN}"
+    train_run(scan(write("some.jsonl", languages[:300])), tmp_path / "run", Settings(), engine=address)
+    assert read_plan(tmp_path / "run")["engine"] == "dask://127.0.0.1:1/x"
+    assert not leaks(tmp_path / "run")
+
+
+@pytest.mark.parametrize("verb", ["resume", "watch", "abort", "evaluate", "predict"])
+def test_a_url_in_place_of_a_run_is_refused_without_its_secrets(tmp_path, capfd, verb) -> None:
+    url = f"https://{USER}:{PASSWORD}@127.0.0.1:1/run?token={TOKEN}"
+    (tmp_path / "some.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    assert (
+        command([verb, url, *([str(tmp_path / "some.jsonl")] if verb in ("evaluate", "predict") else [])])
+        == 1
+    )
+    printed = capfd.readouterr()
+    assert not [secret for secret in (USER, PASSWORD, TOKEN) if secret in printed.out + printed.err]
 
 
 def test_a_dataset_shows_no_secret(url) -> None:

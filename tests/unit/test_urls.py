@@ -21,6 +21,9 @@ SECRETS = [
     ("simplecache::https://me:pass@host/a.csv", "simplecache::https://host/a.csv"),
     ("zip://a.csv::https://me:pass@host/a.zip?sig=1", "zip://a.csv::https://host/a.zip"),
     ("https://host/a?sig=1::file://b?sig=2", "https://host/a::file://b"),
+    ("https:/me:pass@host/a.csv?sig=1", "https:/host/a.csv"),  # as a Path writes it
+    ("s3:/key:secret@bucket/a.csv", "s3:/bucket/a.csv"),
+    ("https://host/a?sig=1: not found", "https://host/a: not found"),
     ("cannot open 'https://me:pass@host/a?sig=1' now", "cannot open 'https://host/a' now"),
 ]
 PUBLIC = [
@@ -32,6 +35,8 @@ PUBLIC = [
     "s3://bucket/part-?.csv",
     "s3://bucket/a#1.csv",
     "memory://a.csv",
+    "C:/users/me@work/a.csv",
+    "notes:/a@b.csv",
     "abfs://container@account.dfs.core.windows.net/a.csv",
 ]
 

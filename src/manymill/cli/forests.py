@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from manymill import display
 from manymill.cli import options
-from manymill.cli.output import say
+from manymill.cli.output import say_lines
 
 if TYPE_CHECKING:
     from manymill.cli.request import Request
@@ -96,7 +97,7 @@ def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **valu
             observe=observe,
         )
     if not json:
-        say(_summary(run))
+        say_lines(_summary(run))
     if run.report.interrupted:
         raise KeyboardInterrupt
 
@@ -107,4 +108,4 @@ def _summary(run: ForestRun) -> str:
     lines += [f"        {line}" for line in report.words().splitlines()]
     lines.append(f"saved   {folder / 'model'}")
     lines.append(f"next    manymill evaluate {folder} TEST_FILES   manymill predict {folder} NEW_FILES")
-    return "\n".join(lines)
+    return display.lines(lines)

@@ -16,12 +16,20 @@ from manymill.urls import public_url
 
 
 def printable(text: object) -> str:
-    """Lines that are safe to print: line ends stay, all other characters that are not printable are escaped."""
+    """Lines that are safe to print: line ends stay, all other characters that are not printable are escaped.
+
+    Whoever makes several lines with text from data in them makes them with `manymill.display.lines`.
+    """
     return "\n".join(escaped(line) for line in public_url(str(text)).split("\n"))
 
 
 def say(text: object) -> None:
-    """Print progress or a message to people, on stderr."""
+    """Print progress or a message to people, on stderr: one line, whatever the text holds."""
+    click.echo(escaped(public_url(str(text))), err=True)
+
+
+def say_lines(text: object) -> None:
+    """Print lines to people, on stderr."""
     click.echo(printable(text), err=True)
 
 

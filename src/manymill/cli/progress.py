@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from manymill import display
 from manymill.cli.output import as_json, printable
 from manymill.display import shortened
 from manymill.events import (
@@ -70,7 +71,7 @@ def _live() -> Iterator[Observer]:
     columns = (
         TextColumn("pass {task.fields[number]}"),
         BarColumn(BAR_WIDTH),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
     row = LaneRow()
     with Bar(*columns, console=console, transient=True) as bar:
@@ -90,7 +91,9 @@ def _live() -> Iterator[Observer]:
                     figures=_figures(event, memory=False),
                 )
             elif isinstance(event, Sampled):
-                bar.update(task, completed=event.n_bytes / max(1, event.size), figures=_sampled(event))
+                bar.update(
+                    task, completed=event.n_bytes / max(1, event.size), figures=printable(_sampled(event))
+                )
             elif (line := describe(event)) is not None:
                 bar.console.print(printable(line), markup=False)
 
@@ -164,19 +167,24 @@ def _figures(event: Progress, *, memory: bool) -> str:
 def _sampled(event: Sampled) -> str:
     """How far the sample for the plan is."""
     return (
-        f"plan    {event.n_bytes / 1e6:,.1f} of {event.size / 1e6:,.1f} MB of {event.file} read, "
+        f"plan    {event.n_bytes / 1e6:,.1f} of {event.size / 1e6:,.1f} MB of {shortened(event.file)} read, "
         f"{event.n_rows:,} rows so far, {_clock(event.seconds)}"
     )
 
 
 def describe(event: Event) -> str | None:
-    """An event as a line, None for those that need none."""
+    """An event as a line, a plan as some, escaped; None for those that need none."""
+    told = _described(event)
+    return None if told is None else display.lines([told] if isinstance(told, str) else told)
+
+
+def _described(event: Event) -> str | list[str] | None:
     if isinstance(event, Planned):
         about = "" if event.exact else "about "
         read = f"read    {event.files:,} file{'s' * (event.files != 1)}, {event.source_bytes / 1e6:,.1f} MB"
         columns = f"text={event.text} label={event.label}"
         rows = f"{about}{event.n_rows:,} rows; {columns}, {event.classes} classes"
-        return "\n".join([f"{read}, {rows}", *(f"        {note}" for note in event.notes)])
+        return [f"{read}, {rows}", *(f"        {note}" for note in event.notes)]
     if isinstance(event, Warned):
         return f"warning {event.message}"
     if isinstance(event, ClassesFound):

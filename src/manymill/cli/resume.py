@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from manymill.cli import options
-from manymill.cli.output import say
+from manymill.cli.output import say_lines
 
 
 @click.command()
@@ -39,6 +39,6 @@ def resume(
     if not json:
         from manymill.cli.summary import summary
 
-        say(summary(done))
+        say_lines(summary(done))
     if done.trained.interrupted:
         raise KeyboardInterrupt

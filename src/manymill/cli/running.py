@@ -10,7 +10,7 @@ from typing import IO
 import click
 
 from manymill.cli.app import app
-from manymill.cli.output import say
+from manymill.cli.output import say, say_lines
 from manymill.errors import ManymillError, SettingsError
 
 
@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
         try:
             shown = io.StringIO()
             error.show(shown)
-            say(shown.getvalue().rstrip("\n"))
+            say_lines(shown.getvalue().rstrip("\n"))
         except OSError:
             _drop(sys.stderr)
         return error.exit_code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from manymill import display
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,4 +48,4 @@ def summary(run: Run) -> str:
     lines.append(
         f"next    manymill evaluate {run.folder} TEST_FILES   manymill predict {run.folder} NEW_FILES"
     )
-    return "\n".join(lines)
+    return display.lines(lines)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from manymill.cli import forests, options
-from manymill.cli.output import say
+from manymill.cli.output import say_lines
 from manymill.cli.request import Request, takes_request
 
 
@@ -62,6 +62,6 @@ def train(
     if not json:
         from manymill.cli.summary import summary
 
-        say(summary(run))
+        say_lines(summary(run))
     if run.trained.interrupted:
         raise KeyboardInterrupt

@@ -109,12 +109,23 @@ def unreadable(path: str, error: OSError) -> SourceError:
     """The error of a file that cannot be opened."""
     if isinstance(error, SourceError):
         return error
+    if isinstance(error, FileNotFoundError) and (reason := _reason_of_driver(error)):
+        return SourceError(f"{path} cannot be read: {reason}", "check the address and the credentials")
     if isinstance(error, FileNotFoundError):
         where = "" if is_url(path) else f"the working directory is {os.getcwd()}"
         return SourceError(f"{path} does not exist", where)
     if isinstance(error, PermissionError):
         return SourceError(f"{path} may not be read by this user", "change its permissions")
     return SourceError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _reason_of_driver(error: FileNotFoundError) -> str:
+    """Why a driver of fsspec could not look at a file: it calls every failure a missing file; "" if it is missing."""
+    cause = error.__cause__
+    status = getattr(cause, "status", None)
+    if isinstance(status, int):
+        return "" if status in (404, 410) else f"the server answers {status}"
+    return str(cause.strerror or type(cause).__name__) if isinstance(cause, OSError) else ""
 
 
 def open_file(file: SourceFile, options: Mapping[str, Any] | None, *, check: bool = True) -> BinaryIO:

@@ -253,7 +253,8 @@ def find_format(path: str, head: bytes, encoding: str) -> str:
     if b"," in line:
         return "csv"
     raise SourceError(
-        f"{path}: its format cannot be told from its name or its beginning", "name it with format="
+        f"{path}: its format cannot be told from its name or its beginning",
+        "name it with --format (format= in Python)",
     )
 
 

@@ -122,7 +122,7 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
         if files and files[0].format != format:
             raise SourceError(
                 f"{files[0].path} is {files[0].format}, {path} is {format}",
-                "read files of one format at a time, or name the format with format=",
+                "read files of one format at a time, or name the format with --format (format= in Python)",
             )
         raw_bytes = size
         if file.compression:
@@ -145,7 +145,9 @@ def _data_plan(
 ) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block], int]:
     files, heads, notes = opened(dataset, paths)
     if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
-        notes.append(f"{files[0].path} looks like {files[0].format}; name another format with format=.")
+        notes.append(
+            f"{files[0].path} looks like {files[0].format}; name another with --format (format= in Python)."
+        )
     if any(file.path == "-" for file in files):
         notes.append(
             "The standard input was copied to a temporary file, so that it can be read more than once."
@@ -181,7 +183,7 @@ def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
     if text and format in ("", "csv"):
         raise SourceError(
             f"{folder} holds plain text files, but no folders of classes: the class of {path} is not known",
-            "put the files of each class into a folder of its own, or name the format with format=",
+            "put the files of each class into a folder, or name the format with --format (format= in Python)",
         )
     return format
 
@@ -308,7 +310,7 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
     if not found:
         raise SourceError(
             f"{file.path}: none of its first lines is a JSON object",
-            "name the format with format=, or the encoding",
+            "name the format with --format (format= in Python), or the encoding",
         )
     return list(columns), found, n_values
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from manymill import display
 from manymill.data.dataset import Dataset
 from manymill.data.plan import Plan
 from manymill.data.reading import read
@@ -78,7 +79,7 @@ class Forecast:
                 f"{_count(self.settings.passes, 'pass', 'passes')}"
             )
         lines += [f"warning {warning}" for warning in plan.warnings]
-        return "\n".join(lines)
+        return display.lines(lines)
 
 
 def forecast(

@@ -232,13 +232,14 @@ class _Asked:
     def to_json(self) -> dict[str, Any]:
         """What ``plan.json`` says."""
         need = memory_need(self.plan, self.settings, threads=self.threads)
+        engine = self.engine if isinstance(self.engine, str | int) else None
         return {
             "plan": self.plan.to_json(),
             "settings": self.settings.to_json(),
             "memory_bytes": need.total,
             "memory_limit": self.memory,
             "holdout": None if self.holdout is None else self.holdout.to_json(),
-            "engine": self.engine if isinstance(self.engine, str | int) else None,
+            "engine": public_url(engine) if isinstance(engine, str) else engine,
             "threads": self.threads,
         }
 

@@ -33,6 +33,8 @@ from manymill.storage.own_files import MARKER, json_object, kind_of_file, open_r
 from manymill.storage.work_folder import WORK, WORK_FORMAT, sweep
 
 LOCK = ".lock"
+# `Path` makes one slash of two; one letter is a drive of Windows.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|:/)")
 _FORMAT = "manymill-folder"
 
 
@@ -150,7 +152,7 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
     RunFolderError
         If it holds anything that is not ours.
     """
-    folder = Path(folder)
+    folder = _local(folder)
     try:
         if not kind.chosen and folder.is_symlink():
             raise refusal(folder, "is a symbolic link")
@@ -193,7 +195,7 @@ def check_names(folder: str | os.PathLike[str], kind: FolderKind, names: Iterabl
     RunFolderError
         If the folder is a file, or what has one of the names is not ours.
     """
-    folder = Path(folder)
+    folder = _local(folder)
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
         raise refusal(folder, "is not a folder")
     ours = folder.is_dir() and _has_manifest(folder, kind)
@@ -244,6 +246,16 @@ def remove_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
     for name in (*manifests, *(name for name in names if re.fullmatch(kind.files, name)), MARKER):
         (folder / name).unlink(missing_ok=True)
     folder.rmdir()
+
+
+def _local(folder: str | os.PathLike[str]) -> Path:
+    """The path of a folder here; a URL would become a folder called ``https:``, with a password in a name below it."""
+    path = Path(folder)
+    if _URL.match(os.fspath(folder)) and not Path(path.parts[0]).exists():
+        raise RunFolderError(
+            f"{path} is a URL; files are written to local folders", "name a local path, without ://"
+        )
+    return path
 
 
 def _is_marked(folder: Path, kind: FolderKind) -> bool:

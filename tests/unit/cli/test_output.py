@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manymill.cli.output import as_json, printable, say, show, show_json
+from manymill.display import lines
 
 
 @given(st.text())
@@ -28,6 +29,16 @@ def test_json_reads_back_the_same(value: object) -> None:
 @given(st.text())
 def test_json_has_no_control_characters(text: str) -> None:
     assert all(character.isprintable() for character in as_json([text]))
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_each_of_several_texts_is_one_line(texts: list[str]) -> None:
+    assert printable(lines(texts)).count("\n") == len(texts) - 1
+
+
+def test_a_message_is_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    say("warning bad row in a\nsaved   /model")
+    assert capsys.readouterr().err == "warning bad row in a\\nsaved   /model\n"
 
 
 @pytest.mark.parametrize("write", [say, show])

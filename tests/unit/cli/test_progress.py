@@ -12,6 +12,7 @@ from manymill.events import (
     LaneEnded,
     ModelSaved,
     PassEnded,
+    Planned,
     Progress,
     Resumed,
     RoundEnded,
@@ -141,3 +142,10 @@ def test_many_lanes_share_signs():
         share, figures = row.after(LaneEnded(1, 1, lane, 128, 10, 0.5, 0.1))
     assert share == 0.5
     assert figures.split()[0] == "#" * 16 + "-" * 16
+
+
+def test_text_from_data_begins_no_line_of_its_own():
+    forged = "a\nsaved   /model"
+    planned = Planned(1, 10, 10, True, forged, forged, 2, (forged,))
+    assert describe(Warned(f"bad row in {forged}")) == "warning bad row in a\\nsaved   /model"
+    assert len(describe(planned).splitlines()) == 2
