@@ -108,6 +108,15 @@ pub(super) fn in_place<'a, T: numpy::Element + Copy>(
     )
 }
 
+/// The numbers of a matrix row by row, copied only where they do not lie so.
+fn rows_in_place<'a>(matrix: &'a PyReadonlyArray2<'_, f32>) -> Cow<'a, [f32]> {
+    match matrix.as_slice() {
+        // `as_slice` alone would take Fortran order as well, and read it as another matrix.
+        Ok(numbers) if matrix.is_c_contiguous() => Cow::Borrowed(numbers),
+        _ => Cow::Owned(matrix.as_array().iter().copied().collect()),
+    }
+}
+
 /// The learner for a call that only reads it.
 fn shared<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRef<'py, PyLearner>> {
     let busy = "another thread changes this Learner. Hint: one Learner serves one call at a time";
@@ -258,11 +267,8 @@ impl PyLearner {
                 weights.shape()
             )));
         }
-        let weights = weights.as_slice().map_or_else(
-            |_| weights.as_array().iter().copied().collect(),
-            <[f32]>::to_vec,
-        );
-        let sums = accumulators.as_array().to_vec();
+        let weights = rows_in_place(&weights);
+        let sums = in_place(&accumulators);
         slf.py()
             .detach(|| learner.set_state(start, &weights, &sums))
             .map_err(turned)
@@ -313,10 +319,7 @@ impl PyLearner {
         }
         // In place where it may be: a copy of a wide state takes longer than all that follows.
         let features = in_place(&features);
-        let weights: Cow<'_, [f32]> = match weights.as_slice() {
-            Ok(numbers) if weights.is_c_contiguous() => Cow::Borrowed(numbers),
-            _ => Cow::Owned(weights.as_array().iter().copied().collect()),
-        };
+        let weights = rows_in_place(&weights);
         let sums = in_place(&accumulators);
         slf.py()
             .detach(|| learner.scatter(&features, &weights, &sums))

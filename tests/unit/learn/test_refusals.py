@@ -203,3 +203,12 @@ def test_no_input_makes_it_panic(data):
         assert np.isfinite(learner.weights(0, learner.n_features)).all()
     except (ValueError, FloatingPointError):
         pass
+
+
+@pytest.mark.parametrize("entry", ["set_state", "scatter"])
+def test_a_state_in_fortran_order_is_the_same_state(entry):
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    learner = Learner(50, n_classes=3, loss="log")
+    start = 3 if entry == "set_state" else np.array([3, 4], np.uint32)
+    getattr(learner, entry)(start, np.asfortranarray(weights), np.ones(2, np.float32))
+    assert np.array_equal(learner.weights(3, 5), weights)
