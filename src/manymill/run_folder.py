@@ -39,6 +39,7 @@ from manymill.storage.journal import (
     read_journal,
     read_line,
 )
+from manymill.storage.own_files import open_regular
 from manymill.storage.ownership import RUN, check_folder, claim_folder
 from manymill.storage.records import from_record
 
@@ -47,6 +48,9 @@ LOOK_SECONDS = 0.3
 
 # Events are for people to read, but for the last one, which is brought to the disk at once.
 _SYNC_SECONDS = 30.0
+
+# An event with the names of all classes that a model may have is far shorter.
+_LINE_BYTES = 2**28
 
 _PLAN, _EVENTS = "plan.json", "events.jsonl"
 _FORMAT, _FORMAT_VERSION = "manymill-run", 1
@@ -271,17 +275,23 @@ def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECON
     """
     path = Path(run) / _EVENTS
     try:
-        file = path.open("rb")
-    except OSError as error:
+        file = open_regular(path)
+    except FileNotFoundError as error:
         raise RunFolderError(
             f"{os.fspath(run)} holds no run", "name a folder that manymill train writes to"
+        ) from error
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot read {path}: {error.strerror or error}", "name a folder that manymill train writes to"
         ) from error
     with file:
         text, number, was_damaged = b"", 0, False
         while True:
             # Asked before reading: what was written before the process ended is then read.
             at_work = is_at_work(Path(run))
-            text += file.readline()
+            text += file.readline(_LINE_BYTES)
+            if len(text) > _LINE_BYTES:
+                raise RunFolderError(f"{path}: line {number + 1} is longer than any event")
             if text.endswith(b"\n"):
                 number += 1
                 line = read_line(text, number)

@@ -141,6 +141,19 @@ def test_events_of_an_older_version_are_refused_with_the_reason(tmp_path):
         list(read_events(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("/dev/zero"), "it is a symbolic link"),
+        (os.mkfifo, "it is not a regular file"),
+    ],
+)
+def test_events_are_read_from_a_regular_file_alone(tmp_path, make, reason):
+    make(tmp_path / "events.jsonl")
+    with pytest.raises(RunFolderError, match=reason):
+        list(read_events(tmp_path))
+
+
 def test_a_link_under_a_name_of_ours_is_not_followed(tmp_path):
     (tmp_path / "mine").write_text("years of work")
     for name in ("events.jsonl", "plan.json.tmp"):
