@@ -99,9 +99,7 @@ class Outcome:
     right: bool
 
 
-def _row(
-    python: Interpreter, data: Path, to_pytest: list[str], *, oldest: bool
-) -> tuple[Outcome, Outcome]:
+def _row(python: Interpreter, data: Path, to_pytest: list[str], *, oldest: bool) -> tuple[Outcome, Outcome]:
     print(f"\n=== {python.name} ({python.path}){', oldest versions' * oldest}", flush=True)
     inside = _environment(python, _least_versions() if oldest else [])
     return _tested(inside, to_pytest or TESTS), _compared(inside, data)
@@ -128,11 +126,13 @@ def _environment(python: Interpreter, constraints: list[str]) -> Path:
         build = [str(TOOLS / "maturin"), "build", "--release", "--quiet", "--out", wheels]
         interpreter = str(inside) if python.free_threaded else sys.executable
         subprocess.run([*build, "--interpreter", interpreter], cwd=ROOT, check=True)
-        (wheel,) = Path(wheels).glob("*.whl")
+        wheel = next(Path(wheels).glob("*.whl"))
         least = Path(wheels, "constraints.txt")
         least.write_text("\n".join(constraints), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "--python", str(inside), "install", "--quiet"]
-        subprocess.run([*pip, str(wheel), "--group", "test", "--constraint", str(least)], cwd=ROOT, check=True)
+        subprocess.run(
+            [*pip, str(wheel), "--group", "test", "--constraint", str(least)], cwd=ROOT, check=True
+        )
         subprocess.run([*pip, "--force-reinstall", "--no-deps", str(wheel)], cwd=ROOT, check=True)
     return inside
 

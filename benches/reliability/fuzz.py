@@ -1,8 +1,8 @@
 """The tally of fuzzers, from what they printed: the last line of each log.
 
-    make fuzz-readers SECONDS=3600 | tee readers.log
-    make fuzz-loaders SECONDS=2400 | tee loaders.log
-    python benches/reliability/fuzz.py readers.log loaders.log
+make fuzz-readers SECONDS=3600 | tee readers.log
+make fuzz-loaders SECONDS=2400 | tee loaders.log
+python benches/reliability/fuzz.py readers.log loaders.log
 """
 
 from __future__ import annotations
