@@ -132,7 +132,10 @@ def test_plan_and_train_take_the_same_options(manymill):
         return {line.split()[0] for line in lines if line.startswith("  --")}
 
     of_forests = {"--model", "--task", "--trees", "--mode", "--partitions", "--max-bytes"}
-    assert options("train") - options("plan") == {"--out", "--engine", "--workers"} | of_forests
+    assert (
+        options("train") - options("plan")
+        == {"--out", "--engine", "--workers", "--stall-seconds"} | of_forests
+    )
     assert options("plan") <= options("train")
 
 
