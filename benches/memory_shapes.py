@@ -146,10 +146,15 @@ def allowed_line(folder: Path, scale: float) -> list[str]:
 
 
 def late_classes(folder: Path, scale: float) -> list[str]:
-    """Rows of two classes, as many as a sample has, then thousands of classes of one row each."""
+    """Two classes, for longer than a sample is, then thousands of classes of one row each."""
+    pick = random.Random(0)
+    words = [f"word{i}" for i in range(5000)]
     with gzip.open(folder / "a.jsonl.gz", "wb", 1) as out:
-        for _ in range(int(100 * scale)):
-            out.write(_rows(30_000))
+        for i in range(int(1_000_000 * scale)):
+            out.write(
+                SEED_ROW.replace(b"fun", " ".join(pick.choices(words, k=40)).encode())
+                % (i, b"ab"[i % 2 : i % 2 + 1])
+            )
         for i in range(int(20_000 * scale)):
             out.write(SEED_ROW % (i, b"late%d" % i))
     return [str(folder / "a.jsonl.gz")]

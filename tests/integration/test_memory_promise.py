@@ -22,7 +22,15 @@ def shapes():
 
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [("dictionary", 0.1), ("delta", 0.05), ("open_reviews", 1), ("long_key", 1)]
+    ("name", "scale"),
+    [
+        ("dictionary", 0.2),
+        ("delta", 0.05),
+        ("open_reviews", 1),
+        ("long_key", 1),
+        ("long_records", 0.4),
+        ("wide_csv", 0.4),
+    ],
 )
 def test_the_promise_of_the_plan_is_kept(shapes, name, scale):
     row = shapes.measured(name, scale)

@@ -1,5 +1,6 @@
 """What becomes of a command that is asked to stop: once, in a burst, or because its terminal is gone."""
 
+import gzip
 import json
 import os
 import pty
@@ -99,6 +100,17 @@ def test_a_search_that_is_stopped_again_and_again_ends_with_its_ranking(tmp_path
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert press_again_and_again(process) == 130
+
+
+def test_ctrl_c_while_a_bomb_is_sampled_ends_the_command(tmp_path):
+    path = tmp_path / "bomb.jsonl.gz"
+    zeros = gzip.compress(bytes(100 << 20), 1)
+    with path.open("wb") as file:
+        file.writelines([zeros] * 2000)  # 200 GB of one record, and no row before it
+    with start("plan", path, "--max-record", "1MiB", stderr=subprocess.PIPE) as process:
+        wait_for_line(process, process.stderr, "MB of")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 def test_a_terminal_that_is_closed_stops_a_training_like_ctrl_c(tmp_path, rows):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from manymill.cli import options, output
 from manymill.cli.output import say
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
     from manymill.search.ranking import Ranked
 
+# Options of reading, by their names in [data]; those that are not given leave the file's.
+_READING = ("format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes")
 # Of all reasons to fail that are told.
 _REASONS = 3
 
@@ -24,6 +27,7 @@ _REASONS = 3
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
 @options.text
 @options.label
+@options.reading
 @click.option("--n-trials", type=click.IntRange(1), help="Candidates; 100 if nothing is said.")
 @click.option("--cv", type=click.IntRange(2), help="Splits; 5 if nothing is said.")
 @click.option(
@@ -38,7 +42,10 @@ _REASONS = 3
 @options.engine
 @options.stall_seconds
 @options.json
+@click.pass_context
 def search(
+    context: click.Context,
+    /,
     files: tuple[str, ...],
     out: Path,
     text: str | None,
@@ -63,8 +70,12 @@ def search(
     named = engine_name(engine, stall_seconds=stall_seconds)
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
+    given = {name: asked.pop(name) for name in _READING}
+    for name in _READING:
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            del given[name]
     # What the command says goes before what the file says.
-    for table, values in (("data", {"text": text, "label": label}), ("search", asked)):
+    for table, values in (("data", {"text": text, "label": label, **given}), ("search", asked)):
         config[table] = config.get(table, {}) | {n: value for n, value in values.items() if value is not None}
 
     def watch(handle: SearchHandle) -> None:

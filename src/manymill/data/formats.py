@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ def read_head(
     encoding: str = "utf-8",
     max_record_bytes: int = 64 << 20,
     max_bytes: int | None = None,
+    tell: Callable[[int], None] = lambda n_stored: None,
 ) -> Head:
     """The beginning of a file: ``HEAD_BYTES``, or more until its first record is whole.
 
@@ -75,6 +76,8 @@ def read_head(
         A longer record is passed over if the format is known by a name and others may follow; else the head ends in it.
     max_bytes : int, optional
         A compressed file that holds more is an error.
+    tell : callable
+        Called now and then with the bytes, as stored, that have been read: a file without a row is read to its end.
     """
     stream = open_stream(
         open_file(file, options),
@@ -89,6 +92,7 @@ def read_head(
             if not (data := stream.read()):
                 return Head(reader.data(), reader.n_bytes, stream.stored_bytes(), True)
             reader.add(data)
+            tell(stream.stored_bytes())
         return Head(reader.data(), reader.n_bytes, stream.stored_bytes(), False)
     finally:
         stream.close()

@@ -28,7 +28,7 @@ from manymill.data.parquet import (
     row_groups,
 )
 from manymill.data.plan import Block, ColumnNames, Plan, SourceFile, source_file
-from manymill.data.sampling import sampled
+from manymill.data.sampling import SampleProgress, sampled
 from manymill.data.trees import tree_blocks, tree_of
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
@@ -78,7 +78,7 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
         for number, file in enumerate(files):
             blocks += tree_blocks(number, file, block_bytes)
     else:
-        files, columns, notes, blocks, head_bytes = _data_plan(dataset, paths, block_bytes)
+        files, columns, notes, blocks, head_bytes = _data_plan(dataset, paths, block_bytes, observe)
     plan = Plan(
         dataset=dataset,
         files=tuple(files),
@@ -91,7 +91,9 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
     return sampled(plan, sample_bytes, observe)
 
 
-def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[bytes], list[str]]:
+def opened(
+    dataset: Dataset, paths: list[str], observe: Observer = lambda event: None
+) -> tuple[list[SourceFile], list[bytes], list[str]]:
     """The data files of one format that are not empty, their first bytes, and what is to be said of the others.
 
     Raises
@@ -113,7 +115,7 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
         file = source_file(path, size, stamp)
         compression, window_bytes = stored_compression(file, options)
         file = replace(file, compression=compression, decoder_bytes=window_bytes)
-        beginning = _head(dataset, file)
+        beginning = _head(dataset, file, observe)
         head = beginning.data
         if not head or head.isspace():
             empty.append(path)
@@ -141,9 +143,9 @@ def opened(dataset: Dataset, paths: list[str]) -> tuple[list[SourceFile], list[b
 
 
 def _data_plan(
-    dataset: Dataset, paths: list[str], block_bytes: int
+    dataset: Dataset, paths: list[str], block_bytes: int, observe: Observer
 ) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block], int]:
-    files, heads, notes = opened(dataset, paths)
+    files, heads, notes = opened(dataset, paths, observe)
     if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
         notes.append(
             f"{files[0].path} looks like {files[0].format}; name another with --format (format= in Python)."
@@ -152,14 +154,15 @@ def _data_plan(
         notes.append(
             "The standard input was copied to a temporary file, so that it can be read more than once."
         )
-    columns, guessed, head_bytes = _columns(dataset, files, heads)
+    columns, guessed, head_bytes = _columns(dataset, files, heads, observe)
     blocks: list[Block] = []
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
     return files, columns, tuple(notes) + guessed, blocks, head_bytes
 
 
-def _head(dataset: Dataset, file: SourceFile) -> Head:
+def _head(dataset: Dataset, file: SourceFile, observe: Observer) -> Head:
+    progress = SampleProgress(observe)
     return read_head(
         file,
         dataset.storage_options,
@@ -167,6 +170,7 @@ def _head(dataset: Dataset, file: SourceFile) -> Head:
         encoding=dataset.encoding,
         max_record_bytes=dataset.max_record_bytes,
         max_bytes=dataset.max_decompressed_bytes,
+        tell=lambda n_stored: progress.tell(file, n_stored, 0),
     )
 
 
@@ -232,7 +236,7 @@ def _fields(record: bytes, format: str) -> list[bytes]:
 
 
 def _columns(
-    dataset: Dataset, files: list[SourceFile], heads: list[bytes]
+    dataset: Dataset, files: list[SourceFile], heads: list[bytes], observe: Observer
 ) -> tuple[ColumnNames, tuple[str, ...], int]:
     """The columns to read, guessed from the first file and looked for in all; and the memory that they take."""
     format = files[0].format
@@ -255,7 +259,7 @@ def _columns(
         raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
     wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
-        there, _, n_there = _look(dataset, file, head or _head(dataset, file).data)
+        there, _, n_there = _look(dataset, file, head or _head(dataset, file, observe).data)
         n_values = max(n_values, n_there)
         for name in wanted:
             if name not in there:

@@ -12,7 +12,7 @@ import numpy as np
 
 from manymill.data.batches import Batch
 from manymill.data.filtering import OTHER_CLASS
-from manymill.data.plan import Block, Plan
+from manymill.data.plan import Block, Plan, SourceFile
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.data.sources import is_stream, open_block
 from manymill.display import quoted
@@ -39,11 +39,25 @@ _MIX = {
 }
 
 
+class SampleProgress:
+    """Tells an observer about every second how far the reading of a file is."""
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
+        self._started = self._told = time.monotonic()
+
+    def tell(self, file: SourceFile, n_stored: int, n_rows: int) -> None:
+        """So many bytes of the file, as stored, have been read, and so many rows in all."""
+        now = time.monotonic()
+        if now - self._told < _TOLD_SECONDS:
+            return
+        self._told = now
+        self._observe(Sampled(file.path, n_stored, file.size, n_rows, now - self._started))
+
+
 @dataclass(slots=True)
 class _Sample:
-    observe: Observer
-    started: float = field(default_factory=lambda: time.monotonic())
-    told: float = field(default_factory=lambda: time.monotonic())
+    progress: SampleProgress
     n_rows: int = 0
     n_bad: int = 0
     text_bytes: int = 0
@@ -66,12 +80,7 @@ class _Sample:
 
     def tell(self, plan: Plan, block: Block, n_stored: int) -> None:
         """Say now and then how far it is."""
-        now = time.monotonic()
-        if now - self.told < _TOLD_SECONDS:
-            return
-        self.told = now
-        file = plan.files[block.file]
-        self.observe(Sampled(file.path, n_stored, file.size, self.n_rows, now - self.started))
+        self.progress.tell(plan.files[block.file], n_stored, self.n_rows)
 
 
 def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
@@ -82,7 +91,7 @@ def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
     SourceError
         If the sample has no row at all.
     """
-    sample = _Sample(observe)
+    sample = _Sample(SampleProgress(observe))
     warnings: list[str] = []
     streams = [block for block in plan.blocks if is_stream(plan, block)]
     cut = [block for block in plan.blocks if not is_stream(plan, block)]

@@ -57,7 +57,7 @@ _SECONDS: _Kind = ("give a number of seconds above 0", _is_seconds)
 _TABLES: dict[str, dict[str, _Kind]] = {
     "data": {
         "source": _WORDS, "text": _WORD, "label": _WORD, "format": _WORD, "encoding": _WORD, "classes": _LIST,
-        "strict": _YES,
+        "strict": _YES, "max_record_bytes": _COUNT, "max_decompressed_bytes": _COUNT,
     },
     "search": {
         "n_trials": _COUNT, "sampler": _WORD, "cv": _SEVERAL, "scoring": _WORDS, "refit": _WORD, "halving": _YES,

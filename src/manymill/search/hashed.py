@@ -37,6 +37,7 @@ from manymill.data.reading import read
 from manymill.engine.local import available_threads, workers
 from manymill.engine.ordered import map_in_order
 from manymill.errors import PlanError, SchemaError, SourceError
+from manymill.events import Event
 from manymill.linear.classes import ClassIndex
 
 # Goes into the names of the files: another version of hashes or columns has other names.
@@ -121,7 +122,13 @@ class HashedCorpus:
         if in_memory == (y is None) or not (in_memory or X.labelled):
             raise SchemaError("a search needs labels", "give y with texts, and leave it out with a Dataset")
         dataset = Dataset.from_memory(complete_texts(X)) if in_memory else X
-        plan = dataset.plan()
+
+        def notice(event: Event) -> None:
+            # The sample of a compressed file may take long.
+            if stop():
+                raise CancelledError("nobody wants the corpus any more")
+
+        plan = dataset.plan(observe=notice)
         if any(file.path == "-" for file in plan.files):
             raise PlanError("the standard input cannot be searched", "write it to a file first")
         store = ColumnStore("hashed texts", folder, limit_bytes, run=run)

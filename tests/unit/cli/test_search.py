@@ -1,5 +1,6 @@
 """The commands search, watch and abort."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -234,3 +235,15 @@ def test_a_configuration_stands_alone(config, tmp_path):
     result = run("search", config, tmp_path / "rows.jsonl", "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "a TOML file stands alone" in result.stderr
+
+
+def test_a_search_reads_files_as_its_options_say_and_leaves_the_rest_to_the_configuration(config, tmp_path):
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "rows.jsonl").read_bytes()))
+    result = run("search", packed, "--out", tmp_path / "run", "--max-decompressed", "1KB")
+    assert "decompresses to more than 1,000 bytes" in str(result.exception)
+    (tmp_path / "rows.jsonl").write_text('{"text": "torn\n' + (tmp_path / "rows.jsonl").read_text())
+    config.write_text(config.read_text().replace("[data]", "[data]\nstrict = true"))
+    assert "broken JSON" in str(run("search", config, "--out", tmp_path / "run").exception)
+    short = run("search", config, "--out", tmp_path / "run", "--max-record", "10")
+    assert "record too long" in str(short.exception)

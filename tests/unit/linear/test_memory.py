@@ -2,15 +2,20 @@ from dataclasses import fields, replace
 
 import pytest
 
-from manymill import Dataset
+from manymill import Dataset, scan
+from manymill.data.plan import Plan
+from manymill.data.reading import read
 from manymill.errors import PlanError
 from manymill.linear.memory import (
+    LEAST_RECORD,
     available_bytes,
     check_memory,
+    longest_record,
     megabytes,
     memory_need,
     peak_memory_bytes,
     resident_bytes,
+    with_record_room,
 )
 from manymill.linear.settings import Settings
 from manymill.linear.sizes import CACHE_BYTES, kept_row_bytes, row_bytes_per_byte
@@ -154,3 +159,40 @@ def test_what_lanes_exchange_is_bounded_by_the_features():
 def test_a_lane_mixes_its_own_part_of_a_round():
     medium = replace(SMALL, text_bytes=64 * 10**6)
     assert need(medium, LANES).window < need(medium).window
+
+
+def lines(path, longest, n_rows=20):
+    words = "good fun " * (longest // 9)
+    path.write_text("".join(f'{{"text": "{words}{i}", "label": "{"ab"[i % 2]}"}}\n' for i in range(n_rows)))
+    return path
+
+
+def test_room_is_for_the_longest_record_of_the_whole_source(tmp_path):
+    plan = scan(lines(tmp_path / "a.jsonl", 10_000)).plan()
+    assert plan.exact
+    assert 10_000 <= longest_record(plan) < 10_100
+    assert longest_record(replace(plan, exact=False)) == LEAST_RECORD
+
+
+def test_a_record_that_no_sampled_piece_can_hold_asks_for_room_for_the_longest_allowed(tmp_path):
+    path = lines(tmp_path / "a.jsonl", 3 << 20, 12)
+    plan = scan(path, max_record_bytes=8 << 20).plan(sample_bytes=4 << 20)
+    assert not plan.exact
+    assert longest_record(plan) == 8 << 20
+
+
+def test_a_tight_promise_leaves_out_records_that_it_has_no_room_for_and_says_what_they_need(tmp_path):
+    plan = replace(scan(lines(tmp_path / "a.jsonl", 5 << 20, 3)).plan(), exact=False, longest_record=100)
+    tight = with_record_room(plan, FIXED, threads=2, limit=need(plan).total)
+    assert tight.record_room == LEAST_RECORD
+    assert [len(batch) for batch in read(plan) if len(batch)] == [1, 1, 1]
+    bad = [row for batch in read(tight) for row in batch.bad]
+    assert {row.reason for row in bad} == {"record too large for the memory"}
+    needed = f"{tight.record_memory / 1e6:,.0f} MB"
+    assert needed in bad[0].detail
+    assert sum(batch.n_bad for batch in read(tight)) == 3
+    assert need(tight).total <= need(plan).total + 10
+    assert Plan.from_json(tight.to_json()).record_room == LEAST_RECORD
+    for limit in (None, tight.record_memory):
+        assert with_record_room(plan, FIXED, threads=2, limit=limit) == plan
+    assert with_record_room(replace(plan, exact=True), FIXED, threads=2, limit=1 << 20).record_room == 0
