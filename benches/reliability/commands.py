@@ -224,7 +224,13 @@ COMMANDS: dict[str, Command] = {
             told=_LISTED,
             anew=_lanes,
         ),
-        Command("predict", _predict, _parts("a.jsonl", "b.jsonl"), whole=True),
+        Command(
+            "predict",
+            _predict,
+            _parts("a.jsonl", "b.jsonl"),
+            told=(("work/parts/.manymill/*.bad_rows", _LOST),),
+            whole=True,
+        ),
         Command("hash", _hash("X.npz"), ("work/X.*",), told=(("work/X.bad_rows.jsonl", _LOST),), whole=True),
         Command(
             "hash --svmlight over an old matrix",

@@ -104,21 +104,28 @@ class Ledger:
         self.n_used, self.counts, self.first = n_used, Counter(counts), list(listed)
         if self.path is None:
             return
-        with suppress(OSError):
-            os.unlink(self.path)
-        if self.first:
-            self._write(self.path, self.first)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+        except OSError as error:
+            self._give_up(self.path, error)
+        else:
+            if self.first:
+                self._write(self.path, self.first)
 
     def _write(self, path: str | os.PathLike[str], rows: Sequence[BadRow]) -> None:
         try:
             with open_own(Path(path), "a") as out:
                 out.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
         except OSError as error:
-            # A list of bad rows is not worth hours of training.
-            self.path = None
-            self._on_failure(
-                f"cannot write {os.fspath(path)}: {error.strerror or error}; bad rows are only counted from here on"
-            )
+            self._give_up(path, error)
+
+    def _give_up(self, path: str | os.PathLike[str], error: OSError) -> None:
+        """Go on without the list: it is not worth hours of training."""
+        self.path = None
+        self._on_failure(
+            f"cannot write {os.fspath(path)}: {error.strerror or error}; bad rows are only counted from here on"
+        )
 
     def summary(self) -> str:
         """One sentence for people, empty if nothing was rejected."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from manymill.storage.durable import PUBLIC, sync_folder, write_durably
 from manymill.storage.own_files import check_file, open_regular, refusal
 from manymill.storage.ownership import LOCK, MODEL, check_names
 from manymill.storage.tensors import digested
-from manymill.storage.work_folder import sweep, work_folder
+from manymill.storage.work_folder import leave, sweep, work_folder
 
 _PIECE_BYTES = 2**20
 _ARRAYS = "arrays"  # as long as they have no name
@@ -201,8 +201,10 @@ def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFil
     finally:
         named, stale = (name, before) if is_new else (before, None if is_there else name)
         if stale and named is not None and stale != named:
-            with suppress(OSError):
+            try:
                 (folder / stale).unlink()
+            except OSError:
+                leave(work)
 
 
 def _arrays_named_in(path: Path, files: ModelFiles) -> str | None:

@@ -103,8 +103,10 @@ class Part:
     def _has_bad_rows(self, record: Mapping[str, Any]) -> bool:
         """Whether the list of bad rows is as the record says."""
         listed = record.get("bad_rows")
+        if listed is None:
+            return not record["bad_counts"]  # it could not be written
         with suppress(OSError):
-            return not listed or checksum_of(self.outputs.bad_rows_path(self.name)) == listed
+            return bool(checksum_of(self.outputs.bad_rows_path(self.name)) == listed)
         return False
 
     @contextmanager

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from manymill.errors import RunFolderError
 from manymill.storage import checked_json
-from manymill.storage.durable import replace_durably, replace_file, sync_file, write_durably
+from manymill.storage.durable import replace_durably, replace_file, sync_file, sync_folder, write_durably
 from manymill.storage.own_files import MARKER, check_file, kind_of_file, open_regular, refusal
 from manymill.storage.ownership import LOCK, RECORDS, check_folder, claim_folder
 from manymill.storage.work_folder import sweep, work_folder
@@ -93,7 +93,7 @@ class Outputs:
         for ending, record in told.items():
             if record.get("digest") == digest:
                 if ending == "next":  # of a process that was killed
-                    replace_durably(self._file(name, "next"), self._file(name, "done"))
+                    os.replace(self._file(name, "next"), self._file(name, "done"))
                 return record
         return None
 
@@ -155,7 +155,9 @@ class Outputs:
         for name, (path, _) in made.items():
             self._check_unchanged(name)
             replace_durably(path, self.folder / name)
-            replace_durably(self._file(name, "next"), self._file(name, "done"))
+            # If this fails, the other record is still there: the output stays known as ours.
+            os.replace(self._file(name, "next"), self._file(name, "done"))
+            sync_folder(self.records)
 
     def remove(self, name: str) -> None:
         """Remove an output that an earlier run left, if it is still ours."""

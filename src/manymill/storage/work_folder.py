@@ -26,6 +26,7 @@ _PREFIX = ".manymill-work-"
 WORK = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")
 WORK_FORMAT = "manymill-work"
 _IN_USE = "in-use"
+_LEFT = "left"
 # A folder that is this young may belong to a process that has not locked it yet.
 _FRESH_SECONDS = 60.0
 
@@ -52,12 +53,21 @@ def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
         write_durably(folder / MARKER, [json.dumps(told).encode() + b"\n"])
         yield folder
     finally:
-        with suppress(OSError):
-            _remove_files(folder, names)
+        is_left = (folder / _LEFT).exists()
+        if not is_left:
+            with suppress(OSError):
+                _remove_files(folder, names)
         lock.release()
-        with suppress(OSError):
-            (folder / _IN_USE).unlink(missing_ok=True)
-            folder.rmdir()
+        if not is_left:
+            with suppress(OSError):
+                (folder / _IN_USE).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def leave(folder: Path) -> None:
+    """Leave a work folder to the next `sweep`, as a kill would: something that it tells of could not be removed."""
+    with suppress(OSError):
+        write_durably(folder / _LEFT, [])
 
 
 def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None, *, alone: bool = False) -> None:
@@ -108,5 +118,5 @@ def _listed(folder: Path, *, alone: bool) -> list[str] | None:
 
 
 def _remove_files(folder: Path, names: Collection[str]) -> None:
-    for name in (*names, MARKER):
+    for name in (*names, _LEFT, MARKER):
         (folder / name).unlink(missing_ok=True)
