@@ -202,7 +202,7 @@ def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFil
         named, stale = (name, before) if is_new else (before, None if is_there else name)
         if stale and named is not None and stale != named:
             try:
-                (folder / stale).unlink()
+                (folder / stale).unlink(missing_ok=True)
             except OSError:
                 leave(work)
 
