@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from manymill.data.batches import Batch
+from manymill.data.batches import TOO_LONG, Batch
 from manymill.data.filtering import OTHER_CLASS
 from manymill.data.plan import Block, Plan, SourceFile
 from manymill.data.shuffling import WINDOW_BYTES
@@ -67,11 +67,12 @@ class _Sample:
     classes: Counter[str] = field(default_factory=Counter)
     first_bad: Batch | None = None
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Batch, most: int) -> None:
+        """Count a batch; a record may have ``most`` bytes."""
         self.n_rows += len(batch)
         self.n_bad += batch.n_bad
         self.text_bytes += batch.text_bytes
-        self.longest = max(self.longest, batch.longest_record)
+        self.longest = max(self.longest, batch.longest_record, most if TOO_LONG in batch.bad_counts else 0)
         if batch.bad and self.first_bad is None:
             self.first_bad = batch
         if batch.label is not None and len(batch):
@@ -104,7 +105,7 @@ def sampled(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
                 if not len(batch) and block.raw_bytes >= _PIECE_BYTES:
                     # No line starts in it, or the one that does is no row: nobody knows how long the others are.
                     sample.longest = plan.dataset.max_record_bytes
-                sample.add(batch)
+                sample.add(batch, plan.dataset.max_record_bytes)
                 sample.tell(plan, block, max(0, block.stop - block.start))
         sample.raw_bytes += max(1, block.raw_bytes)
     if sample.raw_bytes < sum(max(1, block.raw_bytes) for block in cut):
@@ -167,7 +168,7 @@ def _head(plan: Plan, block: Block, sample: _Sample, budget: int, most: int) -> 
     ended = True
     for parse in parses:
         batch = parse()
-        sample.add(batch)
+        sample.add(batch, plan.dataset.max_record_bytes)
         n_bytes += batch.text_bytes
         n_stored += batch.n_bytes
         n_read += max(batch.text_bytes, _BATCH_BYTES)

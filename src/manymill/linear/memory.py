@@ -25,6 +25,9 @@ from manymill.linear.slices import SLICE_BYTES
 BASE_BYTES = 68 << 20
 ARROW_BYTES = 64 << 20
 
+# What is known of a file, and its part of ``plan.json``.
+FILE_BYTES = 1500
+
 # What the allocators hold back of memory that comes and goes; it varies. Chosen so that eight trainings of different
 # kinds stayed below the estimate.
 HELD_BACK = 1.3
@@ -111,7 +114,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     window = int(HELD_BACK * share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES
     kept = kept_row_bytes(plan, settings)
     return MemoryNeed(
-        base=BASE_BYTES + (ARROW_BYTES if by_arrow else 0),
+        base=BASE_BYTES + FILE_BYTES * len(plan.files) + (ARROW_BYTES if by_arrow else 0),
         state=state * (1 + workers),
         window=windows * window,
         # The rows of a lane are joined once, beside their parts, and taken in another order.

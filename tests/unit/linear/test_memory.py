@@ -1,3 +1,4 @@
+import gzip
 from dataclasses import fields, replace
 
 import pytest
@@ -196,3 +197,12 @@ def test_a_tight_promise_leaves_out_records_that_it_has_no_room_for_and_says_wha
     for limit in (None, tight.record_memory):
         assert with_record_room(plan, FIXED, threads=2, limit=limit) == plan
     assert with_record_room(replace(plan, exact=True), FIXED, threads=2, limit=1 << 20).record_room == 0
+
+
+def test_a_record_that_was_too_long_was_held_up_to_the_longest_allowed(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    row = b'{"text": "a", "label": "b"}\n'
+    path.write_bytes(gzip.compress(row + bytes(5 << 20) + b"\n" + row))
+    plan = scan(path, max_record_bytes=3 << 20).plan()
+    assert plan.n_rows == 2
+    assert longest_record(plan) == 3 << 20
