@@ -306,7 +306,7 @@ def measured(name: str, scale: float) -> dict[str, Any]:
             return {
                 "shape": name, "scale": scale, "plan_exit": plan_code, "plan_peak_bytes": plan_peak,
                 "promise_bytes": ORDINARY_BYTES, "peak_bytes": plan_peak, "exit": plan_code,
-                "share": round(plan_peak / ORDINARY_BYTES, 3), "words": told[-300:],
+                "share": round(plan_peak / ORDINARY_BYTES, 3), "words": told[-300:].replace(str(folder), "…"),
             }  # fmt: skip
         promise = json.loads(Path(f"{folder}/plan").read_text())["memory_bytes"]
         code, peak, words = watched(
@@ -316,7 +316,7 @@ def measured(name: str, scale: float) -> dict[str, Any]:
     return {
         "shape": name, "scale": scale, "promise_bytes": promise, "plan_exit": plan_code,
         "plan_peak_bytes": plan_peak, "exit": code, "peak_bytes": peak,
-        "share": round(max(peak, plan_peak) / promise, 3), "words": words[-300:],
+        "share": round(max(peak, plan_peak) / promise, 3), "words": words[-300:].replace(str(folder), "…"),
     }  # fmt: skip
 
 
