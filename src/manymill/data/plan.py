@@ -155,7 +155,7 @@ class Plan:
     head_bytes : int
         Memory that was needed to find the columns, where there are very many.
     record_room : int
-        Bytes of the longest record that the promised memory has room for; 0 if every record has room.
+        Bytes of the longest record that the promised memory has room for; 0 if no memory was promised.
     record_memory : int
         Bytes of memory that have room for every record.
     """

@@ -39,7 +39,7 @@ def open_block(plan: Plan, block: Block) -> Parses:
         If the file vanished or changed since the plan was made, or is corrupt.
     """
     parses = _open(plan, block)
-    if plan.record_room:
+    if plan.max_record_bytes < plan.dataset.max_record_bytes:
         parses = explained(plan, parses)
     named = plan.dataset.labelled and plan.dataset.classes is not None
     return filtered(plan, parses) if named else parses

@@ -144,19 +144,16 @@ def longest_record(plan: Plan) -> int:
 
 
 def with_record_room(plan: Plan, settings: Settings, *, threads: int, limit: int | None) -> Plan:
-    """The plan with the length of records for which the promised memory has room, where longer ones are allowed.
+    """The plan with the length of records for which the promised memory has room; a longer one is a bad row.
 
-    A longer record is a bad row then. Half of the memory that is left is for classes that the plan lacks.
+    That is every record allowed, if there is memory for it; else the rest of the memory is for classes that the plan
+    lacks.
     """
     longest, most = longest_record(plan), plan.dataset.max_record_bytes
     if limit is None or plan.exact or plan.record_room or longest >= most:
         return plan
-    per_byte = 2 * RECORD_COPIES * (min(threads, settings.lanes) if settings.lanes > 1 else 1)
-    need = memory_need(plan, settings, threads=threads).total
-    room = longest + int(max(0, limit - need) / per_byte)
-    if room >= most:
-        return plan
-    return replace(plan, record_room=room, record_memory=need + ceil(per_byte * (most - longest)))
+    needed = memory_need(replace(plan, record_room=most), settings, threads=threads).total
+    return replace(plan, record_room=longest if limit < needed else most, record_memory=needed)
 
 
 def _decoders(plan: Plan) -> int:

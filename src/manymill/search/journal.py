@@ -143,12 +143,11 @@ class SearchJournal:
 
     def abort_was_asked(self) -> bool:
         """Whether another process wants the search to end; its wish is met then."""
-        try:
-            (self.folder / ABORT_NAME).unlink()
-        except FileNotFoundError:
+        path = self.folder / ABORT_NAME
+        if not os.path.lexists(path):
             return False
-        except OSError:
-            return True
+        with suppress(OSError):  # the wish holds, though its file may stay until the next search
+            path.unlink()
         return True
 
     def close(self) -> None:

@@ -194,8 +194,10 @@ def test_a_tight_promise_leaves_out_records_that_it_has_no_room_for_and_says_wha
     assert sum(batch.n_bad for batch in read(tight)) == 3
     assert need(tight).total <= need(plan).total + 10
     assert Plan.from_json(tight.to_json()).record_room == LEAST_RECORD
-    for limit in (None, tight.record_memory):
-        assert with_record_room(plan, FIXED, threads=2, limit=limit) == plan
+    assert with_record_room(plan, FIXED, threads=2, limit=None) == plan
+    ample = with_record_room(plan, FIXED, threads=2, limit=tight.record_memory)
+    assert [len(batch) for batch in read(ample) if len(batch)] == [1, 1, 1]
+    assert need(ample).total == tight.record_memory
     assert with_record_room(replace(plan, exact=True), FIXED, threads=2, limit=1 << 20).record_room == 0
 
 
