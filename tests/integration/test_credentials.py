@@ -13,7 +13,7 @@ import pytest
 
 from manymill import scan
 from manymill.cli.running import run as command
-from manymill.errors import RunFolderError
+from manymill.errors import EngineError, RunFolderError
 from manymill.events import RoundEnded
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
@@ -157,7 +157,10 @@ def test_a_cluster_of_a_run_folder_is_not_connected_to(languages, write, tmp_pat
 
 def test_the_address_of_an_engine_is_kept_without_its_credentials(languages, write, tmp_path) -> None:
     address = f"dask://{USER}:{PASSWORD}@127.0.0.1:1/x?token={TOKEN}"
-    train_run(scan(write("some.jsonl", languages[:300])), tmp_path / "run", Settings(), engine=address)
+    source = scan(write("some.jsonl", languages[:300]))
+    with pytest.raises(EngineError) as error:  # nobody listens there
+        train_run(source, tmp_path / "run", SETTINGS, engine=address)
+    assert not [secret for secret in (USER, PASSWORD, TOKEN) if secret in str(error.value)]
     assert read_plan(tmp_path / "run")["engine"] == "dask://127.0.0.1:1/x"
     assert not leaks(tmp_path / "run")
 

@@ -225,11 +225,14 @@ class Plan:
         for file in files:
             _check_file(file)
         own = {name: value_of(hint, plan[name], name) for name, hint in _PLAIN.items()}
+        columns = from_record(ColumnNames, plan["columns"])
+        for file in files:
+            _check_columns(file, columns, labelled=asked.get("labelled", True))
         return Plan(
             dataset=scan(**asked),
             files=files,
             blocks=tuple(_block_of(block, files) for block in plan["blocks"]),
-            columns=from_record(ColumnNames, plan["columns"]),
+            columns=columns,
             **own,
         )
 
@@ -309,6 +312,16 @@ def _check_file(file: SourceFile) -> None:
         raise ValueError(f"{file.path} has a negative size")
     if file.url not in ("", UNNAMED):
         raise ValueError(f"{file.path} has a URL")
+
+
+def _check_columns(file: SourceFile, columns: ColumnNames, *, labelled: bool) -> None:
+    """Refuse columns that a file of its format does not need, lacks, or has to have."""
+    named = file.format in ("jsonl", "csv", "tsv", "parquet")
+    if (columns.text is not None) != named or (columns.label is not None) != (named and labelled):
+        raise ValueError(f"the columns of {file.path} are not those of a {file.format} file")
+    header = {columns.text, columns.label, columns.weight} - {None}
+    if file.format in ("csv", "tsv") and not header <= set(file.column_names):
+        raise ValueError(f"{file.path} has other columns")
 
 
 def _block_of(numbers: Any, files: tuple[SourceFile, ...]) -> Block:

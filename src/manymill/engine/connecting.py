@@ -102,8 +102,12 @@ def address_of(name: str) -> str:
             with open(rest, encoding="utf-8") as file:
                 address = str(json.load(file)["address"])
         except (OSError, ValueError, LookupError, TypeError) as error:
-            what = f"{rest} is no scheduler file: {error}"
-            raise EngineError(what, "name the file that `dask scheduler --scheduler-file` wrote") from error
+            # As a URL, of which an error shows no credentials; what Python says would name the file as it is.
+            reason = error.strerror if isinstance(error, OSError) else f"it holds no address ({error})"
+            raise EngineError(
+                f"{name} does not name a scheduler file: {reason}",
+                "name the file that `dask scheduler --scheduler-file` wrote, or an address: dask://host:port",
+            ) from None
     else:
         address = f"tls://{rest}" if scheme == "tls" or not _is_loopback(f"tcp://{rest}") else f"tcp://{rest}"
     if not address.startswith(("tls://", "inproc://")) and not _is_loopback(address):

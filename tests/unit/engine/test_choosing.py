@@ -48,7 +48,7 @@ def test_what_is_no_engine_is_refused(engine: object) -> None:
 
 
 def test_a_scheduler_file_that_is_missing_is_named() -> None:
-    with pytest.raises(EngineError, match=r"no\.json is no scheduler file"):
+    with pytest.raises(EngineError, match=r"no\.json does not name a scheduler file"):
         as_engine("dask://no.json")
 
 
