@@ -103,12 +103,17 @@ def run_counted(
     return forks.wait(forks.fork(work, folder / "run"), HANG_SECONDS)
 
 
+def said(folder: Path) -> str:
+    """What a command printed on stderr: nothing if a kill came before it began."""
+    output = folder / "run.stderr"
+    return output.read_text(errors="replace") if output.exists() else ""
+
+
 def wrong_end(
     command: Command, folder: Path, code: int | None, reference: Reference, *, killed: bool
 ) -> Iterator[str]:
     """How a run ended: its exit code must be true."""
-    output = folder / "run.stderr"  # not there if the kill came before the command began
-    stderr = output.read_text(errors="replace") if output.exists() else ""
+    stderr = said(folder)
     if code is None:
         yield "hung"
     elif "Traceback" in stderr or "panicked" in stderr:
@@ -168,15 +173,13 @@ def wrong_again(
     """The same command, or ``resume``, without any fault: the bytes of an undisturbed run, and nothing left."""
     arguments = command.again(inputs, folder, number)
     code = run_undisturbed(arguments, folder)
-    output = folder / "run.stderr"  # not there if the kill came before the command began
-    stderr = output.read_text(errors="replace") if output.exists() else ""
+    stderr = said(folder)
     over = arguments[0] == "resume" and code == 1 and "is over" in stderr
     if over and not was_killed:
         # The run said what it could not write or remove: the next training makes it good.
         arguments, over = (command.anew or command.arguments)(inputs, folder), False
         code = run_undisturbed(arguments, folder)
-        output = folder / "run.stderr"  # not there if the kill came before the command began
-    stderr = output.read_text(errors="replace") if output.exists() else ""
+        stderr = said(folder)
     if code != 0 and not over:
         yield f"{arguments[0]} again ended with {code}: {stderr.strip()[-300:]!r}"
         return
