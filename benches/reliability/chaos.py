@@ -33,6 +33,7 @@ from checks import (
     lies,
     prepared,
     reference_of,
+    said,
     wrong_again,
     wrong_end,
     wrong_left,
@@ -184,7 +185,7 @@ def _worker_try(
                 os.kill(generator.choice(found), how)
                 kills += 1
     code = forks.wait(pid, HANG_SECONDS)
-    stderr = (folder / "run.stderr").read_text(errors="replace")
+    stderr = said(folder)
     if code != 0:
         failures.append(f"ended with {code}: {stderr.strip()[-300:]!r}")
     failures += [*lies(command, folder, reference, stderr), *wrong_left(command, folder, reference)]
@@ -248,7 +249,7 @@ def _cluster_try(
                 os.kill(generator.choice(json.loads(nannies.read_text())), signal.SIGKILL)
                 kills = 1
         code = forks.wait(pid, HANG_SECONDS)
-        stderr = (folder / "run.stderr").read_text(errors="replace")
+        stderr = said(folder)
         if code != 0:
             failures.append(f"ended with {code}: {stderr.strip()[-300:]!r}")
         failures += [*lies(command, folder, reference, stderr), *wrong_left(command, folder, reference)]

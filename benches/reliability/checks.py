@@ -82,7 +82,7 @@ def reference_of(command: Command, inputs: Inputs, base: Path) -> Reference:
         code = run_counted(command.arguments(inputs, folder), folder, log)
         seconds = time.monotonic() - started
         if code != 0:
-            raise SystemExit(f"{command.name} ended with {code}: {(folder / 'run.stderr').read_text()}")
+            raise SystemExit(f"{command.name} ended with {code}: {said(folder)}")
         left = digests(folder, command.deliverables)
         found.append(Reference(tuple(log.calls()), left, earlier, listing(folder), seconds))
         log.drop()
