@@ -22,6 +22,14 @@ LINEAR = ["--passes", 300, "--patience", 300, "--n-features", 2**18]
 LANES = [*LINEAR, "--lanes", 4, "--rounds", 2]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def a_terminal_that_counts():
+    """Who runs the tests may ignore the end of a terminal, as nohup has it, and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def start(*arguments, **options):
     return subprocess.Popen([*MANYMILL, *map(str, arguments)], stdin=subprocess.DEVNULL, text=True, **options)
 
