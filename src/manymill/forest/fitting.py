@@ -150,15 +150,15 @@ class Fit:
         return {grown.number for grown in stored}
 
     def _arrived(self, grown: Grown) -> bool:
+        # Ctrl-C waits until the tree counts: who stops when a tree is shown keeps that tree.
         with stopping.deferred():
             if self._folder is not None:
                 self._folder.add(grown)
-            more = self._take(grown)  # before it is told: who stops when a tree is told keeps that tree
-        part = None if grown.part is None else grown.part + 1
-        self._observe(
-            TreeGrown(grown.number + 1, self.n_wanted, part, grown.n_nodes, round(grown.seconds, 4))
-        )
-        return more
+            part = None if grown.part is None else grown.part + 1
+            self._observe(
+                TreeGrown(grown.number + 1, self.n_wanted, part, grown.n_nodes, round(grown.seconds, 4))
+            )
+            return self._take(grown)
 
     def _take(self, grown: Grown) -> bool:
         more = self._growth.add(grown, self.scoring.take)

@@ -16,6 +16,8 @@ def signals(monkeypatch):
     """The handlers that are set, instead of those of this process; nothing has been asked."""
     handlers = {}
     monkeypatch.setattr("signal.signal", handlers.__setitem__)
+    # Who runs the tests may ignore the end of a terminal, as nohup has it.
+    monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_DFL)
     monkeypatch.delattr("signal.setitimer", raising=False)
     monkeypatch.setattr("atexit.register", lambda function: None)
     stopping.listen()

@@ -170,7 +170,7 @@ def test_unlabelled_data_has_nothing_to_search_by(tmp_path):
 def test_the_standard_input_is_refused(tmp_path, monkeypatch):
     plan = scan(MAIL).plan()
     told = replace(plan, files=(replace(plan.files[0], path="-"),))
-    monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self: told)
+    monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self, **_: told)
     with pytest.raises(PlanError, match="standard input"):
         corpus(tmp_path, scan(MAIL), None)
 
