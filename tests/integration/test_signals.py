@@ -65,7 +65,7 @@ def test_ctrl_c_that_is_pressed_again_and_again_keeps_what_was_learnt(tmp_path, 
     out = tmp_path / "run"
     with start("train", rows, "--out", out, "--json", *options, stdout=subprocess.PIPE) as process:
         lanes = "--lanes" in options
-        wait_for_line(process, process.stdout, '"RoundEnded"' if lanes else '"Progress"')
+        wait_for_line(process, process.stdout, '"RoundEnded"' if lanes else '"PassEnded"')
         assert press_again_and_again(process) == 130
     assert len(TextClassifier.load(out / "model").classes_) == 45
 
@@ -73,10 +73,10 @@ def test_ctrl_c_that_is_pressed_again_and_again_keeps_what_was_learnt(tmp_path, 
 def test_ctrl_c_that_is_pressed_again_and_again_while_resuming_keeps_what_was_learnt(tmp_path, rows):
     out = tmp_path / "run"
     with start("train", rows, "--out", out, "--json", *LINEAR, stdout=subprocess.PIPE) as process:
-        wait_for_line(process, process.stdout, '"Progress"')
+        wait_for_line(process, process.stdout, '"PassEnded"')
         process.kill()
     with start("resume", out, "--json", stdout=subprocess.PIPE) as process:
-        wait_for_line(process, process.stdout, '"Progress"')
+        wait_for_line(process, process.stdout, '"PassEnded"')
         assert press_again_and_again(process) == 130
     assert len(TextClassifier.load(out / "model").classes_) == 45
 
@@ -144,7 +144,7 @@ def test_a_terminal_that_is_closed_stops_a_training_like_ctrl_c(tmp_path, rows):
 def test_a_system_that_asks_again_and_again_gets_an_orderly_stop(tmp_path, rows, number):
     out = tmp_path / "run"
     with start("train", rows, "--out", out, "--json", *LINEAR, stdout=subprocess.PIPE) as process:
-        wait_for_line(process, process.stdout, '"Progress"')
+        wait_for_line(process, process.stdout, '"PassEnded"')
         assert press_again_and_again(process, number) == 130
     assert len(TextClassifier.load(out / "model").classes_) == 45
     events = (out / "events.jsonl").read_text().splitlines()
