@@ -40,7 +40,6 @@ SUFFIX = ".safetensors"
 
 # The arrays start at a multiple of a cache line, in the file and so in the memory map.
 _ALIGNMENT = 64
-_READ_BYTES = 1 << 22
 _CODES = {
     "bool": "BOOL",
     "int8": "I8",
@@ -112,16 +111,6 @@ class ArrayFile:
                 partial.unlink()
             raise
 
-    def is_whole(self, path: str | os.PathLike[str]) -> bool:
-        """Whether the file of this name has the length and the header that it must have."""
-        try:
-            with open(path, "rb") as file:
-                return os.fstat(file.fileno()).st_size == self.n_bytes and (
-                    file.read(len(self._header)) == self._header
-                )
-        except FileNotFoundError:
-            return False
-
 
 def storable(array: Any) -> bool:
     """Whether the format knows the dtype of an array, or of a sparse matrix."""
@@ -144,12 +133,6 @@ def lay_out(arrays: Arrays) -> ArrayFile:
     digest = _digest(_pieces(header, sorted_arrays))
     n_bytes = len(header) + sum(array.nbytes for array in sorted_arrays.values())
     return ArrayFile(digest, n_bytes, header, sorted_arrays)
-
-
-def digest_of(path: str | os.PathLike[str]) -> str:
-    """The digest of a file as it is on the disk."""
-    with open(path, "rb") as file:
-        return _digest(iter(lambda: file.read(_READ_BYTES), b""))
 
 
 def mapped(path: str) -> dict[str, NDArray[Any]]:
