@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from manymill import _core
-from manymill.data import names
 from manymill.data.cutting import DELIMITER, is_utf8
 from manymill.data.files import describe
 from manymill.data.formats import Head, bom_length, find_format, read_head, stored_compression
 from manymill.data.guessing import choose_columns, missing_column
 from manymill.data.headers import check_header_end, header_doubt, refuse_other_delimiter
+from manymill.data.names import FORMAT_OF, extensions, find_files
 from manymill.data.parquet import (
     decoder_bytes,
     flat_columns,
@@ -57,7 +57,7 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
         return sampled(plan, sample_bytes, observe)
-    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
+    paths, trees = find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if paths and dataset.format == "folder":
         raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
     if trees and dataset.format not in (None, "folder"):
@@ -146,7 +146,7 @@ def _data_plan(
     dataset: Dataset, paths: list[str], block_bytes: int, observe: Observer
 ) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block], int]:
     files, heads, notes = opened(dataset, paths, observe)
-    if dataset.format is None and names.FORMAT_OF.get(names.extensions(files[0].path)[0]) != files[0].format:
+    if dataset.format is None and FORMAT_OF.get(extensions(files[0].path)[0]) != files[0].format:
         notes.append(
             f"{files[0].path} looks like {files[0].format}; name another with --format (format= in Python)."
         )
@@ -177,7 +177,7 @@ def _head(dataset: Dataset, file: SourceFile, observe: Observer) -> Head:
 def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
     """The format of a file; plain text that was found in a folder is none, whatever its first line has in it."""
     folder = os.path.dirname(path)
-    text = path not in dataset.source and names.extensions(path)[0] in (".txt", "") and os.path.isdir(folder)
+    text = path not in dataset.source and extensions(path)[0] in (".txt", "") and os.path.isdir(folder)
     try:
         format = find_format(path, head, dataset.encoding)
     except SourceError:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from manymill.data import names
 from manymill.data.compression import ByteStream, open_stream
 from manymill.data.cutting import DELIMITER
 from manymill.data.files import open_file
+from manymill.data.names import find_files
 from manymill.data.parquet import batches_of, open_parquet, row_groups
 from manymill.data.plan import SourceFile
 from manymill.data.planning import opened
@@ -45,7 +45,7 @@ def files_of(dataset: Dataset) -> list[SourceFile]:
     SourceError
         If one cannot be read, or is no table.
     """
-    paths, trees = names.find_files(dataset.source, dataset.storage_options, format=dataset.format)
+    paths, trees = find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if trees:
         raise SourceError(f"{trees[0]} is a folder of folders, not of tables", "name Parquet or CSV files")
     files, _, _ = opened(dataset, paths)
