@@ -8,7 +8,6 @@ mod kernels;
 mod learn;
 mod matrix;
 mod merging;
-mod objective;
 mod options;
 mod read;
 mod rows;
@@ -34,6 +33,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     rows::register(module)?;
     learn::register(module)?;
     merging::register(module)?;
-    counts::register(module)?;
-    objective::register(module)
+    counts::register(module)
 }
