@@ -1,6 +1,7 @@
 //! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
 //! `src/manymill/_core.pyi` is the contract of everything here.
 
+mod access;
 mod characters;
 mod columns;
 mod counts;
