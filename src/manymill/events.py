@@ -150,19 +150,6 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class FinishIteration(Event):
-    """The finish after the passes took a step."""
-
-    iteration: int  # from 1
-    step: float  # along the direction
-    loss: float  # the objective: mean loss over the rows learnt from, and the penalty
-    holdout_loss: float
-    holdout_accuracy: float
-    kept: bool  # whether the held-out rows are predicted no worse, and the state was kept
-    seconds: float  # since the finish began
-
-
-@dataclass(frozen=True, slots=True)
 class ModelSaved(Event):
     """A model folder was written."""
 

@@ -146,7 +146,6 @@ def _entries(chance: Random) -> dict[str, Callable[[], Call]]:
     rows = _core.Rows.from_arrays(*_csr(chance))
     csr = {"n_features": 64, "alternate_sign": True, "binary": False, "norm": "l2", "dtype": "float32"}
     weights = np.array([1, 0, 2, 0.5], np.float32)
-    gradient = [rows, _CLASSES, weights, _matrix(chance), np.zeros(3, np.float32)]
     changes = (np.array([1, 5], np.uint32), np.ones((2, 3), np.float32), np.ones(2, np.float32))
     return {
         "Hasher.hash_utf8": lambda: (
@@ -227,15 +226,6 @@ def _entries(chance: Random) -> dict[str, Callable[[], Call]]:
         "MergeSums.merge_into": lambda: (
             lambda *a: _merged(_core.MergeSums.combine([_sums(Random(2))]), _learner(Random(1)), "mass", *a),
             [1.0],
-        ),
-        "Gradient.at": lambda: (_core.Gradient.at, gradient),
-        "Gradient.from_arrays": lambda: (
-            lambda *a: _core.Gradient.combine([_core.Gradient.from_arrays(*a)] * 2),
-            list(_core.Gradient.at(*gradient).__reduce__()[1]),
-        ),
-        "losses_along": lambda: (
-            _core.losses_along,
-            [*gradient, _matrix(chance), np.ones(3, np.float32), np.array([0.0, 1.0])],
         ),
         "FeatureCounts.from_arrays": lambda: (
             lambda *a: _doubled(_core.FeatureCounts, a),
@@ -322,7 +312,7 @@ def _arrays(result: Any) -> list[Any]:
     """What a result holds, as arrays."""
     if isinstance(result, tuple):
         return [array for part in result for array in _arrays(part)]
-    if isinstance(result, _core.Rows | _core.MergeSums | _core.Gradient):
+    if isinstance(result, _core.Rows | _core.MergeSums):
         copy = pickle.loads(pickle.dumps(result))
         found, again = (_arrays(one.__reduce__()[1]) for one in (result, copy))
         assert _equal(found, again), "another object after pickling"

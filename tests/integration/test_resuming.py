@@ -14,6 +14,7 @@ from manymill.linear import sizes
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
+from manymill.run_folder import RunFolder
 
 ONE = Settings(n_features=2**12, passes=2, holdout=0.05, window_bytes=60_000)
 MANY = replace(ONE, lanes=3, rounds_per_pass=2)
@@ -23,7 +24,6 @@ CHOICES = [
     {"class_weight": "balanced", "feature_weights": "idf"},
     {"class_weight": "balanced", "l2": 1e-5, "l1": 1e-7},
     {"holdout": 0.0, "passes": 3},
-    {"finish": "lbfgs", "passes": 3},
 ]
 
 
@@ -177,6 +177,18 @@ def test_a_setting_that_was_changed_in_the_plan_is_refused_and_nothing_is_touche
     with pytest.raises(RunFolderError, match=r"plan\.json: its text does not match its checksum"):
         resume_run(copies[0])
     assert {path: path.read_bytes() for path in copies[0].rglob("*") if path.is_file()} == before
+
+
+def test_a_setting_of_an_earlier_version_is_refused_by_name(source, stopped):
+    _, copies = stopped(scan(source), ONE)
+    plan = RunFolder(copies[0]).read_plan()
+    plan["settings"] |= {"finish": "lbfgs", "finish_iterations": 5}
+    RunFolder(copies[0]).write_plan(plan)
+    with pytest.raises(
+        RunFolderError, match="its settings finish, finish_iterations are of another version"
+    ) as refusal:
+        resume_run(copies[0])
+    assert "train again" in refusal.value.hint
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])

@@ -1,12 +1,11 @@
 //! Rows to counts and sums by feature.
 
+use super::access::{alone, matrix, shared, size};
 use super::learn::turned;
 use super::rows::PyRows;
 use crate::learn::{FeatureCounts, FeatureSums, LearnError, SparseCounts, SparseSums};
-use numpy::{
-    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
-};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// In how many rows each feature is.
@@ -43,27 +42,6 @@ type SumArrays<'py> = (
     u64,
 );
 
-const BUSY: &str = "another call uses these counts. Hint: one object serves one call at a time";
-
-fn alone<'py, T: pyo3::PyClass<Frozen = pyo3::pyclass::boolean_struct::False>>(
-    counts: &Bound<'py, T>,
-) -> PyResult<PyRefMut<'py, T>> {
-    counts
-        .try_borrow_mut()
-        .map_err(|_| PyRuntimeError::new_err(BUSY))
-}
-
-fn shared<'py, T: pyo3::PyClass>(counts: &Bound<'py, T>) -> PyResult<PyRef<'py, T>> {
-    counts
-        .try_borrow()
-        .map_err(|_| PyRuntimeError::new_err(BUSY))
-}
-
-// What is negative is out of range, as 0 is.
-fn size(n: i64) -> usize {
-    usize::try_from(n).unwrap_or(0)
-}
-
 /// A call on rows with classes and weights, copied: another thread may write to the caller's arrays meanwhile.
 fn add(
     py: Python<'_>,
@@ -75,15 +53,6 @@ fn add(
     let weights = weights.map(|weights| weights.as_array().to_vec());
     py.detach(|| add(&classes, weights.as_deref()))
         .map_err(turned)
-}
-
-fn matrix<T: numpy::Element>(
-    py: Python<'_>,
-    numbers: Vec<T>,
-    n_columns: usize,
-) -> PyResult<Bound<'_, PyArray2<T>>> {
-    let n_rows = numbers.len() / n_columns;
-    PyArray1::from_vec(py, numbers).reshape([n_rows, n_columns])
 }
 
 /// The numbers of a matrix with so many rows.

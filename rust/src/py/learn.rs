@@ -1,12 +1,11 @@
 //! Rows to weights.
 
+use super::access::{alone, matrix, shared, size};
 use super::options::memory_error;
 use super::rows::PyRows;
 use crate::learn::{Changes, LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
-use numpy::{
-    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
-};
-use pyo3::exceptions::{PyFloatingPointError, PyRuntimeError, PyValueError};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyFloatingPointError, PyValueError};
 use pyo3::prelude::*;
 use std::borrow::Cow;
 
@@ -19,11 +18,6 @@ pub(super) fn turned(error: LearnError) -> PyErr {
         LearnError::Memory { .. } => memory_error(&message),
         LearnError::Diverged { .. } => PyFloatingPointError::new_err(message),
     }
-}
-
-fn matrix(py: Python<'_>, numbers: Vec<f32>, n_columns: usize) -> Matrix<'_> {
-    let n_rows = numbers.len() / n_columns;
-    PyArray1::from_vec(py, numbers).reshape([n_rows, n_columns])
 }
 
 /// Features, how far their weights, their sums and the intercept state moved.
@@ -90,14 +84,6 @@ impl PyLearnStats {
 #[pyclass(name = "Learner", module = "manymill._core")]
 pub(super) struct PyLearner(pub(super) Learner);
 
-/// The learner for a call that changes it.
-pub(super) fn alone<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRefMut<'py, PyLearner>> {
-    let busy = "another thread uses this Learner. Hint: one Learner serves one call at a time";
-    learner
-        .try_borrow_mut()
-        .map_err(|_| PyRuntimeError::new_err(busy))
-}
-
 /// The numbers of an array, copied only where they do not lie side by side.
 pub(super) fn in_place<'a, T: numpy::Element + Copy>(
     array: &'a PyReadonlyArray1<'_, T>,
@@ -115,14 +101,6 @@ fn rows_in_place<'a>(matrix: &'a PyReadonlyArray2<'_, f32>) -> Cow<'a, [f32]> {
         Ok(numbers) if matrix.is_c_contiguous() => Cow::Borrowed(numbers),
         _ => Cow::Owned(matrix.as_array().iter().copied().collect()),
     }
-}
-
-/// The learner for a call that only reads it.
-fn shared<'py>(learner: &Bound<'py, PyLearner>) -> PyResult<PyRef<'py, PyLearner>> {
-    let busy = "another thread changes this Learner. Hint: one Learner serves one call at a time";
-    learner
-        .try_borrow()
-        .map_err(|_| PyRuntimeError::new_err(busy))
 }
 
 #[pymethods]
@@ -155,9 +133,7 @@ impl PyLearner {
             learning_rate,
             fit_intercept,
         };
-        // What is negative is out of range, as 0 is.
-        let count = |n: i64| usize::try_from(n).unwrap_or(0);
-        py.detach(|| Learner::new(count(n_features), count(n_classes), settings))
+        py.detach(|| Learner::new(size(n_features), size(n_classes), settings))
             .map(Self)
             .map_err(turned)
     }
@@ -220,7 +196,7 @@ impl PyLearner {
         let mut guard = alone(slf)?;
         let learner = &mut guard.0;
         slf.py()
-            .detach(|| learner.grow(usize::try_from(n_classes).unwrap_or(0)))
+            .detach(|| learner.grow(size(n_classes)))
             .map_err(turned)
     }
 

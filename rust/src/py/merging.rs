@@ -1,6 +1,7 @@
 //! Changes of several lanes, added up.
 
-use super::learn::{PyLearner, alone, in_place, turned};
+use super::access::alone;
+use super::learn::{PyLearner, in_place, turned};
 use crate::learn::{Changes, LaneSums, MergeRule, MergeSums, Part};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;

@@ -1,6 +1,7 @@
 //! The boundary: NumPy arrays, `bytes` and `str` in, NumPy arrays out, the GIL released, errors turned.
 //! `src/manymill/_core.pyi` is the contract of everything here.
 
+mod access;
 mod characters;
 mod columns;
 mod counts;
@@ -8,7 +9,6 @@ mod kernels;
 mod learn;
 mod matrix;
 mod merging;
-mod objective;
 mod options;
 mod read;
 mod rows;
@@ -34,6 +34,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     rows::register(module)?;
     learn::register(module)?;
     merging::register(module)?;
-    counts::register(module)?;
-    objective::register(module)
+    counts::register(module)
 }

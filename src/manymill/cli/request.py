@@ -64,7 +64,6 @@ _NEEDED = {
     "rounds_per_pass": ("lanes", "--lanes"),
     "merge": ("lanes", "--lanes"),
     "interleaved": ("lanes", "--lanes"),
-    "finish_iterations": ("finish", "--finish"),
 }
 
 _asked = options.combined(
@@ -139,12 +138,6 @@ _asked = options.combined(
         default=True,
         help="Make probabilities honest by the rows held out, or not.",
     ),
-    click.option(
-        "--finish",
-        type=click.Choice(["lbfgs"]),
-        help="After the passes, L-BFGS over all rows; kept if held-out rows are predicted no worse.",
-    ),
-    click.option("--finish-iterations", type=int, default=5, show_default=True, help="Iterations at most."),
     click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of rows."),
     click.option(
         "--window",

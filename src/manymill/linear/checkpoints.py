@@ -42,7 +42,6 @@ _POSITION = "position.json"
 _FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 1
 _ARRAYS = re.compile(r"(state|held-out)-(\d{1,18})\.safetensors")
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
-_BEST_ARRAYS = frozenset({"best_weights", "best_intercept"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Checkpoint:
     """A training that can be gone on with."""
 
     position: Position
-    state: Arrays  # with the best weights of these features so far, where a finish will start from them
+    state: Arrays
     held_out: tuple[HashedRows, ...]
     feature_weights: NDArray[np.float32] | None  # (n_features,)
 
@@ -178,7 +177,7 @@ class Checkpoints:
             number = _number_of(state_file.name, "state")
             _number_of(held_file.name, "held-out")
             state = self._arrays(state_file)
-            if set(state) not in (_STATE_ARRAYS, _STATE_ARRAYS | _BEST_ARRAYS):
+            if set(state) != _STATE_ARRAYS:
                 raise ValueError(f"{state_file.name} holds other arrays")
             arrays = self._arrays(held_file)
             held = _held_out_of(arrays, len(position.classes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,11 +78,6 @@ class TextClassifier(Predicting, BaseEstimator):
     calibrate : bool
         Whether a temperature found on the rows held out makes :meth:`predict_proba` honest. Chosen classes and scores
         do not depend on it.
-    finish : None or "lbfgs"
-        What follows the passes: L-BFGS over all rows, kept only where the held-out rows are predicted no worse. For
-        the loss "log", without L1.
-    finish_iterations : int
-        Iterations at most; each is two visits of every row.
     random_state : int, RandomState or None
         Decides the order of rows.
     threads : int or None
@@ -136,8 +131,6 @@ class TextClassifier(Predicting, BaseEstimator):
         merge: str = "auto",
         interleaved: bool = True,
         calibrate: bool = True,
-        finish: Literal["lbfgs"] | None = None,
-        finish_iterations: int = 5,
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
@@ -161,8 +154,6 @@ class TextClassifier(Predicting, BaseEstimator):
         self.merge = merge
         self.interleaved = interleaved
         self.calibrate = calibrate
-        self.finish = finish
-        self.finish_iterations = finish_iterations
         self.random_state = random_state
         self.threads = threads
 

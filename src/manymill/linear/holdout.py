@@ -53,14 +53,6 @@ class Measured:
         assert other.loss is not None
         return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
-    def no_worse_than(self, other: Measured) -> bool:
-        """Whether neither accuracy nor loss is worse; both must have been measured."""
-        assert self.accuracy is not None
-        assert other.accuracy is not None
-        assert self.loss is not None
-        assert other.loss is not None
-        return self.accuracy >= other.accuracy and self.loss <= other.loss
-
 
 def measure(
     parts: Iterable[HashedRows], learner: _core.Learner, loss: str, *, calibrate: bool = False

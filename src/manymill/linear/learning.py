@@ -17,7 +17,6 @@ from manymill.events import Observer
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.classes import ClassIndex
 from manymill.linear.exchange import put
-from manymill.linear.finish import LessonSums, RowSums
 from manymill.linear.holdout import HashedRows, measure
 from manymill.linear.lane import Lane, Lesson
 from manymill.linear.settings import Settings
@@ -82,9 +81,6 @@ class Learning(Protocol):
 
     def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
         """The rows of another plan; -1 is the class of one that is not learnt."""
-
-    def row_sums(self, first_pass: int) -> RowSums:
-        """Sums over all rows, from the pass of this number on, from 0."""
 
 
 class OneLane:
@@ -167,10 +163,6 @@ class OneLane:
             n_classes_begun=n_classes_begun,
         )
 
-    def row_sums(self, first_pass: int) -> RowSums:
-        """Sums over all rows."""
-        return LessonSums(self._lane, first_pass)
-
     def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn from every row once more."""
         kind = self._settings.feature_weights
@@ -191,8 +183,6 @@ class OneLane:
             tally.add(self._learn(lesson))
             if tally.is_due():
                 self._observe(tally.progress(lesson.share, self._glance()))
-        # Whoever reads the rows later on, as a finish does, makes no steps of a pass.
-        self._lane.on_window = lambda number: None
         if self.state is not None:
             if self.state.index.names != self._lane.index.names:
                 raise RunFolderError(

@@ -38,8 +38,6 @@ from manymill.linear.class_limit import ClassLimit
 from manymill.linear.classes import ClassIndex
 from manymill.linear.counting import feature_weights
 from manymill.linear.exchange import put, taken
-from manymill.linear.finish import RowSums
-from manymill.linear.finish_lanes import LaneSums
 from manymill.linear.hashing import RowMaker
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.lane_place import forget
@@ -169,10 +167,6 @@ class ManyLanes:
     def reads_again(self) -> bool:
         """Never: rounds that are merged are told of once."""
         return False
-
-    def row_sums(self, first_pass: int) -> RowSums:
-        """Sums over all rows, added up by the lanes."""
-        return LaneSums(self._work, len(self._lanes), self._engine)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""

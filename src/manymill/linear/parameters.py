@@ -17,8 +17,7 @@ from manymill.linear.settings import Settings
 # Parameters that go into the settings as they are.
 _AS_THEY_ARE = (
     "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate", "fit_intercept",
-    "passes", "patience", "holdout", "lanes", "rounds_per_pass", "merge", "interleaved", "calibrate", "finish",
-    "finish_iterations",
+    "passes", "patience", "holdout", "lanes", "rounds_per_pass", "merge", "interleaved", "calibrate",
 )  # fmt: skip
 
 

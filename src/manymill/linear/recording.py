@@ -14,7 +14,6 @@ from manymill.errors import RunFolderError
 from manymill.events import Observer, Warned
 from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
 from manymill.linear.exchange import taken
-from manymill.linear.state import Snapshot
 
 if TYPE_CHECKING:
     from manymill.data.ledger import Ledger
@@ -53,13 +52,10 @@ class Recorder:
         self._next = time.monotonic() + least_seconds
         self._has_warned = False
 
-    def found(
-        self, learning: Learning, ledger: Ledger, passes: int
-    ) -> tuple[Position, Snapshot | None] | None:
+    def found(self, learning: Learning, ledger: Ledger, passes: int) -> Position | None:
         """The position of the checkpoint that is there, its state put into who learns; None if there is none.
 
-        With it comes the state that a finish will start from, if there will be one. ``passes`` is how many the training
-        has at most.
+        ``passes`` is how many the training has at most.
 
         Raises
         ------
@@ -80,20 +76,16 @@ class Recorder:
                 raise ValueError(f"it is of pass {position.pass_number} of {passes}")
             learning.restore(checkpoint)
             _check_features(checkpoint, learning)
-            best = _best_of(checkpoint, learning)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise self._checkpoints.damaged(error) from error
         if learning.reads_again:
             ledger.go_on(0, {}, ())
         else:
             ledger.go_on(position.n_used, position.bad_counts, position.listed)
-        return position, best
+        return position
 
-    def record(self, position: Position, learning: Learning, ledger: Ledger, best: Snapshot | None) -> None:
-        """Write a checkpoint, unless the last one is recent or nothing has been learnt.
-
-        ``best`` is the state that a finish will start from, if there will be one.
-        """
+    def record(self, position: Position, learning: Learning, ledger: Ledger) -> None:
+        """Write a checkpoint, unless the last one is recent or nothing has been learnt."""
         state = learning.state
         if state is None or time.monotonic() < self._next:
             return
@@ -108,9 +100,6 @@ class Recorder:
             listed=tuple(ledger.first),
         )
         arrays = taken(state.learner, state.learner.met())
-        if best is not None:
-            # Features met later are 0 in it.
-            arrays |= {"best_weights": best.weights[arrays["features"]], "best_intercept": best.intercept}
         try:
             self._checkpoints.save(whole, arrays, learning.held_out(), state.feature_weights)
         except RunFolderError as error:
@@ -133,18 +122,6 @@ def digest(plan: Plan, settings: Settings, holdout: Plan | None = None) -> str:
         "holdout": None if holdout is None else holdout.to_json(),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _best_of(checkpoint: Checkpoint, learning: Learning) -> Snapshot | None:
-    if "best_weights" not in checkpoint.state:
-        return None
-    assert learning.state is not None
-    learner, state = learning.state.learner, checkpoint.state
-    weights = np.zeros((learner.n_features, learner.n_outputs), np.float32)
-    weights[state["features"]] = state["best_weights"]
-    if state["best_intercept"].shape != (2, learner.n_outputs):
-        raise ValueError("the best intercepts are of other classes")
-    return Snapshot(weights, state["best_intercept"].astype(np.float32))
 
 
 def _check_features(checkpoint: Checkpoint, learning: Learning) -> None:

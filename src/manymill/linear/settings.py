@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -58,11 +58,6 @@ class Settings:
         rows or 16 MB of text, and none at all below 5,000 rows, where so few rows could not tell one pass from another.
     calibrate : bool
         Whether probabilities are made honest by a temperature, found on the rows held out.
-    finish : None or "lbfgs"
-        What follows the passes: L-BFGS over all rows, kept only where the held-out rows are predicted no worse. For
-        the loss "log", without L1.
-    finish_iterations : int
-        Iterations at most; each is two visits of every row.
     seed : int
         Decides the order of rows. Which of them are held out, their text decides.
     window_bytes : int
@@ -99,8 +94,6 @@ class Settings:
     patience: int = 2
     holdout: float | None = None
     calibrate: bool = True
-    finish: Literal["lbfgs"] | None = None
-    finish_iterations: int = 5
     seed: int = 0
     window_bytes: int = WINDOW_BYTES
     lanes: int = 1
@@ -120,10 +113,6 @@ class Settings:
         share = self.holdout
         _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
         _truth(self.calibrate, "calibrate")
-        _check(self.finish in (None, "lbfgs"), "finish", self.finish, "'lbfgs', or None")
-        smooth = self.finish is None or (self.loss == "log" and not self.l1)
-        _check(smooth, "finish", self.finish, "None, or the loss 'log' and no l1")
-        _whole(self.finish_iterations, "finish_iterations", 1, 2**31, "a whole number, 1 or more")
         _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
         _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
         _whole(self.lanes, "lanes", 1, 10_000, "a whole number, 1 to 10,000")
@@ -237,7 +226,15 @@ class Settings:
 
     @staticmethod
     def from_json(settings: Mapping[str, Any]) -> Settings:
-        """The settings that :meth:`to_json` gave, after a journey through JSON."""
+        """The settings that :meth:`to_json` gave, after a journey through JSON.
+
+        Raises
+        ------
+        ValueError
+            If there is a setting that this version does not have.
+        """
+        if unknown := sorted(settings.keys() - {each.name for each in fields(Settings)}):
+            raise ValueError(f"its settings {', '.join(unknown)[:80]} are of another version of manymill")
         return Settings(**{**settings, "ngram_range": tuple(settings["ngram_range"])})
 
     def holdout_share(self, n_rows: int, text_bytes: int) -> float:

@@ -17,17 +17,7 @@ from manymill.engine import stopping
 from manymill.engine.choosing import engine_for
 from manymill.engine.local import available_threads, workers
 from manymill.errors import MemoryLimitError, PlanError
-from manymill.events import (
-    Ended,
-    FinishIteration,
-    Interrupted,
-    Observer,
-    Resumed,
-    Warned,
-    WorkerLost,
-    WorkerSilent,
-)
-from manymill.linear import finish
+from manymill.events import Ended, Interrupted, Observer, Resumed, WorkerLost, WorkerSilent
 from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Position
 from manymill.linear.class_limit import PARAMETERS, ClassLimit, Knobs
@@ -204,7 +194,6 @@ class _Training:
         self._best_pass = 0
         self._start = time.monotonic()
         self._kept_at = self._start
-        self._best_state: Snapshot | None = None  # where a finish starts from
         self._awaited = False  # the best state so far is not kept: a better one is to come
         self._unsaved: Snapshot | None = None  # and is this, should there be a failure
         self._recorder: Recorder | None = None
@@ -216,7 +205,7 @@ class _Training:
         self._recorder, self._ledger = recorder, ledger
         found = recorder.found(self._learning, ledger, self._settings.passes)
         if found is not None:
-            self._from, self._best_state = found
+            self._from = found
             self._best, self._best_pass = self._from.best, self._from.best_pass
             self._observe(Resumed(self._from.pass_number, self._from.step + 1))
 
@@ -241,8 +230,6 @@ class _Training:
             n_rows = max(n_rows, tally.n_rows)
             if interrupted or refusal or over:
                 break
-        if self._settings.finish is not None and not interrupted and not refusal:
-            interrupted = self._finish(number)
         state = self._learning.state
         assert state is not None
         assert self._best is not None
@@ -264,7 +251,7 @@ class _Training:
     def _record(self, position: Position) -> None:
         if self._recorder is not None:
             told = replace(position, best=self._best, best_pass=self._best_pass)
-            self._recorder.record(told, self._learning, self._ledger, self._best_state)
+            self._recorder.record(told, self._learning, self._ledger)
 
     def _visit(self, tally: Tally) -> None:
         """Learn every row once, and keep the state if it is the best so far."""
@@ -302,35 +289,6 @@ class _Training:
         settings = self._settings
         return measure(self._held_out(), state.learner, settings.loss, calibrate=settings.calibrate)
 
-    def _finish(self, number: int) -> bool:
-        """Go on from the best state as long as it helps, and leave the best in place; whether it was interrupted."""
-        state = self._learning.state
-        assert state is not None
-        assert self._best is not None
-        if self._best_state is None:
-            self._observe(Warned("nothing is held out to judge a finish by: the passes were the end"))
-            return False
-        start, interrupted = time.monotonic(), False
-        state.restore(self._best_state)
-        try:
-            for iterate in finish.iterations(self._learning.row_sums(number), state, self._settings):
-                measured = self._measure(state)
-                assert measured.loss is not None
-                assert measured.accuracy is not None
-                kept = measured.no_worse_than(self._best)
-                if kept:
-                    with stopping.deferred():
-                        self._keep(state, self._best_pass, measured)
-                        self._best, self._best_state = measured, state.snapshot()
-                seconds = time.monotonic() - start
-                tried = (iterate.number, iterate.step, iterate.loss, measured.loss, measured.accuracy)
-                self._observe(FinishIteration(*tried, kept, seconds))
-        except KeyboardInterrupt:
-            interrupted = True
-            self._observe(Interrupted(number, kept=False))
-        state.restore(self._best_state)
-        return interrupted
-
     def _held_out(self) -> Iterable[HashedRows]:
         return self._learning.held_out() if self._holdout is None else self._learning.rows_of(self._holdout)
 
@@ -346,8 +304,6 @@ class _Training:
             if not awaited:
                 self._keep(state, number, measured)
                 self._kept_at = time.monotonic()
-            if self._settings.finish is not None and measured.accuracy is not None:
-                self._best_state = state.snapshot()
             self._best, self._best_pass = measured, number
         return not awaited
 

@@ -73,7 +73,6 @@ def test_an_engine_is_refused_where_one_lane_learns(manymill, films, tmp_path, o
         (["--rounds", 3], "--lanes"),
         (["--merge", "damped"], "--lanes"),
         (["--contiguous"], "--lanes"),
-        (["--finish-iterations", 2], "--finish"),
     ],
 )
 def test_an_option_is_refused_without_the_one_that_it_needs(manymill, films, command, options, needed):

@@ -35,7 +35,6 @@ SETTINGS = [
     {"feature_weights": "idf", "holdout": 0.1, "passes": 5, "patience": 1, "ngram_range": [1, 2]},
     {"lowercase": False, "n_features": 3**5, "class_weight": "balanced", "l1": 1e-4},
     {"lanes": 3, "rounds_per_pass": 2, "passes": 2},
-    {"finish": "lbfgs", "finish_iterations": 2, "holdout": 0.2, "passes": 1},
     {"passes": 1, "random_state": 7},
 ]
 

@@ -1,9 +1,8 @@
-//! States put into a learner and taken back; what rows change; gradients.
+//! States put into a learner and taken back; what rows change.
 
 use super::draw::Draw;
-use super::{ascend, near, same, taken};
-use _core::learn::{Gradient, Judged, LearnError, Learner, Loss, Point, Settings};
-use std::collections::BTreeMap;
+use super::{ascend, same, taken};
+use _core::learn::{LearnError, Learner, Loss, Settings};
 
 /// Weights, sums of squared gradients, intercepts and rows seen, to the bit.
 #[derive(Debug, Clone, PartialEq)]
@@ -262,85 +261,4 @@ fn changed(draw: &mut Draw<'_>, learner: &mut Learner, before: &State) -> Result
     }
     // As after an error: nothing is to be changed.
     Ok(false)
-}
-
-pub fn gradients(draw: &mut Draw<'_>) -> Result<(), String> {
-    let (n_features, k) = (1 + draw.byte() as usize, draw.below(4));
-    let n_rows = draw.below(5);
-    let beyond = u32::from(draw.seldom());
-    let rows = draw.rows(n_features as u32 + beyond, n_rows);
-    let n = draw.about(n_rows);
-    let classes = draw.many(n, |draw| {
-        if draw.seldom() {
-            draw.signed() as i32
-        } else {
-            draw.below(k.max(2)) as i32
-        }
-    });
-    let row_weights = draw.seldom().then(|| draw.many(n_rows, Draw::single));
-    let n_weights = draw.about(n_features * k);
-    let weights = draw.many(n_weights, |draw| draw.below(16) as f32 / 8.0);
-    let intercept = draw.many(k, |draw| draw.below(16) as f32 / 8.0);
-    let judged = Judged {
-        rows: &rows,
-        classes: &classes,
-        weights: row_weights.as_deref(),
-    };
-    let point = Point {
-        weights: &weights,
-        intercept: &intercept,
-    };
-    let shaped = k > 0 && weights.len().is_multiple_of(k);
-    let known = |class: &i32| usize::try_from(*class).is_ok_and(|class| class < k.max(2));
-    let valid = shaped
-        && n == n_rows
-        && rows
-            .indices
-            .iter()
-            .all(|&j| (j as usize) < weights.len() / k)
-        && classes.iter().all(known)
-        && row_weights
-            .iter()
-            .flatten()
-            .all(|weight| weight.is_finite() && *weight >= 0.0);
-    let made = match Gradient::at(judged, point, Loss::Log) {
-        Err(LearnError::Diverged { row }) if valid && row < n_rows => return Ok(()),
-        made => taken("a gradient", made, valid)?,
-    };
-    let Some(whole) = made else { return Ok(()) };
-    same("features ascend", &ascend(&whole.features), &true)?;
-    same(
-        "length of sums",
-        &whole.sums.len(),
-        &(whole.features.len() * k),
-    )?;
-    let mut parts = Vec::new();
-    for i in 0..n_rows {
-        let one = rows.take(&[i as u32]).ok_or("no row")?;
-        let judged = Judged {
-            rows: &one,
-            classes: &classes[i..=i],
-            weights: row_weights.as_ref().map(|weights| &weights[i..=i]),
-        };
-        parts.push(Gradient::at(judged, point, Loss::Log).map_err(|error| error.to_string())?);
-    }
-    if parts.is_empty() {
-        return taken("a sum of none", Gradient::combine(&[]), false).map(drop);
-    }
-    let parts: Vec<&Gradient> = parts.iter().collect();
-    let combined = Gradient::combine(&parts).map_err(|error| error.to_string())?;
-    let dense = |gradient: &Gradient| {
-        let cells = gradient.sums.iter().enumerate();
-        let keys = cells.map(|(at, &sum)| ((gradient.features[at / k], at % k), sum));
-        keys.collect::<BTreeMap<_, _>>()
-    };
-    let (found, expected) = (dense(&combined), dense(&whole));
-    same("features", &combined.features, &whole.features)?;
-    let all_near = found.iter().all(|(key, &sum)| near(sum, expected[key]));
-    same("sums of parts are near", &all_near, &true)?;
-    same(
-        "losses of parts are near",
-        &near(combined.loss, whole.loss),
-        &true,
-    )
 }

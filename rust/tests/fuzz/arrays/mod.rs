@@ -6,7 +6,6 @@
 //! counts      sparse counts and sums, merged and widened
 //! learner     states put and taken back, changes between two moments
 //! merging     changes of lanes, combined in any grouping, and what a rule makes of the sums
-//! gradients   rows, a point → sums; combined
 //! ```
 //!
 //! The arrays of a case are drawn from its bytes, so that a failing case can be made small.
@@ -21,14 +20,7 @@ use crate::random::Random;
 use draw::Draw;
 use std::fmt::Debug;
 
-pub const NAMES: [&str; 6] = [
-    "rows",
-    "hashes",
-    "counts",
-    "learner",
-    "merging",
-    "gradients",
-];
+pub const NAMES: [&str; 5] = ["rows", "hashes", "counts", "learner", "merging"];
 
 /// What a case of a seed tries.
 pub fn kind(seed: u64) -> usize {
@@ -61,8 +53,7 @@ pub fn check(seed: u64, bytes: &[u8]) -> Result<(), String> {
         "hashes" => rows::hashes(&mut draw),
         "counts" => counts::counts(&mut draw),
         "learner" => learner::learner(&mut draw),
-        "merging" => merging::merging(&mut draw),
-        _ => learner::gradients(&mut draw),
+        _ => merging::merging(&mut draw),
     }
 }
 
