@@ -182,7 +182,7 @@ def compare(folder: Path, rounds: int, repeats: int) -> list[dict[str, Any]]:
     """Both arms, taking turns."""
     # One round is one pass: staged, a round reads the source once, as a map-reduce job does.
     settings = Settings(
-        ngram_range=(1, 2), lanes=LANES, passes=rounds, patience=rounds, rounds_per_pass=1, merge="support"
+        ngram_range=(1, 2), lanes=LANES, passes=rounds, patience=rounds, rounds_per_pass=1, merge="uniform"
     )
     file = folder / "shuffled.jsonl"
     found: dict[str, list[dict[str, Any]]] = {"staged": [], "in place": []}

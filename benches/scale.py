@@ -112,7 +112,7 @@ def _transfer_seconds_per_mb(engine: Engine) -> float:
 def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
     """Seconds on one and on two worker processes, taking turns; sixteen lanes in both, so the work is the same."""
     settings = Settings(
-        ngram_range=(1, 2), lanes=16, passes=1, rounds_per_pass=2, holdout=0.0, merge="support"
+        ngram_range=(1, 2), lanes=16, passes=1, rounds_per_pass=2, holdout=0.0, merge="uniform"
     )
     one: list[float] = []
     two: list[float] = []
@@ -139,7 +139,7 @@ def _parts(file: Path) -> tuple[list[_core.MergeSums], _core.Learner]:
             mine = np.arange(lane, len(rows), PARTS, dtype=np.uint32)
             learner.learn(rows.take(mine), part.classes[mine])
             n_rows += len(mine)
-        parts.append(_core.MergeSums.of(learner, n_rows, float(n_rows), RULES))
+        parts.append(_core.MergeSums.of(learner, n_rows, RULES))
     return parts, learner
 
 

@@ -584,7 +584,7 @@ class MergeSums:
     """
 
     @staticmethod
-    def of(learner: Learner, n_rows: int, row_weight: float, rules: Sequence[str]) -> MergeSums:
+    def of(learner: Learner, n_rows: int, rules: Sequence[str]) -> MergeSums:
         """The sums of one lane: takes the changes of its learner, which is put back to how it was.
 
         Parameters
@@ -593,11 +593,9 @@ class MergeSums:
             One that notes changes: see :meth:`Learner.begin_changes`.
         n_rows
             Rows that it learnt since.
-        row_weight
-            The sum of their weights.
         rules
-            Those that :meth:`merge_into` will be asked for. ``"mass"`` and ``"rows"`` cost ``8 * n_outputs`` bytes a
-            feature each once combined; the others take nothing of their own.
+            Those that :meth:`merge_into` will be asked for. ``"mass"`` costs ``8 * n_outputs`` bytes a feature once
+            combined; the others take nothing of their own.
 
         Raises
         ------
@@ -614,13 +612,12 @@ class MergeSums:
 
     @staticmethod
     def from_arrays(
-        counts: tuple[int, int, int, float],
+        counts: tuple[int, int, int],
         features: NDArray[np.uint32],
         support: NDArray[np.uint32],
         mass: NDArray[np.float64],
         plain: NDArray[np.float64],
         by_mass: NDArray[np.float64],
-        by_rows: NDArray[np.float64],
         intercept: NDArray[np.float64],
     ) -> MergeSums:
         """The sums of a pickle; ``ValueError`` if no lanes can have had such sums.
@@ -628,19 +625,19 @@ class MergeSums:
         Parameters
         ----------
         counts
-            Outputs, lanes, rows, and the sum of the rows' weights.
+            Outputs, lanes and rows.
         features, support, mass
             Shape ``(m,)``: ascending; the lanes that changed each feature; the squared gradients that they added.
-        plain, by_mass, by_rows
-            Shape ``(m * n_outputs,)``: sums of changes, and those weighted by squared gradients and by rows; the last
-            two are empty if no rule needs them.
+        plain, by_mass
+            Shape ``(m * n_outputs,)``: sums of changes, and those weighted by squared gradients; the latter are empty
+            if no rule needs them.
         intercept
-            Shape ``(4 * n_outputs,)``: squared gradients, then the three sums.
+            Shape ``(3 * n_outputs,)``: squared gradients, then the two sums.
         """
 
     @staticmethod
     def from_changes(
-        counts: tuple[int, float, bool, bool],
+        counts: tuple[int, bool],
         features: NDArray[np.uint32],
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
@@ -651,7 +648,7 @@ class MergeSums:
         Parameters
         ----------
         counts
-            Rows, the sum of their weights, and whether ``"mass"`` and ``"rows"`` are served.
+            Rows, and whether ``"mass"`` is served.
         features, accumulators
             Shape ``(m,)``, features ascending.
         weights

@@ -76,25 +76,3 @@ class Reliability:
         if not rows.any():
             return None
         return float(np.abs(right - units / _UNITS).sum() / rows.sum())
-
-
-def expected_calibration_error(
-    probabilities: NDArray[np.floating[Any]], classes: NDArray[np.integer[Any]], n_bins: int = N_BINS
-) -> float:
-    """How far probabilities are from the truth, 0 (honest) to 1.
-
-    Parameters
-    ----------
-    probabilities : ndarray, shape (n_rows, n_classes)
-    classes : ndarray of int, shape (n_rows,)
-        The true classes; a row of an unknown one (-1) is left out.
-    n_bins : int
-        Bins of equal width over the probability of the chosen class.
-
-    Returns
-    -------
-    float
-        NaN without rows.
-    """
-    error = Reliability.of(probabilities, classes, n_bins).error
-    return float("nan") if error is None else error

@@ -140,16 +140,6 @@ class RunFolder:
         """Where the checkpoint is, if there is one."""
         return self.path / "checkpoint"
 
-    def read_plan(self) -> dict[str, Any]:
-        """What :meth:`write_plan` wrote.
-
-        Raises
-        ------
-        RunFolderError
-            If there is no run in the folder, or it cannot be read.
-        """
-        return read_plan(self.path)
-
     @property
     def model(self) -> Path:
         """Where the model folder is."""

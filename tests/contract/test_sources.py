@@ -17,7 +17,7 @@ import zstandard
 
 from manymill.data.dataset import scan
 from manymill.data.plan import Plan
-from manymill.data.reading import read, read_file
+from manymill.data.reading import read
 from manymill.errors import SourceError
 
 # Texts that every format can hold: no line ends, no outer blanks.
@@ -149,7 +149,6 @@ def test_the_bytes_of_the_batches_are_those_of_the_source(source):
 def test_a_list_of_files_is_read_file_by_file(place):
     paths = [_put(place, f"{i}.jsonl", _jsonl(ROWS[i::2])) for i in range(2)]
     plan = scan(paths).plan()
-    assert _rows(read_file(plan, 1)) == ROWS[1::2]
     assert _rows(read(plan)) == ROWS[0::2] + ROWS[1::2]
 
 

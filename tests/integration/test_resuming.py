@@ -1,6 +1,7 @@
 """A training goes on from any of its checkpoints, to the same bytes."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from manymill.linear import sizes
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
-from manymill.run_folder import RunFolder
+from manymill.run_folder import RunFolder, read_plan
 
 ONE = Settings(n_features=2**12, passes=2, holdout=0.05, window_bytes=60_000)
 MANY = replace(ONE, lanes=3, rounds_per_pass=2)
@@ -165,6 +166,20 @@ def test_a_run_of_an_older_version_is_refused_by_resume_and_trained_over_by_trai
     train_run(scan(source), run, ONE)
     assert model(run) == expected
     assert "Ended" in (run / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("merge", ["rows", "mass+search"])
+def test_a_run_with_a_rule_that_is_no_longer_offered_is_refused_with_the_reason(source, stopped, merge):
+    _, copies = stopped(scan(source), MANY)
+    plan = read_plan(copies[0])
+    with RunFolder(copies[0]) as folder:
+        folder.write_plan({**plan, "settings": {**plan["settings"], "merge": merge}})
+    reason = re.escape(
+        f"plan.json is not the plan of a training: merge={merge!r} is invalid: expected 'auto'"
+    )
+    with pytest.raises(RunFolderError, match=reason) as refusal:
+        resume_run(copies[0])
+    assert refusal.value.hint == "train again into a new folder"
 
 
 @pytest.mark.parametrize("change", [('"l1": 0.0', '"l1": 8.0'), ('"passes": 2', '"passes": 1')])

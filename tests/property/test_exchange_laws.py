@@ -31,7 +31,7 @@ def round_of(driver, lanes, share, seed, rule):
         lane.begin_changes()
         X, y = random_rows(seed + number, 8, N, driver.n_classes)
         lane.learn(sparse(X), y)
-        parts.append(MergeSums.of(lane, 8, 8.0, RULES))
+        parts.append(MergeSums.of(lane, 8, RULES))
     sums = MergeSums.combine(parts)
     sums.merge_into(driver, rule, 0.7)
     return taken(driver, sums.features())

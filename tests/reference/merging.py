@@ -13,13 +13,10 @@ def dense(changes, n_features):
     return W, G, S, intercept.astype(float)
 
 
-def weighted(rule, dW, dG, support, rows):
-    """The direction of arrays with lanes first: dW (P, m, K), dG and support (P, m, 1) or wider, rows (P,)."""
+def weighted(rule, dW, dG, support):
+    """The direction of arrays with lanes first: dW (P, m, K), dG and support (P, m, 1) or wider."""
     if rule == "uniform":
         return dW.sum(0) / len(dW)
-    if rule == "rows":
-        n = rows[:, None, None]
-        return (n * dW).sum(0) / n.sum()
     lanes = np.maximum(support.sum(0), 1)
     if rule == "damped":
         return dW.sum(0) / lanes * np.minimum(lanes**0.25, 2)
@@ -30,11 +27,10 @@ def weighted(rule, dW, dG, support, rows):
     return np.where(mass > 0, (dG * dW).sum(0) / np.where(mass > 0, mass, 1), by_support)
 
 
-def direction(lanes, rows, rule, n_features):
+def direction(lanes, rule, n_features):
     """The dense direction of lanes' changes: weights, sums, intercept state. Every lane has an intercept."""
     W, G, S, b = (np.stack(parts) for parts in zip(*(dense(lane, n_features) for lane in lanes), strict=True))
-    rows = np.asarray(rows, float)
-    weights = weighted(rule, W, G[..., None], S[..., None], rows)
+    weights = weighted(rule, W, G[..., None], S[..., None])
     one = np.ones((len(b), b.shape[2], 1))
-    intercept = weighted(rule, b[:, 0, :, None], b[:, 1, :, None], one, rows)[:, 0]
+    intercept = weighted(rule, b[:, 0, :, None], b[:, 1, :, None], one)[:, 0]
     return weights, G.sum(0), np.stack([intercept, b[:, 1].sum(0)])

@@ -25,12 +25,8 @@ pub struct LaneSums {
     pub changes: Changes,
     /// Rows that it learnt.
     pub n_rows: u64,
-    /// The sum of their weights.
-    pub row_weight: f64,
     /// Whether sums weighted by squared gradients will be needed.
     pub by_mass: bool,
-    /// Whether sums weighted by rows will be needed.
-    pub by_rows: bool,
 }
 
 /// What is combined.
@@ -47,12 +43,7 @@ impl LaneSums {
     ///
     /// # Errors
     /// If the changes do not fit together, features are not ascending, or a number is impossible.
-    pub fn of(
-        changes: Changes,
-        n_rows: u64,
-        row_weight: f64,
-        rules: &[MergeRule],
-    ) -> Result<Self, LearnError> {
+    pub fn of(changes: Changes, n_rows: u64, rules: &[MergeRule]) -> Result<Self, LearnError> {
         let k = changes.intercept.len() / 2;
         let m = changes.features.len();
         if k == 0
@@ -65,10 +56,8 @@ impl LaneSums {
         if changes.features.windows(2).any(|pair| pair[0] >= pair[1]) {
             return LearnError::invalid("features are not in ascending order".into());
         }
-        if !(row_weight >= 0.0 && row_weight.is_finite())
-            || changes.sums.iter().any(|&sum| sum < 0.0)
-        {
-            return LearnError::invalid("a count or a sum of squares is impossible".into());
+        if changes.sums.iter().any(|&sum| sum < 0.0) {
+            return LearnError::invalid("a sum of squares is impossible".into());
         }
         let numbers = [&changes.weights, &changes.sums, &changes.intercept];
         if !numbers.iter().all(|all| are_finite(all)) {
@@ -77,9 +66,7 @@ impl LaneSums {
         Ok(Self {
             changes,
             n_rows,
-            row_weight,
             by_mass: rules.contains(&MergeRule::Mass),
-            by_rows: rules.contains(&MergeRule::Rows),
         })
     }
 }
@@ -130,17 +117,13 @@ impl Part {
         }
     }
 
-    /// Outputs, and which of the weighted sums there are. Sums without features have room for all.
-    fn kind(&self) -> (usize, Option<(bool, bool)>) {
+    /// Outputs, and whether there are weighted sums. Sums without features have room for them.
+    fn kind(&self) -> (usize, Option<bool>) {
         match self {
-            Self::Lane(lane) => (
-                lane.changes.intercept.len() / 2,
-                Some((lane.by_mass, lane.by_rows)),
-            ),
+            Self::Lane(lane) => (lane.changes.intercept.len() / 2, Some(lane.by_mass)),
             Self::Sums(sums) => (
                 sums.n_outputs,
-                (!sums.features.is_empty())
-                    .then_some((!sums.by_mass.is_empty(), !sums.by_rows.is_empty())),
+                (!sums.features.is_empty()).then_some(!sums.by_mass.is_empty()),
             ),
         }
     }
@@ -155,8 +138,8 @@ impl Part {
         };
         let k = first.kind().0;
         let mut kinds = parts.iter().filter_map(|part| part.kind().1);
-        let kept = kinds.next().unwrap_or_default();
-        if kinds.any(|other| other != kept) || parts.iter().any(|part| part.kind().0 != k) {
+        let by_mass = kinds.next().unwrap_or_default();
+        if kinds.any(|other| other != by_mass) || parts.iter().any(|part| part.kind().0 != k) {
             return LearnError::invalid("sums of different kinds cannot be combined".into());
         }
         let counts = parts.iter().try_fold((0u64, 0u64), |(lanes, rows), part| {
@@ -167,7 +150,7 @@ impl Part {
             return LearnError::invalid("there are more lanes or rows than can be counted".into());
         }
         let most = parts.iter().map(|part| part.features().len()).sum();
-        let mut sums = MergeSums::empty(k, most, kept);
+        let mut sums = MergeSums::empty(k, most, by_mass);
         for part in parts {
             sums.add_counts(part);
         }
@@ -197,7 +180,7 @@ impl Part {
                 parts: (parts, &spans, &heads),
                 union: &mut union,
                 sums: &mut sums,
-                kept,
+                by_mass,
             });
         }
         Ok(sums)
@@ -211,7 +194,7 @@ struct Span<'a> {
     parts: (&'a [&'a Part], &'a [&'a [u32]], &'a [usize]),
     union: &'a mut Union,
     sums: &'a mut MergeSums,
-    kept: (bool, bool),
+    by_mass: bool,
 }
 
 impl Work for Span<'_> {
@@ -221,7 +204,7 @@ impl Work for Span<'_> {
     fn run<const LANES: usize>(self) {
         let (parts, spans, ends) = self.parts;
         self.union.find(self.first, spans, &mut self.sums.features);
-        self.sums.stretch(self.kept);
+        self.sums.stretch(self.by_mass);
         for ((part, span), end) in parts.iter().zip(spans).zip(ends) {
             self.union.places_of(self.first, span);
             let at = end - span.len()..*end;
@@ -232,32 +215,29 @@ impl Work for Span<'_> {
 
 impl MergeSums {
     /// Sums without lanes, with room for so many features.
-    fn empty(n_outputs: usize, n_features: usize, (by_mass, by_rows): (bool, bool)) -> Self {
+    fn empty(n_outputs: usize, n_features: usize, by_mass: bool) -> Self {
         let cells = |wanted: bool| roomy(if wanted { n_features * n_outputs } else { 0 });
         Self {
             n_outputs,
             n_lanes: 0,
             n_rows: 0,
-            row_weight: 0.0,
             features: roomy(n_features),
             support: roomy(n_features),
             mass: roomy(n_features),
             plain: cells(true),
             by_mass: cells(by_mass),
-            by_rows: cells(by_rows),
-            intercept: vec![0.0; 4 * n_outputs],
+            intercept: vec![0.0; 3 * n_outputs],
         }
     }
 
     /// Makes the arrays as long as there are features.
     #[inline(always)]
-    fn stretch(&mut self, (by_mass, by_rows): (bool, bool)) {
+    fn stretch(&mut self, by_mass: bool) {
         let (m, k) = (self.features.len(), self.n_outputs);
         self.support.resize(m, 0);
         self.mass.resize(m, 0.0);
         self.plain.resize(m * k, 0.0);
         self.by_mass.resize(if by_mass { m * k } else { 0 }, 0.0);
-        self.by_rows.resize(if by_rows { m * k } else { 0 }, 0.0);
     }
 
     /// Adds all that is not of features.
@@ -268,18 +248,16 @@ impl MergeSums {
         match part {
             Part::Lane(lane) => {
                 let k = self.n_outputs;
-                self.row_weight += lane.row_weight;
                 let (moved, squares) = lane.changes.intercept.split_at(k);
                 for o in 0..k {
                     let (w, square) = (f64::from(moved[o]), f64::from(squares[o]));
-                    let numbers = [square, w, square * w, lane.row_weight * w];
+                    let numbers = [square, w, square * w];
                     for (kind, number) in numbers.into_iter().enumerate() {
                         self.intercept[kind * k + o] += number;
                     }
                 }
             }
             Part::Sums(sums) => {
-                self.row_weight += sums.row_weight;
                 for (sum, number) in self.intercept.iter_mut().zip(&sums.intercept) {
                     *sum += number;
                 }
@@ -306,11 +284,6 @@ impl MergeSums {
                         f64::from(masses[i]) * f64::from(w)
                     });
                 }
-                if lane.by_rows {
-                    add(&mut self.by_rows, k, places, moved, |_, w| {
-                        lane.row_weight * f64::from(w)
-                    });
-                }
             }
             Part::Sums(sums) => {
                 let masses = sums.support[at.clone()].iter().zip(&sums.mass[at]);
@@ -321,7 +294,6 @@ impl MergeSums {
                 let kinds = [
                     (&mut self.plain, &sums.plain),
                     (&mut self.by_mass, &sums.by_mass),
-                    (&mut self.by_rows, &sums.by_rows),
                 ];
                 for (all, more) in kinds {
                     if !more.is_empty() {

@@ -3,9 +3,9 @@
 //! ```text
 //! for each feature j, over the lanes p that changed it:      (all in float64)
 //!     support[j] = how many                    mass[j] = Σ dG_p[j]
-//!     plain[j]   = Σ dW_p[j]    by_mass[j] = Σ dG_p[j]·dW_p[j]    by_rows[j] = Σ n_p·dW_p[j]
+//!     plain[j]   = Σ dW_p[j]                   by_mass[j] = Σ dG_p[j]·dW_p[j]
 //!
-//! uniform   plain / P              rows   by_rows / Σ n_p          mass   by_mass / mass
+//! uniform   plain / P              mass   by_mass / mass
 //! support   plain / support        damped plain · min(support^¼, 2) / support
 //! ```
 //!
@@ -23,8 +23,6 @@ use super::{LearnError, Learner};
 pub enum MergeRule {
     /// The mean over all lanes.
     Uniform,
-    /// The mean over all lanes, weighted by their rows.
-    Rows,
     /// The mean over the lanes that changed the feature.
     Support,
     /// The same, lengthened where many lanes did.
@@ -39,7 +37,6 @@ impl MergeRule {
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "uniform" => Self::Uniform,
-            "rows" => Self::Rows,
             "support" => Self::Support,
             "damped" => Self::Damped,
             "mass" => Self::Mass,
@@ -57,8 +54,6 @@ pub struct MergeSums {
     pub n_lanes: u64,
     /// Rows that they learnt.
     pub n_rows: u64,
-    /// The weights of these rows.
-    pub row_weight: f64,
     /// Ascending.
     pub features: Vec<u32>,
     /// Lanes that changed each feature.
@@ -69,9 +64,7 @@ pub struct MergeSums {
     pub plain: Vec<f64>,
     /// The same weighted by squared gradients; empty if no rule needs it.
     pub by_mass: Vec<f64>,
-    /// The same weighted by rows; empty if no rule needs it.
-    pub by_rows: Vec<f64>,
-    /// Of the intercepts: squared gradients, then the three sums; `n_outputs` each.
+    /// Of the intercepts: squared gradients, then the two sums; `n_outputs` each.
     pub intercept: Vec<f64>,
 }
 
@@ -111,7 +104,6 @@ impl MergeSums {
             mass: kept.iter().map(|&i| self.mass[i]).collect(),
             plain: cells(&self.plain),
             by_mass: cells(&self.by_mass),
-            by_rows: cells(&self.by_rows),
             intercept: self.intercept.clone(),
             ..*self
         })
@@ -130,8 +122,7 @@ impl MergeSums {
             || self.mass.len() != m
             || Some(self.plain.len()) != cells
             || !fits(&self.by_mass)
-            || !fits(&self.by_rows)
-            || self.intercept.len() != 4 * k
+            || self.intercept.len() != 3 * k
         {
             return LearnError::invalid("the arrays of the sums do not fit together".into());
         }
@@ -143,11 +134,10 @@ impl MergeSums {
         if !lanes.contains(&self.n_lanes)
             || !self.support.iter().all(|&n| lanes.contains(&u64::from(n)))
             || self.mass.iter().any(impossible)
-            || impossible(&self.row_weight)
         {
             return LearnError::invalid("a count or a sum of squares is impossible".into());
         }
-        let numbers = [&self.plain, &self.by_mass, &self.by_rows, &self.intercept];
+        let numbers = [&self.plain, &self.by_mass, &self.intercept];
         if !numbers.iter().all(|all| all.iter().all(|n| n.is_finite())) {
             return LearnError::invalid("a sum is not finite".into());
         }
@@ -159,16 +149,10 @@ impl MergeSums {
     pub fn n_bytes(&self) -> usize {
         size_of_val(&self.features[..])
             + size_of_val(&self.support[..])
-            + [
-                &self.mass,
-                &self.plain,
-                &self.by_mass,
-                &self.by_rows,
-                &self.intercept,
-            ]
-            .iter()
-            .map(|all| size_of_val(&all[..]))
-            .sum::<usize>()
+            + [&self.mass, &self.plain, &self.by_mass, &self.intercept]
+                .iter()
+                .map(|all| size_of_val(&all[..]))
+                .sum::<usize>()
     }
 
     /// Whether the sums that a rule needs were kept.
@@ -176,7 +160,6 @@ impl MergeSums {
         match rule {
             _ if self.features.is_empty() => true,
             MergeRule::Mass => !self.by_mass.is_empty(),
-            MergeRule::Rows => !self.by_rows.is_empty(),
             MergeRule::Uniform | MergeRule::Support | MergeRule::Damped => true,
         }
     }
@@ -187,7 +170,6 @@ impl MergeSums {
         let (support, mass) = (f64::from(self.support[here]), self.mass[here]);
         let (all, factor) = match rule {
             MergeRule::Uniform => (&self.plain, 1.0 / self.n_lanes as f64),
-            MergeRule::Rows => (&self.by_rows, 1.0 / self.row_weight),
             MergeRule::Damped => (&self.plain, lengthened(support) / support),
             MergeRule::Mass if mass > 0.0 => (&self.by_mass, 1.0 / mass),
             MergeRule::Support | MergeRule::Mass => (&self.plain, 1.0 / support),
@@ -200,7 +182,6 @@ impl MergeSums {
         let of = |kind: usize| self.intercept[kind * self.n_outputs + output];
         let lanes = self.n_lanes as f64;
         match rule {
-            MergeRule::Rows if self.row_weight > 0.0 => of(3) / self.row_weight,
             MergeRule::Mass if of(0) > 0.0 => of(2) / of(0),
             MergeRule::Damped => of(1) * lengthened(lanes) / lanes,
             _ => of(1) / lanes,

@@ -11,12 +11,11 @@ use pyo3::prelude::*;
 #[pyclass(frozen, name = "MergeSums", module = "manymill._core")]
 struct PyMergeSums(Part);
 
-type Counts = (usize, u64, u64, f64);
+type Counts = (usize, u64, u64);
 
 type Numbers<'py> = (
     Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray1<u32>>,
-    Bound<'py, PyArray1<f64>>,
     Bound<'py, PyArray1<f64>>,
     Bound<'py, PyArray1<f64>>,
     Bound<'py, PyArray1<f64>>,
@@ -26,7 +25,7 @@ type Numbers<'py> = (
 fn named(name: &str) -> PyResult<MergeRule> {
     MergeRule::from_name(name).ok_or_else(|| {
         PyValueError::new_err(format!(
-            "there is no rule {name:?}. Hint: take uniform, rows, support, damped or mass"
+            "there is no rule {name:?}. Hint: take uniform, support, damped or mass"
         ))
     })
 }
@@ -38,7 +37,6 @@ impl PyMergeSums {
         py: Python<'_>,
         learner: &Bound<'_, PyLearner>,
         n_rows: u64,
-        row_weight: f64,
         rules: Vec<String>,
     ) -> PyResult<Self> {
         let rules = rules
@@ -47,7 +45,7 @@ impl PyMergeSums {
             .collect::<PyResult<Vec<_>>>()?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
-        py.detach(|| LaneSums::of(learner.take_changes()?, n_rows, row_weight, &rules))
+        py.detach(|| LaneSums::of(learner.take_changes()?, n_rows, &rules))
             .map(|lane| Self(Part::Lane(lane)))
             .map_err(turned)
     }
@@ -61,7 +59,6 @@ impl PyMergeSums {
     }
 
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the arrays of a pickle")]
     fn from_arrays(
         counts: Counts,
         features: PyReadonlyArray1<'_, u32>,
@@ -69,22 +66,19 @@ impl PyMergeSums {
         mass: PyReadonlyArray1<'_, f64>,
         plain: PyReadonlyArray1<'_, f64>,
         by_mass: PyReadonlyArray1<'_, f64>,
-        by_rows: PyReadonlyArray1<'_, f64>,
         intercept: PyReadonlyArray1<'_, f64>,
     ) -> PyResult<Self> {
-        let (n_outputs, n_lanes, n_rows, row_weight) = counts;
+        let (n_outputs, n_lanes, n_rows) = counts;
         let numbers = |array: &PyReadonlyArray1<'_, f64>| array.as_array().to_vec();
         MergeSums {
             n_outputs,
             n_lanes,
             n_rows,
-            row_weight,
             features: features.as_array().to_vec(),
             support: support.as_array().to_vec(),
             mass: numbers(&mass),
             plain: numbers(&plain),
             by_mass: numbers(&by_mass),
-            by_rows: numbers(&by_rows),
             intercept: numbers(&intercept),
         }
         .checked()
@@ -94,13 +88,13 @@ impl PyMergeSums {
 
     #[staticmethod]
     fn from_changes(
-        counts: (u64, f64, bool, bool),
+        counts: (u64, bool),
         features: PyReadonlyArray1<'_, u32>,
         weights: PyReadonlyArray1<'_, f32>,
         accumulators: PyReadonlyArray1<'_, f32>,
         intercept: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<Self> {
-        let (n_rows, row_weight, by_mass, by_rows) = counts;
+        let (n_rows, by_mass) = counts;
         let numbers = |array: &PyReadonlyArray1<'_, f32>| array.as_array().to_vec();
         let changes = Changes {
             features: features.as_array().to_vec(),
@@ -108,8 +102,8 @@ impl PyMergeSums {
             sums: numbers(&accumulators),
             intercept: numbers(&intercept),
         };
-        let mut lane = LaneSums::of(changes, n_rows, row_weight, &[]).map_err(turned)?;
-        (lane.by_mass, lane.by_rows) = (by_mass, by_rows);
+        let mut lane = LaneSums::of(changes, n_rows, &[]).map_err(turned)?;
+        lane.by_mass = by_mass;
         Ok(Self(Part::Lane(lane)))
     }
 
@@ -121,7 +115,7 @@ impl PyMergeSums {
             Part::Sums(sums) => sums,
             Part::Lane(lane) => {
                 let arguments = (
-                    (lane.n_rows, lane.row_weight, lane.by_mass, lane.by_rows),
+                    (lane.n_rows, lane.by_mass),
                     PyArray1::from_slice(py, &lane.changes.features),
                     PyArray1::from_slice(py, &lane.changes.weights),
                     PyArray1::from_slice(py, &lane.changes.sums),
@@ -131,18 +125,17 @@ impl PyMergeSums {
                 return Ok((make, arguments.into_pyobject(py)?));
             }
         };
-        let counts: Counts = (sums.n_outputs, sums.n_lanes, sums.n_rows, sums.row_weight);
+        let counts: Counts = (sums.n_outputs, sums.n_lanes, sums.n_rows);
         let numbers: Numbers<'py> = (
             PyArray1::from_slice(py, &sums.features),
             PyArray1::from_slice(py, &sums.support),
             PyArray1::from_slice(py, &sums.mass),
             PyArray1::from_slice(py, &sums.plain),
             PyArray1::from_slice(py, &sums.by_mass),
-            PyArray1::from_slice(py, &sums.by_rows),
             PyArray1::from_slice(py, &sums.intercept),
         );
-        let (a, b, c, d, e, f, g) = numbers;
-        let arguments = (counts, a, b, c, d, e, f, g).into_pyobject(py)?;
+        let (a, b, c, d, e, f) = numbers;
+        let arguments = (counts, a, b, c, d, e, f).into_pyobject(py)?;
         Ok((slf.get_type().getattr("from_arrays")?, arguments))
     }
 

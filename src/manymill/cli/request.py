@@ -167,7 +167,7 @@ _asked = options.combined(
         default="auto",
         show_default=True,
         metavar="RULE",
-        help="auto, uniform, rows, support, damped or mass; with +search the step is chosen on held-out rows.",
+        help="auto, uniform, damped or mass; auto chooses the rule on held-out rows.",
     ),
     click.option(
         "--interleaved/--contiguous",

@@ -73,11 +73,6 @@ class HashedTexts:
         """The name of the texts that were hashed, whatever rows of them this object stands for."""
         return self._documents.folder.name
 
-    @property
-    def forms(self) -> tuple[Form, ...]:
-        """The analyzers that the texts were hashed by."""
-        return tuple(self._forms)
-
     def __getitem__(self, rows: Any) -> HashedTexts:
         """The texts of some rows: numbers in any order, a mask, or a slice."""
         if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:

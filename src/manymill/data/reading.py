@@ -99,14 +99,6 @@ def read(
             del future
 
 
-def read_file(
-    plan: Plan, file: int, *, executor: Executor | None = None, look_ahead: int = 4
-) -> Iterator[Batch]:
-    """The batches of one file, in its order; parameters and errors as for :func:`read`."""
-    order = [i for i, block in enumerate(plan.blocks) if block.file == file]
-    return read(plan, order=order, executor=executor, look_ahead=look_ahead)
-
-
 @dataclass(slots=True)
 class _Done:
     """What a future is where there is no executor."""

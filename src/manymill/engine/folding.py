@@ -37,11 +37,6 @@ class FixedTree(Generic[Part]):
             self._sizes.append(-(-self._sizes[-1] // fan_in))
         self._held: dict[tuple[int, int], Part | None] = {}
 
-    @property
-    def n_held(self) -> int:
-        """Parts that wait for the rest of their group."""
-        return len(self._held)
-
     def add(self, index: int, part: Part | None) -> None:
         """Add the part of an item; combines every group that becomes whole by it."""
         level = 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,7 +33,6 @@ _LEAST_BYTES = 1 << 12
 _OWN_FILE_BYTES = 1 << 20
 _OWN_NAME = "array"
 _PARTS = ("data", "indices", "indptr")
-_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +125,6 @@ class Shared:
         for name, (kind, shape) in (self.sparse or {}).items():
             arrays[name] = sparse_of({part: arrays.pop(f"{name}.{part}") for part in _PARTS}, kind, shape)
         return arrays
-
-    def warm(self) -> float:
-        """Read all files once from end to end, so that the system has them in memory; gives the seconds it took."""
-        start = time.perf_counter()
-        paths = [ref.path for _, ref in self.refs] + [file.path for file in (self.files or {}).values()]
-        for path in dict.fromkeys(paths):
-            if path is not None:
-                with open(path, "rb", buffering=0) as file:
-                    while file.read(_READ_BYTES):
-                        pass
-        return time.perf_counter() - start
 
     def close(self) -> None:
         """Let go of what was shared; workers that have loaded it keep it."""

@@ -98,10 +98,6 @@ class ArrayStore:
         """Whether a file is one of this store."""
         return Path(path).parent.parent == self.folder and Path(path).name == _FILE
 
-    def shrink(self) -> None:
-        """Remove what nobody uses as far as the limit asks for it; nothing if another process is at work here."""
-        Cache(_KIND, self.folder, self._limit).close()
-
 
 class Hold:
     """Arrays that stay in the store; let go of when it is closed, or when nobody has it any more.

@@ -72,7 +72,8 @@ class TextClassifier(Predicting, BaseEstimator):
     rounds_per_pass : int
         How often several lanes are merged in a pass.
     merge : str
-        How: ``"auto"`` chooses by held-out rows among the rules; see :mod:`manymill.linear.merging`.
+        How: ``"auto"`` chooses a rule by held-out rows; ``"uniform"``, ``"damped"`` and ``"mass"`` are rules. See
+        :mod:`manymill.linear.merging`.
     interleaved : bool
         Whether each lane gets rows from all over the source, or neighbours only.
     calibrate : bool

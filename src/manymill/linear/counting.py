@@ -7,7 +7,7 @@ row. Logarithms are NumPy's, whose last bit may differ between processors: weigh
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.model.linear import FeatureWeights
@@ -96,15 +96,3 @@ def _divergence(
     # Rounding makes the divergence of equal distributions a little less than 0 at times.
     root: NDArray[np.float64] = np.sqrt(np.maximum(divergence, 0.0))
     return root
-
-
-def priors(histogram: ArrayLike) -> NDArray[np.float64]:
-    """The share of each class, ``(n_classes,)``, from its number of rows."""
-    rows = np.asarray(histogram, np.float64)
-    return np.divide(rows, max(1.0, rows.sum()))
-
-
-def balanced_class_weights(histogram: ArrayLike) -> NDArray[np.float64]:
-    """``n / (n_classes * n_c)``, ``(n_classes,)``; classes without a row do not count, and weigh as if they had one."""
-    rows = np.asarray(histogram, np.float64)
-    return np.asarray(rows.sum() / (max(1, np.count_nonzero(rows)) * np.maximum(rows, 1.0)))

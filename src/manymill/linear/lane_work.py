@@ -47,7 +47,7 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
             loss_sum += stats.loss_sum
             n_correct += stats.n_correct
             class_rows += np.bincount(lesson.classes, minlength=len(class_rows))
-        sums = _core.MergeSums.of(learner, n_rows, weight_sum, task.work.rules)
+        sums = _core.MergeSums.of(learner, n_rows, task.work.rules)
     told = rows.told(task.pass_number, task.round_number)
     seconds = time.monotonic() - started
     return replace(

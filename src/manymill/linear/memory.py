@@ -176,8 +176,8 @@ def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, wo
         return 0
     n_met = _n_met(plan, settings, n_features, settings.rounds_per_pass)
     of_lane = _n_met(plan, settings, n_features, settings.rounds_per_pass * settings.lanes)
-    # Plain sums, and those weighted by squared gradients or by rows.
-    n_kinds = 1 + len({"mass", "rows"}.intersection(rules_of(settings.merge_used, outputs)))
+    # Plain sums, and those weighted by squared gradients.
+    n_kinds = 1 + ("mass" in rules_of(settings.merge_used, outputs))
     noted = of_lane * 2 * 4 * (outputs + 1)
     if outputs == 1 and of_lane >= n_features / COPIED:
         noted = max(noted, state_bytes(n_features, outputs))

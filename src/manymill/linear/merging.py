@@ -7,16 +7,15 @@ formulas of the rules and where they come from.
 rule       a feature's weight moves by
 =========  ==========================================================================================
 uniform    the mean over all lanes
-rows       the same, weighted by the lanes' rows
 support    the mean over the lanes that met the feature
 damped     the same, lengthened by the fourth root of their number, at most doubled
 mass       the mean weighted by the squared gradients that each lane saw of the feature
 =========  ==========================================================================================
 
-``RULE+search`` takes the step along the rule's direction that makes the loss of held-out rows least. ``auto`` takes
-the first of damped, mass and support whose held-out loss is within a tenth of the best one's, and a shorter or longer
-step where none of them is: the longest strides are the best in the long run, unless they stumble, and to take the best
-loss of each round would be greedy. Where one round is all, there is no long run: see ``Settings.merge_used``.
+``auto`` takes the first of damped, mass and support whose held-out loss is within a tenth of the best one's, and a
+shorter or longer step where none of them is: the longest strides are the best in the long run, unless they stumble, and
+to take the best loss of each round would be greedy. Where one round is all, there is no long run: ``auto`` is then the
+step along the direction of mass that makes the loss of held-out rows least, see ``Settings.merge_used``.
 ``python benches/mixing.py --sections rules`` measures each rule for itself.
 """
 
@@ -32,9 +31,13 @@ from numpy.typing import NDArray
 from manymill.linear.losses import mean_loss
 from manymill.model import choose_classes
 
-RULES = ("uniform", "rows", "support", "damped", "mass")
-_SEARCH = "+search"
-MERGES = ("auto", *RULES, *(rule + _SEARCH for rule in RULES))
+RULES = ("uniform", "support", "damped", "mass")
+
+# What a setting may be. Support is one of those that ``auto`` chooses from.
+MERGES = ("auto", "uniform", "damped", "mass")
+
+# The rule mass with the step of least loss: what ``auto`` is where no round follows the first.
+SEARCHED = "mass+search"
 
 # Steps tried along a direction; 1 is the rule itself.
 GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
@@ -61,9 +64,9 @@ class Choice:
 
 def rules_of(merge: str, n_outputs: int) -> tuple[str, ...]:
     """The rules that have to be compared, the preferred one first."""
-    if merge != "auto":
-        return (merge.removesuffix(_SEARCH),)
-    return ("damped", "mass", "support") if n_outputs <= _WIDE else ("damped", "support")
+    if merge == "auto":
+        return ("damped", "mass", "support") if n_outputs <= _WIDE else ("damped", "support")
+    return ("mass",) if merge == SEARCHED else (merge,)
 
 
 def choose(
@@ -86,7 +89,7 @@ def choose(
     loss : str
         The loss that is learnt.
     merge : str
-        One of ``MERGES``.
+        ``"auto"``, one of ``RULES``, or ``SEARCHED``.
     """
     preferred = next(iter(candidates))
     if not len(classes):
@@ -94,7 +97,7 @@ def choose(
         return Choice(preferred, 1.0, None, None)
     if merge in RULES:
         return _measured(preferred, 1.0, before, candidates[preferred], classes, loss)
-    if merge.endswith(_SEARCH):
+    if merge == SEARCHED:
         return _searched(preferred, before, candidates[preferred], classes, loss)
     whole = [_measured(rule, 1.0, before, after, classes, loss) for rule, after in candidates.items()]
     least = min(_or_worst(choice) for choice in whole)

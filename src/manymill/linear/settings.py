@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from manymill.data.shuffling import WINDOW_BYTES
 from manymill.errors import SettingsError
-from manymill.linear.merging import MERGES
+from manymill.linear.merging import MERGES, SEARCHED
 from manymill.model import Analyzer
 from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
 
@@ -117,7 +117,7 @@ class Settings:
         _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
         _whole(self.lanes, "lanes", 1, 10_000, "a whole number, 1 to 10,000")
         _whole(self.rounds_per_pass, "rounds_per_pass", 1, 10_000, "a whole number, 1 to 10,000")
-        _check(self.merge in MERGES, "merge", self.merge, f"one of {MERGES}")
+        _check(self.merge in MERGES, "merge", self.merge, _one_of(MERGES))
         _truth(self.interleaved, "interleaved")
         self._check_class_weight()
 
@@ -129,12 +129,12 @@ class Settings:
         _truth(self.lowercase, "lowercase")
         buckets = self.n_features
         _whole(1 if buckets is None else buckets, "n_features", 1, 2**30, "a whole number, 1 to 2^30")
-        _check(self.value in VALUES, "value", self.value, f"one of {VALUES}")
-        _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"one of {NORMS}, or None")
+        _check(self.value in VALUES, "value", self.value, _one_of(VALUES))
+        _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"{_one_of(NORMS)}, or None")
         kind = self.feature_weights
-        allowed = f"one of {FEATURE_WEIGHTS}, or None"
+        allowed = f"{_one_of(FEATURE_WEIGHTS)}, or None"
         _check(kind is None or kind in FEATURE_WEIGHTS, "feature_weights", kind, allowed)
-        _check(self.loss in LOSSES, "loss", self.loss, f"one of {LOSSES}")
+        _check(self.loss in LOSSES, "loss", self.loss, _one_of(LOSSES))
 
     def _check_class_weight(self) -> None:
         weights = self.class_weight
@@ -201,8 +201,8 @@ class Settings:
 
     @property
     def merge_used(self) -> str:
-        """The way of merging in use: ``"auto"`` is ``"mass+search"`` where no round follows the first."""
-        return "mass+search" if self.merge == "auto" and self.is_one_shot else self.merge
+        """The way of merging in use: ``"auto"`` is ``SEARCHED`` where no round follows the first."""
+        return SEARCHED if self.merge == "auto" and self.is_one_shot else self.merge
 
     def check_engine(
         self, engine: object, engine_called: str = "engine", lanes_called: str = "lanes"
@@ -271,4 +271,8 @@ def _truth(value: object, name: str) -> None:
 
 def _check(good: bool, name: str, value: object, allowed: str) -> None:
     if not good:
-        raise SettingsError(f"{name}={value!r} is not possible", f"give {allowed}")
+        raise SettingsError(f"{name}={value!r} is invalid: expected {allowed}")
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])])

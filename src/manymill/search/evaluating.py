@@ -75,7 +75,7 @@ class Job:
     timeout : float or None
         Seconds.
     text : object or None
-        Evaluates text that was hashed once; see `manymill.search.text`.
+        Fits candidates to text that was hashed once: see `manymill.search.text`.
     metric : str
         That decides: a scorer that gives several has to give it.
     raises : bool

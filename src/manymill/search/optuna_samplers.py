@@ -105,7 +105,7 @@ class OptunaProposer:
             return getattr(self._optuna.samplers, SAMPLERS[self._name])(seed=seed)
 
     def ask(self) -> Proposal | None:
-        """See `Proposer.ask`."""
+        """The next candidate; None if there are no more."""
         if self._next >= self.n_trials:
             return None
         asked = self._study.ask(self._distributions)
@@ -119,7 +119,7 @@ class OptunaProposer:
         return Proposal(0, params)
 
     def tell(self, trial: int, score: float) -> None:
-        """See `Proposer.tell`."""
+        """The mean score of a candidate over its splits; NaN if it failed."""
         asked = self._asked.pop(trial, None)
         if asked is None:
             return
@@ -129,7 +129,7 @@ class OptunaProposer:
             self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
 
     def again(self, trial: int, proposal: Proposal) -> None:
-        """See `Proposer.again`."""
+        """A candidate of the same search before it was killed: the next one comes after it."""
         values = {}
         for name, value in proposal.params.items():
             listed = listed_values(self._space[name])
@@ -144,7 +144,7 @@ class OptunaProposer:
             self._study.sampler = self._seeded(self._seed + self._next)
 
     def close(self) -> None:
-        """See `Proposer.close`: candidates that were not finished do not run for ever on the dashboard."""
+        """The search is over: candidates that were not finished do not run for ever on the dashboard."""
         while self._asked:
             _, asked = self._asked.popitem()
             self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)

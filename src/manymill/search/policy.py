@@ -32,16 +32,12 @@ from manymill.search.steps import (
     Exhausted,
     Failed,
     Instruction,
-    Lost,
     OutOfTime,
     Propose,
     Proposed,
     Run,
     Task,
 )
-
-# Workers that one task may lose before it is held to be the reason.
-LOSSES = 3
 
 STATES = ("pending", "running", "done", "failed", "cancelled")
 
@@ -136,8 +132,6 @@ class Policy:
         self.counts["pending"] = rules.n_trials * rules.n_splits
         self.why = ""  # it ended
         self.running: set[Task] = set()
-        self._again: deque[Task] = deque()  # tasks whose workers were lost
-        self._losses: Counter[Task] = Counter()
         self._begun = 0
         self._left: dict[tuple[int, int], list[int]] = {}
         self._ready: deque[tuple[int, int]] = deque()  # (trial, rung) that has had no split yet
@@ -199,8 +193,6 @@ class Policy:
                 self._end(task, "failed")
                 self.results[task.trial][task.rung].failed[task.split] = event
                 self._scored(task)
-            case Lost(task):
-                self._lost(task, event.why)
             case Dropped(task):
                 self._end(task, "cancelled")
             case Aborted():
@@ -246,24 +238,9 @@ class Policy:
         self.running.discard(task)
         self._move("running", state)
 
-    def _lost(self, task: Task, why: str) -> None:
-        self._losses[task] += 1
-        if self._losses[task] >= LOSSES:
-            self._end(task, "failed")
-            error = f"workers were lost {LOSSES} times: {why}"
-            self.results[task.trial][task.rung].failed[task.split] = Failed(task, error, error)
-            self._scored(task)
-        elif self._stopped:
-            self._end(task, "cancelled")
-        else:
-            self._end(task, "pending")
-            self._begun -= 1
-            self._again.append(task)
-
     def _stop(self, why: str) -> None:
         self._stopped = self._stopped or why
         self._move("pending", "cancelled", self.counts["pending"])
-        self._again.clear()
 
     # ---- what to do
 
@@ -274,7 +251,7 @@ class Policy:
         budget = self.rules.max_evaluations
         while not self._stopped and len(self.running) < self.rules.width:
             if budget is not None and self._begun >= budget:
-                # What still runs may be lost with its worker, and is then done again.
+                # Until the last tasks end, an abort is still the reason why the search ends.
                 if not self.running:
                     self._stop("out of evaluations")
                 break
@@ -297,8 +274,6 @@ class Policy:
         return not (self._proposing or self._exhausted or self._n_proposed >= self.rules.n_trials)
 
     def _next(self) -> Task | None:
-        if self._again:
-            return self._again.popleft()
         if len(self.rules.rungs) > 1 and (promoted := self._promotion()) is not None:
             self._ready.appendleft(promoted)
         while self._ready:

@@ -92,9 +92,9 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
     journal = None if asked.search.run is None else SearchJournal(asked.search.run)
     try:
         if asked.is_text:
-            from manymill.search.text import text_evaluator
+            from manymill.search.text import text_fitter
 
-            text = text_evaluator(
+            text = text_fitter(
                 asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
                 stop=lambda: stop() or (journal is not None and journal.abort_was_asked()), run=asked.search.run,
             )  # fmt: skip

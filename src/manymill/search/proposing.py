@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -28,24 +28,6 @@ class Proposal:
 
     space: int
     params: dict[str, Any]
-
-
-class Proposer(Protocol):
-    """Proposes one candidate after the other."""
-
-    adaptive: bool  # whether scores matter
-
-    def ask(self) -> Proposal | None:
-        """The next candidate; None if there are no more."""
-
-    def tell(self, trial: int, score: float) -> None:
-        """The mean score of a candidate over its splits; NaN if it failed."""
-
-    def again(self, trial: int, proposal: Proposal) -> None:
-        """A candidate of the same search before it was killed: the next one comes after it."""
-
-    def close(self) -> None:
-        """The search is over."""
 
 
 def spaces_of(distributions: Distributions) -> list[Space]:
@@ -123,7 +105,7 @@ class Grid:
         self._next = 0
 
     def ask(self) -> Proposal | None:
-        """See `Proposer.ask`."""
+        """The next candidate; None if there are no more."""
         if self._next >= self.n_trials:
             return None
         place = self.places[self._next]
@@ -141,14 +123,14 @@ class Grid:
         raise AssertionError("a place beyond the grid")
 
     def tell(self, trial: int, score: float) -> None:
-        """See `Proposer.tell`; a grid does not mind."""
+        """The mean score of a candidate over its splits, which a grid does not use."""
 
     def again(self, trial: int, proposal: Proposal) -> None:
-        """See `Proposer.again`."""
+        """A candidate of the same search before it was killed: the next one comes after it."""
         self._next = max(self._next, trial + 1)
 
     def close(self) -> None:
-        """See `Proposer.close`; nothing is open."""
+        """The search is over; nothing is open."""
 
 
 class Draws:
@@ -161,7 +143,7 @@ class Draws:
         self._next = 0
 
     def ask(self) -> Proposal | None:
-        """See `Proposer.ask`."""
+        """The next candidate; None if there are no more."""
         if self._next >= self.n_trials:
             return None
         generator = np.random.default_rng((self._seed, self._next))
@@ -171,14 +153,14 @@ class Draws:
         return Proposal(number, {name: _drawn(space[name], generator) for name in sorted(space)})
 
     def tell(self, trial: int, score: float) -> None:
-        """See `Proposer.tell`; draws do not mind."""
+        """The mean score of a candidate over its splits, which draws do not use."""
 
     def again(self, trial: int, proposal: Proposal) -> None:
-        """See `Proposer.again`."""
+        """A candidate of the same search before it was killed: the next one comes after it."""
         self._next = max(self._next, trial + 1)
 
     def close(self) -> None:
-        """See `Proposer.close`; nothing is open."""
+        """The search is over; nothing is open."""
 
 
 def _drawn(values: Any, generator: np.random.Generator) -> Any:

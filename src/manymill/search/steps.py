@@ -2,8 +2,8 @@
 
 ::
 
-    Proposed, Exhausted, Evaluated, Failed, Lost, Dropped, Aborted, OutOfTime  ──►  policy  ──►  Propose, Run, End
-                (events, as the journal has them)                            (pure)       (instructions)
+    Proposed, Exhausted, Evaluated, Failed, Dropped, Aborted, OutOfTime  ──►  policy  ──►  Propose, Run, End
+               (events, as the journal has them)                       (pure)       (instructions)
 
 The policy has no clock, no file and no thread: the same events give the same instructions, so that a journal
 replays any search.
@@ -83,14 +83,6 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """The worker is gone: the task is to be done again."""
-
-    task: Task
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Dropped:
     """A task that had not begun, or whose worker was stopped: it is not to be done any more."""
 
@@ -107,7 +99,7 @@ class OutOfTime:
     """The budget of seconds is used up."""
 
 
-Event = Proposed | Exhausted | Evaluated | Failed | Lost | Dropped | Aborted | OutOfTime
+Event = Proposed | Exhausted | Evaluated | Failed | Dropped | Aborted | OutOfTime
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
     result = run("search", config, "--out", tmp_path / "run")
     assert result.exit_code == 0
     assert "evaluations failed, such as {" in result.stderr
-    assert "loss='logg' is not possible" in result.stderr
+    assert "loss='logg' is invalid" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,19 @@ def test_ten_parts_by_four_are_two_fours_and_a_two() -> None:
 
 
 def test_in_order_no_more_than_three_parts_a_level_are_held() -> None:
-    tree = FixedTree(4**4, 4, brackets)
-    held = 0
+    held = most = 0
+
+    def combined(parts: list[str]) -> str:
+        nonlocal held
+        held -= len(parts) - 1
+        return "x"
+
+    tree = FixedTree(4**4, 4, combined)
     for index in range(4**4):
+        held += 1
         tree.add(index, "x")
-        held = max(held, tree.n_held)
-    assert held == 3 * 4
+        most = max(most, held)
+    assert most == 3 * 4
 
 
 def test_groups_of_one_are_refused() -> None:

@@ -143,7 +143,7 @@ def test_an_array_of_the_store_is_held_when_it_is_shared_again(stored):
     first = share(stored, {"X": LARGE})
     again = share(stored, {"X": first.load()["X"]})
     first.close()
-    ArrayStore(stored.store.folder, limit=0).shrink()
+    ArrayStore(stored.store.folder, limit=0).hold([{"X": -LARGE}]).close()
     assert again.bytes_written == 0
     assert (loaded(again)["X"] == LARGE).all()
 
@@ -152,10 +152,6 @@ def test_closing_lets_go(stored):
     with share(stored, {"X": LARGE}):
         assert list(stored.store.folder.glob("*/in-use-*"))
     assert not list(stored.store.folder.glob("*/in-use-*"))
-
-
-def test_warming_reads_the_files(engine):
-    assert share(engine, {"X": LARGE}).warm() > 0
 
 
 def test_only_numbers_are_worth_sharing():

@@ -175,11 +175,11 @@ def test_a_driver_killed_while_it_writes_leaves_nothing_that_is_taken_for_whole(
 
 def test_what_another_process_holds_is_not_removed_until_it_ends(store, driver):
     process, tiny = driver("holding"), ArrayStore(store.folder, limit=0)
-    tiny.shrink()
+    tiny.hold([TWO]).close()
     assert len(names(store)) == 1
     process.kill()
     process.wait()
-    tiny.shrink()
+    tiny.hold([TWO]).close()
     assert names(store) == []
 
 

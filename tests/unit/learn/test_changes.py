@@ -95,7 +95,7 @@ def test_what_overwrites_the_state_ends_the_noting(call):
     learner = learnt(3)
     some = np.zeros((1, 3), np.float32), np.zeros(1, np.float32)
     learner.begin_changes()
-    sums = MergeSums.of(learner, 1, 1.0, ("support",))
+    sums = MergeSums.of(learner, 1, ("support",))
     learner.begin_changes()
     {
         "grow": lambda: learner.grow(5),

@@ -90,7 +90,7 @@ def test_partial_fit_is_refused():
 
 
 def test_another_kind_is_refused():
-    with pytest.raises(SettingsError, match="feature_weights='tfidf' is not possible"):
+    with pytest.raises(SettingsError, match="feature_weights='tfidf' is invalid"):
         Settings(feature_weights="tfidf")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from manymill.linear.losses import mean_loss
-from manymill.linear.merging import GRID, MERGES, choose, rules_of
+from manymill.linear.merging import GRID, MERGES, SEARCHED, choose, rules_of
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 3, 200).astype(np.int32)
@@ -25,24 +25,24 @@ def towards_truth(loss):
 
 @pytest.mark.parametrize("loss", ["log", "hinge", "squared_hinge", "modified_huber", "squared_error"])
 def test_search_takes_the_step_of_least_loss(loss):
-    choice = choose({"mass": NOISY}, Z0, CLASSES, loss, "mass+search")
+    choice = choose({"mass": NOISY}, Z0, CLASSES, loss, SEARCHED)
     losses = [loss_of(np.float32(step) * NOISY, loss) for step in GRID]
     assert (choice.rule, choice.step) == ("mass", GRID[int(np.argmin(losses))])
     np.testing.assert_allclose(choice.loss, min(losses), rtol=1e-6)
 
 
 def test_a_direction_that_harms_gets_step_0():
-    assert choose({"mass": -TRUTH}, Z0, CLASSES, "log", "mass+search").step == 0
+    assert choose({"mass": -TRUTH}, Z0, CLASSES, "log", SEARCHED).step == 0
 
 
 def test_of_equal_steps_the_one_nearest_to_the_whole_one_is_taken():
     # Far beyond the margin, where the hinge is 0.
-    assert choose({"mass": 9 * (2 * TRUTH - 1)}, Z0, CLASSES, "hinge", "mass+search").step == 1
+    assert choose({"mass": 9 * (2 * TRUTH - 1)}, Z0, CLASSES, "hinge", SEARCHED).step == 1
 
 
 def test_a_rule_alone_is_taken_whole_even_if_it_harms():
-    choice = choose({"rows": -TRUTH}, Z0, CLASSES, "log", "rows")
-    assert (choice.rule, choice.step, choice.accuracy) == ("rows", 1.0, 0.0)
+    choice = choose({"uniform": -TRUTH}, Z0, CLASSES, "log", "uniform")
+    assert (choice.rule, choice.step, choice.accuracy) == ("uniform", 1.0, 0.0)
     assert choice.loss == loss_of(-TRUTH)
 
 
@@ -83,10 +83,10 @@ def test_margins_that_are_no_numbers_are_never_chosen(bad):
     broken = np.where(NOISY > 0, np.float32(bad), NOISY - np.float32(bad))
     assert choose({"damped": broken, "support": NOISY}, Z0, CLASSES, "log", "auto").rule == "support"
     assert choose({"damped": broken}, Z0, CLASSES, "squared_hinge", "auto").step == 0
-    assert choose({"mass": broken}, Z0, CLASSES, "squared_hinge", "mass+search").step == 0
+    assert choose({"mass": broken}, Z0, CLASSES, "squared_hinge", SEARCHED).step == 0
 
 
-@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("merge", [*MERGES, SEARCHED])
 def test_without_held_out_rows_the_preferred_rule_is_taken_whole(merge):
     rules = rules_of(merge, 3)
     choice = choose(dict.fromkeys(rules, Z0[:0]), Z0[:0], CLASSES[:0], "log", merge)
@@ -94,14 +94,14 @@ def test_without_held_out_rows_the_preferred_rule_is_taken_whole(merge):
     assert (choice.loss, choice.accuracy) == (None, None)
 
 
-@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("merge", [*MERGES, SEARCHED])
 @pytest.mark.parametrize("n_outputs", [1, 1000])
 def test_only_auto_compares_rules_and_fewer_where_outputs_are_many(merge, n_outputs):
     rules = rules_of(merge, n_outputs)
     if merge == "auto":
         assert rules == (("damped", "mass", "support") if n_outputs == 1 else ("damped", "support"))
     else:
-        assert rules == (merge.split("+")[0],)
+        assert rules == ("mass" if merge == SEARCHED else merge,)
 
 
 def test_two_classes_have_one_margin():

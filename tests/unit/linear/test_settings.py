@@ -1,10 +1,12 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from manymill.errors import PlanError
+from manymill.errors import PlanError, SettingsError
+from manymill.linear.merging import SEARCHED
 from manymill.linear.settings import Settings
 
 
@@ -90,5 +92,12 @@ def test_only_one_round_of_one_pass_of_several_lanes_is_one_shot(change):
 
 
 def test_auto_is_a_search_along_mass_where_lanes_are_merged_once_and_other_rules_stay():
-    assert ONE_SHOT.merge_used == "mass+search"
-    assert replace(ONE_SHOT, merge="support").merge_used == "support"
+    assert ONE_SHOT.merge_used == SEARCHED
+    assert replace(ONE_SHOT, merge="damped").merge_used == "damped"
+
+
+@pytest.mark.parametrize("merge", ["rows", "support", "mass+search", None])
+def test_a_rule_that_is_not_offered_is_refused_with_those_that_are(merge):
+    expected = re.escape(f"merge={merge!r} is invalid: expected 'auto', 'uniform', 'damped' or 'mass'")
+    with pytest.raises(SettingsError, match=f"^{expected}$"):
+        Settings(merge=merge)

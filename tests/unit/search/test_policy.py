@@ -2,14 +2,13 @@
 
 import math
 import random
-from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manymill.search.policy import LOSSES, Policy, Rules
+from manymill.search.policy import Policy, Rules
 from manymill.search.steps import (
     Aborted,
     Dropped,
@@ -17,7 +16,6 @@ from manymill.search.steps import (
     Evaluated,
     Exhausted,
     Failed,
-    Lost,
     OutOfTime,
     Propose,
     Proposed,
@@ -127,15 +125,6 @@ def test_a_candidate_that_failed_is_not_promoted():
     assert 5 not in {task.trial for task in play.ran if task.rung}
 
 
-def test_a_lost_task_is_done_again_and_the_third_loss_is_a_failure():
-    play = Play(Rules(1, 1))
-    for _ in range(LOSSES):
-        play.tell(Lost(play.out.pop(), "SIGKILL"))
-    assert play.ran == [Task(0, 0)] * LOSSES
-    assert (play.policy.counts["failed"], play.end) == (1, "done")
-    assert "SIGKILL" in play.policy.results[0][0].failed[0].error
-
-
 @pytest.mark.parametrize(("event", "why"), [(Aborted(), "aborted"), (OutOfTime(), "out of time")])
 def test_after_an_abort_what_runs_is_awaited_and_nothing_else_begun(event, why):
     play = Play(Rules(10, 2, width=3))
@@ -191,13 +180,11 @@ def test_whatever_happens_the_counts_add_up_and_a_replay_repeats_nothing(data):
         if not play.out:
             break
         place = data.draw(st.integers(0, len(play.out) - 1))
-        match data.draw(st.sampled_from("aaaaflx")):
+        match data.draw(st.sampled_from("aaaafx")):
             case "a":
                 play.answer(place)
             case "f":
                 play.tell(Failed(play.out.pop(place), "no", "no"))
-            case "l":
-                play.tell(Lost(play.out.pop(place), "gone"))
             case "x" if data.draw(st.integers(0, 5)) == 0:
                 play.tell(Aborted())
     finished = {event.task for event in play.log if isinstance(event, Evaluated | Failed)}
@@ -211,16 +198,6 @@ def test_whatever_happens_the_counts_add_up_and_a_replay_repeats_nothing(data):
     assert len(set(resumed.ran)) == len(resumed.ran)
     assert resumed.policy.ended
     assert resumed.policy.counts["pending"] == resumed.policy.counts["running"] == 0
-
-
-def test_the_last_task_that_the_budget_allows_is_done_again_when_its_worker_is_lost():
-    play = Play(Rules(1, 3, max_evaluations=2, width=2))
-    play.tell(Lost(play.out.pop(0), "SIGKILL"))
-    assert play.ran == [Task(0, 0), Task(0, 1), Task(0, 0)]
-    play.answer(0)
-    play.tell(Lost(play.out.pop(0), "SIGKILL"))
-    play.finish()
-    assert (play.policy.counts["done"], play.end) == (2, "out of evaluations")
 
 
 class Books(RuleBasedStateMachine):
@@ -239,16 +216,10 @@ class Books(RuleBasedStateMachine):
         rungs = (1, 2, 4) if halving else (None,)
         rules = Rules(n_trials, n_splits, rungs, 2, budget, width=width, adaptive=adaptive)
         self.play = Play(rules, n_listed=n_listed)
-        self.done, self.failed, self.dropped, self.losses, self.stopped = (
-            set(),
-            set(),
-            set(),
-            Counter(),
-            False,
-        )
+        self.done, self.failed, self.stopped = set(), set(), False
 
     @precondition(lambda self: self.play.out)
-    @rule(data=st.data(), what=st.sampled_from(["done", "done", "nan", "failed", "lost", "dropped"]))
+    @rule(data=st.data(), what=st.sampled_from(["done", "done", "nan", "failed", "dropped"]))
     def answer(self, data, what):
         task = self.play.out.pop(data.draw(st.integers(0, len(self.play.out) - 1)))
         if what in ("done", "nan"):
@@ -258,15 +229,7 @@ class Books(RuleBasedStateMachine):
         elif what == "failed":
             self.failed.add(task)
             self.play.tell(Failed(task, "no", "no"))
-        elif what == "lost":
-            self.losses[task] += 1
-            if self.losses[task] == LOSSES:
-                self.failed.add(task)
-            elif self.stopped:
-                self.dropped.add(task)
-            self.play.tell(Lost(task, "gone"))
         elif self.stopped:  # tasks are dropped after an abort alone
-            self.dropped.add(task)
             self.play.tell(Dropped(task))
         else:
             self.play.out.append(task)

@@ -19,27 +19,22 @@ fn any_lane(k: usize) -> impl Strategy<Value = Part> {
                 changes.sums.push(numbers[k].abs());
                 changes.weights.extend(&numbers[..k]);
             }
-            let rules = [MergeRule::Mass, MergeRule::Rows];
-            let lane = LaneSums::of(changes, n_rows, 0.3 * n_rows as f64, &rules);
+            let rules = [MergeRule::Mass];
+            let lane = LaneSums::of(changes, n_rows, &rules);
             Part::Lane(lane.expect("all numbers are possible"))
         },
     )
 }
 
-/// A map instead of spans: support, mass, and the three sums of each feature.
+/// A map instead of spans: support, mass, and the two sums of each feature.
 fn slow(lanes: &[&Part], k: usize) -> BTreeMap<u32, (u32, Vec<f64>)> {
     let mut all = BTreeMap::new();
     for lane in lanes {
-        let Part::Lane(LaneSums {
-            changes,
-            row_weight,
-            ..
-        }) = lane
-        else {
+        let Part::Lane(LaneSums { changes, .. }) = lane else {
             continue;
         };
         for (i, &j) in changes.features.iter().enumerate() {
-            let (support, sums) = all.entry(j).or_insert((0, vec![0.0; 1 + 3 * k]));
+            let (support, sums) = all.entry(j).or_insert((0, vec![0.0; 1 + 2 * k]));
             *support += 1;
             let mass = f64::from(changes.sums[i]);
             sums[0] += mass;
@@ -47,7 +42,6 @@ fn slow(lanes: &[&Part], k: usize) -> BTreeMap<u32, (u32, Vec<f64>)> {
                 let w = f64::from(changes.weights[i * k + o]);
                 sums[1 + o] += w;
                 sums[1 + k + o] += mass * w;
-                sums[1 + 2 * k + o] += row_weight * w;
             }
         }
     }
@@ -71,8 +65,7 @@ proptest! {
             prop_assert_eq!(sums.support[i], *support);
             prop_assert_eq!(sums.mass[i], numbers[0]);
             prop_assert_eq!(&sums.plain[here.clone()], &numbers[1..=k]);
-            prop_assert_eq!(&sums.by_mass[here.clone()], &numbers[1 + k..=2 * k]);
-            prop_assert_eq!(&sums.by_rows[here], &numbers[1 + 2 * k..]);
+            prop_assert_eq!(&sums.by_mass[here], &numbers[1 + k..]);
         }
         prop_assert_eq!(sums.n_lanes, lanes.len() as u64);
         prop_assert!(sums.checked().is_ok());
@@ -98,7 +91,7 @@ fn what_does_not_fit_together_is_refused() {
             sums: vec![1.0],
             intercept: vec![1.0; 2 * k],
         };
-        Part::Lane(LaneSums::of(changes, 1, 1.0, rules).expect("all numbers are possible"))
+        Part::Lane(LaneSums::of(changes, 1, rules).expect("all numbers are possible"))
     };
     let one = of(1, &[]);
     assert!(Part::combine(&[&one, &of(1, &[MergeRule::Support])]).is_ok());

@@ -6,9 +6,8 @@ use super::{ascend, near, same, taken};
 use _core::learn::{Changes, LaneSums, LearnError, MergeRule, MergeSums, Part};
 use std::collections::BTreeMap;
 
-const RULES: [MergeRule; 5] = [
+const RULES: [MergeRule; 4] = [
     MergeRule::Uniform,
-    MergeRule::Rows,
     MergeRule::Support,
     MergeRule::Damped,
     MergeRule::Mass,
@@ -16,13 +15,13 @@ const RULES: [MergeRule; 5] = [
 
 pub fn merging(draw: &mut Draw<'_>) -> Result<(), String> {
     let k = draw.below(4);
-    let kept = (draw.below(2) == 0, draw.below(2) == 0);
+    let by_mass = draw.below(2) == 0;
     let mut parts = Vec::new();
     for _ in 0..draw.below(5) {
         let part = if draw.below(3) == 0 {
-            sums(draw, k, kept)?
+            sums(draw, k, by_mass)?
         } else {
-            lane(draw, k, kept)?
+            lane(draw, k, by_mass)?
         };
         parts.extend(part);
     }
@@ -51,20 +50,16 @@ pub fn merging(draw: &mut Draw<'_>) -> Result<(), String> {
     into_learner(draw, &whole)
 }
 
-/// Which weighted sums a part has; none says nothing.
-fn kind(part: &Part) -> Option<(bool, bool)> {
+/// Whether a part has weighted sums; without features it does not say.
+fn kind(part: &Part) -> Option<bool> {
     match part {
-        Part::Lane(lane) => Some((lane.by_mass, lane.by_rows)),
+        Part::Lane(lane) => Some(lane.by_mass),
         Part::Sums(sums) if sums.features.is_empty() => None,
-        Part::Sums(sums) => Some((!sums.by_mass.is_empty(), !sums.by_rows.is_empty())),
+        Part::Sums(sums) => Some(!sums.by_mass.is_empty()),
     }
 }
 
-fn lane(
-    draw: &mut Draw<'_>,
-    k: usize,
-    (by_mass, by_rows): (bool, bool),
-) -> Result<Option<Part>, String> {
+fn lane(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, String> {
     let n = draw.below(6);
     let spread = if draw.seldom() { 1009 } else { 1 };
     let mut features = draw.features(n);
@@ -80,7 +75,7 @@ fn lane(
         sums: draw.many(n_sums, Draw::single),
         intercept: draw.many(n_intercept, Draw::single),
     };
-    let (n_rows, row_weight) = (draw.count(), draw.float());
+    let n_rows = draw.count();
     let k = n_intercept / 2;
     let finite = |all: &[f32]| all.iter().all(|x| x.is_finite());
     let valid = k > 0
@@ -88,24 +83,17 @@ fn lane(
         && n_weights == n * k
         && n_sums == n
         && ascend(&changes.features)
-        && row_weight.is_finite()
-        && row_weight >= 0.0
         && changes.sums.iter().all(|&sum| sum >= 0.0)
         && [&changes.weights, &changes.sums, &changes.intercept]
             .iter()
             .all(|all| finite(all));
     let mut rules = vec![MergeRule::Uniform];
     rules.extend(by_mass.then_some(MergeRule::Mass));
-    rules.extend(by_rows.then_some(MergeRule::Rows));
-    let lane = LaneSums::of(changes, n_rows, row_weight, &rules);
+    let lane = LaneSums::of(changes, n_rows, &rules);
     Ok(taken("changes", lane, valid)?.map(Part::Lane))
 }
 
-fn sums(
-    draw: &mut Draw<'_>,
-    k: usize,
-    (by_mass, by_rows): (bool, bool),
-) -> Result<Option<Part>, String> {
+fn sums(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, String> {
     let n = draw.below(6);
     let features = draw.features(n);
     let (n, n_outputs) = (features.len(), draw.about(k));
@@ -114,30 +102,27 @@ fn sums(
         draw.many(n, Draw::float)
     };
     let (n_lanes, n_support, n_mass) = (draw.count(), draw.about(n), draw.about(n));
-    let n_intercept = draw.about(4 * n_outputs);
+    let n_intercept = draw.about(3 * n_outputs);
     let sums = MergeSums {
         n_outputs,
         n_lanes,
         n_rows: draw.count(),
-        row_weight: draw.float(),
         support: draw.many(n_support, |draw| draw.unsigned().min(n_lanes as u32)),
         mass: draw.many(n_mass, Draw::float),
         plain: cells(draw, true),
         by_mass: cells(draw, by_mass),
-        by_rows: cells(draw, by_rows),
         intercept: draw.many(n_intercept, Draw::float),
         features,
     };
     let square = |n: &f64| *n >= 0.0 && n.is_finite();
     let optional = |all: &[f64]| all.is_empty() || all.len() == n * n_outputs;
-    let numbers = [&sums.plain, &sums.by_mass, &sums.by_rows, &sums.intercept];
+    let numbers = [&sums.plain, &sums.by_mass, &sums.intercept];
     let valid = n_outputs > 0
         && sums.support.len() == n
         && sums.mass.len() == n
         && sums.plain.len() == n * n_outputs
         && optional(&sums.by_mass)
-        && optional(&sums.by_rows)
-        && sums.intercept.len() == 4 * n_outputs
+        && sums.intercept.len() == 3 * n_outputs
         && ascend(&sums.features)
         && (1..=u64::from(u32::MAX)).contains(&n_lanes)
         && sums
@@ -145,19 +130,17 @@ fn sums(
             .iter()
             .all(|&lanes| (1..=n_lanes).contains(&u64::from(lanes)))
         && sums.mass.iter().all(square)
-        && square(&sums.row_weight)
         && numbers.iter().all(|all| all.iter().all(|x| x.is_finite()));
     Ok(taken("sums", sums.clone().checked(), valid)?.map(Part::Sums))
 }
 
-/// Support, mass and the three sums of a feature.
+/// Support, mass and the two sums of a feature.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Cells {
     support: u64,
     mass: f64,
     plain: Vec<f64>,
     by_mass: Vec<f64>,
-    by_rows: Vec<f64>,
 }
 
 fn add(sums: &mut Vec<f64>, terms: impl Iterator<Item = f64>) {
@@ -186,10 +169,7 @@ fn cells(parts: &[&Part], k: usize) -> BTreeMap<u32, Cells> {
                     cells.mass += mass;
                     add(&mut cells.plain, moved.clone());
                     if lane.by_mass {
-                        add(&mut cells.by_mass, moved.clone().map(|w| mass * w));
-                    }
-                    if lane.by_rows {
-                        add(&mut cells.by_rows, moved.map(|w| lane.row_weight * w));
+                        add(&mut cells.by_mass, moved.map(|w| mass * w));
                     }
                 }
                 Part::Sums(sums) => {
@@ -197,7 +177,6 @@ fn cells(parts: &[&Part], k: usize) -> BTreeMap<u32, Cells> {
                     cells.mass += sums.mass[i];
                     add(&mut cells.plain, row(&sums.plain, i, k));
                     add(&mut cells.by_mass, row(&sums.by_mass, i, k));
-                    add(&mut cells.by_rows, row(&sums.by_rows, i, k));
                 }
             }
         }
@@ -224,8 +203,7 @@ fn compare(whole: &MergeSums, parts: &[&Part], k: usize) -> Result<(), String> {
         let equal = sums.support == cells.support
             && like(&[sums.mass], &[cells.mass])
             && like(&sums.plain, &cells.plain)
-            && like(&sums.by_mass, &cells.by_mass)
-            && like(&sums.by_rows, &cells.by_rows);
+            && like(&sums.by_mass, &cells.by_mass);
         if !equal {
             return Err(format!(
                 "feature {j}: the product gives {sums:?}, the twin {cells:?}"
@@ -300,7 +278,6 @@ fn into_learner(draw: &mut Draw<'_>, sums: &MergeSums) -> Result<(), String> {
     let found = |numbers: &[f64]| sums.features.is_empty() || !numbers.is_empty();
     let has = match rule {
         MergeRule::Mass => found(&sums.by_mass),
-        MergeRule::Rows => found(&sums.by_rows),
         _ => true,
     };
     let valid =
@@ -344,7 +321,6 @@ fn moved(cells: &Cells, o: usize, rule: MergeRule, sums: &MergeSums) -> f64 {
     let support = cells.support as f64;
     match rule {
         MergeRule::Uniform => cells.plain[o] / sums.n_lanes as f64,
-        MergeRule::Rows => cells.by_rows[o] / sums.row_weight,
         MergeRule::Mass if cells.mass > 0.0 => cells.by_mass[o] / cells.mass,
         MergeRule::Damped => cells.plain[o] * support.powf(0.25).min(2.0) / support,
         MergeRule::Support | MergeRule::Mass => cells.plain[o] / support,

@@ -1,16 +1,21 @@
 """Candidates over hashed texts: the models and scores that the texts themselves give."""
 
 import pickle
+import uuid
 
 import numpy as np
 import pytest
 import scipy.stats
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import make_scorer, recall_score
+from sklearn.metrics import accuracy_score, make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
-from manymill.search.text import forms_of, prefix, text_evaluator
+from manymill.engine.threads import ThreadEngine
+from manymill.search.evaluating import Assignment, Job, evaluate, share_job
+from manymill.search.prefixes import prefix
+from manymill.search.steps import Task
+from manymill.search.text import forms_of, text_fitter
 
 RNG = np.random.default_rng(5)
 WORDS = np.array([f"word{i}" for i in range(300)])
@@ -24,9 +29,23 @@ TRAIN, TEST = np.split(RNG.permutation(N), [700])
 SPACE = {"ngram_range": [(1, 1), (1, 2)], "lowercase": [True, False]}
 
 
-def evaluator(folder, estimator=None, **kwargs):
+ACCURACY = {"score": make_scorer(accuracy_score)}
+
+
+def fitter(folder, estimator=None):
     estimator = TextClassifier(n_features=2**10) if estimator is None else estimator
-    return text_evaluator(estimator, TEXTS, LABELS, distributions=SPACE, folder=folder, **kwargs)
+    return text_fitter(estimator, TEXTS, LABELS, distributions=SPACE, folder=folder)
+
+
+def scores_of(search, params, train=TRAIN, test=TEST, resource=None, scorers=ACCURACY):
+    """The scores of a candidate of a search over texts, as a worker gives them."""
+    job = Job(search.estimator, {}, [(train, test)], scorers, text=search, metric=next(iter(scorers)))
+    with ThreadEngine(1) as engine:
+        outcome = evaluate(
+            Assignment(share_job(engine, job, uuid.uuid4().hex), Task(0, 0, 0, resource), params)
+        )
+    assert not outcome.error
+    return outcome.scores
 
 
 SETTINGS = [
@@ -41,7 +60,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("params", SETTINGS, ids=str)
 def test_the_model_of_hashes_is_that_of_the_texts_bit_for_bit(tmp_path, params):
-    with evaluator(tmp_path) as search:
+    with fitter(tmp_path) as search:
         ours = search.fitted(params, TRAIN)
     texts = TextClassifier(n_features=2**10).set_params(**params).fit(TEXTS[TRAIN], LABELS[TRAIN])
     assert ours.coef_.tobytes() == texts.coef_.tobytes()
@@ -51,9 +70,9 @@ def test_the_model_of_hashes_is_that_of_the_texts_bit_for_bit(tmp_path, params):
 
 @pytest.mark.parametrize("params", [{"ngram_range": (1, 2)}, {"feature_weights": "nb", "value": "count"}])
 def test_naive_bayes_of_hashes_is_that_of_the_texts(tmp_path, params):
-    with evaluator(tmp_path, ComplementNaiveBayes(n_features=2**10)) as search:
+    with fitter(tmp_path, ComplementNaiveBayes(n_features=2**10)) as search:
         ours = search.fitted(params, TRAIN)
-        score = search.evaluate(params, TRAIN, TEST)["score"]
+        score = scores_of(search, params)["score"]
     texts = ComplementNaiveBayes(n_features=2**10).set_params(**params).fit(TEXTS[TRAIN], LABELS[TRAIN])
     assert ours.feature_log_prob_.tobytes() == texts.feature_log_prob_.tobytes()
     assert score == texts.score(TEXTS[TEST], LABELS[TEST])
@@ -61,7 +80,7 @@ def test_naive_bayes_of_hashes_is_that_of_the_texts(tmp_path, params):
 
 def test_the_rows_of_weight_0_are_left_out_as_they_are_of_texts(tmp_path):
     weights = (np.arange(len(TRAIN)) % 3).astype(np.float32)
-    with evaluator(tmp_path) as search:
+    with fitter(tmp_path) as search:
         ours = search.estimator.fit(search.texts[TRAIN], LABELS[TRAIN], sample_weight=weights)
     texts = TextClassifier(n_features=2**10).fit(TEXTS[TRAIN], LABELS[TRAIN], sample_weight=weights)
     assert ours.coef_.tobytes() == texts.coef_.tobytes()
@@ -70,8 +89,8 @@ def test_the_rows_of_weight_0_are_left_out_as_they_are_of_texts(tmp_path):
 def test_scores_are_those_of_the_texts(tmp_path):
     recall = make_scorer(recall_score, average="macro", response_method="predict")
     scorers = {"accuracy": make_scorer(lambda y, p: float(np.mean(y == p))), "recall": recall}
-    with evaluator(tmp_path, scorers=scorers) as search:
-        scores = search.evaluate({}, TRAIN, TEST)
+    with fitter(tmp_path) as search:
+        scores = scores_of(search, {}, scorers=scorers)
     texts = TextClassifier(n_features=2**10).fit(TEXTS[TRAIN], LABELS[TRAIN])
     assert scores["accuracy"] == texts.score(TEXTS[TEST], LABELS[TEST])
     assert scores["recall"] == recall(texts, TEXTS[TEST], LABELS[TEST])
@@ -79,11 +98,12 @@ def test_scores_are_those_of_the_texts(tmp_path):
 
 def test_a_resource_is_a_prefix_of_rows_that_are_mixed(tmp_path):
     rows = np.sort(TRAIN)
-    with evaluator(tmp_path) as search:
-        few = search.fitted({}, rows, 50)
-        texts = TextClassifier(n_features=2**10).fit(TEXTS[prefix(rows, 50)], LABELS[prefix(rows, 50)])
-        assert few.coef_.tobytes() == texts.coef_.tobytes()
-        assert search.evaluate({}, rows, TEST, 9**9) == search.evaluate({}, rows, TEST)
+    few = prefix(rows, 50, CODES)
+    with fitter(tmp_path) as search:
+        score = scores_of(search, {}, rows, resource=50)["score"]
+        assert scores_of(search, {}, rows, resource=9**9) == scores_of(search, {}, rows)
+    texts = TextClassifier(n_features=2**10).fit(TEXTS[few], LABELS[few])
+    assert score == texts.score(TEXTS[TEST], LABELS[TEST])
 
 
 def test_greater_prefixes_hold_the_smaller_ones():
@@ -95,30 +115,31 @@ def test_greater_prefixes_hold_the_smaller_ones():
     assert np.array_equal(prefix(TRAIN, len(TRAIN)), TRAIN)
 
 
-def test_an_evaluator_pickles_without_the_texts_and_scores_alike(tmp_path):
-    with evaluator(tmp_path) as search:
-        told = pickle.dumps(search)
-        assert b"word1" not in told
-        assert pickle.loads(told).evaluate({}, TRAIN, TEST) == search.evaluate({}, TRAIN, TEST)
+def test_a_fitter_pickles_without_the_texts_and_fits_alike(tmp_path):
+    with fitter(tmp_path) as search:
+        content = pickle.dumps(search)
+        assert b"word1" not in content
+        there, here = (each.fitted({}, TRAIN) for each in (pickle.loads(content), search))
+        assert there.coef_.tobytes() == here.coef_.tobytes()
 
 
 def test_nothing_is_hashed_for_a_candidate(tmp_path, monkeypatch):
-    with evaluator(tmp_path) as search:
+    with fitter(tmp_path) as search:
         monkeypatch.setattr("manymill.model.rows.RowHasher.rows", None)
-        assert search.evaluate({"ngram_range": (1, 2)}, TRAIN, TEST)["score"] > 0.5
+        assert scores_of(search, {"ngram_range": (1, 2)})["score"] > 0.5
 
 
 def test_a_dataset_is_searched_by_the_rows_of_its_files(tmp_path):
     mail = scan("examples/data/mail-test.jsonl.zst")
-    search = text_evaluator(TextClassifier(), mail, distributions={"passes": [1]}, folder=tmp_path)
+    search = text_fitter(TextClassifier(), mail, distributions={"passes": [1]}, folder=tmp_path)
     rows = np.arange(len(search.y))
     with search:
-        assert search.evaluate({}, rows[::2], rows[1::2])["score"] > 0.8
+        assert scores_of(search, {}, rows[::2], rows[1::2])["score"] > 0.8
 
 
 def test_scikit_learns_own_search_takes_hashed_texts(tmp_path):
     grid = {"ngram_range": [(1, 1), (1, 2)]}
-    with evaluator(tmp_path) as search:
+    with fitter(tmp_path) as search:
         hashed = GridSearchCV(search.estimator, grid, cv=2).fit(search.texts, LABELS)
     texts = GridSearchCV(TextClassifier(n_features=2**10), grid, cv=2).fit(TEXTS, LABELS)
     ours, theirs = (s.cv_results_["mean_test_score"].tolist() for s in (hashed, texts))
@@ -126,7 +147,7 @@ def test_scikit_learns_own_search_takes_hashed_texts(tmp_path):
 
 
 def test_other_estimators_go_their_own_way(tmp_path):
-    assert evaluator(tmp_path, LogisticRegression()) is None
+    assert fitter(tmp_path, LogisticRegression()) is None
 
 
 class Words:
@@ -138,7 +159,7 @@ class Words:
 
 def test_n_grams_that_are_not_listed_go_the_way_of_any_estimator(tmp_path):
     space = {"ngram_range": Words()}
-    assert text_evaluator(TextClassifier(), TEXTS, LABELS, distributions=space, folder=tmp_path) is None
+    assert text_fitter(TextClassifier(), TEXTS, LABELS, distributions=space, folder=tmp_path) is None
 
 
 def test_forms_are_all_that_may_come_up():
