@@ -196,7 +196,7 @@ def test_a_setting_that_was_changed_in_the_plan_is_refused_and_nothing_is_touche
 
 def test_a_setting_of_an_earlier_version_is_refused_by_name(source, stopped):
     _, copies = stopped(scan(source), ONE)
-    plan = RunFolder(copies[0]).read_plan()
+    plan = read_plan(copies[0])
     plan["settings"] |= {"finish": "lbfgs", "finish_iterations": 5}
     RunFolder(copies[0]).write_plan(plan)
     with pytest.raises(
