@@ -19,8 +19,7 @@ log: control characters, which come from data or from file names, are escaped, a
 
 from __future__ import annotations
 
-from manymill.display import escaped
-from manymill.urls import public_url
+from manymill.display import escaped, public_url
 
 
 class ManymillError(Exception):

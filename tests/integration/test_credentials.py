@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from manymill import scan
-from manymill.cli.running import run as command
+from manymill.cli.app import run as command
 from manymill.errors import EngineError, RunFolderError
 from manymill.events import RoundEnded
 from manymill.linear.run import resume_run, train_run

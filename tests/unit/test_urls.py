@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manymill.urls import has_credentials, public_url
+from manymill.display import has_credentials, public_url
 
 SECRETS = [
     ("https://me:pass@host/a.csv", "https://host/a.csv"),

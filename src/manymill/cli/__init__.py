@@ -47,7 +47,7 @@ def _run() -> int:
         print("error: the standard output is closed", file=sys.stderr)
         print("hint:  send it to /dev/null if it is not wanted", file=sys.stderr)
         return 1
-    from manymill.cli.running import run
+    from manymill.cli.app import run
 
     return run(sys.argv[1:])
 

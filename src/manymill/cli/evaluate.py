@@ -29,7 +29,7 @@ def evaluate(
     **reading: Any,
 ) -> None:
     """Evaluate the model of RUN on labelled FILES: accuracy, F1, a table of classes, confusions."""
-    from manymill.cli.opening import open_forest, open_model, plan_for, tables_for
+    from manymill.cli.model_input import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.evaluate import evaluate as evaluate_plan
 

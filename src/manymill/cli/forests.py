@@ -12,7 +12,7 @@ from manymill.cli import options
 from manymill.cli.output import say_lines
 
 if TYPE_CHECKING:
-    from manymill.cli.request import Request
+    from manymill.cli.training_options import Request
     from manymill.forest.run import ForestRun
 
 # Options of `train` that say something to a forest too; the others are of linear models alone.

@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from manymill.display import escaped
-from manymill.urls import public_url
+from manymill.display import escaped, public_url
 
 
 def printable(text: object) -> str:

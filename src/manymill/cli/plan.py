@@ -6,7 +6,7 @@ import click
 
 from manymill.cli import options
 from manymill.cli.output import show, show_json
-from manymill.cli.request import Request, takes_request
+from manymill.cli.training_options import Request, takes_request
 
 
 @click.command()

@@ -52,7 +52,7 @@ def predict(
     **reading: Any,
 ) -> None:
     """Predict the labels of FILES. Run again after an interruption: finished parts are skipped."""
-    from manymill.cli.opening import open_forest, open_model, plan_for, tables_for
+    from manymill.cli.model_input import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.predict import Columns, predict_stream
     from manymill.predict import predict as predict_parts
@@ -64,7 +64,7 @@ def predict(
         raise click.UsageError("--overwrite is for the part files of a folder: give --out")
     threads = threads or available_threads()
     if (forest := open_forest(run, threads)) is not None:
-        from manymill.predict.tables import predict_tables, predict_tables_stream
+        from manymill.predict.forests import predict_tables, predict_tables_stream
 
         tables = tables_for(list(files), text=text, **reading)
         columns = Columns(scores, probabilities, file=streaming and len(files) > 1)

@@ -9,7 +9,7 @@ import click
 
 from manymill.cli import forests, options
 from manymill.cli.output import say_lines
-from manymill.cli.request import Request, takes_request
+from manymill.cli.training_options import Request, takes_request
 
 
 @click.command()
@@ -41,7 +41,7 @@ def train(
     from manymill.cli.progress import follow
     from manymill.engine.choosing import engine_name
     from manymill.linear.run import train_run
-    from manymill.model.kinds import check_kind
+    from manymill.model.manifest import check_kind
 
     forests.check_options(model)
     named = engine_name(engine, workers=workers, stall_seconds=stall_seconds)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from manymill.display import public_url
 from manymill.errors import SchemaError, SourceError
 from manymill.events import Observer
-from manymill.urls import public_url
 
 if TYPE_CHECKING:
     from manymill.data.hashed import HashedMemory

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from manymill.data.files import is_url, remote_errors, unreadable, url_to_fs
+from manymill.display import has_credentials, public_url
 from manymill.errors import SourceError
-from manymill.urls import has_credentials, public_url
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
 FORMAT_OF = {

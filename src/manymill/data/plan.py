@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from manymill.display import public_url
 from manymill.storage.records import from_record, value_of
-from manymill.urls import public_url
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset

@@ -1,5 +1,5 @@
 """Evaluating a model on labelled files of any size, in memory that does not grow with the rows."""
 
-from manymill.evaluate.evaluating import Evaluation, evaluate
+from manymill.evaluate.run import Evaluation, evaluate
 
 __all__ = ["Evaluation", "evaluate"]

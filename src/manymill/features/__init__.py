@@ -8,7 +8,7 @@
 The rows are those of scikit-learn's ``HashingVectorizer``, bit for bit.
 """
 
+from manymill.features.run import Features, write_features
 from manymill.features.settings import FeatureSettings
-from manymill.features.writing import Features, write_features
 
 __all__ = ["FeatureSettings", "Features", "write_features"]

@@ -8,7 +8,7 @@ from typing import Literal
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.errors import SettingsError
-from manymill.text.intake import Arrays
+from manymill.text.documents import Arrays
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from manymill.forest.preparing import Work
 from manymill.forest.reports import ForestReport, ForestWarning, PartReport
 from manymill.forest.rows import Rows
 from manymill.forest.votes import HeldOut, OutOfBag, Settled, can_score_out_of_bag
-from manymill.skew import cramers_v
+from manymill.metrics import cramers_v
 
 # Cramér's V of partitions and classes from which on it is worth a word; of rows that were shuffled it is about
 # sqrt((classes - 1) / rows of a partition).

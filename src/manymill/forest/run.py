@@ -27,7 +27,7 @@ from manymill.forest.regressor import PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
 from manymill.forest.table_model import TableModel, Task
 from manymill.log import warnings_told
-from manymill.model.kinds import check_kind
+from manymill.model.manifest import check_kind
 from manymill.run_folder import RunFolder
 from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
 

@@ -27,7 +27,7 @@ from manymill.errors import ModelError
 from manymill.forest import nodes
 from manymill.forest.combining import check_forest, in_all_classes
 from manymill.forest.describing import ForestDescription, check_savable, described, read, rebuilt
-from manymill.model.kinds import FOREST_FILE as FILE_NAME
+from manymill.model.manifest import FOREST_FILE as FILE_NAME
 from manymill.model.saving import ModelFiles, save_files
 from manymill.storage import checked_json
 from manymill.storage.own_files import open_regular

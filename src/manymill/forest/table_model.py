@@ -19,7 +19,7 @@ from manymill.data.table.blocks import blocks_of
 from manymill.data.table.schema import TableSchema, text_of
 from manymill.errors import ModelError, PlanError, RowError, SchemaError
 from manymill.forest.saving import load_forest, save_forest
-from manymill.model.kinds import FOREST_FILE
+from manymill.model.manifest import FOREST_FILE
 from manymill.storage import checked_json
 
 Task = Literal["classification", "regression"]

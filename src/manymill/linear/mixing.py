@@ -48,7 +48,7 @@ from manymill.linear.sharing import SharedPlan, share
 from manymill.linear.slices import whole
 from manymill.linear.state import LinearState
 from manymill.linear.tally import Tally
-from manymill.skew import cramers_v
+from manymill.metrics import cramers_v
 
 # Cramér's V of lanes and labels from which on it is worth a word. Interleaved blocks of a sorted source have about 0.1,
 # neighbours 1.

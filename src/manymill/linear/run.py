@@ -13,6 +13,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.ledger import Ledger
 from manymill.data.names import find_files
 from manymill.data.plan import Plan
+from manymill.display import public_url
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
@@ -28,7 +29,6 @@ from manymill.model import ModelDescription, save_model
 from manymill.run_folder import RunFolder, has_ended, read_plan
 from manymill.storage.ownership import RUN, check_folder
 from manymill.storage.records import value_of
-from manymill.urls import public_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,14 @@
 Replacing ``model.json`` is the one moment at which a saved model becomes the folder's model.
 """
 
-from manymill.model.decisions import PROBABILISTIC_LOSSES, choose_classes, probabilities
-from manymill.model.linear import Analyzer, LinearModel, ModelDescription
+from manymill.model.linear import (
+    PROBABILISTIC_LOSSES,
+    Analyzer,
+    LinearModel,
+    ModelDescription,
+    choose_classes,
+    probabilities,
+)
 from manymill.model.loading import load_model, locate_model
 from manymill.model.saving import save_model
 

@@ -3,15 +3,20 @@
 The last entry is a checksum of all the others, and the text must be the very one that :func:`dump` writes: a
 flipped bit anywhere is found. Read strictly, since a model may come from anyone: no entry may be missing,
 unknown or twice, every value has one type, and no number is infinite.
+
+Which kind of model a folder holds: what reads it depends on that.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from manymill.errors import RunFolderError
 from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
 from manymill.storage import checked_json
 from manymill.storage.checked_json import check_format, keys, require
@@ -183,3 +188,27 @@ def _weights_entry(weights: WeightsFile) -> dict[str, Any]:
         "checksum": weights.checksum,
         "tensors": {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()},
     }
+
+
+Kind = Literal["linear", "forest"]
+
+FOREST_FILE = "forest.json"
+
+
+def locate_forest(path: str | os.PathLike[str]) -> Path | None:
+    """The forest folder that ``path`` means: itself, or ``model`` in a run folder; None if there is no forest."""
+    path = Path(path)
+    return next((folder for folder in (path, path / "model") if (folder / FOREST_FILE).is_file()), None)
+
+
+def check_kind(run: str | os.PathLike[str], kind: Kind) -> None:
+    """Refuse to train one kind of model into a run folder that holds the other.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    other = FOREST_FILE if kind == "linear" else FILE_NAME
+    if (Path(run) / "model" / other).exists():
+        held = "a forest" if kind == "linear" else "a linear model"
+        raise RunFolderError(f"{os.fspath(run)} holds {held}", "name another folder with --out")

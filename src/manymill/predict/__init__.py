@@ -8,7 +8,7 @@
 An interrupted prediction is taken up where it stopped: parts that are finished are not written again.
 """
 
-from manymill.predict.columns import Columns
-from manymill.predict.predicting import PartResult, predict, predict_stream
+from manymill.predict.formats import Columns
+from manymill.predict.run import PartResult, predict, predict_stream
 
 __all__ = ["Columns", "PartResult", "predict", "predict_stream"]

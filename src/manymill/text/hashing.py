@@ -1,24 +1,178 @@
 """The drop-in for scikit-learn's ``HashingVectorizer``: the same bits, many times sooner.
 
 In: documents in whatever a user holds them. Out: a SciPy sparse matrix.
+
+Documents whose tokens Python makes: one after the other, as scikit-learn does, so that errors come in its order.
+
+The core hashes the tokens and makes the n-grams of words; no more than one document's tokens exist at a time.
+
+Counts to the sparse matrix of scikit-learn's ``HashingVectorizer``, bit for bit.
+
+In: the arrays that the core makes of documents, or hashed batches, one after the other. Out: one matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from numbers import Integral
 from operator import index
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer as Original
 
-from manymill.text.analysis import core_analyzes, core_hasher, core_takes, text_maker
-from manymill.text.intake import matrix
-from manymill.text.matrix import Arrays, Values
-from manymill.text.objects import objects
-from manymill.text.tokens import token_batches
+from manymill._core import HashedBatch, TokenHasher
+from manymill.text.analysis import core_analyzes, core_hasher, core_takes, text_maker, token_maker
+from manymill.text.documents import matrix, objects
+
+# Hashes of about 50 MB of text; the arrays of the matrix grow by so much at once.
+_BATCH_BYTES = 1 << 25
+
+
+def token_batches(vectorizer: Original, documents: Iterable[Any]) -> Iterator[HashedBatch]:
+    """The hashed batches of the documents, analysed by the functions of the vectorizer.
+
+    Raises
+    ------
+    Exception
+        What scikit-learn raises.
+    """
+    analyze, hasher, first = token_maker(vectorizer), TokenHasher(), True
+    # A generator as in scikit-learn: a StopIteration of user's code is a RuntimeError.
+    for tokens, lengths in (analyze(document) for document in documents):
+        if first and isinstance(tokens, str):
+            FeatureHasher(input_type="string").transform([tokens])  # raises
+        first = False
+        _add(vectorizer, hasher, tokens, lengths)
+        if hasher.nbytes > _BATCH_BYTES:
+            yield hasher.take()
+    if len(hasher):
+        yield hasher.take()
+
+
+def _add(vectorizer: Original, hasher: TokenHasher, tokens: Any, lengths: tuple[int, int]) -> None:
+    try:
+        hasher.add(tokens, lengths)
+    except (TypeError, UnicodeEncodeError):
+        if lengths == (1, 1):
+            raise
+        # scikit-learn joins the tokens of n-grams before it looks at any of them.
+        hasher.add(vectorizer._word_ngrams(tokens))
+
+
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+_LARGEST_INT32 = np.iinfo(np.int32).max
+
+
+class CoreValues(TypedDict):
+    """The parameters of :meth:`manymill._core.HashedBatch.to_csr`."""
+
+    n_features: int
+    alternate_sign: bool
+    binary: bool
+    norm: Literal["l1", "l2"] | None
+    dtype: Literal["float64", "float32"]
+
+
+@dataclass(frozen=True)
+class Values:
+    """How counts become values of a matrix.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns, 1 to 2**31.
+    alternate_sign, binary : bool
+        Whether half of the tokens count -1; whether every stored value becomes 1.
+    norm : {"l1", "l2"} or None
+        What a row is divided by.
+    dtype : numpy.dtype
+        One for which :meth:`supports` is true.
+    """
+
+    n_features: int
+    alternate_sign: bool
+    binary: bool
+    norm: Literal["l1", "l2"] | None
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def supports(dtype: np.dtype[Any], *, alternate_sign: bool) -> bool:
+        """Whether sums of this type are exact, or wrap around as those of 64 bits do.
+
+        Unsigned types are an error for scikit-learn where a token counts -1.
+        """
+        kinds = "i" if alternate_sign else "iu"
+        return dtype.isnative and (dtype in (np.float64, np.float32) or dtype.kind in kinds)
+
+    @property
+    def of_core(self) -> CoreValues:
+        """What the core does of this."""
+        return {
+            "n_features": self.n_features,
+            "alternate_sign": self.alternate_sign,
+            "binary": self.binary,
+            "norm": self.norm if self._normed_by_core else None,
+            "dtype": "float32" if self.dtype == np.float32 else "float64",
+        }
+
+    def arrays(self, batches: Iterable[HashedBatch]) -> Arrays:
+        """The core's data, indices and indptr of all documents; one batch at a time is in memory."""
+        parts: list[Arrays] = []
+        n_hashes = 0
+        for batch in batches:
+            parts.append(batch.to_csr(**self.of_core))
+            n_hashes += int(batch.indptr()[-1])
+            del batch  # before the next one is made
+        return parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes, self.of_core["dtype"])
+
+    def matrix(self, arrays: Arrays) -> Any:
+        """The matrix of the core's arrays, of shape ``(n_documents, n_features)``."""
+        data, indices, indptr = arrays
+        if self.dtype.kind != "f" and self.of_core["norm"] is None:
+            # By way of 64 bits: a float that an integer type does not hold has no defined value in it.
+            data = data.astype(np.int64).astype(self.dtype, copy=False)
+        matrix = _csr(data, indices, indptr, self.n_features)
+        if self.norm is None or self._normed_by_core:
+            return matrix
+        from sklearn.preprocessing import normalize
+
+        return normalize(matrix, norm=self.norm, copy=False)
+
+    @property
+    def _normed_by_core(self) -> bool:
+        """Small integers wrap around before they are normed; those of others are exact, and become float64."""
+        return self.dtype.kind == "f" or self.dtype.itemsize >= 4
+
+
+def _stacked(parts: list[Arrays], n_hashes: int, dtype: str) -> Arrays:
+    """The arrays of the parts below each other; there may be none."""
+    kind = np.int32 if n_hashes <= _LARGEST_INT32 else np.int64
+    ends = np.cumsum([0] + [len(data) for data, _, _ in parts], dtype=np.int64)
+    rows = [
+        indptr[1:] + np.asarray(end, np.int64) for (_, _, indptr), end in zip(parts, ends[:-1], strict=True)
+    ]
+    data = np.concatenate([np.empty(0, dtype), *(data for data, _, _ in parts)])
+    indices = np.concatenate([np.empty(0, kind), *(indices for _, indices, _ in parts)], dtype=kind)
+    return data, indices, np.concatenate([[0], *rows], dtype=kind, casting="unsafe")
+
+
+def _csr(data: Any, indices: Any, indptr: Any, n_features: int) -> Any:
+    import scipy.sparse as sp
+    from sklearn import get_config
+
+    arrays = get_config().get("sparse_interface", "spmatrix") == "sparray"
+    matrix = (sp.csr_array if arrays else sp.csr_matrix)((len(indptr) - 1, n_features), dtype=data.dtype)
+    # SciPy would look at all indices, and bring 64 bits back to 32; scikit-learn's matrix keeps what its tokens needed.
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+    # They are sorted and distinct as they come; to say so saves SciPy a pass over them.
+    matrix.has_sorted_indices = True
+    matrix.has_canonical_format = True
+    return matrix
 
 
 class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[call-arg]

@@ -84,7 +84,7 @@ def test_a_stop_while_modules_are_loaded_is_code_130(tmp_path, number):
 import os, sys
 class Slow:
     def find_spec(self, name, path=None, target=None):
-        if name == "manymill.cli.running":
+        if name == "manymill.cli.app":
             os.kill(os.getpid(), {int(number)})
 sys.meta_path.insert(0, Slow())
 from manymill.cli import main

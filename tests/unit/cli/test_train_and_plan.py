@@ -8,7 +8,7 @@ import pytest
 
 from manymill.cli import main
 from manymill.cli.options import Size
-from manymill.cli.request import ClassWeights, Holdout
+from manymill.cli.training_options import ClassWeights, Holdout
 
 FAST = ["--n-features", "4096", "--passes", "2"]
 

@@ -3,8 +3,8 @@ import pytest
 
 from manymill import TextClassifier
 from manymill.linear.calibration import MAX_SCORES, HeldOutScores, fit_temperature
+from manymill.metrics import Reliability
 from manymill.model import choose_classes, probabilities
-from manymill.reliability import Reliability
 
 
 def honest(n_rows, n_outputs, loss="log", seed=0):

@@ -14,7 +14,7 @@ from manymill.linear.counting import (
     idf,
     nb_weights,
 )
-from manymill.skew import cramers_v
+from manymill.metrics import cramers_v
 from reference.sparse import random_rows, sparse
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from manymill._core import Hasher
-from manymill.text import intake
+from manymill.text import documents
 
 TEXTS = ["one two two", "", "größer", "ab\ud800cd", "four", "日本語 one"]
 PLAIN = [text for text in TEXTS if text.isprintable()]
@@ -27,7 +27,7 @@ def decoded(document):
 
 def matrix(X, n_jobs=1, **settings):
     return [
-        a.tolist() for a in intake.matrix(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
+        a.tolist() for a in documents.matrix(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
     ]
 
 
@@ -89,7 +89,7 @@ def test_text_is_taken_from_the_columns_of_any_library(given):
     ],
 )
 def test_columns_of_other_libraries_are_read_without_python_strings(column):
-    [source] = intake._sources(column, decoded=None)
+    [source] = documents._sources(column, decoded=None)
     assert "Text" in type(source).__name__
     assert matrix(column) == two_steps(["a"])
 
@@ -116,7 +116,7 @@ def test_what_is_no_column_is_iterated_over(frame):
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 @pytest.mark.parametrize("given", [list, iter, pa.array])
 def test_threads_change_no_bit(n_jobs, given, monkeypatch):
-    monkeypatch.setattr(intake, "_PIECE_BYTES", 300_000)
+    monkeypatch.setattr(documents, "_PIECE_BYTES", 300_000)
     texts = [f"word{i} word{i % 7} and some more words " * (i % 50) for i in range(3000)]
     assert matrix(given(texts), n_jobs) == two_steps(texts)
 
@@ -154,8 +154,8 @@ def test_an_iterator_is_asked_by_the_thread_that_called():
 
 
 def test_an_iterator_is_consumed_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(intake, "_PIECE_BYTES", 1000)
-    sources = intake._sources(("x" * 500 for _ in iter(int, 1)), decoded)
+    monkeypatch.setattr(documents, "_PIECE_BYTES", 1000)
+    sources = documents._sources(("x" * 500 for _ in iter(int, 1)), decoded)
     assert len([next(sources) for _ in range(5)]) == 5  # of an iterator without an end
 
 
@@ -166,7 +166,7 @@ def test_a_list_that_shrinks_meanwhile_does_no_harm():
         documents.clear()
         return document.decode()
 
-    found = intake.matrix(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
+    found = documents.matrix(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
     assert 1 <= len(found[2]) - 1 <= 100
 
 
@@ -182,20 +182,20 @@ def test_what_was_stopped_takes_nothing_more(monkeypatch):
         yield "one " * 200_000
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(intake, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(documents, "_PIECE_BYTES", 1000)
     with pytest.raises(KeyboardInterrupt):
         matrix(interrupted(), 2)
 
 
 def test_a_number_of_threads_beyond_sense_starts_no_more_than_some():
-    assert intake._threads(10**30) == 256
+    assert documents._threads(10**30) == 256
     assert matrix(TEXTS, 10**6) == two_steps(TEXTS)
 
 
 def test_joblib_says_how_many_threads_there_are():
     from joblib import effective_n_jobs, parallel_config
 
-    assert intake._threads(None) == intake._threads(1) == 1
-    assert intake._threads(-1) == effective_n_jobs(-1)
+    assert documents._threads(None) == documents._threads(1) == 1
+    assert documents._threads(-1) == effective_n_jobs(-1)
     with parallel_config(n_jobs=3):
-        assert intake._threads(None) == 3
+        assert documents._threads(None) == 3

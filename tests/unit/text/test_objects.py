@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from manymill.errors import RowError
-from manymill.text.objects import objects
+from manymill.text.documents import objects
 
 
 @pytest.mark.parametrize("documents", [["a", "b"], [b"a", b"b"]])

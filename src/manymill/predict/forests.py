@@ -16,10 +16,9 @@ from manymill.data.plan import SourceFile
 from manymill.data.table.blocks import files_of
 from manymill.errors import ManymillError, PlanError, RunFolderError
 from manymill.forest.table_model import TableModel, blocks
-from manymill.predict.columns import Columns
-from manymill.predict.formats import Format, format_named
+from manymill.predict.formats import Columns, Format, format_named
 from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
-from manymill.predict.predicting import PartResult
+from manymill.predict.run import PartResult
 
 
 def predict_tables(

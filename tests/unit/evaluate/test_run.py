@@ -8,8 +8,8 @@ from manymill import _core
 from manymill.data.dataset import scan
 from manymill.errors import PlanError, SchemaError
 from manymill.evaluate import evaluate
+from manymill.metrics import Reliability
 from manymill.model import Analyzer, LinearModel, choose_classes, probabilities
-from manymill.reliability import Reliability
 
 
 def make_model(classes=("a", "b", "c"), loss="log"):
@@ -118,7 +118,7 @@ def test_rows_without_labels_cannot_be_evaluated(plan, tmp_path):
 
 def test_no_row_at_all_is_an_error_that_says_why(plan, monkeypatch):
     the_plan = plan([*make_rows(1)])
-    monkeypatch.setattr("manymill.evaluate.evaluating.read", lambda *args, **kwargs: iter(()))
+    monkeypatch.setattr("manymill.evaluate.run.read", lambda *args, **kwargs: iter(()))
     with pytest.raises(PlanError, match="no row to evaluate"):
         evaluate(make_model(), the_plan, threads=1)
 

@@ -2,22 +2,77 @@
 
 The arrays of the matrix grow side by side, but stand one after the other in the file, with their lengths in front: they
 are gathered in files of their own first.
+
+The SVMlight format, which LIBSVM, LIBLINEAR, XGBoost, LightGBM and scikit-learn read: a line a row.
+
+Labels of all batches as numbers into one list of names, in the order of their appearance.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill import _core
+from manymill.data.batches import Batch
 from manymill.errors import RowError
-from manymill.features.labels import Numbering
-from manymill.text.intake import Arrays
+from manymill.text.documents import Arrays
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class Numbering:
+    """The names met so far.
+
+    Attributes
+    ----------
+    names : list of str
+        In the order of their appearance.
+    are_integers : bool
+        Whether each label so far is an integer in its source, and fits into 64 bits.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.names: list[str] = []
+        self.are_integers = True
+
+    def codes(self, batch: Batch) -> NDArray[np.int64]:
+        """The place of each row's label in :attr:`names`, int64 of shape ``(n_rows,)``."""
+        if batch.label is None or not len(batch):
+            return np.zeros(len(batch), np.int64)
+        self.are_integers &= batch.labels_are_integers
+        used, n_before = batch.label.counts(), len(self._numbers)
+        numbers = [
+            self._numbers.setdefault(name, len(self._numbers)) if name in used else 0
+            for name in batch.label.names
+        ]
+        new = list(islice(self._numbers, n_before, None))
+        self.names += new
+        self.are_integers = self.are_integers and all(int(name) in _INT64 for name in new)
+        return np.array(numbers, np.int64)[batch.label.codes]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels: int64 if all are integers, else strings as long as the longest."""
+        if self.are_integers:
+            return np.dtype(np.int64)
+        return np.dtype((np.str_, max(map(len, self.names), default=1)))
+
+    def labels(self, codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The labels of rows; no more of them are made than there are rows."""
+        used, rows = np.unique(codes, return_inverse=True)
+        names = [self.names[code] for code in used.tolist()]
+        return np.array([int(name) for name in names] if dtype.kind == "i" else names, dtype)[rows]
+
 
 _CHUNK_ITEMS = 1 << 20
 # Of labels in memory at a time.
@@ -167,3 +222,74 @@ def _header(file: IO[bytes], length: int, dtype: np.dtype[Any]) -> None:
     description = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": description, "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(file, header)
+
+
+class SvmlightWriter:
+    """Writes rows to ``matrix.svmlight`` in a folder, and the names of text labels to ``labels.json``.
+
+    A label that is an integer stands in its line as it is; of other labels, the place in the list of names. Without
+    labels there is a 0.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder.
+    open_files : ExitStack
+        Closes files at the latest.
+    labelled : bool
+        Whether there are labels.
+    """
+
+    labels_name: ClassVar[str] = "labels.json"
+
+    def __init__(self, folder: Path, open_files: ExitStack, *, labelled: bool) -> None:
+        self._folder, self._labelled = folder, labelled
+        self._path = folder / "matrix.svmlight"
+        self._file = open_files.enter_context(self._path.open("wb"))
+        self._as_integers: bool | None = None
+        self.n_rows = self.n_values = 0
+
+    def label_values(self, codes: NDArray[np.int64], numbering: Numbering) -> NDArray[np.int64]:
+        """The labels as they stand in the lines; called in the order of the rows.
+
+        Raises
+        ------
+        RowError
+            If labels were integers so far and one is none.
+        """
+        if not self._labelled or not len(codes):
+            return codes
+        if self._as_integers is None:
+            self._as_integers = numbering.are_integers
+        elif self._as_integers and not numbering.are_integers:
+            raise RowError(
+                "the labels are integers, but for one that came later",
+                "leave the labels out with --no-labels, or write a matrix without --svmlight",
+            )
+        return numbering.labels(codes, np.dtype(np.int64)) if self._as_integers else codes
+
+    def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[bytes, int, int]:
+        """The lines of the rows, and how many rows and values they hold; called on any thread."""
+        data, indices, indptr = arrays
+        lines = _core.svmlight_lines(
+            data, indices.astype(np.int32, copy=False), indptr.astype(np.int64), labels
+        )
+        return lines, len(labels), len(data)
+
+    def write(self, encoded: tuple[bytes, int, int]) -> None:
+        """Append lines."""
+        lines, n_rows, n_values = encoded
+        self._file.write(lines)
+        self.n_rows += n_rows
+        self.n_values += n_values
+
+    def close(self, numbering: Numbering) -> dict[str, Path]:
+        """Write the files: ``matrix`` and, if labels are not integers, ``labels``."""
+        self._file.close()
+        made = {"matrix": self._path}
+        if self._labelled and not self._as_integers:
+            made["labels"] = self._folder / "labels.json"
+            made["labels"].write_text(
+                json.dumps(numbering.names, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+        return made

@@ -32,7 +32,7 @@ def open_model(path: Path) -> LinearModel:
 
 def open_forest(path: Path, threads: int) -> TableModel | None:
     """The forest of a run folder or a model folder; None if it holds another kind of model."""
-    from manymill.model.kinds import locate_forest
+    from manymill.model.manifest import locate_forest
 
     if (folder := locate_forest(path)) is None:
         return None

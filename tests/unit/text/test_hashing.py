@@ -7,8 +7,8 @@ import pytest
 from tests.reference.outcome import bits
 
 from manymill._core import HashedBatch
-from manymill.text import matrix
-from manymill.text.matrix import Values
+from manymill.text import hashing
+from manymill.text.hashing import Values
 
 HASHES = np.random.default_rng(0).integers(0, 2**32, 300, dtype=np.uint32)
 ENDS = np.array([0, 100, 100, 140, 300])
@@ -68,10 +68,10 @@ def test_a_batch_is_gone_before_the_next_is_made():
 
 
 def test_more_tokens_than_32_bits_count_make_64_bit_indices(monkeypatch):
-    monkeypatch.setattr(matrix, "_LARGEST_INT32", 299)
+    monkeypatch.setattr(hashing, "_LARGEST_INT32", 299)
     stacked = values().matrix(values().arrays([batch(0, 2), batch(2, 4)]))
     assert (stacked.indices.dtype, stacked.indptr.dtype) == (np.int64, np.int64)
-    monkeypatch.setattr(matrix, "_LARGEST_INT32", 300)
+    monkeypatch.setattr(hashing, "_LARGEST_INT32", 300)
     assert values().arrays([batch(0, 2), batch(2, 4)])[1].dtype == np.int32
 
 

@@ -18,12 +18,10 @@ from manymill.data.reading import read
 from manymill.engine.local import workers
 from manymill.engine.ordered import map_in_order
 from manymill.errors import ManymillError, RunFolderError
-from manymill.features.labels import Numbering
-from manymill.features.npz import NpzWriter
+from manymill.features.formats import NpzWriter, Numbering, SvmlightWriter
 from manymill.features.settings import FeatureSettings
-from manymill.features.svmlight import SvmlightWriter
 from manymill.storage.outputs import Outputs, identities
-from manymill.text.intake import Arrays
+from manymill.text.documents import Arrays
 
 # All that the writers and the ledger have in a work folder.
 _WORK_FILES = (
