@@ -21,8 +21,8 @@ from typing import Any
 import scaling
 
 from manymill import scan
-from manymill.engine.choosing import as_engine
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
+from manymill.engine.selection import as_engine
 from manymill.linear import lane_work
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState

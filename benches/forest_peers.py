@@ -27,7 +27,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from manymill import PartitionedForestClassifier, scan
 from manymill.data.table import encode_table
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 
 RESULT = Path(__file__).parent / "results" / "forest-peers.json"
 WARM_ROWS = 2000

@@ -43,7 +43,7 @@ from sklearn.metrics import accuracy_score
 
 from manymill import PartitionedForestClassifier, combine_forests, scan
 from manymill.data.table import encode_table
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 
 OUT = Path(__file__).parent / "results" / "forests.json"
 TREES = 32

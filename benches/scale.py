@@ -42,7 +42,7 @@ import scaling
 
 from manymill import _core, scan
 from manymill.data.reading import read
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.linear.classes import ClassIndex
 from manymill.linear.exchange import taken
 from manymill.linear.hashing import RowMaker

@@ -202,7 +202,7 @@ def _table(inputs: Inputs, folder: Path) -> str:
 
 
 def _store(inputs: Inputs, folder: Path) -> str:
-    from manymill.engine.store import ArrayStore
+    from manymill.engine.array_store import ArrayStore
 
     folder.chmod(0o700)
     arrays = {"X": np.arange(3000, dtype=np.float32).reshape(300, 10), "y": np.arange(300) % 3}

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from manymill.engine.sharing import Shared
+from manymill.engine.shared_arrays import Shared
 from manymill.engine.spool import Ref
 from manymill.errors import SourceError
 

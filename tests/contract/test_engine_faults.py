@@ -19,8 +19,8 @@ import pytest
 
 from contract import engine_tasks as tasks
 from contract.engine_tasks import Lane
-from manymill.engine.choosing import as_engine
 from manymill.engine.processes import ProcessEngine
+from manymill.engine.selection import as_engine
 from manymill.errors import EngineError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
@@ -29,7 +29,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from contract.engine_tasks import never_end
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 with as_engine("processes:2") as engine:
     list(engine.map(never_end, [Path("0.pid"), Path("1.pid")]))
 """
@@ -321,7 +321,7 @@ def test_a_worker_of_a_cluster_that_is_stopped_is_given_up_and_does_nothing_twic
 
 @pytest.mark.parametrize("address", ["192.0.2.1:8786", "example.invalid:8786"])
 def test_an_address_of_another_host_is_spoken_to_with_encryption_only(address: str) -> None:
-    from manymill.engine.connecting import address_of
+    from manymill.engine.dask_client import address_of
 
     assert address_of(f"dask://{address}") == f"tls://{address}"
     assert address_of("dask://127.0.0.1:8786") == "tcp://127.0.0.1:8786"
@@ -350,7 +350,7 @@ def test_a_worker_that_died_while_it_had_nothing_to_do_is_told_with_its_signal()
 SIGNALLED = """
 import os, signal, sys, threading
 import psutil
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 
 me, over, seen = psutil.Process(), threading.Event(), set()
 

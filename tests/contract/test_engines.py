@@ -19,10 +19,9 @@ from scipy.sparse import csr_matrix
 
 from contract import engine_tasks as tasks
 from contract.engine_tasks import Lane
-from manymill.engine.choosing import as_engine
-from manymill.engine.folding import FixedTree
-from manymill.engine.seam import Engine
-from manymill.engine.sharing import share
+from manymill.engine.base import Engine, FixedTree
+from manymill.engine.selection import as_engine
+from manymill.engine.shared_arrays import share
 from manymill.errors import EngineError, SourceError
 
 LANES = [Lane(number) for number in range(11)]
@@ -290,7 +289,7 @@ def test_workers_of_another_version_are_refused(engine: Engine, monkeypatch: pyt
 MPI_PROGRAM = """
 import sys
 from contract import engine_tasks as tasks
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 from mpi4py.futures import MPIPoolExecutor
 if __name__ == "__main__":
     with MPIPoolExecutor(path=sys.path) as pool, as_engine(pool) as engine:

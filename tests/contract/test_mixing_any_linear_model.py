@@ -25,7 +25,7 @@ from sklearn.linear_model import (
 from sklearn.svm import LinearSVC, LinearSVR
 
 from manymill import ParameterMixingClassifier, ParameterMixingRegressor
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # they are to go in a later scikit-learn

@@ -29,7 +29,7 @@ from fuzz import runner
 from manymill import _core
 from manymill.data.dataset import scan
 from manymill.data.plan import Plan
-from manymill.engine.store import ArrayStore
+from manymill.engine.array_store import ArrayStore
 from manymill.errors import ManymillError
 from manymill.events import Warned
 from manymill.forest.checkpoints import TreeFolder

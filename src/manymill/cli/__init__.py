@@ -16,24 +16,24 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         # A request of a system to end, or a terminal that is closed, is met like Ctrl-C: what was learnt is kept.
-        from manymill.engine import stopping
+        from manymill.engine import interrupts
 
-        stopping.listen()
+        interrupts.listen()
     except KeyboardInterrupt:
         sys.exit(_stopped())
     try:
         # Nothing here multiplies matrices: the threads that NumPy's OpenBLAS starts would only spin for 20 ms.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = _run()
-        stopping.finish()
+        interrupts.finish()
     except KeyboardInterrupt:
-        stopping.finish()
+        interrupts.finish()
         code = _stopped()
     except Exception as error:
         # While modules are being loaded, an interruption may come out as any error.
-        if not stopping.was_asked():
+        if not interrupts.was_asked():
             raise
-        stopping.finish()
+        interrupts.finish()
         code = _stopped(f" by {error!r}")
     sys.exit(code)
 

@@ -11,7 +11,7 @@ from typing import Any
 from manymill import display
 from manymill.cli.output import as_json, printable
 from manymill.display import shortened
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.events import (
     ClassesFound,
     Event,
@@ -92,7 +92,7 @@ def _live() -> Iterator[Observer]:
                     figures=_figures(event, memory=False),
                 )
             elif isinstance(event, Sampled):
-                stopping.check()
+                interrupts.check()
                 bar.update(
                     task, completed=event.n_bytes / max(1, event.size), figures=printable(_sampled(event))
                 )
@@ -144,7 +144,7 @@ class PlainLines:
             self._last = time.monotonic()
             line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
         elif isinstance(event, Sampled):
-            stopping.check()  # Python may have dropped the interrupt
+            interrupts.check()  # Python may have dropped the interrupt
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()

@@ -30,7 +30,7 @@ def resume(
     SOURCE is needed again only where it was named by URLs with credentials or queries: no run folder holds those.
     """
     from manymill.cli.progress import follow
-    from manymill.engine.choosing import engine_name
+    from manymill.engine.selection import engine_name
     from manymill.linear.run import resume_run
 
     named = engine_name(engine, stall_seconds=stall_seconds)

@@ -59,7 +59,7 @@ def search(
 
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
-    from manymill.engine.choosing import engine_name
+    from manymill.engine.selection import engine_name
     from manymill.search.configuration import read_config
     from manymill.search.running import search_run
 

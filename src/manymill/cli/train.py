@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train a model on FILES of labelled text, or of tables with --model forest."""
     from manymill.cli.progress import follow
-    from manymill.engine.choosing import engine_name
+    from manymill.engine.selection import engine_name
     from manymill.linear.run import train_run
     from manymill.model.manifest import check_kind
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from manymill.engine.heartbeat import Silence
 
 if TYPE_CHECKING:
-    from manymill.engine.places import SeenWorker
+    from manymill.engine.dask_plugin import SeenWorker
 
 Result = TypeVar("Result")
 
@@ -56,21 +56,21 @@ class DaskWorkers:
 
     def seen(self) -> dict[str, SeenWorker]:
         """What the scheduler knows of each worker, by address."""
-        from manymill.engine.places import seen_workers
+        from manymill.engine.dask_plugin import seen_workers
 
         workers: dict[str, SeenWorker] = self._client.run_on_scheduler(seen_workers, self._client.id)
         return workers
 
     def processor_seconds(self, address: str) -> float | None:
         """What the process of a worker has used of the processor, by its nanny; None if that does not know."""
-        from manymill.engine.places import processor_seconds
+        from manymill.engine.dask_plugin import processor_seconds
 
         answers = self._client.run(processor_seconds, workers=[address], nanny=True, on_error="ignore")
         return next(iter(answers.values()), None)
 
     def give_up(self, address: str) -> None:
         """Have the calls of a worker done by others; it is killed where it has a nanny."""
-        from manymill.engine.places import give_up
+        from manymill.engine.dask_plugin import give_up
 
         self._client.run_on_scheduler(give_up, address)
 

@@ -1,11 +1,16 @@
-"""The threads of this process."""
+"""The threads of this process.
+
+Work done ahead on other threads, its results taken in order.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 
 def available_threads() -> int:
@@ -21,3 +26,31 @@ def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def map_in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, executor: Executor, look_ahead: int
+) -> Generator[_Result, None, None]:
+    """The results of a function, in the order of the items.
+
+    Parameters
+    ----------
+    function : callable
+        Called on the executor.
+    items : iterable
+        Taken at most ``look_ahead`` ahead of the result that is waited for.
+    executor : Executor
+    look_ahead : int
+        1 or more.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(executor.submit(function, item))
+        if len(waiting) >= look_ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

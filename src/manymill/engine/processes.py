@@ -28,9 +28,9 @@ from os import PathLike
 from typing import Any
 
 from manymill.engine import calls, heartbeat
+from manymill.engine.array_store import store_beneath
+from manymill.engine.base import DEATHS, Engine, Result
 from manymill.engine.heartbeat import BEAT_SECONDS, STALL_SECONDS, Pulse, checked_stall
-from manymill.engine.seam import DEATHS, Engine, Result
-from manymill.engine.store import store_beneath
 from manymill.errors import EngineError
 
 # One thread a worker, whatever numerical libraries it loads: there are as many workers as processors.

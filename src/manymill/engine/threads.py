@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from manymill.engine.base import Engine, Result
 from manymill.engine.calls import name_of, named
-from manymill.engine.seam import Engine, Result
 from manymill.engine.spool import Ref, shared
 
 

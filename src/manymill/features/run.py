@@ -15,8 +15,7 @@ from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.local import workers
-from manymill.engine.ordered import map_in_order
+from manymill.engine.local import map_in_order, workers
 from manymill.errors import ManymillError, RunFolderError
 from manymill.features.formats import NpzWriter, Numbering, SvmlightWriter
 from manymill.features.settings import FeatureSettings

@@ -16,8 +16,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from manymill.engine.choosing import engine_for
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
+from manymill.engine.selection import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import SettingsError
 from manymill.events import Event, Observer

@@ -26,7 +26,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
-from manymill.engine.sharing import in_file
+from manymill.engine.shared_arrays import in_file
 from manymill.errors import ModelError, RunFolderError
 from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check

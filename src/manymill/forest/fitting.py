@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manymill.engine import stopping
-from manymill.engine.seam import Engine
+from manymill.engine import interrupts
+from manymill.engine.base import Engine
 from manymill.errors import SettingsError
 from manymill.events import ForestGrown, Observer, TreeGrown, Warned
 from manymill.forest.checkpoints import TreeFolder
@@ -151,7 +151,7 @@ class Fit:
 
     def _arrived(self, grown: Grown) -> bool:
         # Ctrl-C waits until the tree counts: who stops when a tree is shown keeps that tree.
-        with stopping.deferred():
+        with interrupts.deferred():
             if self._folder is not None:
                 self._folder.add(grown)
             part = None if grown.part is None else grown.part + 1

@@ -8,8 +8,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from typing import Protocol
 
-from manymill.engine.arrivals import arrivals
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine, arrivals
 from manymill.forest.grown import Grown
 
 

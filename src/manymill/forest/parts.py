@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse, vstack
 from sklearn.base import clone
 
-from manymill.engine.sharing import Shared
+from manymill.engine.shared_arrays import Shared
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import grows_trees, is_bagging
 from manymill.forest.planning import plan_fit

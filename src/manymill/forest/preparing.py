@@ -14,8 +14,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from manymill.engine.seam import Engine
-from manymill.engine.sharing import share, writable
+from manymill.engine.base import Engine
+from manymill.engine.shared_arrays import share, writable
 from manymill.errors import SettingsError
 from manymill.forest.grown import Grown
 from manymill.forest.kinds import is_bagging

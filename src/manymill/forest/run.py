@@ -19,7 +19,7 @@ from typing import Any
 from manymill.data.dataset import Dataset
 from manymill.data.table import Table, encode_table
 from manymill.data.table.blocks import files_of
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.errors import SettingsError
 from manymill.events import Observer, Warned
 from manymill.forest.classifier import PartitionedForestClassifier
@@ -75,7 +75,7 @@ def train_forest_run(
     holdout : Dataset, optional
         Rows to score the forest and its parts with.
     engine : optional
-        Who grows; see :func:`manymill.engine.choosing.as_engine`.
+        Who grows; see :func:`manymill.engine.selection.as_engine`.
     observe : callable
         Called with every event.
 
@@ -122,7 +122,7 @@ def train_forest_run(
         forest.fit(table.X, table.labels, validation=validation, run=out, observe=observe)
     report = forest.report_
     model = TableModel(forest.forest_, table.schema, settings.task)
-    with stopping.deferred():
+    with interrupts.deferred():
         model.save(
             Path(out) / "model",
             {

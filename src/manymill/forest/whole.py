@@ -9,8 +9,8 @@ from typing import Any
 
 from sklearn.ensemble._bagging import BaseBagging
 
-from manymill.engine.seam import Engine
-from manymill.engine.sharing import Shared, share, worth_sharing, writable
+from manymill.engine.base import Engine
+from manymill.engine.shared_arrays import Shared, share, worth_sharing, writable
 from manymill.forest.grown import Grown
 from manymill.forest.planning import Call
 

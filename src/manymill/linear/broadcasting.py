@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.linear.exchange import Arrays
 from manymill.linear.lane_tasks import Broadcast
 

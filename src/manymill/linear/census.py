@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 
 # Blocks that one task reads: enough to be worth a task on a cluster.
 _BLOCKS = 16

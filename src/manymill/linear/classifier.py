@@ -193,7 +193,7 @@ class TextClassifier(Predicting, BaseEstimator):
             Weights of rows, 0 or more; a row of weight 0 is left out.
         engine : optional
             Where lanes work: None or a number for threads, ``"processes"``, ``"dask://cluster.json"``, an executor or a
-            Dask client; see :func:`manymill.engine.choosing.as_engine`. The model does not depend on it.
+            Dask client; see :func:`manymill.engine.selection.as_engine`. The model does not depend on it.
         lanes, rounds_per_pass : int, optional
             Instead of the parameters of the same names.
 

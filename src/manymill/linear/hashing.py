@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.reading import read
-from manymill.engine.local import workers
-from manymill.engine.ordered import map_in_order
+from manymill.engine.local import map_in_order, workers
 from manymill.linear.slices import Slice, whole
 from manymill.model import Analyzer
 from manymill.model.rows import RowHasher

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.ledger import Ledger
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.linear.exchange import put
 from manymill.linear.lane import Lane, Lesson, joined
 from manymill.linear.lane_ahead import Ahead
@@ -157,7 +157,7 @@ class Place:
 
     def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if nobody waits for this training any more."""
-        if self._over or stopping.was_asked():
+        if self._over or interrupts.was_asked():
             raise KeyboardInterrupt
 
     def end(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.plan import Plan
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.errors import RunFolderError
 from manymill.events import Observer
 from manymill.linear.checkpoints import Checkpoint
@@ -179,7 +179,7 @@ class OneLane:
         # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
         self._lane.on_window = (lambda number: None) if self._lane.keeps else on_window
         for lesson in self._lane.lessons(tally.number - 1, skip):
-            stopping.check()
+            interrupts.check()
             tally.add(self._learn(lesson))
             if tally.is_due():
                 self._observe(tally.progress(lesson.share, self._glance()))

@@ -27,7 +27,7 @@ from manymill import _core
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.errors import MemoryLimitError
 from manymill.events import LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging

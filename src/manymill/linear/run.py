@@ -75,7 +75,7 @@ def train_run(
     holdout : Dataset or Plan, optional
         Rows to hold out instead of a share of the source's.
     engine : optional
-        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`.
+        Where lanes work, if there are several: see :func:`manymill.engine.selection.as_engine`.
     observe : callable
         Called with every event.
     checkpoint_seconds : float

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from manymill.data.plan import Plan
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.engine.spool import Ref
 from manymill.errors import PlanError
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
-from manymill.engine import stopping
-from manymill.engine.choosing import engine_for
+from manymill.engine import interrupts
 from manymill.engine.local import available_threads, workers
+from manymill.engine.selection import engine_for
 from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import Ended, Interrupted, Observer, Resumed, WorkerLost, WorkerSilent
 from manymill.linear.census import class_counts
@@ -94,7 +94,7 @@ def train(
     classes : sequence of str, optional
         Classes known to exist, besides those of the plan's sample.
     engine : optional
-        Where lanes work, if there are several: see :func:`manymill.engine.choosing.as_engine`. The model does not
+        Where lanes work, if there are several: see :func:`manymill.engine.selection.as_engine`. The model does not
         depend on it.
     recorder : Recorder, optional
         Writes checkpoints while the training goes on; if there is one, it goes on from there.
@@ -300,7 +300,7 @@ class _Training:
         awaited = measured.accuracy is None and number < self._settings.passes and early
         self._awaited, self._unsaved = awaited, state.snapshot() if awaited and self._rescues else None
         # A stop waits until the state is saved; one that gives that up must find the state not yet kept.
-        with stopping.deferred():
+        with interrupts.deferred():
             if not awaited:
                 self._keep(state, number, measured)
                 self._kept_at = time.monotonic()

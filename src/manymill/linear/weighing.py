@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from manymill import _core
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.errors import MemoryLimitError
 from manymill.linear.counting import counts_for, feature_weights
 from manymill.linear.lane import Lane
@@ -29,7 +29,7 @@ def weigh(lane: Lane, kind: FeatureWeights, n_features: int) -> None:
 def count(lane: Lane, counts: _core.FeatureCounts) -> None:
     """Count the rows that a lane learns; rows that are held out are not counted."""
     for lesson in lane.lessons(0):
-        stopping.check()
+        interrupts.check()
         if lesson.n_classes > len(counts.rows):
             counts.grow(lesson.n_classes)
         counts.add(lesson.rows, lesson.classes, lesson.weights)

@@ -19,8 +19,7 @@ from manymill.data.batches import Batch
 from manymill.data.ledger import Ledger
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.local import workers
-from manymill.engine.ordered import map_in_order
+from manymill.engine.local import map_in_order, workers
 from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
 from manymill.predict.formats import Columns, Format, JsonLines, Writer, format_named

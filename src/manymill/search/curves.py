@@ -14,7 +14,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, indexable
 
-from manymill.engine.choosing import engine_for
+from manymill.engine.selection import engine_for
 from manymill.errors import PlanError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.evaluating import Assignment, Job, evaluate, share_job, withdraw_job

@@ -18,7 +18,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Bunch
 
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.errors import PlanError, SettingsError
 from manymill.search.evaluating import Assignment, Job, predict, share_job, withdraw_job
 from manymill.search.steps import Task

@@ -16,7 +16,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from manymill.engine.choosing import engine_for
+from manymill.engine.selection import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
 from manymill.search.asked import check, seed_of

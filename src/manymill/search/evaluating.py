@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.engine.seam import Engine
-from manymill.engine.sharing import Shared, share, worth_sharing
+from manymill.engine.base import Engine
+from manymill.engine.shared_arrays import Shared, share, worth_sharing
 from manymill.engine.spool import Ref
 from manymill.search.prefixes import LEAST_TEST_ROWS, prefix
 from manymill.search.steps import Task

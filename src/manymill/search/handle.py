@@ -23,7 +23,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from manymill.engine.choosing import engine_for
+from manymill.engine.selection import engine_for
 from manymill.errors import EngineError, ManymillError, PlanError, SettingsError
 from manymill.search.autologging import unlogged
 from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job

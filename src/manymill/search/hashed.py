@@ -34,8 +34,7 @@ from manymill.data.holdout import row_keys
 from manymill.data.memory import complete_texts
 from manymill.data.plan import Plan
 from manymill.data.reading import read
-from manymill.engine.local import available_threads, workers
-from manymill.engine.ordered import map_in_order
+from manymill.engine.local import available_threads, map_in_order, workers
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.events import Event
 from manymill.linear.classes import ClassIndex

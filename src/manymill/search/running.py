@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manymill.data.dataset import scan
-from manymill.engine import stopping
+from manymill.engine import interrupts
 from manymill.errors import PlanError, SettingsError
 from manymill.search.configuration import check_scoring, meant, with_none
 from manymill.search.estimator import SearchCV
@@ -56,7 +56,7 @@ def search_run(
     out : path
         The run folder: the journal, and the best model in ``model``.
     engine : optional
-        Who evaluates; see :func:`manymill.engine.choosing.as_engine`.
+        Who evaluates; see :func:`manymill.engine.selection.as_engine`.
     watch : callable
         Called once, when the search has begun; may wait for it.
 
@@ -91,7 +91,7 @@ def search_run(
             "mend the configuration" if failures else "give the search more time; the same command goes on",
         )
     search.refit_best(rows)
-    with stopping.deferred():
+    with interrupts.deferred():
         search.best_estimator_.save(Path(out) / "model")
     return search
 

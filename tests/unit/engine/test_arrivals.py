@@ -2,7 +2,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from manymill.engine.arrivals import arrivals
+from manymill.engine.base import arrivals
 
 
 class Desk:

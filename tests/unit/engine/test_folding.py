@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manymill.engine.folding import FixedTree
+from manymill.engine.base import FixedTree
 
 
 def brackets(parts: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from manymill import Dataset, scan
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 from manymill.errors import SourceError
 from manymill.linear.census import class_counts
 

@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 from manymill import SearchCV
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 from manymill.errors import RunFolderError, SettingsError
 from manymill.search.identity import described
 

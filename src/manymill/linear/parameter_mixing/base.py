@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from manymill.data.dataset import Dataset
-from manymill.engine.choosing import engine_for
+from manymill.engine.selection import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.parameter_mixing.datasets import classes_of, features_of, planned

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.errors import PlanError
 from manymill.linear.parameter_mixing.averaging import (
     Arrays,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.plan import Plan
-from manymill.engine.seam import Engine
+from manymill.engine.base import Engine
 from manymill.errors import PlanError, SettingsError
 from manymill.linear.parameter_mixing.datasets import (
     BlockPart,

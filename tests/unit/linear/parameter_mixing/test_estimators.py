@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from manymill import AveragingWarning, ParameterMixingClassifier, ParameterMixingRegressor
-from manymill.engine.choosing import as_engine
+from manymill.engine.selection import as_engine
 from manymill.errors import PlanError, SchemaError, SettingsError
 from manymill.linear.parameter_mixing.reports import MixingScores
 

@@ -9,6 +9,19 @@
 
 An engine decides where and when; never what comes out. Functions are pure: they may be called again after a worker
 was lost, and whichever call is answered first counts.
+
+Results as they arrive, of work handed out a bounded way ahead.
+
+The window is counted from the oldest item that is unfinished, not by how many are out: so what waits for an item
+before it is bounded as well.
+
+Parts combined in a fixed tree, whoever made them and in whatever order they arrive.
+
+::
+
+    items    0 1 2 3 | 4 5 6 7 | 8 9        groups of fan_in consecutive items, then groups of groups:
+    level 1     a         b       c         floating-point sums come out the same bytes every time
+    level 2     a b c
 """
 
 from __future__ import annotations
@@ -16,24 +29,116 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from os import PathLike
+from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
-from manymill.engine.arrivals import arrivals
-from manymill.engine.folding import FixedTree
+from manymill.engine.array_store import ArrayStore
 from manymill.engine.spool import Ref, Spool
-from manymill.engine.store import ArrayStore
 from manymill.log import ENGINE
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+Submit = Callable[[_Item, int | None], "Future[_Result]"]
+
+
+def arrivals(
+    submit: Submit[_Item, _Result], items: Iterable[_Item], *, keys: Iterable[int | None] | None, window: int
+) -> Generator[tuple[int, _Result], None, None]:
+    """(index, result) in the order of arrival; what is still out is cancelled if it ends early.
+
+    Parameters
+    ----------
+    submit : callable
+        Called with an item and its key.
+    items : iterable
+        Taken at most ``window`` ahead of the oldest that is unfinished.
+    keys : iterable of int or None, optional
+        As many as items.
+    window : int
+        1 or more.
+    """
+    if window < 1:
+        raise ValueError(f"look_ahead must be 1 or more, not {window}")
+    arrived: SimpleQueue[int] = SimpleQueue()
+    out: dict[int, Future[_Result]] = {}
+    ahead = enumerate(zip(items, keys, strict=True) if keys is not None else _without_keys(items))
+    following = next(ahead, None)
+    try:
+        while out or following is not None:
+            # A dict keeps the order of insertion: its first key is the oldest unfinished item.
+            while following is not None and following[0] < next(iter(out), following[0]) + window:
+                index, (item, key) = following
+                out[index] = submit(item, key)
+                out[index].add_done_callback(lambda _, index=index: arrived.put(index))  # type: ignore[misc]
+                following = next(ahead, None)
+            index = arrived.get()
+            yield index, out.pop(index).result()
+    finally:
+        for future in out.values():
+            future.cancel()
+
+
+def _without_keys(items: Iterable[_Item]) -> Iterator[tuple[_Item, None]]:
+    return ((item, None) for item in items)
+
+
+Part = TypeVar("Part")
+
+
+class FixedTree(Generic[Part]):
+    """A tree over ``n_items`` parts that are added in any order; a group is combined as soon as it is whole.
+
+    Parameters
+    ----------
+    n_items : int
+    fan_in : int
+        2 or more.
+    combine : callable
+        Makes one part of two or more. What is ``None`` is left out, and a part alone in its group passes as it is.
+    """
+
+    def __init__(self, n_items: int, fan_in: int, combine: Callable[[list[Part]], Part]) -> None:
+        if fan_in < 2:
+            raise ValueError(f"fan_in must be 2 or more, not {fan_in}")
+        self._combine = combine
+        self._fan_in = fan_in
+        self._sizes = [n_items]
+        while self._sizes[-1] > 1:
+            self._sizes.append(-(-self._sizes[-1] // fan_in))
+        self._held: dict[tuple[int, int], Part | None] = {}
+
+    def add(self, index: int, part: Part | None) -> None:
+        """Add the part of an item; combines every group that becomes whole by it."""
+        level = 0
+        self._held[level, index] = part
+        while level + 1 < len(self._sizes):
+            group = index // self._fan_in
+            members = range(group * self._fan_in, min((group + 1) * self._fan_in, self._sizes[level]))
+            if any((level, member) not in self._held for member in members):
+                return
+            parts = [self._held.pop((level, member)) for member in members]
+            level, index = level + 1, group
+            self._held[level, index] = self._one(parts)
+
+    def root(self) -> Part | None:
+        """The combined part, once all have been added; None if there was none."""
+        return self._held.get((len(self._sizes) - 1, 0))
+
+    def _one(self, parts: list[Part | None]) -> Part | None:
+        there = [part for part in parts if part is not None]
+        return self._combine(there) if len(there) > 1 else next(iter(there), None)
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Report = TypeVar("Report")
-Part = TypeVar("Part")
 
 # Deaths of workers that one item may cause before it is held to be the reason.
 DEATHS = 3

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from manymill.engine.seam import Engine
+from manymill.engine.array_store import ArrayStore, Hold
+from manymill.engine.base import Engine
 from manymill.engine.spool import Ref
-from manymill.engine.store import ArrayStore, Hold
 from manymill.errors import EngineError
 from manymill.storage.tensors import Arrays, storable
 

@@ -3,8 +3,7 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from manymill.engine.local import available_threads, workers
-from manymill.engine.ordered import map_in_order
+from manymill.engine.local import available_threads, map_in_order, workers
 
 
 class Counting(Executor):

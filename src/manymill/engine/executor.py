@@ -10,9 +10,9 @@ from os import PathLike
 from typing import Any
 
 from manymill.engine import calls
+from manymill.engine.array_store import store_beneath
+from manymill.engine.base import DEATHS, Engine, Result
 from manymill.engine.local import available_threads
-from manymill.engine.seam import DEATHS, Engine, Result
-from manymill.engine.store import store_beneath
 from manymill.errors import EngineError
 
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from manymill.engine import connecting
-from manymill.engine.choosing import EngineName, as_engine, engine_name
+from manymill.engine import dask_client
 from manymill.engine.local import available_threads
+from manymill.engine.selection import EngineName, as_engine, engine_name
 from manymill.errors import EngineError, SettingsError
 
 
@@ -55,7 +55,7 @@ def test_a_scheduler_file_that_is_missing_is_named() -> None:
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(EngineError, match=r"pip install 'manymill\[cluster\]'"):
-        connecting.connect("dask://127.0.0.1:1")
+        dask_client.connect("dask://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("engine", [None, 2, "threads", "3"])
@@ -92,7 +92,7 @@ def test_workers_are_numbered_where_the_engine_does_not_say_how_many() -> None:
 def test_engines_that_are_not_used_are_not_imported() -> None:
     code = """
 import sys
-from manymill.engine.choosing import EngineName, as_engine, engine_name
+from manymill.engine.selection import EngineName, as_engine, engine_name
 as_engine(2).close()
 print(sorted({"loky", "cloudpickle", "distributed", "dask", "psutil"} & set(sys.modules)))
 """

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from manymill.engine.presence import Presence
+from manymill.engine.dask_engine import Presence
 
 
 def told(caplog, counts, *, waits=True):

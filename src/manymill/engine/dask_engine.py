@@ -8,14 +8,21 @@
 
 What a lost worker held is computed again by Dask from the calls, which are all the scheduler knows; nothing is
 scattered, because what is scattered is lost with its worker.
+
+Parts that stay on a worker of a cluster, and what is done with them there.
+
+Whether anybody is there to work: a cluster that has lost all its workers is waited for, but not in silence.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -23,15 +30,121 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from manymill.engine import calls, kept
-from manymill.engine.arrivals import arrivals
+from manymill.engine import calls
+from manymill.engine.base import DEATHS, Engine, FixedTree, Item, Part, Report, Result, arrivals
 from manymill.engine.dask_workers import DaskWorkers, Heartbeats
-from manymill.engine.folding import FixedTree
 from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
-from manymill.engine.presence import LOOK_SECONDS, Presence
-from manymill.engine.seam import DEATHS, Engine, Item, Part, Report, Result
 from manymill.engine.spool import Ref
 from manymill.errors import EngineError
+from manymill.log import ENGINE
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays on a worker: a part, and the reply that says what became of it."""
+
+    reply: calls.Reply
+    part: Any
+
+
+def keep(payload: bytes, *, published: Mapping[str, bytes]) -> Kept:
+    """The part of an item, kept where it was made."""
+    parts = []
+
+    def take(value: tuple[Any, Any]) -> tuple[Any, bool]:
+        report, part = value
+        parts.append(part)
+        return report, part is not None
+
+    reply = calls.perform(payload, take=take, published=published)
+    return Kept(reply, parts[0] if parts else None)
+
+
+def combine(payload: bytes, *kept: Kept) -> Kept:
+    """One part of several; the first failure passes as it is."""
+    failed = next((one for one in kept if one.reply.error is not None), None)
+    if failed is not None:
+        return failed
+    parts: list[Any] = []
+    reply = calls.perform(payload, [one.part for one in kept], take=parts.append)
+    return Kept(reply, parts[0] if parts else None)
+
+
+def reply_of(kept: Kept) -> calls.Reply:
+    """What is brought back of an item that was kept."""
+    return kept.reply
+
+
+def bring(kept: Kept) -> calls.Reply:
+    """The part itself."""
+    return kept.reply if kept.reply.error is not None else calls.Reply(calls.packed(kept.part))
+
+
+_log = logging.getLogger(ENGINE)
+
+# Workers come and go within seconds where a cluster is resized.
+LOOK_SECONDS = 5.0
+
+
+class Presence:
+    """Looks for workers now and then, on a thread of its own, and tells once that there are none.
+
+    Parameters
+    ----------
+    count : callable
+        The number of workers; what it raises ends the looking.
+    waits : callable
+        Whether somebody waits for them.
+    look_closer : callable, optional
+        Called at each look at which there are workers that somebody waits for.
+    seconds : float
+        From look to look.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[], int],
+        waits: Callable[[], bool],
+        *,
+        look_closer: Callable[[], None] = lambda: None,
+        seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._count, self._waits, self._seconds = count, waits, seconds
+        self._look_closer = look_closer
+        self._gone = 0  # looks at which nobody was there
+        self._ended = threading.Event()
+        threading.Thread(target=self._look_on, name="manymill-presence", daemon=True).start()
+
+    def look(self) -> None:
+        """Look once."""
+        if not self._waits():
+            self._gone = 0
+        elif self._count():
+            if self._gone > 1:
+                _log.warning("The cluster has workers again; the work goes on")
+            self._gone = 0
+            self._look_closer()
+        else:
+            self._gone += 1
+            if self._gone == 2:  # at one look they may be on their way
+                _log.warning(
+                    "The cluster has no worker any more; the work waits for some: start them with `dask worker`"
+                )
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _look_on(self) -> None:
+        has_told = False
+        while not self._ended.wait(self._seconds):
+            try:
+                self.look()
+            except Exception as error:  # where the scheduler is gone, whoever waits is told
+                if not (has_told or self._ended.is_set()):
+                    _log.warning("The workers of the cluster cannot be looked at: %s", error)
+                has_told = True
+
 
 # A host that was cut off is given up after so long. With Dask's own 30 s a run ended 41 s after the cut, so 23 s;
 # 5 s is refused.
@@ -121,7 +234,7 @@ class DaskEngine(Engine):
 
         def together(parts: list[Any]) -> Any:
             self._count(out=len(payload))
-            return self._start(kept.combine, payload, *parts)
+            return self._start(combine, payload, *parts)
 
         tree: FixedTree[Any] = FixedTree(len(items), fan_in, together)
         reports: dict[int, Report] = {}
@@ -130,8 +243,8 @@ class DaskEngine(Engine):
 
         def begin(item: Item, key: int | None) -> Future[tuple[Report, bool]]:
             name = calls.name_of(function, (item,))
-            part = waiting[next(order)] = self._begin(kept.keep, function, (item,), name, key)
-            return self._awaited(self._start(kept.reply_of, part), name)
+            part = waiting[next(order)] = self._begin(keep, function, (item,), name, key)
+            return self._awaited(self._start(reply_of, part), name)
 
         for index, (report, has_part) in arrivals(begin, items, keys=keys, window=self._ahead):
             reports[index] = report
@@ -141,7 +254,7 @@ class DaskEngine(Engine):
             if on_done is not None:
                 on_done(index, report)
         root = tree.root()
-        last = None if root is None else self._awaited(self._start(kept.bring, root), "the parts").result()
+        last = None if root is None else self._awaited(self._start(bring, root), "the parts").result()
         return [reports[index] for index in range(len(items))], last
 
     def workers_now(self) -> int:

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from manymill.engine.cluster import TIMEOUT, DaskEngine
+from manymill.engine.dask_engine import TIMEOUT, DaskEngine
 from manymill.engine.heartbeat import STALL_SECONDS
 from manymill.errors import EngineError
 
@@ -75,7 +75,7 @@ def engine_of(
     EngineError
         If there is no worker, or one has another version.
     """
-    from manymill.engine.places import ForgetLostPlaces
+    from manymill.engine.dask_plugin import ForgetLostPlaces
 
     engine = DaskEngine(client, spool=spool, stall_seconds=stall_seconds, ours=ours)
     _check_versions(engine)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from manymill.engine.seam import Engine
-from manymill.engine.sharing import in_file, share, worth_sharing, writable
-from manymill.engine.store import ArrayStore
+from manymill.engine.array_store import ArrayStore
+from manymill.engine.base import Engine
+from manymill.engine.shared_arrays import in_file, share, worth_sharing, writable
 from manymill.engine.threads import ThreadEngine
 from manymill.errors import EngineError
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manymill import PartitionedForestClassifier
-from manymill.engine.store import ArrayStore
+from manymill.engine.array_store import ArrayStore
 from manymill.errors import EngineError
 
 ONE, TWO, THREE = ({"a": np.full(1000, value)} for value in (1.0, 2.0, 3.0))
@@ -24,7 +24,7 @@ ENTRY_BYTES = FILE_BYTES + 500  # with what is written about it
 DRIVER = """
 import sys
 import numpy as np
-from manymill.engine.store import ArrayStore
+from manymill.engine.array_store import ArrayStore
 from manymill.storage.tensors import ArrayFile
 
 hold = ArrayStore(sys.argv[1]).hold([{"a": np.full(1000, 1.0)}])

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from manymill.engine import stopping
+from manymill.engine import interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +20,9 @@ def signals(monkeypatch):
     monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_DFL)
     monkeypatch.delattr("signal.setitimer", raising=False)
     monkeypatch.setattr("atexit.register", lambda function: None)
-    stopping.listen()
+    interrupts.listen()
     yield handlers
-    stopping.listen()
+    interrupts.listen()
 
 
 @pytest.fixture
@@ -36,20 +36,20 @@ def clock(monkeypatch):
 def press(number=signal.SIGINT):
     """Whether a signal raised."""
     try:
-        stopping.stop(number, None)
+        interrupts.stop(number, None)
     except KeyboardInterrupt:
         return True
     return False
 
 
 def test_a_stop_that_was_dropped_is_met_at_every_check():
-    stopping.check()
+    interrupts.check()
     with contextlib.suppress(KeyboardInterrupt):  # as Python does in a finaliser
-        stopping.stop(signal.SIGINT, None)
-    assert stopping.was_asked()
+        interrupts.stop(signal.SIGINT, None)
+    assert interrupts.was_asked()
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            stopping.check()
+            interrupts.check()
 
 
 DROPPED = """
@@ -94,14 +94,14 @@ def test_a_stop_that_python_drops_is_raised_again(where, how):
 
 
 def test_all_requests_to_end_are_listened_to(signals):
-    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], stopping.stop)
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], interrupts.stop)
 
 
 def test_a_closed_terminal_that_is_ignored_from_the_start_stays_ignored(signals, monkeypatch):
     signals.clear()
     monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_IGN)
-    stopping.listen()
-    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM], stopping.stop)
+    interrupts.listen()
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM], interrupts.stop)
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -120,7 +120,7 @@ def test_ctrl_c_after_some_seconds_gives_the_saving_up_and_one_more_ends_at_once
     ended = []
     monkeypatch.setattr("os._exit", ended.append)
     assert press()
-    clock(stopping.PATIENCE_SECONDS)
+    clock(interrupts.PATIENCE_SECONDS)
     assert press()
     assert ended == []
     press()
@@ -139,7 +139,7 @@ def save():
     """Calls functions while requests are deferred."""
 
     def save(*parts):
-        with stopping.deferred():
+        with interrupts.deferred():
             for part in parts:
                 part()
 
@@ -160,8 +160,8 @@ def test_who_insists_is_not_put_off(save, clock):
     with pytest.raises(KeyboardInterrupt):
         save(
             press,
-            lambda: clock(stopping.PATIENCE_SECONDS),
-            lambda: stopping.stop(signal.SIGINT, None),
+            lambda: clock(interrupts.PATIENCE_SECONDS),
+            lambda: interrupts.stop(signal.SIGINT, None),
             lambda: done.append("all of it"),
         )
     assert done == []
@@ -182,7 +182,7 @@ def test_other_threads_put_nothing_off():
     entered, go = threading.Event(), threading.Event()
 
     def save():
-        with stopping.deferred():
+        with interrupts.deferred():
             entered.set()
             go.wait(10)
 
@@ -198,10 +198,10 @@ def test_other_threads_put_nothing_off():
 def test_at_the_end_requests_change_nothing_but_who_insists_is_obeyed(clock, monkeypatch, capfd):
     ended = []
     monkeypatch.setattr("os._exit", ended.append)
-    stopping.finish()
-    assert not stopping.was_asked()
+    interrupts.finish()
+    assert not interrupts.was_asked()
     assert not press()
     assert (ended, capfd.readouterr().err) == ([], "")
-    clock(stopping.PATIENCE_SECONDS)
+    clock(interrupts.PATIENCE_SECONDS)
     press()
     assert ended == [130]

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
+from manymill.engine.base import Engine
 from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
 from manymill.engine.local import available_threads
-from manymill.engine.seam import Engine
 from manymill.errors import EngineError, SettingsError
 
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
@@ -69,7 +69,7 @@ def as_engine(
     if isinstance(engine, Executor):
         return _borrowed(engine, spool)
     if _is_client(engine):
-        from manymill.engine.connecting import engine_of
+        from manymill.engine.dask_client import engine_of
 
         return engine_of(engine, spool=spool, stall_seconds=stall_seconds)
     raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
@@ -164,7 +164,7 @@ def _named(
         width = int(rest) if rest else threads or available_threads()
         return ProcessEngine(_positive(width), spool=spool, stall_seconds=stall_seconds)
     if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
-        from manymill.engine.connecting import connect
+        from manymill.engine.dask_client import connect
 
         return connect(name, spool=spool, stall_seconds=stall_seconds)
     raise EngineError(f"No engine is called {name!r}", f"give {_KNOWN}")
@@ -176,7 +176,7 @@ def _borrowed(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
         from manymill.engine.threads import ThreadEngine
 
         return ThreadEngine(executor._max_workers, executor=executor)
-    from manymill.engine.borrowed import ExecutorEngine
+    from manymill.engine.executor import ExecutorEngine
 
     return ExecutorEngine(executor, spool=spool)
 
