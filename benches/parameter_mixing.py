@@ -19,7 +19,7 @@ from sklearn.linear_model import Perceptron, SGDClassifier
 from sklearn.svm import LinearSVC
 
 from manymill import HashingVectorizer, ParameterMixingClassifier, scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 
 ROUNDS = (1, 3, 10)
 ESTIMATORS = (SGDClassifier(random_state=0), Perceptron(random_state=0), LinearSVC(random_state=0))

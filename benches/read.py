@@ -31,8 +31,7 @@ import pyarrow.json
 from measure import machine, versions, write_json
 
 from manymill import _core, scan
-from manymill.data.reading import read
-from manymill.data.shuffling import WINDOW_BYTES, windows
+from manymill.data.reader import WINDOW_BYTES, read, windows
 from manymill.linear.classes import ClassIndex
 from manymill.linear.slices import Rows
 

@@ -41,7 +41,7 @@ import numpy as np
 import scaling
 
 from manymill import _core, scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.base import Engine
 from manymill.linear.classes import ClassIndex
 from manymill.linear.exchange import taken

@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from manymill.data.dataset import scan
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.dataset import Plan, scan
+from manymill.data.reader import read
 from manymill.errors import SourceError
 
 # Texts that every format can hold: no line ends, no outer blanks.

@@ -27,8 +27,7 @@ from sklearn.datasets import make_classification
 
 from fuzz import runner
 from manymill import _core
-from manymill.data.dataset import scan
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan, scan
 from manymill.engine.array_store import ArrayStore
 from manymill.errors import ManymillError
 from manymill.events import Warned

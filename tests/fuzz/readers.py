@@ -26,10 +26,9 @@ from fuzz import blocks, runner, twins
 from fuzz.twins import Row, TooDeepError, Wanted
 from manymill import _core
 from manymill.data.batches import Batch
-from manymill.data.cutting import DELIMITER, Piece, cut_range, cut_stream, cutter_for
-from manymill.data.dataset import Dataset
-from manymill.data.parsing import parse_piece
-from manymill.data.plan import ColumnNames, Plan, SourceFile
+from manymill.data.blocks import parse_piece
+from manymill.data.chunks import DELIMITER, Piece, cut_range, cut_stream, cutter_for
+from manymill.data.dataset import ColumnNames, Dataset, Plan, SourceFile
 
 _FORMATS = ("jsonl", "jsonl", "jsonl", "csv", "csv", "tsv", "fasttext", "reviews")
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill import Dataset
-from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
+from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
 from manymill.linear.lanes import deal
 
 FORMATS = ["jsonl", "csv", "parquet", "folder", "memory"]

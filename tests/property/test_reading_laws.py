@@ -17,11 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manymill import _core
+from manymill.data.batches import row_keys
 from manymill.data.dataset import scan
-from manymill.data.holdout import row_keys
 from manymill.data.ledger import Ledger
-from manymill.data.reading import read
-from manymill.data.shuffling import windows
+from manymill.data.reader import read, windows
 from manymill.errors import SourceError
 
 LAX = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

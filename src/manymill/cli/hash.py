@@ -11,7 +11,7 @@ from manymill.cli import options
 from manymill.cli.output import say, show_json
 
 if TYPE_CHECKING:
-    from manymill.data.plan import Plan
+    from manymill.data.dataset import Plan
     from manymill.features import Features
 
 

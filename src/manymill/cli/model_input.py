@@ -11,8 +11,7 @@ import click
 from manymill.cli.output import say
 
 if TYPE_CHECKING:
-    from manymill.data.dataset import Dataset
-    from manymill.data.plan import Plan
+    from manymill.data.dataset import Dataset, Plan
     from manymill.forest.table_model import TableModel
     from manymill.model import LinearModel
 

@@ -1,17 +1,60 @@
-"""What reading gives: rows in columns, and the records that are no rows."""
+"""What reading gives: rows in columns, and the records that are no rows.
+
+The labels of a batch: a short list of names, and a number a row.
+
+A key of each row that depends on its text alone: equal texts fall on the same side of a split.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.data.labels import Labels
+from manymill import _core
 
 if TYPE_CHECKING:
-    from manymill.data.hashed import HashedTexts
+    from manymill.data.hashed_texts import HashedTexts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Labels as codes into names.
+
+    Not an Arrow dictionary: text is read without Arrow, whose import costs more than to train on 30 MB.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Distinct names.
+    codes : ndarray
+        int32, shape ``(n_rows,)``: the place of each row's label in ``names``.
+    """
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+    @staticmethod
+    def of(labels: Iterable[str]) -> Labels:
+        """The labels of a few rows."""
+        numbers: dict[str, int] = {}
+        codes = [numbers.setdefault(label, len(numbers)) for label in labels]
+        return Labels(tuple(numbers), np.array(codes, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def counts(self) -> dict[str, int]:
+        """The number of rows of each name that any row has."""
+        counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return {name: n for name, n in zip(self.names, counts, strict=True) if n}
+
+    def to_list(self) -> list[str]:
+        """The label of each row."""
+        return [self.names[code] for code in self.codes.tolist()]
 
 
 # Records longer than the user allows, and than the promised memory has room for.
@@ -66,7 +109,7 @@ class Batch:
     bad_counts : dict
         Reason to number of records.
     keys : ndarray or None
-        uint64, shape ``(n_rows,)``: what :func:`manymill.data.holdout.row_keys` gives; None if nothing is held out.
+        uint64, shape ``(n_rows,)``: what :func:`manymill.data.batches.row_keys` gives; None if nothing is held out.
     n_bytes : int
         Bytes of the source that this batch stands for, compressed as they are there.
     labels_are_integers : bool
@@ -126,3 +169,15 @@ class Batch:
     def labels(self) -> list[str]:
         """The labels as strings, empty if labels are not read."""
         return [] if self.label is None else self.label.to_list()
+
+
+# Any constant will do; it is fixed so that a plan holds out the same rows for ever.
+_SEED = 0x6D616E796D696C6C
+
+
+def row_keys(batch: Batch) -> NDArray[np.uint64]:
+    """The key of each row, shape ``(n_rows,)``: uniform over 0 to 2**64 - 1.
+
+    A row is held out where its key is below ``share * 2**64``.
+    """
+    return _core.text_keys(batch.data, batch.offsets, seed=_SEED)

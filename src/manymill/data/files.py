@@ -1,20 +1,26 @@
 """Opening files, wherever they are: local paths, fsspec URLs, and the standard input, spooled.
 
 In: a path and how the file was when the plan was made. Out: a binary stream, or an error that names both.
+
+What the user names to files: globs, directories, lists, URLs. Sorted, each file once, nothing opened.
+
+A folder tree, one sub-folder per class, as one source file with many members.
 """
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from manymill.data.plan import UNNAMED, SourceFile
+from manymill.data.dataset import UNNAMED, Block, SourceFile
+from manymill.display import has_credentials, public_url
 from manymill.errors import SourceError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
@@ -263,3 +269,168 @@ def _spooled() -> _Spool:
             raise SourceError("the standard input is closed", "pipe data in, or name a file instead of -")
         _spools.append(_Spool(stdin))
     return _spools[0]
+
+
+COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2", ".xz": "xz"}
+FORMAT_OF = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".json": "jsonl", ".csv": "csv",
+    ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".review": "reviews", ".xml": "reviews",
+    ".ft": "fasttext", ".fasttext": "fasttext",
+}  # fmt: skip
+
+
+def extensions(path: str) -> tuple[str, str]:
+    """Extension of the format and of the compression, each empty if there is none."""
+    stem, last = os.path.splitext(path.lower().split("?", 1)[0] if is_url(path) else path.lower())
+    if last in COMPRESSED:
+        return os.path.splitext(stem)[1], last
+    return last, ""
+
+
+def find_files(
+    names: Iterable[str], options: Mapping[str, Any] | None, *, format: str | None = None
+) -> tuple[list[str], list[str]]:
+    """Data files, and directories that are folder trees (one sub-folder per class).
+
+    With the format ``folder`` every directory is one, whatever lies in it.
+
+    Raises
+    ------
+    SourceError
+        If a name stands for nothing.
+    """
+    files: dict[str, None] = {}
+    trees: list[str] = []
+    for name in names:
+        if is_url(name):
+            files.update(dict.fromkeys(_remote(name, options)))
+        elif name == "-":
+            files[name] = None
+        else:
+            for path in _local(name):
+                if not os.path.isdir(path):
+                    files[path] = None
+                elif format != "folder" and (inside := _data_files(path)):
+                    files.update(dict.fromkeys(inside))
+                else:
+                    trees.append(path)
+    return list(files), trees
+
+
+def _local(name: str) -> list[str]:
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    found = sorted(path for path in glob.glob(name, recursive=True) if not _hidden(path))
+    matches = [path for path in found if not os.path.isdir(path)] or found
+    if not matches:
+        raise SourceError(f"nothing matches {name}", f"the working directory is {os.getcwd()}")
+    return matches
+
+
+def _remote(url: str, options: Mapping[str, Any] | None) -> list[str]:
+    fs, path = url_to_fs(url, options)
+    with remote_errors(url):
+        # The ? of a query is no wildcard.
+        if glob.has_magic(public_url(path)):
+            found = sorted(fs.glob(path))
+        elif not url.startswith("http") and fs.isdir(path):
+            found = sorted(inner for inner in fs.find(path) if extensions(inner)[0] in FORMAT_OF)
+        else:
+            # One spelling of each file; chained URLs and those with credentials have no other.
+            return [url if "::" in url or has_credentials(url) else fs.unstrip_protocol(path)]
+    if not found:
+        raise SourceError(f"nothing matches {url}")
+    return [fs.unstrip_protocol(inner) for inner in found if not _hidden(inner)]
+
+
+def _hidden(path: str) -> bool:
+    return os.path.basename(path.rstrip("/")).startswith((".", "_"))
+
+
+def walk(folder: str) -> list[str]:
+    """All files below a folder, sorted; hidden ones and links to folders are left out.
+
+    Raises
+    ------
+    SourceError
+        If a folder may not be listed.
+    """
+
+    def fail(error: OSError) -> None:
+        raise unreadable(error.filename or folder, error) from error
+
+    found = []
+    for base, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        found += [os.path.join(base, name) for name in names if not _hidden(name)]
+    return sorted(found)
+
+
+def _data_files(folder: str) -> list[str]:
+    """The data files of a directory; none if it is a folder tree."""
+    inside = walk(folder)
+    data = [path for path in inside if extensions(path)[0] in FORMAT_OF]
+    if data:
+        return data
+    # The text files of a folder tree lie in its sub-folders; what lies beside those is no data.
+    if any(os.path.dirname(path) != folder.rstrip("/") for path in inside):
+        return []
+    texts = [path for path in inside if extensions(path)[0] in (".txt", "")]
+    if not texts:
+        raise SourceError(f"the directory {folder} has no data files", "name the files themselves")
+    return texts
+
+
+# Names of the parts that a data set is split into.
+_SPLITS = frozenset({"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval"})
+
+
+def tree_of(path: str) -> SourceFile:
+    """A folder tree; files directly in it belong to no class and are left out.
+
+    Raises
+    ------
+    SourceError
+        If it has no documents or cannot be listed.
+    """
+    try:
+        members = []
+        for member in walk(path):
+            name = os.path.relpath(member, path).replace(os.sep, "/")
+            if "/" in name and os.path.isfile(member):
+                members.append((name, os.stat(member).st_size))
+        stamp = str(os.stat(path).st_mtime_ns)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not members:
+        raise SourceError(
+            f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
+        )
+    _refuse_splits(path, [name for name, _ in members])
+    size = sum(size for _, size in members)
+    return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
+
+
+def _refuse_splits(path: str, members: list[str]) -> None:
+    """Sub-folders train and test that hold folders of their own are no classes."""
+    parts = [name.split("/") for name in members]
+    folders = sorted({part[0] for part in parts})
+    deep = {part[0] for part in parts if len(part) > 2}
+    if deep and all(name.lower() in _SPLITS for name in folders):
+        first = next((name for name in folders if name.lower().startswith("train")), min(deep))
+        raise SourceError(
+            f"the folders of {path} are {', '.join(folders)}: parts of a data set, not classes",
+            f"name one of them: {os.path.join(path, first)}",
+        )
+
+
+def tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
+    """Members in groups of about ``block_bytes``."""
+    blocks = []
+    start = n_bytes = 0
+    for i, (_, size) in enumerate(tree.members):
+        n_bytes += size
+        if n_bytes >= block_bytes or i + 1 == len(tree.members):
+            blocks.append(Block(number, start, i + 1, n_bytes))
+            start, n_bytes = i + 1, 0
+    return blocks

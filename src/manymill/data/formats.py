@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from manymill.data.chunks import cutter_for, is_utf8
 from manymill.data.compression import compression_of, open_stream, window_bytes
-from manymill.data.cutting import cutter_for, is_utf8
-from manymill.data.files import open_file
-from manymill.data.names import COMPRESSED, FORMAT_OF, extensions
-from manymill.data.plan import SourceFile
+from manymill.data.dataset import SourceFile
+from manymill.data.files import COMPRESSED, FORMAT_OF, extensions, open_file
 from manymill.errors import SourceError
 
 # What is looked at of a file, if its first records are not longer.

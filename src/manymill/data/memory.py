@@ -1,19 +1,179 @@
-"""Texts, labels and weights that are in memory already."""
+"""Texts, labels and weights that are in memory already.
+
+Arrow columns, from Parquet files and from memory, to batches.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from manymill.data.batches import Batch
-from manymill.data.columnar import check_types, to_batch
-from manymill.data.hashed import HashedMemory, HashedTexts
+from manymill.data.batches import TOO_LONG, BadRow, Batch, Labels
+from manymill.data.hashed_texts import HashedMemory, HashedTexts
 from manymill.errors import SchemaError
+
+_KEPT_BAD_ROWS = 1000
+
+
+def is_text(type: pa.DataType) -> bool:
+    """Whether a column of this type is text, maybe as a dictionary."""
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+    return bool(pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type))
+
+
+def check_types(where: str, text: pa.DataType, label: pa.DataType | None, weight: pa.DataType | None) -> None:
+    """Refuse columns that can never hold what they are named for.
+
+    Raises
+    ------
+    SchemaError
+        If the text is no string, the label no scalar, or the weight no number.
+    """
+    if not is_text(text):
+        raise SchemaError(
+            f"{where}: the text column is of type {text}, not a string",
+            "name another with --text (text= in Python)",
+        )
+    if label is not None and not (is_text(label) or _is_scalar(label)):
+        raise SchemaError(
+            f"{where}: the label column is of type {label}",
+            "labels are strings, integers, booleans or floats",
+        )
+    if weight is not None and not (pa.types.is_integer(weight) or pa.types.is_floating(weight)):
+        raise SchemaError(f"{where}: the weight column is of type {weight}, not a number")
+
+
+def _is_scalar(type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+    return bool(pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_boolean(type))
+
+
+def to_batch(
+    text: pa.Array,
+    label: pa.Array | None,
+    weight: pa.Array | None,
+    *,
+    path: str,
+    file: int,
+    first_row: int,
+    n_bytes: int,
+    max_record_bytes: int,
+) -> Batch:
+    """Columns as a batch; rows with nulls and the like are bad rows."""
+    integers = label is not None and _holds_integers(label.type)
+    text = text.cast(pa.large_string())
+    names: pa.Array | None = None
+    faults: list[tuple[str, NDArray[np.bool_]]] = [("missing text", _mask(pc.is_null(text)))]
+    faults.append((TOO_LONG, _mask(pc.greater(pc.binary_length(text), max_record_bytes))))
+    if label is not None:
+        codes, names = _coded(label)
+        faults.append(("missing label", codes < 0))
+        faults.append(("empty label", _of_rows(codes, _mask(pc.equal(pc.binary_length(names), 0)))))
+        too_long = _mask(pc.greater(pc.binary_length(names), max_record_bytes))
+        faults.append((TOO_LONG, _of_rows(codes, too_long)))
+        faults.append(("invalid UTF-8", _of_rows(codes, np.array([not _is_utf8(name) for name in names]))))
+    if weight is not None:
+        weight = weight.cast(pa.float32(), safe=False)
+        faults.append(("missing weight", _mask(pc.is_null(weight))))
+        fine = pc.and_(pc.is_finite(weight), pc.greater_equal(weight, 0.0))
+        faults.append(("bad weight", _mask(pc.invert(fine))))
+
+    reason_of = np.full(len(text), -1, dtype=np.int8)
+    for number, (_, mask) in enumerate(faults):
+        reason_of[(reason_of < 0) & mask] = number
+    rows = np.flatnonzero(reason_of < 0)
+    position = np.arange(first_row, first_row + len(text), dtype=np.int64)
+    bad_rows = np.flatnonzero(reason_of >= 0)
+    reasons = [faults[reason_of[row]][0] for row in bad_rows]
+    if len(bad_rows):
+        kept = pa.array(rows)
+        text = text.take(kept)
+        weight = None if weight is None else weight.take(kept)
+    data, offsets = arrow_layout(text)
+    shown = zip(bad_rows[:_KEPT_BAD_ROWS], reasons, strict=False)
+    return Batch(
+        data=data,
+        offsets=offsets,
+        label=None if names is None else _labels(codes[rows], names),
+        weight=None if weight is None else weight.to_numpy(zero_copy_only=False),
+        position=position[rows],
+        file=file,
+        bad=tuple(BadRow(path, f"row {first_row + row}", reason, "") for row, reason in shown),
+        bad_counts=dict(Counter(reasons)),
+        n_bytes=n_bytes,
+        labels_are_integers=integers,
+    )
+
+
+def _coded(label: pa.Array) -> tuple[NDArray[np.int32], pa.Array]:
+    """A code for each row, -1 for null, and the values that they stand for; no value is repeated for its rows."""
+    if not pa.types.is_dictionary(label.type):
+        label = label.cast(pa.string()).dictionary_encode()
+    values = label.dictionary
+    codes = label.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    # A value of a dictionary may be null itself.
+    codes = np.where(_of_rows(codes, _mask(pc.is_null(values))), -1, codes).astype(np.int32)
+    return codes, values if is_text(values.type) else values.cast(pa.string())
+
+
+def _of_rows(codes: NDArray[Any], of_values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """For each row what holds for its value; False where it has none."""
+    mask: NDArray[np.bool_] = np.append(of_values, False)[codes]
+    return mask
+
+
+def _labels(codes: NDArray[np.int32], names: pa.Array) -> Labels:
+    """The labels of rows that all have one; values that no row has are left out."""
+    used, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # names stand in the order in which rows have them
+    place = np.empty(len(used), np.int32)
+    place[order] = np.arange(len(used), dtype=np.int32)
+    found = names.take(pa.array(used[order])).to_pylist()
+    codes = place[inverse]
+    # A dictionary of a file may have a value twice.
+    number = {name: i for i, name in enumerate(dict.fromkeys(found))}
+    if len(number) < len(found):
+        codes = np.array([number[name] for name in found], np.int32)[codes]
+    return Labels(tuple(number), codes.astype(np.int32, copy=False))
+
+
+def _is_utf8(value: pa.Scalar) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _mask(array: pa.Array) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = array.fill_null(False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _holds_integers(type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+    return bool(pa.types.is_integer(type))
+
+
+def arrow_layout(text: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Data and offsets of a large_string array without nulls; nothing is copied."""
+    _, offsets, data = text.buffers()
+    if not len(text):
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    ends = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
+    bytes_ = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
+    return bytes_, ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +221,7 @@ def to_memory(texts: Any, labels: Any, weights: Any) -> Memory | HashedMemory:
         If the lengths differ or a type is wrong.
     """
     text = texts if isinstance(texts, HashedTexts) else to_texts(texts)
-    label = None if labels is None else _labels(labels)
+    label = None if labels is None else _memory_labels(labels)
     weight = None if weights is None else _array(weights, "weights", pa.float32())
     for name, column in (("labels", label), ("weights", weight)):
         if column is not None and len(column) != len(text):
@@ -153,7 +313,7 @@ def _strings(texts: Any) -> pa.Array:
         return pa.array(clean, pa.large_binary()).cast(pa.large_string())
 
 
-def _labels(labels: Any) -> pa.Array:
+def _memory_labels(labels: Any) -> pa.Array:
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
         labels = labels.tolist()
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "O":

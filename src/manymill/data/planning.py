@@ -13,12 +13,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from manymill import _core
-from manymill.data.cutting import DELIMITER, is_utf8
-from manymill.data.files import describe
+from manymill.data.chunks import DELIMITER, is_utf8
+from manymill.data.column_roles import (
+    check_header_end,
+    choose_columns,
+    header_doubt,
+    missing_column,
+    refuse_other_delimiter,
+)
+from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile, source_file
+from manymill.data.files import FORMAT_OF, describe, extensions, find_files, tree_blocks, tree_of
 from manymill.data.formats import Head, bom_length, find_format, read_head, stored_compression
-from manymill.data.guessing import choose_columns, missing_column
-from manymill.data.headers import check_header_end, header_doubt, refuse_other_delimiter
-from manymill.data.names import FORMAT_OF, extensions, find_files
 from manymill.data.parquet import (
     decoder_bytes,
     flat_columns,
@@ -27,9 +32,7 @@ from manymill.data.parquet import (
     open_parquet,
     row_groups,
 )
-from manymill.data.plan import Block, ColumnNames, Plan, SourceFile, source_file
 from manymill.data.sampling import SampleProgress, sampled
-from manymill.data.trees import tree_blocks, tree_of
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
 from manymill.events import Observer

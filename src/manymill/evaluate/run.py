@@ -14,9 +14,9 @@ import numpy as np
 
 from manymill import metrics
 from manymill.data.batches import Batch
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import PlanError, SchemaError
 from manymill.metrics import ClassMetrics, Counts, Metrics

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.batches import Batch
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import ManymillError, RunFolderError
 from manymill.features.formats import NpzWriter, Numbering, SvmlightWriter

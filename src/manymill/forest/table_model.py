@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manymill.data.dataset import Dataset
-from manymill.data.plan import SourceFile
+from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table.blocks import blocks_of
 from manymill.data.table.schema import TableSchema, text_of
 from manymill.errors import ModelError, PlanError, RowError, SchemaError

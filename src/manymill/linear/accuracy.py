@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.dataset import Dataset
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.local import workers
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.classes import ClassIndex

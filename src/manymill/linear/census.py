@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.dataset import Plan
+from manymill.data.reader import read
 from manymill.engine.base import Engine
 
 # Blocks that one task reads: enough to be worth a task on a cluster.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.display import quoted
 from manymill.errors import MemoryLimitError
 from manymill.events import ClassesFound, Observer, Warned

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.data.labels import Labels
+from manymill.data.batches import Labels
 
 
 class ClassIndex:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from manymill.data.dataset import Dataset
+from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
-from manymill.data.plan import Plan
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.classes import ClassIndex
 from manymill.linear.holdout import Measured
@@ -186,7 +185,8 @@ class TextClassifier(Predicting, BaseEstimator):
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
             Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
-            gives. Texts that were hashed for a search are texts as well: :class:`manymill.data.hashed.HashedTexts`.
+            gives. Texts that were hashed for a search are texts as well:
+            :class:`manymill.data.hashed_texts.HashedTexts`.
         y : array-like of shape (n_rows,)
             Labels; left out with a Dataset, which has its own.
         sample_weight : array-like of shape (n_rows,), optional

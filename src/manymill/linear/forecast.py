@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from manymill import display
-from manymill.data.dataset import Dataset
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.dataset import Dataset, Plan
+from manymill.data.reader import read
 from manymill.display import shortened
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.dataset import Dataset
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.linear.slices import Slice, whole
 from manymill.model import Analyzer

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import Batch
-from manymill.data.filtering import place_of
+from manymill.data.blocks import place_of
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
-from manymill.data.reading import read
-from manymill.data.shuffling import Window, windows
+from manymill.data.reader import Window, read, windows
 from manymill.errors import MemoryLimitError
 from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.hashing import RowMaker

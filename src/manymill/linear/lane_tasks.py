@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from manymill.data.batches import BadRow
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.engine.spool import Ref
 from manymill.linear.holdout import HashedRows
 from manymill.linear.lanes import Lanes, deal

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from manymill.data.plan import Block, Plan
+from manymill.data.dataset import Block, Plan
 
 # Blocks that a lane should have in each round: of a source that is sorted by class, so many draws decide how the
 # classes are mixed in a round of a lane.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.engine import interrupts
 from manymill.errors import RunFolderError
 from manymill.events import Observer

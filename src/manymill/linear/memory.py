@@ -12,8 +12,8 @@ from dataclasses import astuple, dataclass, replace
 from itertools import product
 from math import ceil
 
-from manymill.data.plan import Plan
-from manymill.data.reading import OPEN_BYTES, OPEN_STREAMS
+from manymill.data.dataset import Plan
+from manymill.data.reader import OPEN_BYTES, OPEN_STREAMS
 from manymill.errors import PlanError
 from manymill.linear.merging import rules_of
 from manymill.linear.settings import Settings

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.base import Engine
 from manymill.errors import MemoryLimitError
 from manymill.events import LaneEnded, Observer, RoundEnded, Warned

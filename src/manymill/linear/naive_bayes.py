@@ -12,9 +12,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
-from manymill.data.dataset import Dataset
+from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
-from manymill.data.plan import Plan
 from manymill.errors import PlanError, SchemaError, SettingsError
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.complement import ComplementWeights
@@ -117,7 +116,8 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
             Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
-            gives. Texts that were hashed for a search are texts as well: :class:`manymill.data.hashed.HashedTexts`.
+            gives. Texts that were hashed for a search are texts as well:
+            :class:`manymill.data.hashed_texts.HashedTexts`.
         y : array-like of shape (n_rows,)
             Labels; left out with a Dataset, which has its own.
 

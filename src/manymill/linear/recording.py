@@ -16,8 +16,8 @@ from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
 from manymill.linear.exchange import taken
 
 if TYPE_CHECKING:
+    from manymill.data.dataset import Plan
     from manymill.data.ledger import Ledger
-    from manymill.data.plan import Plan
     from manymill.linear.learning import Learning
     from manymill.linear.settings import Settings
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from manymill.data.dataset import Dataset
+from manymill.data.dataset import Dataset, Plan
+from manymill.data.files import find_files
 from manymill.data.ledger import Ledger
-from manymill.data.names import find_files
-from manymill.data.plan import Plan
 from manymill.display import public_url
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from manymill.data.shuffling import WINDOW_BYTES
+from manymill.data.reader import WINDOW_BYTES
 from manymill.errors import SettingsError
 from manymill.linear.merging import MERGES, SEARCHED
 from manymill.model import Analyzer

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.engine.base import Engine
 from manymill.engine.spool import Ref
 from manymill.errors import PlanError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.linear.settings import Settings
 
 # Rows kept from the first pass for the others if all of them fit: about 35 MB of text in words and pairs of words.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.batches import Batch, Documents
-from manymill.data.shuffling import Window
+from manymill.data.reader import Window
 from manymill.linear.classes import ClassIndex, ClassWeights
 
 # Text hashed by one task: large enough that starting a task costs nothing, small enough that few are in

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
 from manymill.engine.local import workers
 from manymill.errors import MemoryLimitError, PlanError, SchemaError
 from manymill.linear.class_limit import ClassLimit

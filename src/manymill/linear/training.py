@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
-from manymill.data.plan import Plan
 from manymill.engine import interrupts
 from manymill.engine.local import available_threads, workers
 from manymill.engine.selection import engine_for

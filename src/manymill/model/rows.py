@@ -12,7 +12,7 @@ from manymill import _core
 from manymill.model.linear import Analyzer, Norm
 
 if TYPE_CHECKING:
-    from manymill.data.hashed import HashedTexts as Hashed
+    from manymill.data.hashed_texts import HashedTexts as Hashed
 
 
 Documents = Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]]  # in Arrow layout

@@ -11,8 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from manymill.data.dataset import Dataset
-from manymill.data.plan import SourceFile
+from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table.blocks import files_of
 from manymill.errors import ManymillError, PlanError, RunFolderError
 from manymill.forest.table_model import TableModel, blocks

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from manymill.data.batches import BadRow
-from manymill.data.plan import SourceFile
+from manymill.data.dataset import SourceFile
 from manymill.storage import checked_json
 from manymill.storage.outputs import Outputs, checksum_of, identities
 

@@ -26,14 +26,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymill import _core
-from manymill.data.batches import Batch
-from manymill.data.columns import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
-from manymill.data.dataset import Dataset
-from manymill.data.hashed import DOCUMENT_COLUMNS, HASH_COLUMNS, Form, HashedTexts
-from manymill.data.holdout import row_keys
+from manymill.data.batches import Batch, row_keys
+from manymill.data.column_store import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
+from manymill.data.dataset import Dataset, Plan
+from manymill.data.hashed_texts import DOCUMENT_COLUMNS, HASH_COLUMNS, Form, HashedTexts
 from manymill.data.memory import complete_texts
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.engine.local import available_threads, map_in_order, workers
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.events import Event

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from manymill.data.dataset import Dataset
-from manymill.data.hashed import Form, HashedTexts
+from manymill.data.hashed_texts import Form, HashedTexts
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.naive_bayes import ComplementNaiveBayes
 from manymill.search.hashed import HashedCorpus

@@ -10,7 +10,7 @@ import zstandard
 
 from manymill.data.compression import open_stream, window_bytes
 from manymill.data.dataset import scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.linear.memory import check_memory, memory_need
 from manymill.linear.settings import Settings

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manymill.data import cutting
-from manymill.data.cutting import cut_range
+from manymill.data import chunks
+from manymill.data.chunks import cut_range
 from manymill.errors import SourceError
 
 LINES = st.lists(st.sampled_from([b"", b"a", b"bc", b"def" * 9]), max_size=12)
@@ -37,7 +37,7 @@ def lines_that_start_in(data, start, stop):
 def test_every_range_holds_the_lines_that_start_in_it(lines, last_line_ends, margin):
     data = b"\n".join([*lines, b"last\n" if last_line_ends else b"last"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "_MARGIN", margin)
+        patch.setattr(chunks, "_MARGIN", margin)
         for start in range(0, len(data), 3):
             for stop in range(start + 1, len(data) + 1, 5):
                 first, expected = lines_that_start_in(data, start, stop)

@@ -5,12 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manymill.data.columnar import to_batch
-from manymill.data.dataset import scan
-from manymill.data.pages import row_groups_of
-from manymill.data.parquet import batches_of, open_parquet
-from manymill.data.plan import SourceFile
-from manymill.data.reading import read
+from manymill.data.dataset import SourceFile, scan
+from manymill.data.memory import to_batch
+from manymill.data.parquet import batches_of, open_parquet, row_groups_of
+from manymill.data.reader import read
 from manymill.errors import SourceError
 
 VALUE = "ab cde " * 40_000  # 280 kB

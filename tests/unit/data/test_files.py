@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from manymill.data.chunks import LineCutter, cut_stream
 from manymill.data.compression import open_stream
-from manymill.data.cutting import LineCutter, cut_stream
 from manymill.data.dataset import Dataset, scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import SchemaError, SourceError
 
 LINE = b'{"text": "some text", "label": "a"}\n'

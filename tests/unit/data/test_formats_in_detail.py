@@ -5,7 +5,7 @@ import json
 import pytest
 
 from manymill.data.dataset import scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import RowError, SchemaError, SourceError
 
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manymill import scan
+from manymill.data.dataset import SourceFile
 from manymill.data.files import describe
 from manymill.data.formats import HEAD_BYTES, read_head
-from manymill.data.plan import SourceFile
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import ManymillError, SchemaError, SourceError
 
 LONG = "some good words " * (2 * HEAD_BYTES // 16)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manymill.data.dataset import scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def test_a_large_row_group_is_planned_and_read_in_small_pieces(file, monkeypatch
 
 
 def test_the_head_of_large_rows_is_few_rows(file, monkeypatch):
+    from manymill.data.dataset import SourceFile
     from manymill.data.parquet import head_rows, open_parquet
-    from manymill.data.plan import SourceFile
 
     monkeypatch.setattr("manymill.data.parquet._HEAD_BYTES", 40_000)
     status = file.stat()

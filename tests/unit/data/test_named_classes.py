@@ -8,7 +8,7 @@ import pytest
 
 from manymill.data.dataset import Dataset, scan
 from manymill.data.ledger import Ledger
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import SchemaError
 
 ROWS = [("pos", "göod"), ("unsup", "never"), ("neg", ""), ("unsup", "mind"), ("pos", "fun")]

@@ -7,7 +7,7 @@ import zstandard
 
 from manymill.data import files
 from manymill.data.dataset import scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import SchemaError, SourceError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from manymill.data.labels import Labels
+from manymill.data.batches import Labels
 from manymill.linear.classes import ClassIndex, ClassWeights
 
 

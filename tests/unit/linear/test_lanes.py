@@ -3,7 +3,7 @@
 import pytest
 
 from manymill import Dataset
-from manymill.data.plan import Block, ColumnNames, Plan, SourceFile
+from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
 from manymill.linear.lanes import deal
 
 MB = 1 << 20

@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 import pytest
 
 from manymill import Dataset, scan
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.dataset import Plan
+from manymill.data.reader import read
 from manymill.errors import PlanError
 from manymill.linear.memory import (
     LEAST_RECORD,

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from manymill import Dataset
-from manymill.data.reading import read
-from manymill.data.shuffling import windows
+from manymill.data.reader import read, windows
 from manymill.linear.classes import ClassIndex, ClassWeights
 from manymill.linear.slices import SLICE_BYTES, Rows, whole
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manymill.data.plan import SourceFile
+from manymill.data.dataset import SourceFile
 from manymill.predict.parts import part_names
 
 

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from manymill import scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError, SettingsError, SourceError
 from manymill.search import hashed
 from manymill.search.hashed import HashedCorpus

@@ -9,7 +9,7 @@ from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
-from manymill.data.reading import read
+from manymill.data.reader import read
 from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.search.hashed import HashedCorpus
 from manymill.search.journal import ask_to_abort

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from manymill.data.chunks import DELIMITER
 from manymill.data.compression import ByteStream, open_stream
-from manymill.data.cutting import DELIMITER
-from manymill.data.files import open_file
-from manymill.data.names import find_files
+from manymill.data.dataset import SourceFile
+from manymill.data.files import find_files, open_file
 from manymill.data.parquet import batches_of, open_parquet, row_groups
-from manymill.data.plan import SourceFile
 from manymill.data.planning import opened
 from manymill.data.table.schema import may_be_used
 from manymill.display import shortened

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manymill.data.columns import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
-from manymill.data.plan import SourceFile
+from manymill.data.column_store import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
+from manymill.data.dataset import SourceFile
 from manymill.data.table.blocks import blocks_of, files_of
 from manymill.data.table.schema import TableSchema, choose, text_of
 from manymill.errors import RowError, SchemaError, SourceError

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.batches import Batch
-from manymill.data.dataset import Dataset
-from manymill.data.plan import Plan
-from manymill.data.reading import read
+from manymill.data.dataset import Dataset, Plan
+from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError
 from manymill.linear.classes import ClassIndex
 from manymill.linear.parameter_mixing.learning import Rows

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.data.plan import Plan
+from manymill.data.dataset import Plan
 from manymill.engine.base import Engine
 from manymill.errors import PlanError, SettingsError
 from manymill.linear.parameter_mixing.datasets import (

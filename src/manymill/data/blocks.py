@@ -1,23 +1,187 @@
-"""A block opened: batches still to be parsed, whatever the format. Here the formats come together."""
+"""A block opened: batches still to be parsed, whatever the format. Here the formats come together.
+
+Pieces of text to batches, by the parser of their format.
+
+Rows of the classes that were asked for; those of another are left out, and counted.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from manymill.data.batches import TOO_LONG, BadRow, Batch
+from manymill import _core
+from manymill.data.batches import NO_ROOM, TOO_LONG, BadRow, Batch, Labels
+from manymill.data.chunks import DELIMITER, Piece, cut_range, cut_stream, cutter_for, is_utf8
+from manymill.data.column_roles import missing_column
 from manymill.data.compression import open_stream
-from manymill.data.cutting import Piece, cut_range, cut_stream, cutter_for, is_utf8
+from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
 from manymill.data.files import open_file, unreadable
-from manymill.data.filtering import explained, filtered
-from manymill.data.guessing import missing_column
-from manymill.data.labels import Labels
-from manymill.data.parsing import Parse, Parses, parse_piece
-from manymill.data.plan import Block, Plan
 from manymill.errors import SourceError
+
+
+class Parse:
+    """A batch still to be parsed. It can be called once: what it holds is let go then.
+
+    Parameters
+    ----------
+    call : callable
+        Gives the batch.
+    held_bytes : int
+        What it holds until it is called.
+    is_long : bool
+        Whether the call reads a record that is much longer than a block: not to be called ahead of its use.
+    """
+
+    __slots__ = ("_call", "held_bytes", "is_long")
+
+    def __init__(self, call: Callable[[], Batch], held_bytes: int = 0, *, is_long: bool = False) -> None:
+        self._call: Callable[[], Batch] | None = call
+        self.held_bytes, self.is_long = held_bytes, is_long
+
+    def __call__(self) -> Batch:
+        """The batch."""
+        call, self._call = self._call, None
+        assert call is not None, "a batch is parsed once"
+        return call()
+
+    def then(self, function: Callable[[Batch], Batch]) -> Parse:
+        """The same, with a function called on the batch."""
+        return Parse(lambda: function(self()), self.held_bytes, is_long=self.is_long)
+
+
+Parses = Generator[Parse, None, None]
+
+
+def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
+    """The rows of a piece of file ``number``."""
+    file = plan.files[number]
+    parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.max_record_bytes, piece)
+    bad = tuple(BadRow(file.path, f"byte {at}", reason, detail) for at, reason, detail in parsed.bad)
+    counts = Counter(row.reason for row in piece.bad) + Counter(dict(parsed.bad_counts))
+    label = Labels(tuple(parsed.classes), parsed.codes) if plan.dataset.labelled else None
+    return Batch(
+        data=parsed.data,
+        offsets=parsed.offsets,
+        label=label,
+        weight=parsed.weight if plan.columns.weight is not None else None,
+        position=parsed.position,
+        file=number,
+        bad=piece.bad + bad,
+        bad_counts=dict(counts),
+        n_bytes=piece.n_bytes,
+        labels_are_integers=bool(parsed.labels_are_integers and len(parsed.codes)),
+        span=(piece.position, piece.position + len(piece.data)),
+    )
+
+
+def _parse(
+    file: SourceFile, columns: ColumnNames, labelled: bool, max_record_bytes: int, piece: Piece
+) -> _core.Parsed:
+    data, position = piece.data, piece.position
+    if file.format == "jsonl":
+        assert columns.text is not None
+        return _core.parse_json_lines(
+            data, position, max_record_bytes, text=columns.text, label=columns.label, weight=columns.weight
+        )
+    if file.format == "fasttext":
+        return _core.parse_fasttext(data, position, max_record_bytes, labelled=labelled)
+    if file.format == "reviews":
+        return _core.parse_reviews(data, position, max_record_bytes, labelled=labelled)
+    names = file.column_names
+    assert columns.text is not None
+    return _core.parse_csv(
+        data,
+        position,
+        max_record_bytes,
+        delimiter=DELIMITER[file.format],
+        n_columns=len(names),
+        text=names.index(columns.text),
+        label=None if columns.label is None else names.index(columns.label),
+        weight=None if columns.weight is None else names.index(columns.weight),
+    )
+
+
+OTHER_CLASS = "other class"
+# More bad rows than any ledger shows are not described.
+_KEPT_BAD_ROWS = 1000
+
+
+def filtered(plan: Plan, parses: Parses) -> Parses:
+    """What gives batches, as what gives batches of the plan's classes alone."""
+    assert plan.dataset.classes is not None
+    classes = frozenset(plan.dataset.classes)
+    with closing(parses):
+        for parse in parses:
+            yield parse.then(lambda batch: keep_classes(plan, batch, classes))
+
+
+def explained(plan: Plan, parses: Parses) -> Parses:
+    """The same batches; a record for which the promised memory has no room says so, and how much it needs."""
+    with closing(parses):
+        for parse in parses:
+            yield parse.then(partial(_explain, plan))
+
+
+def _explain(plan: Plan, batch: Batch) -> Batch:
+    if TOO_LONG not in batch.bad_counts:
+        return batch
+    detail = (
+        f"more than {plan.record_room:,} bytes need {plan.record_memory / 1e6:,.0f} MB of memory; raise --memory or "
+        "lower --max-record"
+    )
+    bad = [
+        replace(row, reason=NO_ROOM, detail=detail) if row.reason == TOO_LONG else row for row in batch.bad
+    ]
+    counts = {NO_ROOM if reason == TOO_LONG else reason: n for reason, n in batch.bad_counts.items()}
+    return replace(batch, bad=tuple(bad), bad_counts=counts)
+
+
+def keep_classes(plan: Plan, batch: Batch, classes: frozenset[str]) -> Batch:
+    """The rows of a batch whose label is one of ``classes``; every other is a bad row."""
+    if batch.label is None or classes.issuperset(batch.label.names):
+        return batch
+    known = np.array([name in classes for name in batch.label.names], np.bool_)
+    kept = known[batch.label.codes]
+    others = np.flatnonzero(~kept)
+    if not len(others):
+        return batch
+    sizes = np.diff(batch.offsets)
+    text = batch.data[batch.offsets[0] : batch.offsets[-1]]
+    place = np.cumsum(known, dtype=np.int32) - np.int32(1)
+    return replace(
+        batch,
+        data=text[np.repeat(kept, sizes)],
+        offsets=np.concatenate(([0], np.cumsum(sizes[kept]))).astype(np.int64),
+        label=Labels(
+            tuple(name for name in batch.label.names if name in classes), place[batch.label.codes[kept]]
+        ),
+        weight=None if batch.weight is None else batch.weight[kept],
+        position=batch.position[kept],
+        bad=batch.bad + tuple(_bad_row(plan, batch, row) for row in others[:_KEPT_BAD_ROWS].tolist()),
+        bad_counts={**batch.bad_counts, OTHER_CLASS: len(others)},
+    )
+
+
+def place_of(plan: Plan, batch: Batch, row: int) -> tuple[str, str]:
+    """The file of a row of a batch, and where in it the row is: ``"byte 1234"`` or ``"row 17"``."""
+    file, position = plan.files[batch.file], int(batch.position[row])
+    path = os.path.join(file.path, file.members[position][0]) if file.format == "folder" else file.path
+    unit = "row" if file.format in ("folder", "parquet", "memory") else "byte"
+    return path, f"{unit} {position}"
+
+
+def _bad_row(plan: Plan, batch: Batch, row: int) -> BadRow:
+    assert batch.label is not None
+    path, where = place_of(plan, batch, row)
+    return BadRow(path, where, OTHER_CLASS, batch.label.names[batch.label.codes[row]])
+
 
 _PIECE_BYTES = 1 << 20
 # A line that goes on so far beyond its block is read when its turn has come: several at a time may be too much.
@@ -119,7 +283,7 @@ def _stream(plan: Plan, block: Block) -> Parses:
 def _parquet(plan: Plan, block: Block) -> Parses:
     import pyarrow as pa
 
-    from manymill.data.columnar import check_types, to_batch
+    from manymill.data.memory import check_types, to_batch
     from manymill.data.parquet import batches_of, open_parquet, row_groups
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 
 from manymill import SearchCV, TextClassifier, _core
-from manymill.data.row_cache import RowCache
+from manymill.data.hashed_texts import RowCache
 from manymill.search.hashed import HashedCorpus
 
 RNG = np.random.default_rng(3)
