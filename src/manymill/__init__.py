@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from manymill.forest.saving import load_forest, save_forest
     from manymill.linear.classifier import TextClassifier
     from manymill.linear.naive_bayes import ComplementNaiveBayes
-    from manymill.linear.parameter_mixing.classifier import ParameterMixingClassifier
-    from manymill.linear.parameter_mixing.regressor import ParameterMixingRegressor
-    from manymill.linear.parameter_mixing.reports import AveragingWarning
+    from manymill.parameter_mixing.estimators import ParameterMixingClassifier, ParameterMixingRegressor
+    from manymill.parameter_mixing.rounds import AveragingWarning
     from manymill.search.curves import learning_curve, validation_curve
     from manymill.search.display import SearchDisplay
     from manymill.search.estimator import SearchCV
@@ -54,14 +53,14 @@ __all__ = [
 # Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
 # command line trains without it.
 _HOMES = {
-    "AveragingWarning": "manymill.linear.parameter_mixing.reports",
+    "AveragingWarning": "manymill.parameter_mixing.rounds",
     "ComplementNaiveBayes": "manymill.linear.naive_bayes",
     "Dataset": "manymill.data.dataset",
     "ForestWarning": "manymill.forest.reports",
     "HashingVectorizer": "manymill.text.hashing",
     "ManymillError": "manymill.errors",
-    "ParameterMixingClassifier": "manymill.linear.parameter_mixing.classifier",
-    "ParameterMixingRegressor": "manymill.linear.parameter_mixing.regressor",
+    "ParameterMixingClassifier": "manymill.parameter_mixing.estimators",
+    "ParameterMixingRegressor": "manymill.parameter_mixing.estimators",
     "PartitionedForestClassifier": "manymill.forest.classifier",
     "PartitionedForestRegressor": "manymill.forest.regressor",
     "SearchCV": "manymill.search.estimator",

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manymill.linear.parameter_mixing.averaging import added, mean_of, votes_of_classes
-from manymill.linear.parameter_mixing.partitioning import PARTITIONINGS, parts_of, split_off
+from manymill.parameter_mixing.averaging import added, mean_of, votes_of_classes
+from manymill.parameter_mixing.parts import PARTITIONINGS, parts_of, split_off
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 from manymill import AveragingWarning, ParameterMixingClassifier, ParameterMixingRegressor
 from manymill.engine.selection import as_engine
 from manymill.errors import PlanError, SchemaError, SettingsError
-from manymill.linear.parameter_mixing.reports import MixingScores
+from manymill.parameter_mixing.rounds import MixingScores
 
 X, Y = make_classification(400, 8, n_informative=6, flip_y=0.05, random_state=0)
 

@@ -8,7 +8,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from manymill import ParameterMixingClassifier
 from manymill.errors import PlanError, SettingsError
-from manymill.linear.parameter_mixing.averaging import added, mean_of, rows_of_classes, votes_of_classes
+from manymill.parameter_mixing.averaging import added, mean_of, rows_of_classes, votes_of_classes
 
 
 def four_classes():

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from manymill import Dataset, HashingVectorizer, ParameterMixingClassifier, ParameterMixingRegressor, scan
 from manymill.errors import PlanError, SchemaError, SettingsError
-from manymill.linear.parameter_mixing.datasets import can_be_dealt, planned
+from manymill.parameter_mixing.parts import can_be_dealt, planned
 
 VECTORIZER = HashingVectorizer(n_features=2**10)
 WORDS = np.array([f"word{i}" for i in range(60)])

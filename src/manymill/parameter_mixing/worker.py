@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.spool import Ref
-from manymill.linear.parameter_mixing.averaging import (
-    Shell,
-    Votes,
-    shell_of,
-    votes_of_classes,
-    votes_of_regression,
-)
-from manymill.linear.parameter_mixing.learning import Rows, is_joint, learnt
+from manymill.parameter_mixing.averaging import Shell, Votes, shell_of, votes_of_classes, votes_of_regression
+from manymill.parameter_mixing.fitting import Rows, is_joint, learnt
 
 
 class Part(Protocol):
@@ -110,7 +104,7 @@ class Task:
     classes : ndarray or None
         All classes; None for regression.
     way : {"fit", "partial_fit", "warm_start"}
-        See :mod:`manymill.linear.parameter_mixing.learning`.
+        See :mod:`manymill.parameter_mixing.fitting`.
     seed : int or None
         Of this part in this round.
     weigh : bool

@@ -23,7 +23,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from manymill.errors import SettingsError
-from manymill.linear.parameter_mixing.averaging import Arrays, Shell, put_together, rows_of_classes
+from manymill.parameter_mixing.averaging import Arrays, Shell, put_together, rows_of_classes
 
 # Two of its models that are learnt side by side take each other's random numbers: then bytes would depend on chance.
 _LIBLINEAR = threading.Lock()
