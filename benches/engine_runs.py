@@ -23,7 +23,7 @@ import scaling
 from manymill import scan
 from manymill.engine.base import Engine
 from manymill.engine.selection import as_engine
-from manymill.linear import lane_work
+from manymill.linear.lanes.dealing import worker
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import train
@@ -122,7 +122,7 @@ def warm(engine: Engine) -> None:
 
 
 def _imported(number: int) -> str:
-    return lane_work.__name__
+    return worker.__name__
 
 
 def _row(

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from manymill import scan
-from manymill.linear.accuracy import accuracy_on
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
+from manymill.linear.text_estimator import accuracy_on
 from manymill.linear.training import train
 
 

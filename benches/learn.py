@@ -27,8 +27,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier
 
 from manymill import _core
+from manymill.linear.row_stream import SLICE_BYTES
 from manymill.linear.settings import Settings
-from manymill.linear.slices import SLICE_BYTES
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {"imdb": "imdb", "20news": "20news-bydate"}

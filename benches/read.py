@@ -32,8 +32,8 @@ from measure import machine, versions, write_json
 
 from manymill import _core, scan
 from manymill.data.reader import WINDOW_BYTES, read, windows
-from manymill.linear.classes import ClassIndex
-from manymill.linear.slices import Rows
+from manymill.linear.row_stream import Rows
+from manymill.linear.state import ClassIndex
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {"imdb": "imdb", "reddit": "reddit", "20news": "20news-bydate", "bible": "bible-languages"}

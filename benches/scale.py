@@ -43,13 +43,10 @@ import scaling
 from manymill import _core, scan
 from manymill.data.reader import read
 from manymill.engine.base import Engine
-from manymill.linear.classes import ClassIndex
-from manymill.linear.exchange import taken
-from manymill.linear.hashing import RowMaker
-from manymill.linear.lane_work import add_up
+from manymill.linear.lanes.worker import add_up
+from manymill.linear.row_stream import RowMaker, whole
 from manymill.linear.settings import Settings
-from manymill.linear.slices import whole
-from manymill.linear.state import new_learner
+from manymill.linear.state import ClassIndex, new_learner, taken
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = (1, 2, 10, 30, 100, 300, 1000)

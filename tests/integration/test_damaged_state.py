@@ -119,7 +119,7 @@ def stopped_training(folder: Path, **settings: Any) -> Stopped:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Checkpoints, "save", saving)
-        patched.setattr("manymill.linear.sizes.CACHE_BYTES", 0)
+        patched.setattr("manymill.linear.row_stream.CACHE_BYTES", 0)
         with pytest.raises(Stop):
             train_run(scan(source), run, Settings(**{**ONE, **settings}), threads=1, checkpoint_seconds=0)
     whole = shutil.copytree(run, folder / "whole")

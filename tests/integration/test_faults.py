@@ -15,7 +15,7 @@ from manymill import TextClassifier, scan
 from manymill.engine.processes import ProcessEngine
 from manymill.errors import SourceError
 from manymill.events import LaneEnded, PassEnded, RoundEnded, WorkerLost
-from manymill.linear import sizes
+from manymill.linear import row_stream
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 
@@ -155,7 +155,7 @@ def test_lanes_whose_cluster_loses_a_worker_end_with_the_same_model(tmp_path, wr
 
 
 def test_lanes_refuse_a_file_that_was_changed_between_two_passes(tmp_path, write, languages, monkeypatch):
-    monkeypatch.setattr(sizes, "CACHE_BYTES", 0)  # rows are read again in each pass
+    monkeypatch.setattr(row_stream, "CACHE_BYTES", 0)  # rows are read again in each pass
     rows = write("rows.jsonl", languages[:3000])
 
     def change(event):

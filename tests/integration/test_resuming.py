@@ -11,7 +11,7 @@ from manymill import PartitionedForestClassifier, scan
 from manymill.data.dataset import Dataset
 from manymill.errors import RunFolderError, SourceError
 from manymill.events import Resumed
-from manymill.linear import sizes
+from manymill.linear import row_stream
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
@@ -63,7 +63,7 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bytes(
     source, stopped, monkeypatch, settings, changes, kept
 ):
     if not kept:
-        monkeypatch.setattr(sizes, "CACHE_BYTES", 0)
+        monkeypatch.setattr(row_stream, "CACHE_BYTES", 0)
     run, copies = stopped(scan(source), replace(settings, **changes), threads=2)
     assert len(copies) >= (1 if kept and settings is ONE else 3)
     for copy in copies:
@@ -92,7 +92,7 @@ def test_a_run_with_a_file_of_held_out_rows_goes_on_by_the_same_call(
 def test_classes_that_come_late_have_the_rate_that_the_learning_began_with(
     write, languages, stopped, monkeypatch
 ):
-    monkeypatch.setattr(sizes, "CACHE_BYTES", 0)
+    monkeypatch.setattr(row_stream, "CACHE_BYTES", 0)
     monkeypatch.setattr("manymill.data.sampling._WHOLE_STREAMS_BYTES", 0)
     names = sorted({row["label"] for row in languages})[:4]
     rows = sorted((row for row in languages * 16 if row["label"] in names), key=lambda row: row["label"])

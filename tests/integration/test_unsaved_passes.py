@@ -7,7 +7,7 @@ import pytest
 
 from manymill import scan
 from manymill.errors import PlanError, SourceError
-from manymill.linear.lane import Lane
+from manymill.linear.row_stream import Lane
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from manymill import Dataset
 from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
-from manymill.linear.lanes import deal
+from manymill.linear.lanes.dealing import deal
 
 FORMATS = ["jsonl", "csv", "parquet", "folder", "memory"]
 

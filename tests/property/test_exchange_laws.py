@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill._core import Learner, MergeSums
-from manymill.linear.exchange import put, taken
 from manymill.linear.merging import RULES
+from manymill.linear.state import put, taken
 from reference.sparse import random_rows, sparse
 
 N = 300

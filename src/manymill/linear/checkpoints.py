@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.errors import RunFolderError
-from manymill.linear.exchange import Arrays
 from manymill.linear.holdout import HashedRows, Measured
+from manymill.linear.state import Arrays
 from manymill.storage import checked_json
 from manymill.storage.durable import sync_folder
 from manymill.storage.ownership import CHECKPOINT, claim_folder, remove_folder

@@ -13,14 +13,10 @@ from sklearn.base import BaseEstimator
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
 from manymill.errors import PlanError, SchemaError
-from manymill.linear.classes import ClassIndex
 from manymill.linear.holdout import Measured
-from manymill.linear.labels import Labels
-from manymill.linear.loaded import LoadedState
-from manymill.linear.parameters import check_partial_fit, settings_of, threads_of
-from manymill.linear.predicting import Predicting
 from manymill.linear.settings import Settings
-from manymill.linear.state import LinearState, Snapshot
+from manymill.linear.state import ClassIndex, LinearState, LoadedState, Snapshot
+from manymill.linear.text_estimator import Labels, Predicting, check_partial_fit, settings_of, threads_of
 from manymill.linear.training import Trained, train
 from manymill.model.linear import FeatureWeights, Loss, Norm, Value
 

@@ -15,12 +15,10 @@ from manymill.display import shortened
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import Observer
-from manymill.linear.classes import ClassIndex
-from manymill.linear.hashing import RowMaker
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
+from manymill.linear.row_stream import RowMaker, whole
 from manymill.linear.settings import Settings
-from manymill.linear.slices import whole
-from manymill.linear.state import LinearState
+from manymill.linear.state import ClassIndex, LinearState
 
 # Classes listed; the others are counted.
 SHOWN_CLASSES = 12

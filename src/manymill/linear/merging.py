@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.linear.losses import mean_loss
+from manymill.linear.holdout import mean_loss
 from manymill.model import choose_classes
 
 RULES = ("uniform", "support", "damped", "mass")

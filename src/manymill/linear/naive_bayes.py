@@ -1,9 +1,24 @@
-"""ComplementNaiveBayes: one pass over texts, and models of parts that add up to the model of the whole."""
+"""ComplementNaiveBayes: one pass over texts, and models of parts that add up to the model of the whole.
+
+Complement naive Bayes from sums of values by feature and class: pure arithmetic, in float64.
+
+::
+
+    other[j, c] = alpha + sum of the values of feature j in the rows of all classes but c
+    log[j, c]   = ln(other[j, c] / sum over all features of other[., c])
+    w[j, c]     = -log[j, c],  or  log[j, c] / sum over all features of log[., c]
+
+A document belongs to the class with the greatest ``sum_j x_j w[j, c]`` (Rennie, Shih, Teevan and Karger 2003; names
+and smoothing as in scikit-learn's ``ComplementNB``). Features that no row has all have the same weights.
+
+The rows of a plan summed up by feature and class: one pass, any order, the same bits.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -13,18 +28,180 @@ from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
 from manymill.data.dataset import Dataset, Plan
+from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
-from manymill.errors import PlanError, SchemaError, SettingsError
+from manymill.engine.local import workers
+from manymill.errors import MemoryLimitError, PlanError, SchemaError, SettingsError
 from manymill.linear.classifier import TextClassifier
-from manymill.linear.complement import ComplementWeights
-from manymill.linear.hashing import rows_of
-from manymill.linear.labels import Labels, plain_classes
-from manymill.linear.parameters import threads_of
-from manymill.linear.saved import restored
+from manymill.linear.feature_weights import weigh
+from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY, ClassLimit
+from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
 from manymill.linear.settings import Settings
-from manymill.linear.summing import Summed, placed, sum_up
+from manymill.linear.text_estimator import Labels, plain_classes, restored, threads_of
 from manymill.model import LinearModel
 from manymill.model.linear import FeatureWeights, Norm, Value
+
+# A value of 1 in the fixed point of the sums.
+ONE = 2.0**36
+
+# Weights made at a time: those of all features in float64 are never held.
+SLICE_WEIGHTS = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class ComplementWeights:
+    """The weights that sums of rows give.
+
+    Parameters
+    ----------
+    features : ndarray of uint32, shape (m,)
+        The features that a row has, ascending.
+    met : ndarray of float64, shape (m, n_classes)
+        Their weights.
+    never_met : ndarray of float64, shape (n_classes,)
+        The weights of each other feature.
+    n_features : int
+    """
+
+    features: NDArray[np.uint32]
+    met: NDArray[np.float64]
+    never_met: NDArray[np.float64]
+    n_features: int
+
+    @classmethod
+    def of(cls, sums: _core.FeatureSums, *, alpha: float, weight_norm: bool) -> ComplementWeights:
+        """The weights of these sums.
+
+        Parameters
+        ----------
+        sums : FeatureSums
+        alpha : float
+            Added to each sum, above 0.
+        weight_norm : bool
+            Whether the weights of a class are divided by their sum.
+        """
+        features, whole, _, _ = sums.to_arrays()
+        met = whole.astype(np.float64) / ONE
+        met = met.sum(axis=1, keepdims=True) + alpha - met
+        n_others = sums.n_features - len(features)
+        total = met.sum(axis=0) + n_others * alpha
+        met = np.log(met / total)
+        never_met = np.log(alpha / total)
+        by = met.sum(axis=0) + n_others * never_met if weight_norm else -1.0
+        return cls(features, met / by, never_met / by, sums.n_features)
+
+    def dense(self) -> NDArray[np.float64]:
+        """The weights of all features, ``(n_features, n_classes)``."""
+        weights = np.tile(self.never_met, (self.n_features, 1))
+        weights[self.features] = self.met
+        return weights
+
+    def centred(self) -> Iterator[NDArray[np.float32]]:
+        """The weights as a linear model's, in slices of features, ``(n, n_outputs)``.
+
+        What all classes have in common is taken away, which moves no decision and no probability: differences are
+        small, and float32 holds them. Two classes have one output.
+        """
+        step = max(1, SLICE_WEIGHTS // len(self.never_met))
+        for start in range(0, self.n_features, step):
+            n = min(step, self.n_features - start)
+            weights = np.tile(self.never_met, (n, 1))
+            first, last = np.searchsorted(self.features, (start, start + n))
+            weights[self.features[first:last] - np.uint32(start)] = self.met[first:last]
+            if weights.shape[1] == 2:
+                yield (weights[:, 1:] - weights[:, :1]).astype(np.float32)
+            else:
+                yield (weights - weights.mean(axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Sums of rows, and what they are sums of."""
+
+    sums: _core.FeatureSums
+    classes: tuple[str, ...] | tuple[int, ...]  # sorted, in the order of the sums
+    feature_weights: NDArray[np.float32] | None  # (n_features,)
+    refusal: MemoryLimitError | None = None  # why further classes and the rows after them are not in the sums
+
+
+def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int) -> Summed:
+    """The sums of all rows of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    settings : Settings
+        How documents become rows; the number of features must be known.
+    names : sequence of str
+        Classes known to exist, besides those of the plan's sample.
+    threads : int
+        Threads that read and hash.
+
+    Raises
+    ------
+    PlanError
+        If there is no row, or only one class.
+    MemoryLimitError
+        If there is not enough memory for the classes and nothing was summed up.
+    SchemaError
+        If the rows have weights.
+    """
+    if plan.columns.weight is not None:
+        raise SchemaError("rows with weights cannot be summed up exactly", "read them without their weights")
+    n_features = settings.analyzer.n_features
+    n_planned = len({*names, *plan.class_counts})
+
+    def need(n_classes: int, n_features: int) -> int:
+        n_met = min(n_features, int(plan.text_bytes * row_bytes_per_byte(settings) / BYTES_PER_ENTRY))
+        # Sums, twice while they are put in order; the weights of all features.
+        return BASE_BYTES + 16 * n_classes * n_met + 4 * n_features * (1 + n_classes)
+
+    limit = ClassLimit(need, n_features, n_planned, limit=None)
+    refusal: MemoryLimitError | None = None
+    with workers(threads) as executor:
+        lane = Lane(
+            plan,
+            settings,
+            executor=executor,
+            threads=threads,
+            classes=names,
+            ledger=Ledger(strict=plan.dataset.strict),
+            on_new_classes=limit.check,
+        )
+        if settings.feature_weights is not None:
+            weigh(lane, settings.feature_weights, n_features)
+        sums = _core.FeatureSums(n_features, max(1, len(lane.index)))
+        try:
+            for lesson in lane.lessons(0):
+                sums.grow(lesson.n_classes)
+                sums.add(lesson.rows, lesson.classes)
+        except MemoryLimitError as error:
+            refusal = error
+            if np.count_nonzero(sums.rows) < 2:
+                raise
+    found = lane.index.names[: len(sums.rows)]
+    if len(found) < 2:
+        what = f"all rows have the same label, {found[0]!r}" if found else "there is no row to learn from"
+        raise PlanError(what, "give data of two classes or more")
+    as_integers = plan.labels_are_integers and lane.index.are_integers
+    order = lane.index.sorted_order(as_integers=as_integers, first=len(found))
+    classes = tuple(found[i] for i in order)
+    return Summed(
+        placed(sums, np.argsort(order), len(order)),
+        tuple(map(int, classes)) if as_integers else classes,
+        lane.feature_weights,
+        refusal,
+    )
+
+
+def placed(sums: _core.FeatureSums, places: NDArray[np.intp], n_classes: int) -> _core.FeatureSums:
+    """The same sums with class ``i`` as class ``places[i]`` of ``n_classes``."""
+    features, old, old_rows, bound = sums.to_arrays()
+    new = np.zeros((len(features), n_classes), np.uint64)
+    rows = np.zeros(n_classes, np.uint64)
+    new[:, places], rows[places] = old, old_rows
+    return _core.FeatureSums.from_arrays(sums.n_features, features, new, rows, bound)
+
 
 _OF_ROWS = ("ngram_range", "n_features", "lowercase", "value", "norm", "feature_weights")
 

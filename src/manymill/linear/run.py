@@ -17,10 +17,9 @@ from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
 from manymill.linear.checkpoints import Checkpoints
-from manymill.linear.class_limit import OPTIONS
 from manymill.linear.holdout import Measured
-from manymill.linear.memory import check_memory, memory_need, with_record_room
-from manymill.linear.recording import LEAST_SECONDS, Recorder, digest
+from manymill.linear.memory import OPTIONS, check_memory, memory_need, with_record_room
+from manymill.linear.recorder import LEAST_SECONDS, Recorder, digest
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import Trained, train

@@ -38,7 +38,7 @@ class Settings:
         What each row is divided by.
     feature_weights : {"nb", "idf", None}
         What each value is multiplied by before the row is divided, from counts of a pass of their own: log-count
-        ratios of naive Bayes, or inverse document frequencies (see :mod:`manymill.linear.counting`).
+        ratios of naive Bayes, or inverse document frequencies (see :mod:`manymill.linear.feature_weights`).
     loss : str
         One of ``LOSSES``.
     l1, l2 : float

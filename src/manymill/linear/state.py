@@ -1,8 +1,21 @@
-"""What has been learnt: a learner, with its outputs in the order of the sorted classes."""
+"""What has been learnt: a learner, with its outputs in the order of the sorted classes.
+
+Which class has which number, and how much its rows weigh.
+
+Classes are numbered as they are met: first those of the plan's sample, then, window by window, new ones in
+sorted order. The numbers are private to a training; a finished model has its classes in sorted order.
+
+A model read from a folder, with the face of a state that was learnt.
+
+A learner's state as arrays: of all features, or of those that changed.
+
+Values are absolute: one who missed some changes and loads the whole state has the same bytes as one who took them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +23,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.linear.classes import ClassIndex
+from manymill.data.batches import Labels
 from manymill.linear.settings import Settings
-from manymill.model import Analyzer
+from manymill.model import Analyzer, LinearModel
+
+
+class ClassIndex:
+    """Names of classes and their numbers, growing as new names are met."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._numbers: dict[str, int] = {}
+        self.add(names)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the order of their numbers."""
+        return tuple(self._numbers)
+
+    def add(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Number those names that have no number yet, in sorted order, and return them."""
+        new = self.missing(names)
+        for name in new:
+            self._numbers[name] = len(self._numbers)
+        return new
+
+    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those names that have no number yet, sorted."""
+        return tuple(sorted(set(names) - self._numbers.keys()))
+
+    @classmethod
+    def in_order(cls, names: Iterable[str]) -> ClassIndex:
+        """An index that numbers the names in the order given."""
+        index = cls()
+        index._numbers = {name: number for number, name in enumerate(names)}
+        return index
+
+    def numbers(self, names: Iterable[str]) -> NDArray[np.int32]:
+        """The numbers of names, int32; -1 for a name without a number."""
+        return np.array([self._numbers.get(name, -1) for name in names], np.int32)
+
+    def encode(self, labels: Labels) -> NDArray[np.int32]:
+        """The numbers of labels, int32 of shape ``(n_rows,)``; -1 for a name without a number."""
+        return self.numbers(labels.names)[labels.codes]
+
+    @property
+    def are_integers(self) -> bool:
+        """Whether each name is an integer as it is written."""
+        return all(re.fullmatch(r"0|-?[1-9][0-9]*", name) for name in self._numbers)
+
+    def sorted_order(self, *, as_integers: bool, first: int | None = None) -> NDArray[np.intp]:
+        """The numbers of the classes in the order of their names, ``(n_classes,)``: of the ``first`` ones if given."""
+        names = self.names[:first]
+        key = (lambda i: int(names[i])) if as_integers else (lambda i: names[i])
+        return np.array(sorted(range(len(names)), key=key), np.intp)
+
+
+class ClassWeights:
+    """The weight of a row by its class: none, given by name, or balanced over the rows met so far.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (n_classes,)
+        Rows of each class met so far, where weights are balanced.
+    """
+
+    def __init__(self, class_weight: str | Mapping[Any, float] | None) -> None:
+        self._given = (
+            {str(k): float(v) for k, v in class_weight.items()} if isinstance(class_weight, Mapping) else {}
+        )
+        self._balanced = class_weight == "balanced"
+        self.counts = np.zeros(0, np.int64)
+
+    def update(
+        self, codes: NDArray[np.int32], index: ClassIndex, *, count: bool
+    ) -> NDArray[np.float32] | None:
+        """The weights of all classes, ``(n_classes,)``; None if every row weighs 1.
+
+        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an
+        earlier pass.
+        """
+        if self._given:
+            return np.array([self._given.get(name, 1.0) for name in index.names], np.float32)
+        if not self._balanced:
+            return None
+        if count:
+            self.counts = np.bincount(codes, minlength=len(index)) + np.pad(
+                self.counts, (0, len(index) - len(self.counts))
+            )
+        met = np.maximum(self.counts, 1)
+        balanced = self.counts.sum() / (np.count_nonzero(self.counts) * met)
+        return np.asarray(balanced, np.float32)
+
 
 # Bytes of weights copied out at a time: the whole of a large state is never held twice.
 SLICE_BYTES = 8 << 20
@@ -174,3 +278,64 @@ class LinearState:
         )
         self.learner.set_state(0, state["weights"], state["accumulators"])
         self.learner.set_intercept_state(state["intercept"], state["n_rows_seen"])
+
+
+class LoadedState:
+    """Weights that lie in a memory-mapped file: they can be used, and not changed.
+
+    Parameters
+    ----------
+    model : LinearModel
+        What :func:`manymill.model.load_model` gives.
+    """
+
+    def __init__(self, model: LinearModel) -> None:
+        self._model = model
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """How documents become rows."""
+        return self._model.analyzer
+
+    @property
+    def feature_weights(self) -> NDArray[np.float32] | None:
+        """What each value is multiplied by, ``(n_features,)``; None: by 1."""
+        return self._model.feature_weights
+
+    def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
+        """Decision values, ``(n_rows, n_outputs)``."""
+        return _core.score_rows(rows, self._model.weights, self._model.intercept)
+
+    def weights(self) -> Iterator[NDArray[np.float32]]:
+        """The weights as one slice, ``(n_features, n_outputs)``."""
+        yield self._model.weights
+
+    def intercept(self) -> NDArray[np.float32]:
+        """The intercepts, ``(n_outputs,)``."""
+        return self._model.intercept
+
+
+# features (m,) uint32, sorted; weights (m, n_outputs) and sums (m,) float32; intercept (2, n_outputs) float32;
+# n_rows_seen (1,) int64.
+Arrays = dict[str, NDArray[Any]]
+
+
+def put(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
+    """Overwrite the features of a broadcast; the squared-gradient sums divided among ``share`` lanes."""
+    sums: NDArray[np.float32] = arrays["sums"]
+    learner.scatter(arrays["features"], arrays["weights"], sums / np.float32(share))
+    intercept = arrays["intercept"].copy()
+    intercept[1] /= np.float32(share)
+    learner.set_intercept_state(intercept, int(arrays["n_rows_seen"][0]))
+
+
+def taken(learner: _core.Learner, features: NDArray[np.uint32]) -> Arrays:
+    """The state of features, as :func:`put` takes it."""
+    weights, sums = learner.gather(features)
+    return {
+        "features": features,
+        "weights": weights,
+        "sums": sums,
+        "intercept": learner.intercept_state(),
+        "n_rows_seen": np.array([learner.n_rows_seen], np.int64),
+    }

@@ -18,19 +18,16 @@ from manymill.engine.local import available_threads, workers
 from manymill.engine.selection import engine_for
 from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import Ended, Interrupted, Observer, Resumed, WorkerLost, WorkerSilent
-from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Position
-from manymill.linear.class_limit import PARAMETERS, ClassLimit, Knobs
 from manymill.linear.holdout import HashedRows, Measured, measure
-from manymill.linear.lane import Lane
-from manymill.linear.learning import Learning, OneLane
-from manymill.linear.memory import peak_memory_bytes
-from manymill.linear.mixing import ManyLanes
-from manymill.linear.recording import Recorder
+from manymill.linear.lanes.dealing import check_shareable, class_counts
+from manymill.linear.lanes.driver import ManyLanes
+from manymill.linear.memory import PARAMETERS, ClassLimit, Knobs, peak_memory_bytes
+from manymill.linear.recorder import Recorder
+from manymill.linear.row_stream import Lane
 from manymill.linear.settings import Settings
-from manymill.linear.sharing import check_shareable
 from manymill.linear.state import LinearState, Snapshot
-from manymill.linear.tally import Tally
+from manymill.linear.trainers import Learning, OneLane, Tally
 
 # Where nothing is held out and each pass is better than the one before: how much work may be lost to a kill.
 KEEP_SECONDS = 10.0

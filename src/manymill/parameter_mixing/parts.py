@@ -22,7 +22,7 @@ from manymill.data.batches import Batch
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError
-from manymill.linear.classes import ClassIndex
+from manymill.linear.state import ClassIndex
 from manymill.parameter_mixing.fitting import Rows
 
 Partitioning = Literal["shuffled", "contiguous", "stratified"]

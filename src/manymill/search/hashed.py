@@ -35,7 +35,7 @@ from manymill.data.reader import read
 from manymill.engine.local import available_threads, map_in_order, workers
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.events import Event
-from manymill.linear.classes import ClassIndex
+from manymill.linear.state import ClassIndex
 
 # Goes into the names of the files: another version of hashes or columns has other names.
 _VERSION = 1

@@ -216,7 +216,7 @@ def test_a_weight_for_a_label_that_no_row_has_is_warned_of(manymill, films):
 
 
 def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeypatch):
-    from manymill.linear.lane import Lane
+    from manymill.linear.row_stream import Lane
 
     lessons = Lane.lessons
 

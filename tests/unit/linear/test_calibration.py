@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from manymill import TextClassifier
-from manymill.linear.calibration import MAX_SCORES, HeldOutScores, fit_temperature
+from manymill.linear.holdout import MAX_SCORES, HeldOutScores, fit_temperature
 from manymill.metrics import Reliability
 from manymill.model import choose_classes, probabilities
 

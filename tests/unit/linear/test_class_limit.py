@@ -12,14 +12,11 @@ from manymill import ComplementNaiveBayes, Dataset, TextClassifier, scan
 from manymill.data.ledger import Ledger
 from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import ClassesFound, Warned
-from manymill.linear.class_limit import OPTIONS, PARAMETERS, ClassLimit
-from manymill.linear.lane import Lane
-from manymill.linear.learning import OneLane
-from manymill.linear.memory import memory_need
+from manymill.linear.memory import OPTIONS, PARAMETERS, ClassLimit, memory_need
+from manymill.linear.row_stream import Lane, state_bytes
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
-from manymill.linear.sizes import state_bytes
-from manymill.linear.tally import Tally
+from manymill.linear.trainers import OneLane, Tally
 from manymill.model import load_model
 
 SETTINGS = Settings(n_features=2**18, passes=2, holdout=0.0)
@@ -158,7 +155,7 @@ def test_estimators_are_fitted_with_what_was_learnt(tmp_path, kind, monkeypatch)
     model = kind(n_features=2**18)
     with monkeypatch.context() as small:
         small.setattr(Dataset, "plan", lambda self: plan)
-        small.setattr("manymill.linear.class_limit.available_bytes", lambda: promise(plan))
+        small.setattr("manymill.linear.memory.available_bytes", lambda: promise(plan))
         with pytest.raises(MemoryLimitError) as raised:
             model.fit(scan(path))
     assert "scan(..., classes=...)" in raised.value.hint

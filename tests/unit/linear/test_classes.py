@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from manymill.data.batches import Labels
-from manymill.linear.classes import ClassIndex, ClassWeights
+from manymill.linear.state import ClassIndex, ClassWeights
 
 
 def test_classes_are_numbered_as_they_are_met_new_ones_sorted():

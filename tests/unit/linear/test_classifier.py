@@ -307,7 +307,7 @@ def test_balanced_weights_help_the_rare_class():
 
 def interrupting(monkeypatch, after):
     """Ctrl-C after so many passes."""
-    from manymill.linear.lane import Lane
+    from manymill.linear.row_stream import Lane
 
     lessons = Lane.lessons
 

@@ -8,7 +8,7 @@ from scipy.stats.contingency import association
 
 from manymill import _core
 from manymill._core import FeatureCounts
-from manymill.linear.counting import (
+from manymill.linear.feature_weights import (
     counts_for,
     feature_weights,
     idf,
@@ -56,7 +56,7 @@ def test_more_classes_weigh_by_the_divergence_from_all_rows():
 def test_counts_are_looked_at_in_slices(monkeypatch):
     counts, _, _ = counted(5)
     whole = nb_weights(counts)
-    monkeypatch.setattr("manymill.linear.counting.SLICE_COUNTS", 35)
+    monkeypatch.setattr("manymill.linear.feature_weights.SLICE_COUNTS", 35)
     np.testing.assert_array_equal(nb_weights(counts), whole)
 
 

@@ -64,8 +64,8 @@ def test_threads_do_not_decide_a_bit(kind):
 @BOTH
 def test_rows_read_again_learn_like_rows_kept(kind, monkeypatch):
     classifier = fitted(kind, holdout=0.2)
-    monkeypatch.setattr("manymill.linear.sizes.CACHE_BYTES", 0)
-    monkeypatch.setattr("manymill.linear.lane.CACHE_BYTES", 0)
+    monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", 0)
+    monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", 0)
     again = fitted(kind, holdout=0.2)
     np.testing.assert_array_equal(again._state.feature_weights, classifier._state.feature_weights)
     assert again.holdout_score_ == pytest.approx(classifier.holdout_score_, abs=0.05)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import hinge_loss, log_loss
 
-from manymill.linear.losses import mean_loss
+from manymill.linear.holdout import mean_loss
 
 RNG = np.random.default_rng(0)
 

@@ -18,8 +18,8 @@ from manymill.linear.memory import (
     resident_bytes,
     with_record_room,
 )
+from manymill.linear.row_stream import CACHE_BYTES, kept_row_bytes, row_bytes_per_byte
 from manymill.linear.settings import Settings
-from manymill.linear.sizes import CACHE_BYTES, kept_row_bytes, row_bytes_per_byte
 
 SMALL = replace(
     Dataset.from_memory(["a b", "c"] * 50, ["x", "y"] * 50).plan(),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from manymill.linear.losses import mean_loss
+from manymill.linear.holdout import mean_loss
 from manymill.linear.merging import GRID, MERGES, SEARCHED, choose, rules_of
 
 RNG = np.random.default_rng(0)

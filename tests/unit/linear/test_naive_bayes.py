@@ -12,7 +12,7 @@ from sklearn.naive_bayes import ComplementNB
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
 from manymill.errors import PlanError, SchemaError, SettingsError
-from manymill.linear.hashing import rows_of
+from manymill.linear.row_stream import rows_of
 from manymill.linear.settings import Settings
 
 RNG = np.random.default_rng(3)

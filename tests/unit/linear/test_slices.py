@@ -3,8 +3,8 @@ import pytest
 
 from manymill import Dataset
 from manymill.data.reader import read, windows
-from manymill.linear.classes import ClassIndex, ClassWeights
-from manymill.linear.slices import SLICE_BYTES, Rows, whole
+from manymill.linear.row_stream import SLICE_BYTES, Rows, whole
+from manymill.linear.state import ClassIndex, ClassWeights
 
 TEXTS = [f"text {i} " * (1 + i % 9) for i in range(400)]
 LABELS = ["ab"[i % 4 == 0] for i in range(400)]

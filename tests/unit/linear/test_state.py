@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from manymill import _core
-from manymill.linear.classes import ClassIndex
 from manymill.linear.settings import Settings
-from manymill.linear.state import LinearState
+from manymill.linear.state import ClassIndex, LinearState
 
 N_FEATURES = 64
 GENERATOR = np.random.default_rng(0)

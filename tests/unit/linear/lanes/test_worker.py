@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from manymill import _core
-from manymill.linear.lane import Lesson
-from manymill.linear.lane_ahead import Ahead
+from manymill.linear.lanes.worker import Ahead
+from manymill.linear.row_stream import Lesson
 
 
 def lessons(n_values: int, count: int) -> Iterator[Lesson]:

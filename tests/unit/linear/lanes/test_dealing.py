@@ -4,7 +4,7 @@ import pytest
 
 from manymill import Dataset
 from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
-from manymill.linear.lanes import deal
+from manymill.linear.lanes.dealing import deal
 
 MB = 1 << 20
 

@@ -13,13 +13,13 @@ import numpy as np
 from manymill.errors import RunFolderError
 from manymill.events import Observer, Warned
 from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
-from manymill.linear.exchange import taken
+from manymill.linear.state import taken
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Plan
     from manymill.data.ledger import Ledger
-    from manymill.linear.learning import Learning
     from manymill.linear.settings import Settings
+    from manymill.linear.trainers import Learning
 
 # Between two checkpoints: how much work a kill may cost.
 LEAST_SECONDS = 10.0

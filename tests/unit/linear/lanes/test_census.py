@@ -7,7 +7,7 @@ import pytest
 from manymill import Dataset, scan
 from manymill.engine.selection import as_engine
 from manymill.errors import SourceError
-from manymill.linear.census import class_counts
+from manymill.linear.lanes.dealing import class_counts
 
 LABELS = ["rare" if i == 777 else "b" if i % 3 else "a" for i in range(1000)]
 COUNTS = {"a": 333, "b": 666, "rare": 1}

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from manymill.linear.holdout import Measured
-from manymill.linear.tally import PROGRESS_SECONDS, Tally
+from manymill.linear.trainers import PROGRESS_SECONDS, Tally
 
 NOTHING = Measured(0, None, None)
 
@@ -12,7 +12,7 @@ NOTHING = Measured(0, None, None)
 def clock(monkeypatch):
     """A clock that tests move."""
     now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr("manymill.linear.tally.time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr("manymill.linear.trainers.time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 

@@ -10,6 +10,8 @@
 
 McDonald, Hall and Mann 2010 show why to mix after every round and not once at the end; their scheme is one round a
 pass, and the one-shot mixing of Mann et al. 2009 is one round of one pass.
+
+The state of the driver on its way to the workers: what changed round by round, and now and then all of it.
 """
 
 from __future__ import annotations
@@ -31,24 +33,71 @@ from manymill.engine.base import Engine
 from manymill.errors import MemoryLimitError
 from manymill.events import LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
-from manymill.linear.broadcasting import Broadcasts
-from manymill.linear.census import class_counts
 from manymill.linear.checkpoints import Checkpoint
-from manymill.linear.class_limit import ClassLimit
-from manymill.linear.classes import ClassIndex
-from manymill.linear.counting import feature_weights
-from manymill.linear.exchange import put, taken
-from manymill.linear.hashing import RowMaker
+from manymill.linear.feature_weights import feature_weights
 from manymill.linear.holdout import HashedRows, Holdout
-from manymill.linear.lane_place import forget
-from manymill.linear.lane_tasks import CountTask, LaneReport, LaneTask, NewClassesError, Work
-from manymill.linear.lane_work import add_counts, add_up, count_lane, learn_round, read_ahead
+from manymill.linear.lanes.dealing import SharedPlan, class_counts, share
+from manymill.linear.lanes.worker import (
+    Broadcast,
+    CountTask,
+    LaneReport,
+    LaneTask,
+    NewClassesError,
+    Work,
+    add_counts,
+    add_up,
+    count_lane,
+    forget,
+    learn_round,
+    read_ahead,
+)
+from manymill.linear.memory import ClassLimit
+from manymill.linear.row_stream import RowMaker, whole
 from manymill.linear.settings import Settings
-from manymill.linear.sharing import SharedPlan, share
-from manymill.linear.slices import whole
-from manymill.linear.state import LinearState
-from manymill.linear.tally import Tally
+from manymill.linear.state import Arrays, ClassIndex, LinearState, put, taken
+from manymill.linear.trainers import Tally
 from manymill.metrics import cramers_v
+
+# Rounds whose changes are broadcast one by one before the whole state is again.
+_CHANGES = 8
+
+
+class Broadcasts:
+    """What has been broadcast, for workers who may have missed some of it.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where it is published.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.now = Broadcast()
+
+    def change(self, changed: Arrays, whole: Callable[[], Arrays]) -> None:
+        """Have the next round start from a state in which these features have new values; ``whole`` gives all of it."""
+        if len(self.now.changes) >= _CHANGES:
+            self.replace(whole())
+            return
+        version = self.now.version + 1
+        changes = (*self.now.changes, (version, self._engine.publish(changed)))
+        self.now = Broadcast(version, self.now.full, changes)
+
+    def replace(self, state: Arrays) -> None:
+        """Have the next round start from this state, whatever was broadcast before."""
+        version = self.now.version + 1
+        published = self._engine.publish(state)
+        # Nobody is at work now: every worker loads what it lacks when its next task begins.
+        self.withdraw()
+        self.now = Broadcast(version, (version, published))
+
+    def withdraw(self) -> None:
+        """Take back all that was published."""
+        full = () if self.now.full is None else (self.now.full,)
+        for _, published in [*full, *self.now.changes]:
+            self._engine.withdraw(published)
+
 
 # Cramér's V of lanes and labels from which on it is worth a word. Interleaved blocks of a sorted source have about 0.1,
 # neighbours 1.

@@ -7,7 +7,7 @@ import pytest
 from manymill import Dataset, scan
 from manymill.data.ledger import Ledger
 from manymill.engine.local import workers
-from manymill.linear.lane import Lane
+from manymill.linear.row_stream import Lane
 from manymill.linear.settings import Settings
 
 N_ROWS = 300
@@ -42,7 +42,7 @@ def lane():
 @pytest.fixture
 def nothing_kept(monkeypatch):
     """Every pass reads and hashes anew, as with large data."""
-    monkeypatch.setattr("manymill.linear.sizes.CACHE_BYTES", 0)
+    monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", 0)
 
 
 def contents(lessons):
@@ -77,7 +77,7 @@ def test_lessons_do_not_depend_on_the_number_of_threads(lane, nothing_kept, agai
 
 @pytest.mark.parametrize("cache_bytes", [0, 80 << 20], ids=["read again", "kept"])
 def test_a_later_pass_has_the_same_rows_in_another_order(lane, monkeypatch, cache_bytes):
-    monkeypatch.setattr("manymill.linear.sizes.CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", cache_bytes)
     stream = lane()
     first, second, third = (rows_of(stream.lessons(number)) for number in range(3))
     assert sorted(first) == sorted(second) == sorted(third)
@@ -87,13 +87,13 @@ def test_a_later_pass_has_the_same_rows_in_another_order(lane, monkeypatch, cach
 def test_kept_rows_are_hashed_once(lane, monkeypatch):
     stream = lane()
     first = rows_of(stream.lessons(0))
-    monkeypatch.setattr("manymill.linear.lane.read", None)
+    monkeypatch.setattr("manymill.linear.row_stream.read", None)
     assert sorted(rows_of(stream.lessons(1))) == sorted(first)
 
 
 def test_rows_larger_than_foreseen_are_not_kept(lane, monkeypatch):
     stream = lane()
-    monkeypatch.setattr("manymill.linear.lane.CACHE_BYTES", 100)
+    monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", 100)
     first = rows_of(stream.lessons(0))
     assert sorted(rows_of(stream.lessons(1))) == sorted(first)
     assert stream._kept is None

@@ -1,0 +1,1 @@
+"""Lanes: parts of the data that are trained side by side and merged after each round."""

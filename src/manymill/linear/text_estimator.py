@@ -1,0 +1,471 @@
+"""The parameters of an estimator as settings of a training.
+
+The labels of an estimator's rows: any values that NumPy can sort, known to the training by plain names.
+
+A classifier as the description of a model folder, and back.
+
+The accuracy on a dataset's own labels, in memory that does not grow with the rows.
+
+What a fitted classifier does: scores, labels, probabilities of texts; saving and loading.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from manymill import _core
+from manymill.data.dataset import Dataset
+from manymill.data.reader import read
+from manymill.engine.local import available_threads, workers
+from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
+from manymill.linear.row_stream import RowMaker, rows_of, whole
+from manymill.linear.settings import Settings
+from manymill.linear.state import ClassIndex, LinearState, LoadedState
+from manymill.model import (
+    PROBABILISTIC_LOSSES,
+    Analyzer,
+    LinearModel,
+    ModelDescription,
+    choose_classes,
+    load_model,
+    probabilities,
+    save_model,
+)
+from manymill.model.linear import FEATURE_WEIGHTS, FeatureWeights
+
+# Parameters that go into the settings as they are.
+_AS_THEY_ARE = (
+    "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate", "fit_intercept",
+    "passes", "patience", "holdout", "lanes", "rounds_per_pass", "merge", "interleaved", "calibrate",
+)  # fmt: skip
+
+
+def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
+    """The settings that an estimator's parameters say, with weights of classes by the training's names.
+
+    Raises
+    ------
+    SettingsError
+        If one has a value that cannot be.
+    """
+    words = estimator.ngram_range
+    return Settings(
+        **{name: getattr(estimator, name) for name in _AS_THEY_ARE},
+        ngram_range=tuple(words) if isinstance(words, list) else words,
+        class_weight=class_weight,
+        seed=_seed(estimator.random_state),
+    )
+
+
+def threads_of(estimator: Any) -> int:
+    """The number of threads that an estimator may use; all processors if it does not say.
+
+    Raises
+    ------
+    SettingsError
+        If it is no number of threads.
+    """
+    threads = estimator.threads
+    if threads is None:
+        return available_threads()
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1:
+        raise SettingsError(
+            f"threads={threads!r} is not possible", "give 1 or more, or None for all processors"
+        )
+    return int(threads)
+
+
+def check_partial_fit(estimator: Any, classes: object) -> None:
+    """Find out before any text is looked at whether an estimator can learn further rows.
+
+    Raises
+    ------
+    PlanError
+        If the classes are not known yet, or the weights of classes or of features need more than the rows of one call.
+    ModelError
+        If the model was loaded from a folder.
+    """
+    if isinstance(getattr(estimator, "_state", None), LoadedState):
+        raise ModelError(
+            "a model loaded from a folder cannot learn further: its squared-gradient sums are not saved",
+            "pickle the estimator instead, or fit anew",
+        )
+    if estimator.class_weight == "balanced":
+        raise PlanError(
+            "class_weight='balanced' needs to see more than the rows of one call",
+            "give weights by class, or use fit",
+        )
+    if estimator.feature_weights is not None:
+        raise PlanError(
+            f"feature_weights={estimator.feature_weights!r} need to count more than the rows of one call",
+            "use fit, or feature_weights=None",
+        )
+    if getattr(estimator, "classes_", None) is None and classes is None:
+        raise PlanError(
+            "the first call of partial_fit must be given classes", "name all labels that may come"
+        )
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
+
+
+# Classes listed in a message.
+SHOWN_CLASSES = 12
+
+
+class Labels:
+    """Labels and weights of rows, checked.
+
+    Parameters
+    ----------
+    X : sized
+        The texts, for their number.
+    y : array-like of shape (n_rows,)
+        Labels.
+    sample_weight : array-like of shape (n_rows,) or None
+        Weights of rows.
+    classes : array-like of shape (n_classes,), optional
+        All labels there may be; those of ``y`` if not given.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+    names : list of str
+        What the training calls the classes; sorted, so in the order of ``classes``.
+    codes : ndarray of shape (n_rows,)
+        The position of each row's label in ``classes``.
+    weights : ndarray of float32, shape (n_rows,), or None
+
+    Raises
+    ------
+    PlanError
+        If there is only one class, or a label that is none of ``classes``.
+    SchemaError
+        If lengths differ, or a weight is negative or not finite.
+    """
+
+    def __init__(
+        self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None, classes: ArrayLike | None = None
+    ) -> None:
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        labels = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        check_consistent_length(X, labels)
+        self.classes = np.unique(labels if classes is None else np.asarray(classes))
+        if len(self.classes) < 2:
+            raise PlanError(f"all rows have the same label, {self.classes.tolist()}: there is only one class")
+        self.codes = np.minimum(np.searchsorted(self.classes, labels), len(self.classes) - 1)
+        unknown = self.classes[self.codes] != labels
+        if unknown.any():
+            known = ", ".join(map(repr, self.classes[:SHOWN_CLASSES].tolist()))
+            more = ", ..." if len(self.classes) > SHOWN_CLASSES else ""
+            raise PlanError(f"the label {labels[unknown].tolist()[0]!r} is none of the classes {known}{more}")
+        width = len(str(len(self.classes) - 1))
+        self.names = [f"{number:0{width}}" for number in range(len(self.classes))]
+        self.weights = None if sample_weight is None else _weights(X, sample_weight)
+
+    def counting(self, texts: pa.Array) -> tuple[pa.Array, list[str], NDArray[np.float32] | None]:
+        """Texts, names of classes and weights of the rows that count: those of weight 0 are left out.
+
+        Raises
+        ------
+        SchemaError
+            If no row counts.
+        """
+        names, weights = np.array(self.names, object)[self.codes], self.weights
+        if weights is None or weights.all():
+            return texts, names.tolist(), weights
+        counts = weights > 0
+        if not counts.any():
+            raise SchemaError("sample_weight is zero for every row")
+        return texts.filter(pa.array(counts)), names[counts].tolist(), weights[counts]
+
+    def by_name(self, class_weight: str | Mapping[Any, float] | None) -> str | Mapping[str, float] | None:
+        """Weights given by label as weights by name.
+
+        Raises
+        ------
+        SettingsError
+            If a weight is of no class.
+        """
+        if not isinstance(class_weight, Mapping):
+            return class_weight
+        unknown = [label for label in class_weight if label not in set(self.classes.tolist())]
+        if unknown:
+            raise SettingsError(
+                f"class_weight names {unknown[0]!r}, which is none of the classes",
+                "write labels as they are in y",
+            )
+        return {
+            name: class_weight.get(label, 1.0)
+            for name, label in zip(self.names, self.classes.tolist(), strict=True)
+        }
+
+    def weighted(self, class_weight: str | Mapping[Any, float] | None) -> NDArray[np.float32] | None:
+        """The weights of rows times those of their classes."""
+        if not isinstance(class_weight, Mapping):
+            return self.weights
+        by_class = np.array([class_weight.get(label, 1.0) for label in self.classes.tolist()], np.float32)
+        by_row: NDArray[np.float32] = by_class[self.codes]
+        return by_row if self.weights is None else by_row * self.weights
+
+
+def _weights(X: Any, sample_weight: ArrayLike) -> NDArray[np.float32]:
+    weights = np.asarray(sample_weight, np.float32)
+    if weights.ndim == 0:
+        weights = np.full(len(X), weights, np.float32)
+    if weights.ndim != 1:
+        raise SchemaError(f"sample_weight must be one-dimensional, not of shape {weights.shape}")
+    check_consistent_length(X, weights)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise SchemaError("sample_weight holds a weight that is negative or not finite")
+    return weights
+
+
+def plain_classes(classes: NDArray[Any]) -> tuple[str, ...] | tuple[int, ...]:
+    """Labels as a model folder holds them: integers, or else strings."""
+    if np.issubdtype(classes.dtype, np.integer):
+        return tuple(int(c) for c in classes.tolist())
+    return tuple(str(c) for c in classes.tolist())
+
+
+def description_of(classifier: Any) -> ModelDescription:
+    """What the folder of a fitted classifier says."""
+    return ModelDescription(
+        classes=plain_classes(classifier.classes_),
+        loss=classifier.loss,
+        analyzer=classifier._state.analyzer,
+        fit_intercept=classifier.fit_intercept,
+        temperature=classifier.temperature_,
+        facts={
+            "passes": classifier.n_iter_,
+            "holdout_accuracy": classifier.holdout_score_,
+            "settings": {"feature_weights": classifier.feature_weights},
+        },
+    )
+
+
+def restored(kind: type[Any], model: LinearModel) -> Any:
+    """A fitted classifier of that class with the weights of a model."""
+    classifier = kind(**_parameters_of(model))
+    classifier._state = LoadedState(model)
+    classifier.classes_ = np.array(model.classes)
+    classifier.temperature_ = model.temperature
+    classifier.n_iter_ = int(model.facts.get("passes", 0))
+    classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+    return classifier
+
+
+def _parameters_of(model: LinearModel) -> dict[str, Any]:
+    """The parameters of the classifier that a folder holds, as far as the folder tells them."""
+    analyzer = model.analyzer
+    return {
+        "ngram_range": analyzer.ngram_range,
+        "n_features": analyzer.n_features,
+        "lowercase": analyzer.lowercase,
+        "value": analyzer.value,
+        "norm": analyzer.norm,
+        "feature_weights": _feature_weights(model.facts),
+        "loss": model.loss,
+        "fit_intercept": model.fit_intercept,
+    }
+
+
+def _feature_weights(facts: Mapping[str, Any]) -> FeatureWeights | None:
+    """The kind of feature weights that a model says it was trained with; None if it does not say."""
+    settings = facts.get("settings")
+    told = settings.get("feature_weights") if isinstance(settings, dict) else None
+    return next((kind for kind in FEATURE_WEIGHTS if kind == told), None)
+
+
+class _State(Protocol):
+    @property
+    def analyzer(self) -> Analyzer: ...
+
+    @property
+    def feature_weights(self) -> NDArray[np.float32] | None: ...
+
+    def scores(self, rows: _core.Rows) -> NDArray[np.float32]: ...
+
+
+def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threads: int) -> float:
+    """The share of rows whose label is predicted; files hold labels as text, so the texts are compared.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With labels. A label that is none of ``classes`` counts as missed.
+    state : LinearState or LoadedState
+        What scores rows.
+    classes : ndarray of shape (n_classes,)
+        In the order of the state's outputs.
+    threads : int
+        Threads that hash.
+
+    Raises
+    ------
+    SchemaError
+        If the dataset has no labels.
+    PlanError
+        If it has no row.
+    """
+    if not dataset.labelled:
+        raise SchemaError("the rows to score have no labels", "leave out labelled=False")
+    index = ClassIndex.in_order([str(label) for label in classes.tolist()])
+    n_rows = n_correct = 0
+    with workers(threads) as executor:
+        batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
+        maker = RowMaker(state.analyzer, executor, 2 * threads, state.feature_weights)
+        for part, rows in maker.ahead(whole(batch, index) for batch in batches if len(batch)):
+            n_rows += len(rows)
+            n_correct += int(np.sum(choose_classes(state.scores(rows)) == part.classes))
+    if not n_rows:
+        raise PlanError("there is no row to score", "look at the labels and texts of the files")
+    return n_correct / n_rows
+
+
+def _has_probabilities(classifier: Predicting) -> bool:
+    if classifier.loss not in PROBABILISTIC_LOSSES:
+        raise AttributeError(f"the loss {classifier.loss!r} gives no probabilities")
+    return True
+
+
+class Predicting(ClassifierMixin):
+    """The half of a classifier that a fitted state is enough for."""
+
+    loss: Any
+    threads: int | None
+    classes_: NDArray[Any]
+    temperature_: float
+    _state: LinearState | LoadedState
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Scores of the classes, float32.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) for two classes (above 0 is the second class), else (n_rows, n_classes)
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The label of each text, ``(n_rows,)``.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts. Records of a Dataset that are no rows are left out (so are rows without a label,
+            unless it has ``labelled=False``): there may be fewer labels than records.
+        """
+        scores = self._scores(X)
+        return self.classes_[choose_classes(scores)]
+
+    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows whose label is predicted.
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts. Records of a Dataset that are no rows are left out.
+        y, sample_weight : array-like of shape (n_rows,)
+            Labels and, if wanted, weights; left out with a Dataset, which has its own labels.
+
+        Raises
+        ------
+        SchemaError, PlanError
+            If a Dataset has no labels, or has no row; if labels are given besides it.
+        """
+        if not isinstance(X, Dataset):
+            return float(super().score(X, y, sample_weight))
+        if y is not None or sample_weight is not None:
+            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        check_is_fitted(self, "classes_")
+        return accuracy_on(X, self._state, self.classes_, threads=threads_of(self))
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """The probability of each class, ``(n_rows, n_classes)``.
+
+        There is none but for ``loss`` "log" and "modified_huber".
+
+        Parameters
+        ----------
+        X : sequence of str of shape (n_rows,), or Dataset
+            Texts.
+        """
+        return probabilities(self._scores(X), self.loss, len(self.classes_), self.temperature_)
+
+    def _scores(self, X: Any) -> NDArray[np.float32]:
+        check_is_fitted(self, "classes_")
+        parts = [self._state.scores(rows) for rows in self._rows(X)]
+        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
+
+    def _rows(self, X: Any) -> Any:
+        return rows_of(X, self._state.analyzer, self._state.feature_weights, threads=threads_of(self))
+
+    @property
+    def coef_(self) -> NDArray[np.float32]:
+        """Weights, ``(n_outputs, n_features)``."""
+        check_is_fitted(self, "classes_")
+        slices = list(self._state.weights())
+        return (slices[0] if len(slices) == 1 else np.concatenate(slices)).T
+
+    @property
+    def intercept_(self) -> NDArray[np.float32]:
+        """Intercepts, ``(n_outputs,)``."""
+        check_is_fitted(self, "classes_")
+        return self._state.intercept()
+
+    # ---- saving
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Save the model as a folder of JSON and safetensors: nothing in it can be executed.
+
+        The old model of that name, if any, stays until the new one is whole. Labels that are neither strings
+        nor integers are saved as strings.
+
+        Raises
+        ------
+        ModelError
+            If the folder cannot be written.
+        """
+        check_is_fitted(self, "classes_")
+        save_model(
+            folder, description_of(self), self._state.weights(), self.intercept_, self._state.feature_weights
+        )
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """The classifier of a model folder; its weights stay on disk, memory-mapped.
+
+        Raises
+        ------
+        ModelError
+            If the folder is corrupt or hostile.
+        """
+        classifier: Self = restored(cls, load_model(folder))
+        return classifier
