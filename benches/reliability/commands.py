@@ -312,7 +312,7 @@ def listing(folder: Path) -> list[str]:
 def check_model(folder: Path) -> None:
     """Load a model, every checksum compared; raises if it is damaged."""
     if (folder / "forest.json").exists():
-        from manymill.forest.table_model import load_table_model
+        from manymill.forest.run import load_table_model
 
         load_table_model(folder)
     else:

@@ -106,7 +106,7 @@ def _load_model(inputs: Inputs, folder: Path) -> str:
 
 
 def _load_forest(inputs: Inputs, folder: Path) -> str:
-    from manymill.forest.table_model import load_table_model
+    from manymill.forest.run import load_table_model
 
     model = load_table_model(folder)
     X = np.random.default_rng(0).uniform(0, 20, (50, model.forest.n_features_in_)).astype(np.float32)

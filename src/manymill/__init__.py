@@ -9,9 +9,8 @@ if TYPE_CHECKING:
 
     from manymill.data.dataset import Dataset, scan
     from manymill.errors import ManymillError
-    from manymill.forest.classifier import PartitionedForestClassifier
     from manymill.forest.combining import combine_forests, sub_forest
-    from manymill.forest.regressor import PartitionedForestRegressor
+    from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
     from manymill.forest.reports import ForestWarning
     from manymill.forest.saving import load_forest, save_forest
     from manymill.linear.classifier import TextClassifier
@@ -61,8 +60,8 @@ _HOMES = {
     "ManymillError": "manymill.errors",
     "ParameterMixingClassifier": "manymill.parameter_mixing.estimators",
     "ParameterMixingRegressor": "manymill.parameter_mixing.estimators",
-    "PartitionedForestClassifier": "manymill.forest.classifier",
-    "PartitionedForestRegressor": "manymill.forest.regressor",
+    "PartitionedForestClassifier": "manymill.forest.estimators",
+    "PartitionedForestRegressor": "manymill.forest.estimators",
     "SearchCV": "manymill.search.estimator",
     "SearchDisplay": "manymill.search.display",
     "TextClassifier": "manymill.linear.classifier",

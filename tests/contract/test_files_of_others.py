@@ -16,7 +16,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, save_forest
 from manymill.cli.app import app
 from manymill.errors import RunFolderError
-from manymill.forest.classifier import PartitionedForestClassifier
+from manymill.forest.estimators import PartitionedForestClassifier
 from manymill.storage.own_files import MARKER
 
 MINE = b'{"mine": "years of work"}\n'

@@ -32,7 +32,7 @@ from manymill.engine.array_store import ArrayStore
 from manymill.errors import ManymillError
 from manymill.events import Warned
 from manymill.forest.checkpoints import TreeFolder
-from manymill.forest.classifier import PartitionedForestClassifier
+from manymill.forest.estimators import PartitionedForestClassifier
 from manymill.forest.saving import load_forest, save_forest
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import train_run

@@ -12,7 +12,7 @@ from manymill.cli.output import say
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset, Plan
-    from manymill.forest.table_model import TableModel
+    from manymill.forest.run import TableModel
     from manymill.model import LinearModel
 
 
@@ -35,7 +35,7 @@ def open_forest(path: Path, threads: int) -> TableModel | None:
 
     if (folder := locate_forest(path)) is None:
         return None
-    from manymill.forest.table_model import load_table_model
+    from manymill.forest.run import load_table_model
 
     return load_table_model(folder, threads=threads)
 

@@ -14,7 +14,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.table.blocks import files_of
 from manymill.errors import SchemaError
 from manymill.evaluate.run import Evaluation
-from manymill.forest.table_model import TableModel, blocks, check_rows, numbers_of, words_of
+from manymill.forest.run import TableModel, blocks, check_rows, numbers_of, words_of
 from manymill.metrics import Counts
 
 _MISSING = "label missing"

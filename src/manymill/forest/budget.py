@@ -20,8 +20,8 @@ from sklearn.base import clone, is_classifier
 
 from manymill.errors import SettingsError
 from manymill.forest.combining import check_forest
-from manymill.forest.kinds import grows_trees, is_bagging
 from manymill.forest.nodes import tensors_of
+from manymill.forest.parameters import grows_trees, is_bagging
 from manymill.storage.tensors import header_of
 
 _SAMPLE_ROWS = 8192

@@ -28,9 +28,9 @@ from sklearn.tree._tree import NODE_DTYPE, Tree
 
 from manymill.engine.shared_arrays import in_file
 from manymill.errors import ModelError, RunFolderError
-from manymill.forest.grown import Grown
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
+from manymill.forest.sklearn_fit import Grown
 from manymill.storage import checked_json
 from manymill.storage.durable import replace_durably
 from manymill.storage.own_files import open_regular

@@ -7,6 +7,11 @@
 
 A tree of a forest speaks of classes by number. Where a forest lacks a class, its trees' numbers mean other classes than
 in the combined forest; their leaves are laid out anew, with 0 for what they never met.
+
+A tree grown on some columns and some classes, as a tree over all of them.
+
+The node array names the columns, and the values of the nodes have a place a class: both are numbered anew, and what
+comes out is an ordinary tree of scikit-learn that predicts the same.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.tree._tree import Tree
 
 from manymill.errors import PlanError
 
@@ -246,8 +253,6 @@ def _places(own: list[NDArray[Any]], everyones: list[NDArray[Any]]) -> list[NDAr
 
 def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int], *, bagged: bool) -> Any:
     """A tree whose classes are those of the combined forest."""
-    from manymill.forest.remapping import laid_out
-
     if places is None:
         return tree
     out = copy.copy(tree)
@@ -272,8 +277,6 @@ def _aligned(tree: Any, places: list[NDArray[np.intp]] | None, sizes: list[int],
 
 def in_all_classes(member: Any, forest: Any) -> Any:
     """The nodes of a member of a forest, whose values are of all classes of the forest; bagging's may know fewer."""
-    from manymill.forest.remapping import laid_out
-
     classes = classes_of(forest)
     if not hasattr(forest, "estimators_features_") or not classes or len(member.classes_) == len(classes[0]):
         return member.tree_
@@ -312,3 +315,86 @@ def _give(out: Any, trees: list[Any], features: list[NDArray[Any]], classes: lis
         sizes = [len(of_output) for of_output in classes]
         out.classes_ = classes if several else classes[0]
         out.n_classes_ = sizes if several else sizes[0]
+
+
+def widened(
+    tree: Any,
+    *,
+    features: NDArray[np.intp] | None,
+    n_features: int,
+    classes: Sequence[NDArray[np.intp]] | None,
+    n_classes: Sequence[int] | None,
+) -> Any:
+    """The tree, in place, over all columns and classes.
+
+    Parameters
+    ----------
+    tree : BaseDecisionTree
+        Fitted.
+    features : ndarray of int or None
+        The column of each that it has seen; None if it has seen all.
+    n_features : int
+    classes : sequence of ndarray of int, or None
+        For each output the number of each class that it has seen; None for regression.
+    n_classes : sequence of int or None
+        For each output the classes there are.
+    """
+    if features is None and (n_classes is None or _sees_all(tree, n_classes)):
+        return tree
+    sizes = [1] * tree.n_outputs_ if n_classes is None else list(n_classes)
+    tree.tree_ = laid_out(tree.tree_, sizes, places=classes, features=features, n_features=n_features)
+    if n_classes is not None:
+        _name_classes(tree, n_classes)
+    tree.n_features_in_ = n_features
+    return tree
+
+
+def laid_out(
+    tree: Tree,
+    sizes: Sequence[int],
+    *,
+    places: Sequence[NDArray[np.intp]] | None = None,
+    features: NDArray[np.intp] | None = None,
+    n_features: int | None = None,
+) -> Tree:
+    """The nodes of a tree over other columns and classes, as a new one.
+
+    Parameters
+    ----------
+    tree : Tree
+        The compiled one, ``tree_`` of an estimator.
+    sizes : sequence of int
+        Classes of each output; 1 for regression.
+    places : sequence of ndarray of int, optional
+        For each output the place of each class that the tree knows; it has no votes for the others.
+    features : ndarray of int, optional
+        The column of each that the tree knows.
+    n_features : int, optional
+        Columns there are; as many as before if not given.
+    """
+    state = tree.__getstate__()
+    nodes, values = state["nodes"], state["values"]
+    if features is not None:
+        nodes = nodes.copy()
+        splits = nodes["feature"] >= 0
+        nodes["feature"][splits] = features[nodes["feature"][splits]]
+    if places is not None:
+        wide = np.zeros((len(values), len(sizes), max(sizes)))
+        for output, place in enumerate(places):
+            wide[:, output, place] = values[:, output, : len(place)]
+        values = wide
+    out = Tree(n_features or tree.n_features, np.array(sizes, np.intp), len(sizes))
+    out.__setstate__({**state, "nodes": nodes, "values": values})
+    return out
+
+
+def _sees_all(tree: Any, n_classes: Sequence[int]) -> bool:
+    return not is_classifier(tree) or list(np.atleast_1d(tree.n_classes_)) == list(n_classes)
+
+
+def _name_classes(tree: Any, n_classes: Sequence[int]) -> None:
+    """Classes as trees of a forest name them: by number."""
+    names = [np.arange(n, dtype=np.float64) for n in n_classes]
+    one = len(names) == 1
+    tree.classes_ = names[0] if one else names
+    tree.n_classes_ = np.intp(n_classes[0]) if one else np.asarray(n_classes, np.intp)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table.blocks import files_of
 from manymill.errors import ManymillError, PlanError, RunFolderError
-from manymill.forest.table_model import TableModel, blocks
+from manymill.forest.run import TableModel, blocks
 from manymill.predict.formats import Columns, Format, format_named
 from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
 from manymill.predict.run import PartResult

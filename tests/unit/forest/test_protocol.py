@@ -3,8 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from manymill.forest.classifier import PartitionedForestClassifier
-from manymill.forest.regressor import PartitionedForestRegressor
+from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 
 # Rows that are repeated or left out are parted otherwise than rows that weigh.
 PARTED = dict.fromkeys(

@@ -8,8 +8,7 @@ from pyarrow import parquet
 from manymill import load_forest, save_forest, scan
 from manymill.errors import ModelError, SettingsError
 from manymill.events import TreeGrown, Warned
-from manymill.forest.run import ForestSettings, train_forest_run
-from manymill.forest.table_model import load_table_model
+from manymill.forest.run import ForestSettings, load_table_model, train_forest_run
 
 SETTINGS = ForestSettings(n_trees=8, seed=3)
 

@@ -14,8 +14,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from manymill.forest.classifier import PartitionedForestClassifier
-from manymill.forest.regressor import PartitionedForestRegressor
+from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from reference.trees import bits
 
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, random_state=0)

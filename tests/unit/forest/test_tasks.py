@@ -11,12 +11,10 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import BaggingClassifier, ExtraTreesRegressor, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from manymill.forest.classifier import PartitionedForestClassifier
-from manymill.forest.parts import Partition, Patch, gathered
-from manymill.forest.regressor import PartitionedForestRegressor
-from manymill.forest.remapping import widened
+from manymill.forest.combining import widened
+from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from manymill.forest.reports import ForestWarning
-from manymill.forest.seeds import dealt, tree_seeds
+from manymill.forest.tasks import Partition, Patch, dealt, gathered, tree_seeds
 from reference.trees import bits
 
 X, Y = make_classification(600, 8, n_informative=5, n_classes=3, flip_y=0, random_state=0)
@@ -122,7 +120,7 @@ def test_a_partition_has_its_rows_but_those_held_out(out):
 
 
 def test_gathering_in_blocks_is_picking_rows_and_columns(monkeypatch):
-    monkeypatch.setattr("manymill.forest.parts._BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr("manymill.forest.tasks._BLOCK_BYTES", 1 << 10)
     rows, columns = np.arange(3, 600, 7), np.array([0, 5])
     assert (gathered(X, rows, columns) == X[np.ix_(rows, columns)]).all()
     assert (gathered(csr_matrix(X), rows, columns).toarray() == X[np.ix_(rows, columns)]).all()

@@ -26,8 +26,7 @@ from sklearn.tree._tree import NODE_DTYPE
 
 from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.events import ForestGrown, TreeGrown
-from manymill.forest.classifier import PartitionedForestClassifier
-from manymill.forest.regressor import PartitionedForestRegressor
+from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from manymill.forest.reports import ForestWarning
 from manymill.run_folder import read_events
 from manymill.storage.tensors import arrays_in, write_arrays
@@ -144,7 +143,7 @@ def test_rows_that_no_tree_sees_are_warned_of():
 KILLED = """
     import os, sys
     from sklearn.datasets import make_classification
-    from manymill.forest.classifier import PartitionedForestClassifier
+    from manymill.forest.estimators import PartitionedForestClassifier
     X, Y = make_classification(400, 8, n_informative=5, random_state=0)
     n = 0
     def kill(event):
