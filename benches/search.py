@@ -50,10 +50,10 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from manymill import SearchCV
+from manymill.search.events import Evaluated
 from manymill.search.journal import records
 from manymill.search.policy import Policy
-from manymill.search.ranking import ranking
-from manymill.search.steps import Evaluated
+from manymill.search.results import ranking
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 SEEDS = 20
@@ -207,7 +207,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
         "a worker's own memory (USS), MB, greatest": round(peaks["own"] / 1e6),
         "of a process that has only imported scikit-learn, MB": imported("sklearn.metrics"),
         "of one that has imported the evaluation as well, MB": imported(
-            "sklearn.metrics, manymill.search.evaluating"
+            "sklearn.metrics, manymill.search.evaluation"
         ),
         "rows that a worker has taken for its fit and scores, MB": n_rows * n_columns * 8 * 0.03 / 1e6,
         "driver and workers together (PSS), GB, greatest": round(peaks["all"] / GB, 2),

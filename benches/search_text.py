@@ -40,7 +40,7 @@ from sklearn.model_selection import ParameterSampler, RandomizedSearchCV, Strati
 from sklearn.pipeline import Pipeline
 
 from manymill import SearchCV, TextClassifier
-from manymill.search.steps import Evaluated
+from manymill.search.events import Evaluated
 
 RESULTS = Path(__file__).parent / "results"
 N_TRIALS = 64

@@ -29,7 +29,7 @@ _MODULES = (
     "loky", "pyarrow.csv", "pyarrow.parquet", "scipy.sparse", "sklearn.ensemble", "sklearn.linear_model",
     "sklearn.model_selection", "manymill.cli.app", "manymill.cli.progress", "manymill.cli.app",
     "manymill.cli.summary", "manymill.evaluate", "manymill.features", "manymill.forest.run", "manymill.linear.run",
-    "manymill.predict", "manymill.predict.forests", "manymill.search.running",
+    "manymill.predict", "manymill.predict.forests", "manymill.search.run",
 )  # fmt: skip
 
 # Arrow's allocator has a thread that returns memory, and handlers that stop it while a process forks.

@@ -160,7 +160,7 @@ def _standing(inputs: Inputs, folder: Path) -> str:
 
 
 def _shown(folder: Path) -> str:
-    from manymill.search.watching import standing
+    from manymill.search.journal import standing
 
     return _digest(standing(folder).rows())
 
@@ -179,7 +179,7 @@ def _note_standings(inputs: Inputs, folder: Path) -> int:
 
 def _hashed(inputs: Inputs, folder: Path) -> str:
     from manymill import scan
-    from manymill.search.hashed import HashedCorpus
+    from manymill.search.hashed_corpus import HashedCorpus
 
     source = scan(inputs / "rows.jsonl", text="text", label="label")
     with HashedCorpus.of(source, folder=folder, threads=1) as corpus:

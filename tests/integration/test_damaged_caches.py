@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from manymill import PartitionedForestClassifier, scan
 from manymill.cli.app import app
 from manymill.data.table import encode_table
-from manymill.search.hashed import HashedCorpus
+from manymill.search.hashed_corpus import HashedCorpus
 
 COLUMNS = ["codes", "weights", "sizes", "keys", "hashes", "ends", "about.json"]
 DAMAGES = ["zero", "flip", "cut", "empty", "delete"]

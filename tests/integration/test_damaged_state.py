@@ -26,7 +26,7 @@ from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
 from manymill.run_folder import read_events
-from manymill.search.watching import standing
+from manymill.search.journal import standing
 from manymill.storage import checked_json
 from manymill.storage.journal import read_line, sealed
 

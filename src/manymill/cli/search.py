@@ -14,7 +14,7 @@ from manymill.cli.progress import PLAIN_SECONDS
 
 if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
-    from manymill.search.ranking import Ranked
+    from manymill.search.results import Ranked
 
 # Options of reading, by their names in [data]; those that are not given leave the file's.
 _READING = ("format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes")
@@ -60,8 +60,8 @@ def search(
     The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
     """
     from manymill.engine.selection import engine_name
-    from manymill.search.configuration import read_config
-    from manymill.search.running import search_run
+    from manymill.search.config import read_config
+    from manymill.search.run import search_run
 
     if len(files) > 1 and any(name.endswith(".toml") for name in files):
         raise click.UsageError(
@@ -127,7 +127,7 @@ def _failures(handle: SearchHandle) -> list[str]:
 
 def show(run: Path, *, json: bool) -> None:
     """The ranking of a search of another process."""
-    from manymill.search.watching import standing
+    from manymill.search.journal import standing
 
     now = standing(run)
     if not json:
@@ -137,7 +137,7 @@ def show(run: Path, *, json: bool) -> None:
 
 def _tell(rows: list[Ranked], *, json: bool) -> None:
     if not json:
-        from manymill.search.ranking import as_text
+        from manymill.search.results import as_text
 
         if rows:
             output.show(as_text(rows))

@@ -17,8 +17,8 @@ from sklearn.utils import check_random_state, indexable
 from manymill.engine.selection import engine_for
 from manymill.errors import PlanError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
-from manymill.search.evaluating import Assignment, Job, evaluate, share_job, withdraw_job
-from manymill.search.steps import Task
+from manymill.search.evaluation import Assignment, Job, evaluate, share_job, withdraw_job
+from manymill.search.events import Task
 
 Scores = NDArray[np.float64]
 

@@ -1,9 +1,14 @@
-"""`SearchDisplay`: pictures of a search, on axes of matplotlib or as tables."""
+"""`SearchDisplay`: pictures of a search, on axes of matplotlib or as tables.
+
+A search in a notebook: a table that follows what happens for as long as it runs.
+"""
 
 from __future__ import annotations
 
+import html
 import math
 import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from manymill.errors import PlanError, SettingsError
-from manymill.search import view_tables
+from manymill.search import views
 from manymill.search.journal import events_of
 from manymill.search.views import Seen, boxes, curves, improvements, spans
 
@@ -105,13 +110,13 @@ class SearchDisplay:
         self._check(kind, param)
         match kind:
             case "params":
-                return view_tables.params_table(self.seen, param)
+                return views.params_table(self.seen, param)
             case "time":
-                return view_tables.time_table(self.seen)
+                return views.time_table(self.seen)
             case "curves":
-                return view_tables.curves_table(self.seen)
+                return views.curves_table(self.seen)
             case _:
-                return view_tables.workers_table(self.seen)
+                return views.workers_table(self.seen)
 
     def __str__(self) -> str:
         return f"{self.text('time')}\n\n{self.text('params')}"
@@ -233,3 +238,64 @@ def _axes(ax: Any, n: int) -> list[Any]:
     for spare in made.ravel()[n:]:
         spare.remove()
     return list(made.ravel()[:n])
+
+
+# How often the table is drawn again.
+_DRAW_SECONDS = 1.0
+_SHOWN = 10
+
+
+def as_html(handle: Any) -> str:
+    """Progress and the first of the ranking, as things stand."""
+    progress = handle.progress()
+    cells = "".join(
+        f"<tr><td>{row.rank}{'~' if row.partial else ''}</td><td>{_score(row.mean)}</td>"
+        f"<td>{row.n_done}/{row.n_splits}</td><td>{html.escape(str(dict(row.params)))}</td></tr>"
+        for row in handle.ranking()[:_SHOWN]
+    )
+    head = "<tr><th>rank</th><th>score</th><th>splits</th><th>parameters</th></tr>"
+    share = (progress.total - progress.pending - progress.running) / max(1, progress.total)
+    return (
+        f'<div><p><progress value="{share:.3f}"></progress> {html.escape(str(progress))}</p>'
+        f"<table>{head}{cells}</table></div>"
+    )
+
+
+def show_live(handle: Any, *, seconds: float = _DRAW_SECONDS) -> threading.Thread | None:
+    """Show a search in the cell that asks for it, and draw it again until it is over.
+
+    Parameters
+    ----------
+    handle : SearchHandle
+    seconds : float
+        Between two drawings.
+
+    Returns
+    -------
+    Thread or None
+        The one that draws; None if the search is over, or nothing can be drawn again.
+    """
+    from IPython.display import display
+
+    shown = display(_bundle(handle), raw=True, display_id=True)
+    if shown is None or handle.done():
+        return None
+
+    def draw() -> None:
+        over = False
+        while not over:
+            over = handle.ends_within(seconds)
+            shown.update(_bundle(handle), raw=True)
+
+    thread = threading.Thread(target=draw, name="manymill-notebook", daemon=True)
+    thread.start()
+    return thread
+
+
+def _bundle(handle: Any) -> dict[str, str]:
+    """What browsers show, and what terminals do."""
+    return {"text/html": as_html(handle), "text/plain": str(handle)}
+
+
+def _score(mean: float) -> str:
+    return "failed" if math.isnan(mean) else f"{mean:.4f}"

@@ -20,8 +20,8 @@ from sklearn.utils import Bunch
 
 from manymill.engine.base import Engine
 from manymill.errors import PlanError, SettingsError
-from manymill.search.evaluating import Assignment, Job, predict, share_job, withdraw_job
-from manymill.search.steps import Task
+from manymill.search.evaluation import Assignment, Job, predict, share_job, withdraw_job
+from manymill.search.events import Task
 
 # How often a candidate is added.
 _ROUNDS = 50

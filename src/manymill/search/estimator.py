@@ -1,4 +1,7 @@
-"""`SearchCV`: model selection that can be watched, aborted and gone on with, as an estimator of scikit-learn."""
+"""`SearchCV`: model selection that can be watched, aborted and gone on with, as an estimator of scikit-learn.
+
+What the best candidate of a search does in the search's place: predict, transform, score.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,136 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import check_scoring
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from manymill.engine.selection import engine_for
 from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
-from manymill.search.asked import check, seed_of
-from manymill.search.autologging import logged, unlogged
-from manymill.search.best import BestCandidate
 from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
-from manymill.search.preparing import Asked, Prepared, prepare
-from manymill.search.proposing import Distributions, proposer_of, spaces_of
-from manymill.search.routing import routed, router_of
-from manymill.search.tables import best_index, cv_results, with_error_score
+from manymill.search.mlflow import logged, unlogged
+from manymill.search.parameters import check, seed_of
+from manymill.search.results import best_index, cv_results, with_error_score
+from manymill.search.samplers import Distributions, proposer_of, spaces_of
+from manymill.search.setup import Asked, Prepared, prepare, routed, router_of, score_params
+
+
+def _best_has(name: str) -> Callable[[Any], bool]:
+    """For `available_if`: whether the best estimator, or before fitting the one searched over, has a method."""
+
+    def check(self: Any) -> bool:
+        getattr(getattr(self, "ensemble_", getattr(self, "best_estimator_", self.estimator)), name)
+        return True
+
+    return check
+
+
+class BestCandidate:
+    """The methods of the ensemble, or of the best estimator, as far as they have them."""
+
+    estimator: Any
+    best_estimator_: Any
+    ensemble_: Any
+    scorer_: Any
+    multimetric_: bool
+    refit: Any
+
+    @property
+    def _predictor(self) -> Any:
+        """The ensemble, or the best candidate where there is none."""
+        return self.ensemble_ if hasattr(self, "ensemble_") else self.best_estimator_
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels that the best estimator knows."""
+        _best_has("classes_")(self)
+        classes: NDArray[Any] = self._predictor.classes_
+        return classes
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """The score of the best estimator, by the metric that decides.
+
+        Parameters
+        ----------
+        X, y : as of `fit`
+        **params : dict
+            For the scorer, as metadata routing has it.
+
+        Raises
+        ------
+        ValueError
+            If there are such parameters and metadata routing is not enabled.
+        """
+        self._check_predicts("score")
+        scorers = self.scorer_ if isinstance(self.scorer_, dict) else {"score": self.scorer_}
+        metric = self._metric(scorers) if self.multimetric_ and isinstance(self.scorer_, dict) else "score"
+        own = score_params(self, scorers, metric, params)
+        rows = (X,) if y is None else (X, y)
+        score = scorers[metric](self._predictor, *rows, **own)
+        return float(score[self._metric(score)] if isinstance(score, dict) else score)
+
+    @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
+    def predict(self, X: Any) -> Any:
+        """What the best estimator predicts."""
+        self._check_predicts("predict")
+        return self._predictor.predict(X)
+
+    @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the best estimator."""
+        self._check_predicts("predict_proba")
+        return self._predictor.predict_proba(X)
+
+    @available_if(_best_has("predict_log_proba"))  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities of the best estimator."""
+        self._check_predicts("predict_log_proba")
+        return self._predictor.predict_log_proba(X)
+
+    @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> Any:
+        """Decision values of the best estimator."""
+        self._check_predicts("decision_function")
+        return self._predictor.decision_function(X)
+
+    @available_if(_best_has("score_samples"))  # type: ignore[untyped-decorator]
+    def score_samples(self, X: Any) -> Any:
+        """Scores of rows by the best estimator."""
+        self._check_predicts("score_samples")
+        return self._predictor.score_samples(X)
+
+    @available_if(_best_has("transform"))  # type: ignore[untyped-decorator]
+    def transform(self, X: Any) -> Any:
+        """What the best estimator makes of rows."""
+        self._check_predicts("transform")
+        return self._predictor.transform(X)
+
+    @available_if(_best_has("inverse_transform"))  # type: ignore[untyped-decorator]
+    def inverse_transform(self, X: Any) -> Any:
+        """What the best estimator made rows of."""
+        self._check_predicts("inverse_transform")
+        return self._predictor.inverse_transform(X)
+
+    def _check_predicts(self, name: str) -> None:
+        """Raise ``NotFittedError`` if there is nobody to ask."""
+        if hasattr(self, "ensemble_") or hasattr(self, "best_estimator_"):
+            return
+        if hasattr(self, "cv_results_"):
+            raise NotFittedError(
+                f"no estimator was fitted on all rows, for refit={self.refit!r}: {name} is there after refit_best(X, y)"
+            )
+        check_is_fitted(self, "best_estimator_")
+
+    def _metric(self, scorers: Any) -> str:
+        """The metric that decides."""
+        raise NotImplementedError
+
 
 # What a fit gives, and the next one forgets.
 _LEARNT = (

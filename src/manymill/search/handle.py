@@ -7,6 +7,8 @@
                             abort, time is up ─┘
 
 The thread sleeps until something comes: it costs nothing while workers work.
+
+How far a search is, in numbers that add up.
 """
 
 from __future__ import annotations
@@ -18,22 +20,16 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from manymill.engine.selection import engine_for
 from manymill.errors import EngineError, ManymillError, PlanError, SettingsError
-from manymill.search.autologging import unlogged
-from manymill.search.evaluating import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
-from manymill.search.journal import SearchJournal
-from manymill.search.notebook import as_html, show_live
-from manymill.search.policy import STATES, Policy, Rules
-from manymill.search.preparing import Prepared
-from manymill.search.progress import Progress
-from manymill.search.ranking import Ranked, as_text, ranking
-from manymill.search.steps import (
+from manymill.search.display import as_html, show_live
+from manymill.search.evaluation import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
+from manymill.search.events import (
     Aborted,
     Dropped,
     End,
@@ -47,6 +43,50 @@ from manymill.search.steps import (
     Run,
     Task,
 )
+from manymill.search.journal import SearchJournal
+from manymill.search.mlflow import unlogged
+from manymill.search.policy import STATES, Policy, Rules
+from manymill.search.results import Ranked, as_text, ranking
+from manymill.search.setup import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search is.
+
+    Attributes
+    ----------
+    pending, running, done, failed, cancelled : int
+        Tasks; they add up to `total`, which is 0 while data is prepared.
+    n_candidates : int
+        Proposed so far.
+    seconds : float
+        Since the start.
+    ended : str
+        Why it is over; empty while it is not.
+    """
+
+    pending: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    total: int
+    n_candidates: int
+    seconds: float
+    ended: str
+
+    def __str__(self) -> str:
+        if not self.total and not self.ended:
+            return f"Progress: preparing the data; {self.seconds:,.1f} s"
+        finished = self.total - self.pending - self.running
+        share = finished / self.total if self.total else 1.0
+        state = self.ended or f"{self.running} running, {self.pending} pending"
+        return (
+            f"Progress: {share:4.0%} ({finished:,}/{self.total:,}), {self.done:,} done, {self.failed:,} failed, "
+            f"{self.cancelled:,} cancelled; {state}; {self.seconds:,.1f} s"
+        )
+
 
 # How often a file that asks for the end is looked for, where there is a run folder.
 _LOOK_SECONDS = 0.5
@@ -120,7 +160,7 @@ class SearchHandle:
             )
 
     def ranking(self, metric: str | None = None) -> list[Ranked]:
-        """The candidates that have a result, the best first; see :mod:`manymill.search.ranking` for the rule."""
+        """The candidates that have a result, the best first; see :mod:`manymill.search.results` for the rule."""
         with self._lock:
             known = self._policy.metrics
             if metric is not None and known and metric not in known:

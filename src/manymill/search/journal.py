@@ -7,6 +7,8 @@
     ├── search.jsonl     settings, then candidates and results as they come, each line with a checksum; a torn last line
     │                    does no harm
     └── abort            made by another process that wants the search to end
+
+How a search of another process is doing, read from its journal.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from manymill.errors import RunFolderError
-from manymill.search.proposing import Proposal, Space, decoded, encoded
-from manymill.search.steps import Evaluated, Event, Exhausted, Failed, Proposed, Task
-from manymill.storage.journal import NO_CHECKSUM, Journal, Line, lock_folder, read_journal
+from manymill.search.events import Evaluated, Event, Exhausted, Failed, Proposed, Task
+from manymill.search.policy import Policy, Rules
+from manymill.search.results import Ranked, ranking
+from manymill.search.samplers import Proposal, Space, decoded, encoded
+from manymill.storage.journal import NO_CHECKSUM, Journal, Line, is_at_work, lock_folder, read_journal
 from manymill.storage.own_files import open_own
 from manymill.storage.ownership import SEARCH, check_folder, claim_folder
 from manymill.storage.records import from_record, value_of
@@ -355,3 +359,45 @@ def _read(record: dict[str, Any]) -> Event | None:
     if name == "Failed":
         return from_record(Failed, record, finite=False)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a journal tells so far."""
+
+    policy: Policy
+    begun: bool  # the data has been read
+    at_work: bool  # a process is at it
+    ended: str  # why; empty while it is not over
+
+    def rows(self) -> list[Ranked]:
+        """The ranking."""
+        return ranking(self.policy)
+
+    def __str__(self) -> str:
+        counts = self.policy.counts
+        left = f"{counts['pending']:,} not done yet" if self.begun else "preparing the data"
+        killed = "" if self.at_work else "; no process is at it: the same command goes on"
+        return (
+            f"{counts['done']:,} evaluations done, {counts['failed']:,} failed; {self.ended or left + killed}"
+        )
+
+
+def standing(folder: str | os.PathLike[str]) -> Standing:
+    """How the search in a run folder stands.
+
+    Raises
+    ------
+    RunFolderError
+        If there is none.
+    """
+    # Asked before reading: what was written before the process ended is then read.
+    at_work = is_at_work(Path(folder))
+    events, told, ended = events_of(folder)
+    policy = Policy(_rules(told) if told else Rules(n_trials=0, n_splits=1))
+    policy.replay(events)
+    return Standing(policy, bool(told), at_work, ended)
+
+
+def _rules(told: dict[str, Any]) -> Rules:
+    return Rules(told["n_trials"], told["n_splits"], tuple(told["rungs"]), told["eta"], metric=told["metric"])

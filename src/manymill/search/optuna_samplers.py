@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from manymill.errors import SettingsError
-from manymill.search.proposing import Proposal, Space, listed_values, place_of
-from manymill.search.space import Integers, LogUniform, Uniform
+from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.samplers import Proposal, Space, listed_values, place_of
 
 SAMPLERS = {
     "tpe": "TPESampler",

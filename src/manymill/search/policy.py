@@ -23,7 +23,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from manymill.search.steps import (
+from manymill.search.events import (
     Aborted,
     Dropped,
     End,

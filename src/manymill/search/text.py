@@ -24,7 +24,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.hashed_texts import Form, HashedTexts
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.naive_bayes import ComplementNaiveBayes
-from manymill.search.hashed import HashedCorpus
+from manymill.search.hashed_corpus import HashedCorpus
 
 Distributions = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 

@@ -13,7 +13,7 @@ from manymill import TextClassifier
 from manymill.cli.app import app
 from manymill.search.handle import SearchHandle
 from manymill.search.journal import ABORT_NAME
-from manymill.search.running import DEFAULT_SPACES
+from manymill.search.run import DEFAULT_SPACES
 
 ROWS = [
     {"text": f"good fun {n}" if n % 2 else f"bad plot {n}", "label": "pos" if n % 2 else "neg"}

@@ -6,7 +6,7 @@ import numpy as np
 
 from manymill import SearchCV, TextClassifier, _core
 from manymill.data.hashed_texts import RowCache
-from manymill.search.hashed import HashedCorpus
+from manymill.search.hashed_corpus import HashedCorpus
 
 RNG = np.random.default_rng(3)
 WORDS = np.array([f"word{i}" for i in range(50)])

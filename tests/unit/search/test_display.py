@@ -12,9 +12,8 @@ from matplotlib import pyplot
 from manymill import SearchCV, SearchDisplay
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.display import KINDS
-from manymill.search.steps import Evaluated, Failed, Proposed, Task
-from manymill.search.view_tables import drawn_box
-from manymill.search.views import Seen, boxes, curves, improvements, spans
+from manymill.search.events import Evaluated, Failed, Proposed, Task
+from manymill.search.views import Seen, boxes, curves, drawn_box, improvements, spans
 
 X, y = load_iris(return_X_y=True)
 SPACE = {"C": [0.01, 1, 100], "kernel": ["rbf", "linear"]}

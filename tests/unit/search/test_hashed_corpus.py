@@ -10,8 +10,8 @@ from filelock import FileLock
 from manymill import scan
 from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError, SettingsError, SourceError
-from manymill.search import hashed
-from manymill.search.hashed import HashedCorpus
+from manymill.search import hashed_corpus
+from manymill.search.hashed_corpus import HashedCorpus
 
 TEXTS = ["Good fun", "bad plot and bad cast", "", "ein guter Film", "gut \u00c4rger"]
 LABELS = ["pos", "neg", "neg", "pos", "pos"]
@@ -126,7 +126,7 @@ def test_what_a_killed_search_was_writing_is_swept_and_what_another_writes_is_no
 
 
 def test_columns_that_another_search_keeps_removing_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(hashed.ColumnStore, "find", lambda self, name, dtypes: None)
+    monkeypatch.setattr(hashed_corpus.ColumnStore, "find", lambda self, name, dtypes: None)
     with pytest.raises(SourceError, match="another search"):
         corpus(tmp_path)
 
@@ -135,7 +135,7 @@ def test_a_search_that_failed_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hashed._Documents, "finish", fail)
+    monkeypatch.setattr(hashed_corpus._Documents, "finish", fail)
     with pytest.raises(KeyboardInterrupt):
         corpus(tmp_path)
     assert entries(tmp_path) == []

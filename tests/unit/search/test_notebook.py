@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
 from manymill import SearchCV
-from manymill.search.notebook import as_html, show_live
+from manymill.search.display import as_html, show_live
 
 X, y = load_iris(return_X_y=True)
 

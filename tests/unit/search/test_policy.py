@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manymill.search.policy import Policy, Rules
-from manymill.search.steps import (
+from manymill.search.events import (
     Aborted,
     Dropped,
     End,
@@ -22,6 +21,7 @@ from manymill.search.steps import (
     Run,
     Task,
 )
+from manymill.search.policy import Policy, Rules
 
 
 class Play:

@@ -26,8 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 from manymill import SearchCV
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
-from manymill.search.journal import ask_to_abort
-from manymill.search.watching import standing
+from manymill.search.journal import ask_to_abort, standing
 from manymill.storage.journal import sealed
 
 X, y = load_iris(return_X_y=True)

@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from manymill import SearchCV
 from manymill.engine.selection import as_engine
 from manymill.errors import RunFolderError, SettingsError
-from manymill.search.identity import described
+from manymill.search.setup import described
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1.0]}

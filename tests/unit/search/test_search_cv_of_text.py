@@ -11,9 +11,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reader import read
 from manymill.errors import RunFolderError, SchemaError, SettingsError
-from manymill.search.hashed import HashedCorpus
-from manymill.search.journal import ask_to_abort
-from manymill.search.watching import standing
+from manymill.search.hashed_corpus import HashedCorpus
+from manymill.search.journal import ask_to_abort, standing
 
 RNG = np.random.default_rng(8)
 WORDS = np.array([f"word{i}" for i in range(200)])
@@ -102,7 +101,7 @@ def gate(monkeypatch):
         assert opened.wait(30)
         return read(*arguments, **options)
 
-    monkeypatch.setattr("manymill.search.hashed.read", read_then)
+    monkeypatch.setattr("manymill.search.hashed_corpus.read", read_then)
     return opened
 
 

@@ -26,8 +26,8 @@ from sklearn.utils import check_random_state
 from manymill import SearchCV, validation_curve
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning, InterruptedSearchWarning
+from manymill.search.evaluation import prefix
 from manymill.search.handle import SearchHandle
-from manymill.search.prefixes import prefix
 from manymill.storage.journal import Journal
 
 X, y = load_iris(return_X_y=True)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from tests.unit.search.told import policy_of, splits
 
-from manymill.search.ranking import ranking
-from manymill.search.tables import best_index, cv_results
+from manymill.search.results import best_index, cv_results, ranking
 
 
 def test_the_first_rank_is_the_best_row_though_another_was_begun_with_more_rows():

@@ -12,9 +12,8 @@ from sklearn.model_selection import GridSearchCV
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
 from manymill.engine.threads import ThreadEngine
-from manymill.search.evaluating import Assignment, Job, evaluate, share_job
-from manymill.search.prefixes import prefix
-from manymill.search.steps import Task
+from manymill.search.evaluation import Assignment, Job, evaluate, prefix, share_job
+from manymill.search.events import Task
 from manymill.search.text import forms_of, text_fitter
 
 RNG = np.random.default_rng(5)

@@ -1,7 +1,7 @@
 """Policies that were told scores, for tests of what is read off them."""
 
+from manymill.search.events import Evaluated, Failed, Proposed, Task
 from manymill.search.policy import Policy, Rules
-from manymill.search.steps import Evaluated, Failed, Proposed, Task
 
 
 def policy_of(scores, n_splits, rungs=(None,), failed=()):

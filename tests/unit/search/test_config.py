@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from manymill.errors import SettingsError
-from manymill.search.identity import described
-from manymill.search.space import Integers, LogUniform, Uniform, spaces_of_file
+from manymill.search.config import Integers, LogUniform, Uniform, spaces_of_file
+from manymill.search.setup import described
 
 numbers = st.floats(1e-6, 1e6)
 
@@ -74,7 +74,7 @@ def test_what_is_no_distribution_is_refused(told):
 
 def test_the_words_for_a_search_are_the_same_in_every_process():
     code = (
-        "from scipy import stats; from manymill.search.identity import described; "
+        "from scipy import stats; from manymill.search.setup import described; "
         "print(described([{'C': stats.loguniform(1e-3, b=1e3), 'f': [print]}]))"
     )
     here = described([{"C": stats.loguniform(1e-3, b=1e3), "f": [print]}])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from manymill.errors import RunFolderError, SettingsError
-from manymill.search.space import Integers, LogUniform, Uniform
+from manymill.search.config import Integers, LogUniform, Uniform
 
 Space = Mapping[str, Any]
 Distributions = Space | Sequence[Space]

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from manymill.errors import SettingsError
 from manymill.search.ensembles import size_of
-from manymill.search.proposing import spaces_of
+from manymill.search.samplers import spaces_of
 
 # Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
 _RUNGS_BELOW = 3

@@ -15,10 +15,9 @@ from typing import Any
 from manymill.data.dataset import scan
 from manymill.engine import interrupts
 from manymill.errors import PlanError, SettingsError
-from manymill.search.configuration import check_scoring, meant, with_none
+from manymill.search.config import LogUniform, check_scoring, meant, spaces_of_file, with_none
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
-from manymill.search.space import LogUniform, spaces_of_file
 
 # What is tried where nothing is said: about the settings that `benches/bar.py` finds best on its corpora.
 _FORMS = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.search.told import policy_of, splits
 
-from manymill.search.ranking import as_text, ranking
+from manymill.search.results import as_text, ranking
 
 
 def order(policy):

@@ -9,8 +9,8 @@ from sklearn.model_selection import ParameterGrid
 
 from manymill.errors import SettingsError
 from manymill.search import optuna_samplers
-from manymill.search.proposing import decoded, encoded, proposer_of, spaces_of
-from manymill.search.space import Integers, LogUniform, Uniform
+from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.samplers import decoded, encoded, proposer_of, spaces_of
 
 SPACES = {
     "logspace": {"C": np.logspace(-3, 3, 7)},

@@ -4,13 +4,28 @@
 
     texts ──hash, once──► row numbers ─┐
     any other data ────────────────────┴─► splits ──► Job, Rules, SearchJournal
+
+Whom the further parameters of a fit are for: the estimator, the splitter, or a scorer.
+
+::
+
+    fit(X, y, sample_weight=w, groups=g)
+        as scikit-learn does by default     w to the fit, and to scorers that take weights; g to the splitter
+        with metadata routing enabled       each to whoever requested it
+
+What makes a search the same search in another process: its settings in JSON, without addresses of objects.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
+from inspect import signature
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,15 +35,168 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
 from manymill.errors import SettingsError
-from manymill.search.asked import is_by_row, rungs_of
-from manymill.search.evaluating import Job, config_here, configured
-from manymill.search.identity import settings_of
+from manymill.search.evaluation import Job, config_here, configured
 from manymill.search.journal import SearchJournal
+from manymill.search.parameters import is_by_row, rungs_of
 from manymill.search.policy import Rules
-from manymill.search.routing import routed
 
 if TYPE_CHECKING:
     from manymill.search.estimator import SearchCV
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The parameters of a fit by who gets them."""
+
+    fit: Mapping[str, Any]
+    split: Mapping[str, Any]
+    score: Mapping[str, Mapping[str, Any]]  # by scorer
+
+
+def routed(search: Any, scorers: Mapping[str, Any], params: Mapping[str, Any]) -> Routed:
+    """Whom parameters of the fit of a search are for.
+
+    Raises
+    ------
+    TypeError, UnsetMetadataPassedError
+        With metadata routing, of what nobody requested.
+    """
+    from sklearn.utils.metadata_routing import process_routing
+
+    if is_enabled():
+        found: Any = process_routing(search, "fit", **params)
+        score = {name: found[key].score for name, key in zip(scorers, _keys(scorers), strict=True)}
+        return Routed(found.estimator.fit, found.splitter.split, score)
+    fit = {name: value for name, value in params.items() if name != "groups"}
+    weights = {"sample_weight": fit["sample_weight"]} if fit.get("sample_weight") is not None else {}
+    return Routed(
+        fit,
+        {"groups": params["groups"]} if "groups" in params else {},
+        {name: weights if weights and _takes_weights(scorer) else {} for name, scorer in scorers.items()},
+    )
+
+
+def router_of(search: Any, scorers: Mapping[str, Any]) -> Any:
+    """What scikit-learn's ``get_metadata_routing`` gives for a search."""
+    from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+
+    router = MetadataRouter(owner=search)
+    router.add(estimator=search.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+    scoring = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
+    for scorer, key in zip(scorers.values(), _keys(scorers), strict=True):
+        router.add(method_mapping=scoring, **{key: scorer})
+    router.add(splitter=search.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+    return router
+
+
+def score_params(
+    search: Any, scorers: Mapping[str, Any], metric: str, params: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Those of the parameters of ``score`` that the scorer of a metric gets.
+
+    Raises
+    ------
+    ValueError
+        If there are any and metadata routing is not enabled.
+    """
+    from sklearn.utils.metadata_routing import process_routing
+
+    if not params:
+        return {}
+    if not is_enabled():
+        raise ValueError(
+            f"score takes {', '.join(sorted(params))} with metadata routing alone: "
+            "call sklearn.set_config(enable_metadata_routing=True)"
+        )
+    found: Any = process_routing(search, "score", **params)
+    given: Mapping[str, Any] = found[dict(zip(scorers, _keys(scorers), strict=True))[metric]].score
+    return given
+
+
+def is_enabled() -> bool:
+    """Whether scikit-learn is to route by request."""
+    from sklearn import get_config
+
+    return bool(get_config()["enable_metadata_routing"])
+
+
+def _keys(scorers: Mapping[str, Any]) -> list[str]:
+    """The scorers as a router calls them."""
+    return [f"scorer{place}" for place in range(len(scorers))]
+
+
+def _takes_weights(scorer: Callable[..., Any]) -> bool:
+    if hasattr(scorer, "_accept_sample_weight"):
+        return bool(scorer._accept_sample_weight())
+    return "sample_weight" in signature(scorer).parameters
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def settings_of(search: Any, job: Job, rules: Rules, seed: int) -> dict[str, Any]:
+    """What must be the same for a search to go on."""
+    import joblib
+
+    data = {name: value for name, value in job.data.items() if name not in ("X", "y")}
+    return {
+        "estimator": described(search.estimator),
+        "distributions": described(search.distributions),
+        "sampler": search.sampler,
+        "n_trials": rules.n_trials,
+        "n_splits": rules.n_splits,
+        "rungs": list(rules.rungs),
+        "resource": job.resource,
+        "eta": rules.eta,
+        "metric": rules.metric,
+        "scoring": described(search.scoring),
+        "train_scores": job.train_scores,
+        "fit_params": described(job.fit_params),
+        "seed": seed,
+        "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
+        "data by row": joblib.hash(data),
+        "splits": joblib.hash(job.splits),
+    }
+
+
+def described(value: Any) -> Any:
+    """A value in JSON: equal values have equal descriptions in every process.
+
+    Estimators are told by their parameters, frozen distributions of SciPy by what was given, functions by their names
+    and code, arrays by their bytes; of anything else the ``repr`` has to do.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):  # NaN is not equal to itself
+        return float(value) if math.isfinite(value) else repr(float(value))
+    if isinstance(value, Mapping):
+        return {str(name): described(value[name]) for name in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [described(item) for item in value]
+    if isinstance(value, np.ndarray):
+        content = repr(value.tolist()).encode() if value.dtype == object else value.tobytes()
+        return {"array": str(value.dtype), "shape": list(value.shape), "digest": _digest(content)}
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return {"class": name, "params": described(value.get_params(deep=False))}
+    if hasattr(value, "dist") and hasattr(value, "kwds"):  # frozen
+        return {"class": f"{type(value.dist).__qualname__}", "params": described([value.args, value.kwds])}
+    if hasattr(value, "__qualname__"):
+        return {"function": f"{value.__module__}.{value.__qualname__}", "code": _code(value)}
+    return _ADDRESS.sub("", repr(value))
+
+
+def _code(value: Any) -> str:
+    """The digest of a function's code; empty where there is none."""
+    code = value if isinstance(value, CodeType) else getattr(value, "__code__", None)
+    if code is None:
+        return ""
+    constants = [_code(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    return _digest(repr((code.co_code, code.co_names, constants)).encode())
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
