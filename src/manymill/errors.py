@@ -7,7 +7,7 @@
     ├── RowError(ValueError)        a row is bad and the run is strict
     ├── SchemaError(ValueError)     no such column, or a column of the wrong type
     ├── PlanError(ValueError)       the plan cannot work: no rows, one class, too little memory
-    │   ├── SettingsError           a value that cannot be, whatever the data
+    │   ├── SettingsError           a parameter has a value that is not allowed, whatever the data
     │   └── MemoryLimitError(MemoryError)   more memory is needed than was promised, or than there is
     ├── ModelError(ValueError)      a model folder is corrupt, hostile, or of another version
     ├── RunFolderError(OSError)     a run folder is in use, or cannot be written
@@ -60,7 +60,23 @@ class PlanError(ManymillError, ValueError):
 
 
 class SettingsError(PlanError):
-    """A parameter has a value that cannot be, whatever the data."""
+    """A parameter has a value that is not allowed, whatever the data.
+
+    Attributes
+    ----------
+    parameter : tuple or None
+        Name of the parameter, its value as shown, and what was expected, if the error is about one value; the
+        command line makes the message of its option from it.
+    """
+
+    parameter: tuple[str, str, str] | None = None
+
+    @classmethod
+    def invalid(cls, name: str, value: object, expected: str) -> SettingsError:
+        """The error of one value: ``name=value is invalid: expected ...``."""
+        error = cls(f"{name}={value!r} is invalid: expected {expected}")
+        error.parameter = (name, repr(value), expected)
+        return error
 
 
 class MemoryLimitError(PlanError, MemoryError):

@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> int:
     except ManymillError as error:
         if os.environ.get("MANYMILL_DEBUG"):
             raise
-        _say(error.what, hint=error.hint)
+        _say(_by_option(error, arguments), hint=error.hint)
         return 2 if isinstance(error, SettingsError) else 1
     except MemoryError as error:
         if os.environ.get("MANYMILL_DEBUG"):
@@ -113,6 +113,18 @@ def _invoke(arguments: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return 0
+
+
+def _by_option(error: ManymillError, arguments: list[str]) -> str:
+    """The message of an error; an invalid parameter is named by the option of the command that it came from."""
+    invalid = error.parameter if isinstance(error, SettingsError) else None
+    command = next((app.commands[word] for word in arguments if word in app.commands), None)
+    if invalid is not None and command is not None:
+        name, value, expected = invalid
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name == name:
+                return f"{max(parameter.opts, key=len)}={value} is invalid: expected {expected}"
+    return error.what
 
 
 def _say(what: str, *, hint: str = "") -> None:

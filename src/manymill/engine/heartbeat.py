@@ -41,7 +41,7 @@ def checked_stall(stall_seconds: float | None) -> float:
     if not stall_seconds >= 1:
         raise SettingsError(
             f"stall_seconds={stall_seconds!r} is invalid: expected 1 or more",
-            "inf (in Python also None) gives no worker up",
+            "inf (in Python also None) never gives a worker up",
         )
     return float(stall_seconds)
 

@@ -32,10 +32,12 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_features < 2**31:
-            raise SettingsError(f"n_features is {self.n_features}", "1 to 2^31 - 1 are possible")
+            raise SettingsError.invalid("n_features", self.n_features, "an integer from 1 to 2^31 - 1")
         least, greatest = self.ngram_range
         if not 1 <= least <= greatest < 2**31:
-            raise SettingsError(f"ngram_range is {least} {greatest}", "1 2 is words and pairs of words")
+            raise SettingsError.invalid(
+                "ngram_range", (least, greatest), "1 <= least <= greatest, such as (1, 2)"
+            )
 
     def hashed(self, batch: Batch) -> Arrays:
         """Data, indices and indptr of a batch; may be called from any thread."""

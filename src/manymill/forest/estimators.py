@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from manymill.engine.base import Engine
 from manymill.engine.selection import engine_for
-from manymill.engine.twins import twin_of
 from manymill.errors import SettingsError
+from manymill.estimator_support import clone_with_engine, seed_from
 from manymill.events import Event, Observer
 from manymill.forest.budget import LeafBudget, leaf_budget, saved_bytes, within
 from manymill.forest.checkpoints import TreeFolder, digest_of
@@ -33,7 +33,6 @@ from manymill.forest.parameters import (
     check_parameters,
     count_of,
     ensemble_of,
-    entropy_of,
     grows_trees,
     settings_of,
 )
@@ -91,7 +90,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_clone__(self) -> Self:
         """A twin that has the same engine."""
-        return twin_of(self)
+        return clone_with_engine(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -262,7 +261,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
                 "give validation=(X, y)",
             )
         n_held = min(count_of(self.validation_fraction, len(rows)), len(rows) - 1)
-        held = held_out(entropy_of(self.random_state), len(rows), n_held)
+        held = held_out(seed_from(self.random_state), len(rows), n_held)
         return held, rows.taken(held)
 
     def _ensemble(self) -> Any:
@@ -305,7 +304,7 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
         rows, classes = numbered(ensemble, rows, classification=self._classification)
         n_outputs = 1 if rows.y.ndim == 1 else rows.y.shape[1]
         parting = Parting(
-            self.mode, self.n_partitions, self.max_samples, self.max_features, entropy_of(self.random_state)
+            self.mode, self.n_partitions, self.max_samples, self.max_features, seed_from(self.random_state)
         )
         shell = self.forest_ if goes_on else shell_of(clone(ensemble), rows.n_features, classes, n_outputs)
         return prepare_parts(ensemble, shell, rows, classes, parting, held, engine)

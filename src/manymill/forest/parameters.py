@@ -5,7 +5,7 @@ Which ensembles can be grown tree by tree, apart from each other.
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -15,6 +15,7 @@ from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.tree import BaseDecisionTree
 
 from manymill.errors import SettingsError
+from manymill.validation import check, check_choice, check_integer, is_integer, is_number
 
 # Parameters of an ensemble that change nothing about its first trees.
 _NOT_OF_A_TREE = frozenset({"n_estimators", "n_jobs", "verbose", "warm_start", "oob_score"})
@@ -23,38 +24,37 @@ MODES = ("shared", "partitions", "patches")
 
 
 def check_parameters(forest: Any) -> None:
-    """Refuse values that cannot be, before any row is looked at.
+    """Validate the parameters of an estimator, before any row is read.
 
     Raises
     ------
     SettingsError
     """
-    _check(forest.mode in MODES, "mode", forest.mode, f"one of {', '.join(map(repr, MODES))}")
+    check_choice(forest.mode, "mode", MODES)
     for name in ("n_partitions", "n_trees_no_change"):
-        value = getattr(forest, name)
-        _check(_is_whole(value) and value >= 1, name, value, "1 or more")
-    trees = forest.n_estimators
-    _check(trees is None or (_is_whole(trees) and trees >= 1), "n_estimators", trees, "1 or more, or None")
-    size = forest.max_bytes
-    _check(size is None or (_is_whole(size) and size >= 1), "max_bytes", size, "1 or more, or None")
-    _check(_is_real(forest.tol) and forest.tol >= 0, "tol", forest.tol, "0 or more")
+        check_integer(getattr(forest, name), name, 1)
+    for name in ("n_estimators", "max_bytes"):
+        if getattr(forest, name) is not None:
+            check_integer(getattr(forest, name), name, 1, also=", or None")
+    seed = forest.random_state
+    check(
+        not is_integer(seed) or seed >= 0,
+        "random_state",
+        seed,
+        "an integer of 0 or more, a RandomState, or None",
+    )
+    check(is_number(forest.tol) and forest.tol >= 0, "tol", forest.tol, "a number of 0 or more")
     for name in ("max_samples", "max_features"):
         value = getattr(forest, name)
-        good = (_is_whole(value) and value >= 1) or (_is_real(value) and 0 < value <= 1)
-        _check(good or (value is None and name == "max_samples"), name, value, "a number, or a share to 1")
+        valid = (is_integer(value) and value >= 1) or (is_number(value) and 0 < value <= 1)
+        optional = name == "max_samples"
+        expected = "an integer of 1 or more, or a share above 0, at most 1" + (
+            ", or None" if optional else ""
+        )
+        check(valid or (value is None and optional), name, value, expected)
     share = forest.validation_fraction
-    _check(
-        share is None or (_is_real(share) and 0 < share < 1), "validation_fraction", share, "a share, or None"
-    )
-
-
-def entropy_of(random_state: Any) -> int:
-    """The number that all draws start from."""
-    from sklearn.utils import check_random_state
-
-    if _is_whole(random_state) and random_state >= 0:
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    valid = share is None or (is_number(share) and 0 < share < 1)
+    check(valid, "validation_fraction", share, "a share between 0 and 1, or None")
 
 
 def settings_of(forest: Any, ensemble: Any) -> list[Any]:
@@ -67,7 +67,7 @@ def settings_of(forest: Any, ensemble: Any) -> list[Any]:
     """
     import sklearn
 
-    if not _is_whole(forest.random_state):
+    if not is_integer(forest.random_state):
         raise SettingsError(
             f"random_state={forest.random_state!r} does not say which trees a run would go on with",
             "give a whole number, or leave out run",
@@ -88,19 +88,6 @@ def count_of(asked: float | int, of: int) -> int:
     if isinstance(asked, Integral):
         return min(int(asked), of)
     return max(1, int(asked * of))
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _check(good: bool, name: str, value: Any, wanted: str) -> None:
-    if not good:
-        raise SettingsError(f"{name}={value!r} cannot be", f"give {wanted}")
 
 
 _BOOSTING = (

@@ -12,11 +12,12 @@ from sklearn.base import BaseEstimator
 
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
-from manymill.errors import PlanError, SchemaError
+from manymill.errors import PlanError
+from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.holdout import Measured
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState, Snapshot
-from manymill.linear.text_estimator import Labels, Predicting, check_partial_fit, settings_of, threads_of
+from manymill.linear.text_estimator import Labels, Predicting, check_partial_fit, settings_of
 from manymill.linear.training import Trained, train
 from manymill.model.linear import FeatureWeights, Loss, Norm, Value
 
@@ -154,11 +155,7 @@ class TextClassifier(Predicting, BaseEstimator):
         self.threads = threads
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return set_text_tags(super().__sklearn_tags__())
 
     # ---- learning
 
@@ -209,8 +206,7 @@ class TextClassifier(Predicting, BaseEstimator):
         given = {"lanes": lanes, "rounds_per_pass": rounds_per_pass}
         asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if isinstance(X, Dataset):
-            if y is not None or sample_weight is not None:
-                raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+            refuse_own_labels(y, sample_weight)
             settings = replace(settings_of(self, self.class_weight), **asked)
             trained = self._train(X.plan(), settings, (), engine)
             self.classes_ = np.array(trained.state.classes)
@@ -239,7 +235,7 @@ class TextClassifier(Predicting, BaseEstimator):
             kept[:] = [] if number == settings.passes else [state.snapshot()]
 
         trained = train(
-            plan, settings, keep=keep, threads=threads_of(self), classes=names, engine=engine, rescues=False
+            plan, settings, keep=keep, threads=thread_count(self), classes=names, engine=engine, rescues=False
         )
         if kept and trained.best_pass < trained.passes:
             trained.state.restore(kept[0])

@@ -32,12 +32,13 @@ from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
 from manymill.engine.local import workers
 from manymill.errors import MemoryLimitError, PlanError, SchemaError, SettingsError
+from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.feature_weights import weigh
 from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY, ClassLimit
 from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
 from manymill.linear.settings import Settings
-from manymill.linear.text_estimator import Labels, plain_classes, restored, threads_of
+from manymill.linear.text_estimator import Labels, plain_classes, restored
 from manymill.model import LinearModel
 from manymill.model.linear import FeatureWeights, Norm, Value
 
@@ -278,11 +279,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         self.threads = threads
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return set_text_tags(super().__sklearn_tags__())
 
     # ---- learning
 
@@ -311,8 +308,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
             If a text is missing or no string, or the rows of a Dataset have weights.
         """
         if isinstance(X, Dataset):
-            if y is not None:
-                raise SchemaError("a Dataset has its own labels", "leave out y")
+            refuse_own_labels(y, None)
             summed = self._learn(X.plan(), ())
             self.classes_ = np.array(summed.classes)
         else:
@@ -326,7 +322,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
 
     def _learn(self, plan: Plan, names: Sequence[str]) -> Summed:
         settings = self._settings().for_classes(len({*names, *plan.class_counts}))
-        summed = sum_up(plan, settings, names, threads=threads_of(self))
+        summed = sum_up(plan, settings, names, threads=thread_count(self))
         self._keep(summed.sums, summed.feature_weights, settings)
         return summed
 
@@ -365,7 +361,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
             raise PlanError("classes differ from those of the first call of partial_fit")
         codes, start = labels.codes.astype(np.int32), 0
-        for rows in rows_of(texts, self._rows_as.analyzer, None, threads=threads_of(self)):
+        for rows in rows_of(texts, self._rows_as.analyzer, None, threads=thread_count(self)):
             self._sums.add(rows, codes[start : start + len(rows)])
             start += len(rows)
         self._forget()
@@ -403,7 +399,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def _settings(self) -> Settings:
         alpha = self.alpha
         if not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < np.inf:
-            raise SettingsError(f"alpha={alpha!r} is not possible", "give a number above 0")
+            raise SettingsError.invalid("alpha", alpha, "a number above 0")
         words = self.ngram_range
         parameters = {name: getattr(self, name) for name in _OF_ROWS}
         parameters["ngram_range"] = tuple(words) if isinstance(words, list) else words

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from manymill.errors import SettingsError
 from manymill.linear.merging import MERGES, SEARCHED
 from manymill.model import Analyzer
 from manymill.model.linear import FEATURE_WEIGHTS, LOSSES, NORMS, VALUES, FeatureWeights, Loss, Norm, Value
+from manymill.validation import check, check_bool, check_choice, check_integer, is_integer, is_number
 
 # What the core takes as a number of four bytes.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -75,7 +75,7 @@ class Settings:
     Raises
     ------
     SettingsError
-        If a value cannot be, by the name of its parameter.
+        If a value is not allowed, by the name of its parameter.
     """
 
     ngram_range: tuple[int, int] = (1, 1)
@@ -103,47 +103,53 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._check_rows()
-        _number(self.l1, "l1", 0, _LARGEST, "a number of 0 or more")
-        _number(self.l2, "l2", 0, _LARGEST, "a number of 0 or more")
+        _check_range(self.l1, "l1", 0, _LARGEST, "a number of 0 or more")
+        _check_range(self.l2, "l2", 0, _LARGEST, "a number of 0 or more")
         rate = self.learning_rate
-        _number(1 if rate is None else rate, "learning_rate", 1e-300, 1e9, "a number above 0, at most 1e9")
-        _truth(self.fit_intercept, "fit_intercept")
-        _whole(self.passes, "passes", 1, 2**31, "a whole number, 1 or more")
-        _whole(self.patience, "patience", 1, 2**31, "a whole number, 1 or more")
+        _check_range(
+            1 if rate is None else rate, "learning_rate", 1e-300, 1e9, "a number above 0, at most 1e9"
+        )
+        check_bool(self.fit_intercept, "fit_intercept")
+        check_integer(self.passes, "passes", 1, 2**31)
+        check_integer(self.patience, "patience", 1, 2**31)
         share = self.holdout
-        _number(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
-        _truth(self.calibrate, "calibrate")
-        _whole(self.seed, "seed", 0, 2**63 - 1, "a whole number, 0 to 2^63 - 1")
-        _whole(self.window_bytes, "window_bytes", 1, 2**63 - 1, "1 or more bytes")
-        _whole(self.lanes, "lanes", 1, 10_000, "a whole number, 1 to 10,000")
-        _whole(self.rounds_per_pass, "rounds_per_pass", 1, 10_000, "a whole number, 1 to 10,000")
-        _check(self.merge in MERGES, "merge", self.merge, _one_of(MERGES))
-        _truth(self.interleaved, "interleaved")
+        _check_range(0 if share is None else share, "holdout", 0, 0.5, "a share from 0 to 0.5")
+        check_bool(self.calibrate, "calibrate")
+        check(
+            is_integer(self.seed) and 0 <= self.seed < 2**63,
+            "seed",
+            self.seed,
+            "an integer from 0 to 2^63 - 1",
+        )
+        check_integer(self.window_bytes, "window_bytes", 1, 2**63 - 1, also=" (bytes)")
+        check_integer(self.lanes, "lanes", 1, 10_000)
+        check_integer(self.rounds_per_pass, "rounds_per_pass", 1, 10_000)
+        check_choice(self.merge, "merge", MERGES)
+        check_bool(self.interleaved, "interleaved")
         self._check_class_weight()
 
     def _check_rows(self) -> None:
         words = self.ngram_range
-        good = isinstance(words, tuple) and len(words) == 2 and all(_is_whole(n) for n in words)
-        _check(good, "ngram_range", words, "two whole numbers, such as (1, 2)")
-        _check(1 <= words[0] <= words[1], "ngram_range", words, "1 <= least <= greatest")
-        _truth(self.lowercase, "lowercase")
+        good = isinstance(words, tuple) and len(words) == 2 and all(is_integer(n) for n in words)
+        check(good, "ngram_range", words, "two integers, such as (1, 2)")
+        check(1 <= words[0] <= words[1], "ngram_range", words, "1 <= least <= greatest")
+        check_bool(self.lowercase, "lowercase")
         buckets = self.n_features
-        _whole(1 if buckets is None else buckets, "n_features", 1, 2**30, "a whole number, 1 to 2^30")
-        _check(self.value in VALUES, "value", self.value, _one_of(VALUES))
-        _check(self.norm is None or self.norm in NORMS, "norm", self.norm, f"{_one_of(NORMS)}, or None")
-        kind = self.feature_weights
-        allowed = f"{_one_of(FEATURE_WEIGHTS)}, or None"
-        _check(kind is None or kind in FEATURE_WEIGHTS, "feature_weights", kind, allowed)
-        _check(self.loss in LOSSES, "loss", self.loss, _one_of(LOSSES))
+        valid = buckets is None or (is_integer(buckets) and 1 <= buckets <= 2**30)
+        check(valid, "n_features", buckets, "an integer from 1 to 2^30, or None")
+        check_choice(self.value, "value", VALUES)
+        check_choice(self.norm, "norm", NORMS, optional=True)
+        check_choice(self.feature_weights, "feature_weights", FEATURE_WEIGHTS, optional=True)
+        check_choice(self.loss, "loss", LOSSES)
 
     def _check_class_weight(self) -> None:
         weights = self.class_weight
         if isinstance(weights, Mapping):
-            good = all(_is_number(w) and 0 <= w < float("inf") for w in weights.values())
-            _check(good, "class_weight", dict(weights), "weights of 0 or more")
+            good = all(is_number(w) and 0 <= w < float("inf") for w in weights.values())
+            check(good, "class_weight", dict(weights), "weights of 0 or more")
         else:
             good = weights is None or (isinstance(weights, str) and weights == "balanced")
-            _check(good, "class_weight", weights, "'balanced', or weights by class")
+            check(good, "class_weight", weights, "'balanced', or weights by class")
 
     @property
     def analyzer(self) -> Analyzer:
@@ -249,30 +255,5 @@ class Settings:
         return min(0.02, 20_000 / n_rows, (16 << 20) / max(1, text_bytes))
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _whole(value: int, name: str, least: int, greatest: int, allowed: str) -> None:
-    _check(_is_whole(value) and least <= value <= greatest, name, value, allowed)
-
-
-def _number(value: float, name: str, least: float, greatest: float, allowed: str) -> None:
-    _check(_is_number(value) and least <= float(value) <= greatest, name, value, allowed)
-
-
-def _truth(value: object, name: str) -> None:
-    _check(isinstance(value, bool | np.bool_), name, value, "True or False")
-
-
-def _check(good: bool, name: str, value: object, allowed: str) -> None:
-    if not good:
-        raise SettingsError(f"{name}={value!r} is invalid: expected {allowed}")
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])])
+def _check_range(value: float, name: str, least: float, greatest: float, expected: str) -> None:
+    check(is_number(value) and least <= float(value) <= greatest, name, value, expected)

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -28,8 +27,9 @@ from sklearn.utils.validation import check_is_fitted
 from manymill import _core
 from manymill.data.dataset import Dataset
 from manymill.data.reader import read
-from manymill.engine.local import available_threads, workers
+from manymill.engine.local import workers
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
+from manymill.estimator_support import refuse_own_labels, seed_from, thread_count
 from manymill.linear.row_stream import RowMaker, rows_of, whole
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState
@@ -65,26 +65,8 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
         **{name: getattr(estimator, name) for name in _AS_THEY_ARE},
         ngram_range=tuple(words) if isinstance(words, list) else words,
         class_weight=class_weight,
-        seed=_seed(estimator.random_state),
+        seed=seed_from(estimator.random_state),
     )
-
-
-def threads_of(estimator: Any) -> int:
-    """The number of threads that an estimator may use; all processors if it does not say.
-
-    Raises
-    ------
-    SettingsError
-        If it is no number of threads.
-    """
-    threads = estimator.threads
-    if threads is None:
-        return available_threads()
-    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1:
-        raise SettingsError(
-            f"threads={threads!r} is not possible", "give 1 or more, or None for all processors"
-        )
-    return int(threads)
 
 
 def check_partial_fit(estimator: Any, classes: object) -> None:
@@ -116,12 +98,6 @@ def check_partial_fit(estimator: Any, classes: object) -> None:
         raise PlanError(
             "the first call of partial_fit must be given classes", "name all labels that may come"
         )
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31))
 
 
 # Classes listed in a message.
@@ -400,10 +376,9 @@ class Predicting(ClassifierMixin):
         """
         if not isinstance(X, Dataset):
             return float(super().score(X, y, sample_weight))
-        if y is not None or sample_weight is not None:
-            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        refuse_own_labels(y, sample_weight)
         check_is_fitted(self, "classes_")
-        return accuracy_on(X, self._state, self.classes_, threads=threads_of(self))
+        return accuracy_on(X, self._state, self.classes_, threads=thread_count(self))
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -425,7 +400,7 @@ class Predicting(ClassifierMixin):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        return rows_of(X, self._state.analyzer, self._state.feature_weights, threads=threads_of(self))
+        return rows_of(X, self._state.analyzer, self._state.feature_weights, threads=thread_count(self))
 
     @property
     def coef_(self) -> NDArray[np.float32]:

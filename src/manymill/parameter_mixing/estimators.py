@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from manymill.data.dataset import Dataset
 from manymill.engine.selection import engine_for
-from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SchemaError
+from manymill.estimator_support import clone_with_engine, refuse_own_labels, seed_from
 from manymill.parameter_mixing.fitting import Rows
 from manymill.parameter_mixing.parts import (
     Partitioning,
@@ -41,7 +41,6 @@ from manymill.parameter_mixing.setup import (
     check_parameters,
     check_vectorizer,
     positive_weights,
-    seed_of,
     work_on_plan,
     work_on_rows,
 )
@@ -79,7 +78,7 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_clone__(self) -> Self:
         """A twin that has the same engine, and the vectorizer as it is, fitted or not."""
-        return twin_of(self, vectorizer=copy.deepcopy(self.vectorizer))
+        return clone_with_engine(self, vectorizer=copy.deepcopy(self.vectorizer))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -128,7 +127,7 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
             weigh=self.weighting == "rows",
             validation_fraction=self.validation_fraction,
             reference=self.reference,
-            seed=seed_of(self.random_state),
+            seed=seed_from(self.random_state),
         )
         # Matrices are multiplied in one thread each: the sums, and so the bytes, then are those of any engine.
         # Estimators change the filters of warnings while they are fitted, which threads side by side do not undo.
@@ -147,8 +146,7 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _of_dataset(self, X: Dataset, y: Any, sample_weight: Any, asked: Asked, engine: Any) -> Any:
-        if y is not None or sample_weight is not None:
-            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        refuse_own_labels(y, sample_weight)
         if self.vectorizer is None:
             raise SchemaError(
                 "a Dataset holds text, and no vectorizer is given", "give vectorizer=HashingVectorizer()"
@@ -235,8 +233,7 @@ class ScoresDatasets:
         if not isinstance(X, Dataset):
             return float(super().score(X, y, sample_weight))  # type: ignore[misc]
         check_is_fitted(self, "estimator_")
-        if y is not None or sample_weight is not None:
-            raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        refuse_own_labels(y, sample_weight)
         return score_on(X, self.vectorizer, self.estimator_, getattr(self, "classes_", None))
 
 

@@ -6,13 +6,12 @@ The parameters of the estimators, checked, and what they stand for.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from manymill.data.dataset import Plan
@@ -32,6 +31,7 @@ from manymill.parameter_mixing.parts import (
     split_off,
 )
 from manymill.parameter_mixing.rounds import Work, matrix_parts
+from manymill.validation import check, check_choice, check_integer, is_number
 
 # Held out unless told otherwise: the share and bounds of TextClassifier.
 _HELD_SHARE, _HELD_ROWS, _ROWS_TO_HOLD_OUT = 0.02, 20_000, 5_000
@@ -145,22 +145,19 @@ _WEIGHTINGS = ("rows", "uniform")
 
 
 def check_parameters(mixing: Any) -> None:
-    """Refuse values that cannot be, before any row is looked at.
+    """Validate the parameters of an estimator, before any row is read.
 
     Raises
     ------
     SettingsError
     """
     for name in ("n_partitions", "rounds"):
-        value = getattr(mixing, name)
-        _check(_is_whole(value) and value >= 1, name, value, "1 or more")
-    _check(mixing.partitioning in PARTITIONINGS, "partitioning", mixing.partitioning, _one_of(PARTITIONINGS))
-    _check(mixing.weighting in _WEIGHTINGS, "weighting", mixing.weighting, _one_of(_WEIGHTINGS))
+        check_integer(getattr(mixing, name), name, 1)
+    check_choice(mixing.partitioning, "partitioning", PARTITIONINGS)
+    check_choice(mixing.weighting, "weighting", _WEIGHTINGS)
     share = mixing.validation_fraction
-    good = share is None or (
-        isinstance(share, Real) and not isinstance(share, bool) and 0 <= float(share) < 1
-    )
-    _check(good, "validation_fraction", share, "a share from 0 to below 1, or None")
+    valid = share is None or (is_number(share) and 0 <= float(share) < 1)
+    check(valid, "validation_fraction", share, "a share from 0 to below 1, or None")
     if mixing.reference and share == 0:
         raise SettingsError(
             "reference=True compares on held-out rows, but validation_fraction=0", "hold some rows out"
@@ -187,13 +184,6 @@ def check_vectorizer(vectorizer: Any) -> None:
         ) from error
 
 
-def seed_of(random_state: Any) -> int:
-    """The seed that a ``random_state`` stands for."""
-    if _is_whole(random_state) and random_state >= 0:
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
 def positive_weights(
     sample_weight: ArrayLike | None, X: Any
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
@@ -215,16 +205,3 @@ def positive_weights(
     if not counts.any():
         raise SchemaError("sample_weight is zero for every row")
     return weight[counts], counts
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _one_of(names: tuple[str, ...]) -> str:
-    return f"one of {', '.join(map(repr, names))}"
-
-
-def _check(good: bool, name: str, value: object, allowed: str) -> None:
-    if not good:
-        raise SettingsError(f"{name}={value!r} is not possible", f"give {allowed}")

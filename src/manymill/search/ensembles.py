@@ -37,7 +37,7 @@ def size_of(ensemble: str | int) -> int:
     """
     found = re.fullmatch(r"(?:top)?([1-9]\d{0,5})", str(ensemble))
     if found is None or isinstance(ensemble, bool):
-        raise SettingsError(f"ensemble={ensemble!r} is not possible", 'give "top10", or a number')
+        raise SettingsError.invalid("ensemble", ensemble, "'top10', or a number")
     return int(found.group(1))
 
 

@@ -23,12 +23,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from manymill.engine.selection import engine_for
-from manymill.engine.twins import twin_of
 from manymill.errors import PlanError, SettingsError
+from manymill.estimator_support import clone_with_engine, seed_from
 from manymill.search.ensembles import build, size_of
 from manymill.search.handle import SearchHandle
 from manymill.search.mlflow import logged, unlogged
-from manymill.search.parameters import check, seed_of
+from manymill.search.parameters import check_parameters
 from manymill.search.results import best_index, cv_results, with_error_score
 from manymill.search.samplers import Distributions, proposer_of, spaces_of
 from manymill.search.setup import Asked, Prepared, prepare, routed, router_of, score_params
@@ -296,7 +296,7 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_clone__(self) -> Self:
         """A twin that has the same engine."""
-        return twin_of(self)
+        return clone_with_engine(self)
 
     def get_metadata_routing(self) -> Any:
         """Who may request what is given to :meth:`fit` and :meth:`score`: the estimator, the splitter, scorers."""
@@ -356,8 +356,8 @@ class SearchCV(BestCandidate, MetaEstimatorMixin, BaseEstimator):
         SearchHandle
         """
         spaces = spaces_of(self.distributions)
-        check(self)
-        seed = seed_of(self)
+        check_parameters(self)
+        seed = seed_from(self.random_state)
         proposer = proposer_of(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._scorers()
         asked = Asked(self, X, y, params, scorers, self._metric(scorers), spaces, seed, proposer)

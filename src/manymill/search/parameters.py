@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from manymill.errors import SettingsError
 from manymill.search.ensembles import size_of
 from manymill.search.samplers import spaces_of
+from manymill.validation import check, check_integer, is_number
 
 # Rungs of halving below the last where the least resource is to be chosen: 1/27 of all with eta=3.
 _RUNGS_BELOW = 3
@@ -20,22 +20,26 @@ _LEAST_ROWS = 100
 _LISTS_OF_ESTIMATORS = {"steps", "estimators", "transformers", "transformer_list"}
 
 
-def check(search: Any) -> None:
-    """Raise ``SettingsError`` if a parameter of a search cannot be."""
-    counts = {"n_trials": search.n_trials, "eta": search.eta}
+def check_parameters(search: Any) -> None:
+    """Validate the parameters of a search.
+
+    Raises
+    ------
+    SettingsError
+    """
+    check_integer(search.n_trials, "n_trials", 1)
+    check_integer(search.eta, "eta", 2)
     if search.max_evaluations is not None:
-        counts["max_evaluations"] = search.max_evaluations
-    for name, value in counts.items():
-        least = 2 if name == "eta" else 1
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise SettingsError(f"{name}={value!r} is not possible", f"give {least} or more")
+        check_integer(search.max_evaluations, "max_evaluations", 1, also=", or None")
     for name, seconds in (("seconds", search.seconds), ("timeout", search.timeout)):
-        if seconds is not None and not seconds > 0:
-            raise SettingsError(f"{name}={seconds!r} is not possible", "give a number above 0, or None")
-    if search.error_score != "raise" and not isinstance(search.error_score, (int, float, np.number)):
-        raise SettingsError(
-            f"error_score={search.error_score!r} is not possible", 'give a number, NaN, or "raise"'
+        check(
+            seconds is None or (is_number(seconds) and seconds > 0),
+            name,
+            seconds,
+            "a number above 0, or None",
         )
+    score = search.error_score
+    check(score == "raise" or is_number(score), "error_score", score, "a number, NaN, or 'raise'")
     if search.ensemble is not None:
         size_of(search.ensemble)
     if search.resource != "rows" and search.halving and search.resource not in search.estimator.get_params():
@@ -68,14 +72,6 @@ def _check_names(search: Any, spaces: Sequence[Mapping[str, Any]]) -> None:
                     raise SettingsError(
                         f"the estimator has no parameter {name!r}", f"it has {', '.join(sorted(known))}"
                     ) from None
-
-
-def seed_of(search: Any) -> int:
-    """The number that decides what a search draws."""
-    state = search.random_state
-    if isinstance(state, (int, np.integer)) and not isinstance(state, bool):
-        return int(state)
-    return int(check_random_state(state).randint(2**31))
 
 
 def rungs_of(search: Any, n_rows: int) -> tuple[int | None, ...]:

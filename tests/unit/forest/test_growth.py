@@ -302,9 +302,9 @@ def test_boosting_is_refused_with_the_reason(boosting):
     [
         ({"estimator": LogisticRegression()}, "no ensemble whose members are grown apart"),
         ({"estimator": RandomForestRegressor()}, "no classifier"),
-        ({"mode": "rows"}, "mode='rows' cannot be"),
-        ({"n_partitions": 0}, "n_partitions=0 cannot be"),
-        ({"max_features": 2.5}, "max_features=2.5 cannot be"),
+        ({"mode": "rows"}, "mode='rows' is invalid"),
+        ({"n_partitions": 0}, "n_partitions=0 is invalid"),
+        ({"max_features": 2.5}, "max_features=2.5 is invalid"),
         ({"early_stopping": True}, "does not tell which rows its trees have not drawn"),
     ],
 )

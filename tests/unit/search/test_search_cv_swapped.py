@@ -116,8 +116,8 @@ def test_a_sparse_parameter_of_the_fit_is_split_along():
 @pytest.mark.parametrize(
     ("options", "told_of"),
     [
-        ({"error_score": "ignore"}, "error_score='ignore' is not possible"),
-        ({"error_score": None}, "error_score=None is not possible"),
+        ({"error_score": "ignore"}, "error_score='ignore' is invalid"),
+        ({"error_score": None}, "error_score=None is invalid"),
         ({"halving": True, "resource": "C", "max_resource": 9}, "'C' is the resource of halving and is searched"),
     ],
 )  # fmt: skip
