@@ -237,10 +237,10 @@ def _hash(inputs: Inputs, folder: Path) -> str:
 SPECIMENS = (
     Specimen("model", "model", _load_model, share=5),
     Specimen("forest", "forest", _load_forest, share=4),
-    Specimen("training, gone on with", "run", _resume, r"(?!model/).*"),
+    Specimen("training, resumed", "run", _resume, r"(?!model/).*"),
     Specimen("training, watched", "run", _watch, r"(events|plan)\.json.*"),
     Specimen("growing forest", "trees", _grow, r"(?!model/|events).*"),
-    Specimen("search, gone on with", "search", _search),
+    Specimen("search, resumed", "search", _search),
     Specimen("search, watched", "search", _standing, r"search\.jsonl"),
     Specimen("hashed texts", "hashed", _hashed),
     Specimen("table", "tables", _table),
