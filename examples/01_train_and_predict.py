@@ -1,6 +1,6 @@
-"""1. From a file of labelled text to a saved model, and back: ``python examples/01_train_and_predict.py``.
+"""1. From a file of labelled text to a saved model and back: ``python examples/01_train_and_predict.py``.
 
-The mail of ``examples/data`` is read in a stream, so the same lines work for files larger than memory.
+The mail of ``examples/data`` is read as a stream, so the same code works for files larger than memory.
 """
 
 from __future__ import annotations
