@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from manymill.data.dataset import Plan
@@ -28,7 +27,7 @@ from manymill.parameter_mixing.parts import (
     split_held_out,
 )
 from manymill.parameter_mixing.rounds import MixingJob
-from manymill.parameter_mixing.sklearn_private import check_sample_weight
+from manymill.parameter_mixing.sklearn_private import check_sample_weight, requires_fit
 from manymill.parameter_mixing.worker import matrix_parts
 from manymill.validation import check, check_choice, check_integer, is_number
 
@@ -79,7 +78,7 @@ def check_vectorizer(vectorizer: Any) -> None:
     ------
     SettingsError
     """
-    if not get_tags(vectorizer).requires_fit:
+    if not requires_fit(vectorizer):
         return
     try:
         check_is_fitted(vectorizer)
