@@ -203,7 +203,7 @@ def _load_trees(folder: Path) -> Any:
     for grown in trees.trees(_forest().forest_):
         state = grown.tree.tree_.__getstate__()
         nodes = [state["nodes"][name].tobytes() for name in state["nodes"].dtype.names]
-        found.append([grown.number, grown.part, nodes, state["values"].tobytes()])
+        found.append([grown.number, grown.partition, nodes, state["values"].tobytes()])
     return sorted(found)
 
 
