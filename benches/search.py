@@ -52,9 +52,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from manymill import SearchCV
 from manymill.search.events import Evaluated
-from manymill.search.journal import records
+from manymill.search.journal import read_records
 from manymill.search.policy import Policy
-from manymill.search.results import ranking
+from manymill.search.results import rank_candidates
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 SEEDS = 20
@@ -88,7 +88,7 @@ def first_by(X: Any, y: Any, space: dict[str, Any], seed: int) -> tuple[bool, fl
     for event in search.handle_.log:
         policy.replay([event])
         if isinstance(event, Evaluated):
-            firsts.append(ranking(policy)[0].trial in best)
+            firsts.append(rank_candidates(policy)[0].trial in best)
     n = len(firsts)
     stays = next((place for place in range(n, 0, -1) if not firsts[place - 1]), 0) + 1
     return firsts[round(SHARE * n) - 1], stays / n
@@ -294,7 +294,7 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
                 process.join()
 
         searched("whole")
-        seconds = max(line.get("seconds", 0.0) for line in records(Path(temporary) / "whole"))
+        seconds = max(line.get("seconds", 0.0) for line in read_records(Path(temporary) / "whole"))
         expected = final(Path(temporary) / "whole")
         for number in range(options.runs):
             folder = Path(temporary) / str(number)
@@ -318,7 +318,7 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
 def results(folder: Path) -> list[tuple[str, float]]:
     if not (folder / "search.jsonl").exists():
         return []
-    found = [line for line in records(folder) if line["event"] == "Evaluated"]
+    found = [line for line in read_records(folder) if line["event"] == "Evaluated"]
     return [(json.dumps(line["task"]), line["scores"]["score"]) for line in found]
 
 

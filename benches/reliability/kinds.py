@@ -160,9 +160,9 @@ def _standing(inputs: Inputs, folder: Path) -> str:
 
 
 def _shown(folder: Path) -> str:
-    from manymill.search.journal import standing
+    from manymill.search.journal import read_status
 
-    return _digest(standing(folder).rows())
+    return _digest(read_status(folder).ranking())
 
 
 def _note_standings(inputs: Inputs, folder: Path) -> int:
@@ -182,7 +182,7 @@ def _hashed(inputs: Inputs, folder: Path) -> str:
     from manymill.search.hashed_corpus import HashedCorpus
 
     source = scan(inputs / "rows.jsonl", text="text", label="label")
-    with HashedCorpus.of(source, folder=folder, threads=1) as corpus:
+    with HashedCorpus.build(source, folder=folder, threads=1) as corpus:
         texts = corpus.texts
         hashes, starts, ends = texts.chunk((1, 1), True)
         rows = [np.asarray(hashes[start:end]) for start, end in zip(starts, ends, strict=True)]

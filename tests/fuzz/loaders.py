@@ -39,7 +39,7 @@ from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 from manymill.model import Analyzer, ModelDescription, load_model, save_model
 from manymill.run_folder import read_events, read_plan
-from manymill.search.journal import FILE_NAME, FORMAT, events_of
+from manymill.search.journal import FILE_NAME, FORMAT, read_search
 from manymill.storage import checked_json
 from manymill.storage.cache import Cache
 from manymill.storage.journal import Journal
@@ -236,7 +236,7 @@ def _make_search(folder: Path) -> None:
 
 
 def _load_search(folder: Path) -> Any:
-    events, settings, why = events_of(folder)
+    events, settings, why = read_search(folder)
     return [thing for thing in (plain(settings), *map(plain, events), why) if thing]
 
 

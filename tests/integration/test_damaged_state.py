@@ -26,7 +26,7 @@ from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
 from manymill.run_folder import read_events
-from manymill.search.journal import standing
+from manymill.search.journal import read_status
 from manymill.storage import checked_json
 from manymill.storage.journal import read_line, sealed
 
@@ -153,7 +153,7 @@ def stopped_forest(folder: Path) -> Stopped:
 def stopped_search(folder: Path) -> Stopped:
     def search(folder: Path) -> Any:
         if (folder / "search.jsonl").exists():
-            standing(folder)
+            read_status(folder)
         done = SearchCV(
             SGDClassifier(random_state=0), {"alpha": [1e-4, 1e-2]}, cv=2, engine=1, run=folder
         ).fit(X, Y)
