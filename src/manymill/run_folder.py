@@ -28,7 +28,7 @@ from typing import Any
 from manymill import events
 from manymill.errors import RunFolderError
 from manymill.events import Event
-from manymill.log import warnings_told
+from manymill.log import forward_warnings
 from manymill.storage import checked_json
 from manymill.storage.journal import (
     NO_CHECKSUM,
@@ -44,7 +44,7 @@ from manymill.storage.ownership import RUN, check_folder, claim_folder
 from manymill.storage.records import from_record
 
 # Between two looks at the events of another process.
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 
 # Events are for people to read, but for the last one, which is brought to the disk at once.
 _SYNC_SECONDS = 30.0
@@ -177,7 +177,7 @@ class RunFolder:
             except RunFolderError as error:
                 self._unreported = error  # a cache must not fail of it: the next event does
 
-        with warnings_told(record, instead=False):
+        with forward_warnings(record, exclusive=False):
             yield
 
     def record(self, event: Event) -> None:
@@ -253,7 +253,7 @@ _TRAIN_AGAIN = (
 )
 
 
-def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECONDS) -> Iterator[Event]:
+def read_events(run: str | os.PathLike[str], *, poll_seconds: float = POLL_SECONDS) -> Iterator[Event]:
     """The events of a run from its beginning on, as they happen, until it ends or its process does.
 
     Events of a later version are passed over. So are damaged lines: a `Warned` names the first one of each group.
@@ -297,7 +297,7 @@ def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECON
             elif not at_work:
                 return  # what is left of a line was written by a process that was killed
             else:
-                time.sleep(look_seconds)
+                time.sleep(poll_seconds)
 
 
 def has_ended(run: str | os.PathLike[str]) -> bool:

@@ -113,7 +113,7 @@ def stopped_training(folder: Path, **settings: Any) -> Stopped:
             raise Stop
 
     def go_on(folder: Path) -> dict[str, bytes]:
-        list(read_events(folder, look_seconds=0))
+        list(read_events(folder, poll_seconds=0))
         resume_run(folder, threads=1)
         return model(folder)
 

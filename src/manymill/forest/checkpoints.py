@@ -26,7 +26,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
-from manymill.engine.shared_arrays import in_file
+from manymill.engine.shared_arrays import mapped_array
 from manymill.errors import ModelError, RunFolderError
 from manymill.forest.nodes import FIELDS, check
 from manymill.forest.rows import Rows
@@ -158,7 +158,7 @@ def digest_of(rows: Rows, held: Any, settings: Any) -> str:
             for part in (array.data, array.indices, array.indptr):
                 digest.update(part.dtype.str.encode())
                 digest.update(np.ascontiguousarray(part).data)
-        elif (file := in_file(array)) is not None:
+        elif (file := mapped_array(array)) is not None:
             told = Path(file.path).stat()
             digest.update(repr((file, told.st_size, told.st_mtime_ns)).encode())
         elif array.dtype == object:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.engine import interrupts
-from manymill.engine.base import Engine, arrivals
+from manymill.engine.base import Engine, as_completed_in_window
 from manymill.errors import SettingsError
 from manymill.events import ForestGrown, Observer, TreeGrown, Warned
 from manymill.forest.checkpoints import TreeFolder
@@ -112,7 +112,7 @@ def grow(
     def submit(task: Task, key: int | None) -> Future[Grown]:
         return engine.submit(_grow, task, key=key)
 
-    with closing(arrivals(submit, tasks, keys=keys, window=2 * engine.width)) as coming:
+    with closing(as_completed_in_window(submit, tasks, keys=keys, window=2 * engine.width)) as coming:
         for _, grown in coming:
             if not take(grown):
                 return
@@ -388,7 +388,7 @@ class Fit:
 
     def _arrived(self, grown: Grown) -> bool:
         # Ctrl-C waits until the tree counts: who stops when a tree is shown keeps that tree.
-        with interrupts.deferred():
+        with interrupts.defer_interrupts():
             if self._folder is not None:
                 self._folder.add(grown)
             part = None if grown.part is None else grown.part + 1

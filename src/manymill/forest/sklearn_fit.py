@@ -34,7 +34,7 @@ from sklearn.ensemble._bagging import BaseBagging
 from sklearn.tree._tree import NODE_DTYPE
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, worth_sharing, writable
+from manymill.engine.shared_arrays import SharedArrays, share, worth_sharing, writable
 from manymill.forest.combining import OF_ONE_FIT
 from manymill.forest.parameters import is_bagging
 
@@ -246,7 +246,7 @@ class WholeTask:
 
     number: int
     call: Call
-    shared: Shared
+    shared: SharedArrays
 
     @property
     def name(self) -> str:

@@ -38,7 +38,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, writable
+from manymill.engine.shared_arrays import SharedArrays, share, writable
 from manymill.errors import SettingsError
 from manymill.forest.combining import widened
 from manymill.forest.parameters import count_of, grows_trees, is_bagging
@@ -174,7 +174,7 @@ class PartTask:
     seed: int
     place: Partition | Patch
     n_classes: tuple[int, ...] | None
-    shared: Shared
+    shared: SharedArrays
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, worth_sharing
+from manymill.engine.shared_arrays import SharedArrays, share, worth_sharing
 from manymill.engine.spool import Ref
 from manymill.search.events import Task
 
@@ -139,7 +139,7 @@ class Handle:
 
     token: str
     job: Ref | None  # the job without its large arrays, pickled
-    arrays: Shared | None
+    arrays: SharedArrays | None
 
 
 @dataclass(frozen=True, slots=True)

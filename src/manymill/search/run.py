@@ -90,7 +90,7 @@ def search_run(
             "mend the configuration" if failures else "give the search more time; the same command goes on",
         )
     search.refit_best(rows)
-    with interrupts.deferred():
+    with interrupts.defer_interrupts():
         search.best_estimator_.save(Path(out) / "model")
     return search
 
