@@ -331,7 +331,7 @@ def test_a_part_of_an_earlier_version_is_not_replaced_without_a_checksum(shared,
 def test_a_training_does_not_read_what_it_writes(shared, tmp_path, name):
     train(shared / "rows.jsonl", tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(before := (shared / "rows.jsonl").read_bytes())
-    with pytest.raises(RunFolderError, match="lies in the run folder"):
+    with pytest.raises(RunFolderError, match="is a source of the run and lies in its folder"):
         train(tmp_path / "run" / name, tmp_path / "run")
     assert (tmp_path / "run" / name).read_bytes() == before
 

@@ -180,7 +180,7 @@ def _load_plan(folder: Path) -> Any:
 
 def _load_events(folder: Path) -> Any:
     def is_of_damage(event: Any) -> bool:
-        return isinstance(event, Warned) and "is passed over" in event.message
+        return isinstance(event, Warned) and "is skipped" in event.message
 
     return [plain(event) for event in read_events(folder, poll_seconds=0) if not is_of_damage(event)]
 
