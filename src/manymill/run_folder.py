@@ -30,11 +30,11 @@ from manymill.errors import RunFolderError
 from manymill.events import Event
 from manymill.log import forward_warnings
 from manymill.storage import checked_json
+from manymill.storage.checked_json import NO_CHECKSUM
 from manymill.storage.journal import (
-    NO_CHECKSUM,
     Journal,
     Line,
-    is_at_work,
+    is_locked,
     lock_folder,
     read_journal,
     read_line,
@@ -272,7 +272,7 @@ def read_events(run: str | os.PathLike[str], *, poll_seconds: float = POLL_SECON
         text, number, was_damaged = b"", 0, False
         while True:
             # Checked before reading, so that everything written before the process ended is read.
-            is_running = is_at_work(Path(run))
+            is_running = is_locked(Path(run))
             text += file.readline(_LINE_BYTES)
             if len(text) > _LINE_BYTES:
                 raise RunFolderError(f"{path}: line {number + 1} is longer than any event")

@@ -290,7 +290,7 @@ def test_predict_never_writes_over_what_it_reads(shared, tmp_path, overwrite, li
     elif kind == "texts":
         to, part = [], read
     before = read.read_bytes()
-    with pytest.raises(RunFolderError, match="is read, and would be replaced"):
+    with pytest.raises(RunFolderError, match="is an input, and would be replaced"):
         command("predict", shared / kind, read, "--out", tmp_path, *to, *overwrite)
     assert read.read_bytes() == before
 

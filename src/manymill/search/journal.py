@@ -26,7 +26,8 @@ from manymill.search.events import Evaluated, Event, Exhausted, Failed, Proposed
 from manymill.search.policy import Policy, Rules
 from manymill.search.results import Ranked, ranking
 from manymill.search.samplers import Proposal, Space, decoded, encoded
-from manymill.storage.journal import NO_CHECKSUM, Journal, Line, is_at_work, lock_folder, read_journal
+from manymill.storage.checked_json import NO_CHECKSUM
+from manymill.storage.journal import Journal, Line, is_locked, lock_folder, read_journal
 from manymill.storage.own_files import open_own
 from manymill.storage.ownership import SEARCH, check_folder, claim_folder
 from manymill.storage.records import from_record, value_of
@@ -392,7 +393,7 @@ def standing(folder: str | os.PathLike[str]) -> Standing:
         If there is none.
     """
     # Asked before reading: what was written before the process ended is then read.
-    at_work = is_at_work(Path(folder))
+    at_work = is_locked(Path(folder))
     events, told, ended = events_of(folder)
     policy = Policy(_rules(told) if told else Rules(n_trials=0, n_splits=1))
     policy.replay(events)

@@ -208,14 +208,14 @@ def test_the_folder_is_the_users_alone(store):
     store.put([ONE]).close()
     assert store.folder.stat().st_mode & 0o777 == 0o700
     store.folder.chmod(0o777)
-    with pytest.raises(EngineError, match="alone to write to"):
+    with pytest.raises(EngineError, match="that only this user can write to"):
         store.put([ONE])
 
 
 def test_a_link_is_not_followed(store, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     store.folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(EngineError, match="alone to write to"):
+    with pytest.raises(EngineError, match="that only this user can write to"):
         store.put([ONE])
 
 
