@@ -322,7 +322,7 @@ def test_a_part_of_an_earlier_version_is_not_replaced_without_a_checksum(shared,
     del told["checksum"]
     record.write_text(json.dumps(told))
     (tmp_path / ".manymill" / MARKER).unlink()
-    with pytest.raises(RunFolderError, match="no record"):
+    with pytest.raises(RunFolderError, match="is not an unchanged output"):
         command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path, "--scores")
     command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path, "--scores", "--overwrite")
 

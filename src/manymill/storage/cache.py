@@ -42,8 +42,8 @@ ATTEMPTS = 3
 _IN_USE, _PARTIAL = "in-use-", ".partial"
 # Names of our entries, in a folder that may contain other things: they begin with a digest.
 _NAME = re.compile(r"[0-9a-f]{32,}(-[a-z0-9-]+)?(\.[0-9a-z_]+\.partial)?")
-# A cache takes at most this fraction (1/4) of its own size plus the free space of the disk.
-_DISK_FRACTION = 4
+# A cache takes at most 1 / _DISK_DIVISOR of its own size plus the free space of the disk.
+_DISK_DIVISOR = 4
 # The lock is held only for moments, unless the process that holds it was stopped.
 _LOCK_SECONDS = 60.0
 # Errors of a process that lacks resources; they do not show that an entry is damaged.
@@ -261,7 +261,7 @@ class Cache:
                 size = sum(os.lstat(path).st_size for path in folder.iterdir())
                 entries.append((folder.stat().st_mtime_ns, size, folder))
                 total += size
-        limit = (shutil.disk_usage(self.folder).free + total) // _DISK_FRACTION
+        limit = (shutil.disk_usage(self.folder).free + total) // _DISK_DIVISOR
         if self.limit_bytes is not None:
             limit = min(limit, self.limit_bytes)
         for _, size, folder in sorted(entries):

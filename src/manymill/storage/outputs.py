@@ -86,14 +86,14 @@ class Outputs:
             return None
         return self._records[name][1]
 
-    def check(self, name: str, read: Collection[tuple[int, int]], *, overwrite: bool) -> None:
+    def check(self, name: str, inputs: Collection[tuple[int, int]], *, overwrite: bool) -> None:
         """Check that writing an output would not destroy a file of the user.
 
         Parameters
         ----------
         name : str
             Name of the output.
-        read : collection of tuple
+        inputs : collection of tuple
             The files that the command reads, from `identities`.
         overwrite : bool
             Whether the user allows replacing a file. A file that the command reads is never replaced.
@@ -107,25 +107,25 @@ class Outputs:
         for ending in ("done", "next", "bad_rows"):
             check_file(self._file(name, ending))
         try:
-            found = path.lstat()
-            target = path.stat() if stat.S_ISLNK(found.st_mode) else found
+            status = path.lstat()
+            target = path.stat() if stat.S_ISLNK(status.st_mode) else status
         except OSError:
             if path.is_symlink():
                 raise refusal(path, "is a symbolic link") from None
             self._checked[name] = None
             return
-        if (target.st_dev, target.st_ino) in read:
+        if (target.st_dev, target.st_ino) in inputs:
             raise RunFolderError(
                 f"{path} is an input, and would be replaced", "choose another folder with --out"
             )
-        if not stat.S_ISREG(found.st_mode):
-            raise refusal(path, f"is {kind_of_file(found.st_mode)}")
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(path, f"is {kind_of_file(status.st_mode)}")
         if not overwrite and self.record(name) is None:
             raise RunFolderError(
                 f"{path} exists, and is not an unchanged output of manymill",
                 "choose another folder with --out, or replace it with --overwrite",
             )
-        self._checked[name] = _state(found)
+        self._checked[name] = _state(status)
 
     def publish(self, outputs: Mapping[str, tuple[Path, dict[str, Any]]]) -> None:
         """Publish outputs in this order; each name must have been checked.
@@ -184,7 +184,7 @@ class Outputs:
             sweep(self.records, alone=True)
 
     def _making_work_folders(self) -> FileLock:
-        """Return the lock under which work folders are created: unless it is held, one without a marker is a leftover."""
+        """Return the lock under which work folders are created; without it, one without a marker is a leftover."""
         from filelock import FileLock
 
         return FileLock(self.records / _WORK_LOCK, timeout=60)

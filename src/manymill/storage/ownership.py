@@ -250,7 +250,7 @@ def remove_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
 
 
 def _local_path(folder: str | os.PathLike[str]) -> Path:
-    """Return the path of a local folder; a URL would create a folder ``https:``, and one with a password in its name."""
+    """Return a local path; a URL would create a folder ``https:``, and one with a password in its name."""
     path = Path(folder)
     if _URL.match(os.fspath(folder)) and not Path(path.parts[0]).exists():
         raise RunFolderError(
