@@ -126,7 +126,7 @@ def _watch(inputs: Inputs, folder: Path) -> str:
     from manymill.cli.summary import ending
     from manymill.run_folder import read_events
 
-    events = list(read_events(folder, look_seconds=0.0))
+    events = list(read_events(folder, poll_seconds=0.0))
     ending(folder, events[-1] if events else None)
     return "shown"
 
@@ -206,7 +206,7 @@ def _store(inputs: Inputs, folder: Path) -> str:
 
     folder.chmod(0o700)
     arrays = {"X": np.arange(3000, dtype=np.float32).reshape(300, 10), "y": np.arange(300) % 3}
-    hold = ArrayStore(folder).hold([arrays])
+    hold = ArrayStore(folder).put([arrays])
     try:
         found = hold.refs[0].load()
         return _digest([(name, np.asarray(found[name])) for name in sorted(found)])

@@ -180,9 +180,9 @@ def _load_plan(folder: Path) -> Any:
 
 def _load_events(folder: Path) -> Any:
     def is_of_damage(event: Any) -> bool:
-        return isinstance(event, Warned) and "is passed over" in event.message
+        return isinstance(event, Warned) and "is skipped" in event.message
 
-    return [plain(event) for event in read_events(folder, look_seconds=0) if not is_of_damage(event)]
+    return [plain(event) for event in read_events(folder, poll_seconds=0) if not is_of_damage(event)]
 
 
 def _load_checkpoint(folder: Path) -> Any:
@@ -267,11 +267,11 @@ _ARRAYS = {"a": np.arange(100, dtype=np.float64), "b": np.arange(7, dtype=np.int
 
 
 def _make_store(folder: Path) -> None:
-    ArrayStore(folder).hold([_ARRAYS]).close()
+    ArrayStore(folder).put([_ARRAYS]).close()
 
 
 def _load_store(folder: Path) -> Any:
-    held = ArrayStore(folder).hold([_ARRAYS])
+    held = ArrayStore(folder).put([_ARRAYS])
     try:
         return plain(held.refs[0].load())
     finally:

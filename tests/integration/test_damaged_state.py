@@ -28,7 +28,7 @@ from manymill.linear.settings import Settings
 from manymill.run_folder import read_events
 from manymill.search.journal import read_status
 from manymill.storage import checked_json
-from manymill.storage.journal import read_line, sealed
+from manymill.storage.journal import encode_line, read_line
 
 DAMAGES = int(os.environ.get("MANYMILL_DAMAGES", "6"))
 ONE = {"n_features": 64, "passes": 2, "holdout": 0.2, "window_bytes": 2_000}
@@ -113,7 +113,7 @@ def stopped_training(folder: Path, **settings: Any) -> Stopped:
             raise Stop
 
     def go_on(folder: Path) -> dict[str, bytes]:
-        list(read_events(folder, look_seconds=0))
+        list(read_events(folder, poll_seconds=0))
         resume_run(folder, threads=1)
         return model(folder)
 
@@ -256,7 +256,7 @@ def with_other_values(path: Path, chance: random.Random) -> None:
         number = chance.randrange(len(lines))
         record = read_line(lines[number], 1).record
         change_value(record, chance)
-        lines[number] = sealed(record or {"event": 1})
+        lines[number] = encode_line(record or {"event": 1})
         path.write_bytes(b"".join(lines))
 
 

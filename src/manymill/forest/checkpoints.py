@@ -25,7 +25,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
 
-from manymill.engine.shared_arrays import in_file
+from manymill.engine.shared_arrays import mapped_array
 from manymill.errors import ModelError, RunFolderError
 from manymill.forest.nodes import FIELDS, check_nodes
 from manymill.forest.rows import TrainingRows
@@ -160,7 +160,7 @@ def fingerprint(rows: TrainingRows, held_out: Any, settings: Any) -> str:
             for values in (array.data, array.indices, array.indptr):
                 digest.update(values.dtype.str.encode())
                 digest.update(np.ascontiguousarray(values).data)
-        elif (file := in_file(array)) is not None:
+        elif (file := mapped_array(array)) is not None:
             status = Path(file.path).stat()
             digest.update(repr((file, status.st_size, status.st_mtime_ns)).encode())
         elif array.dtype == object:

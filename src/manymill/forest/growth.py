@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.engine import interrupts
-from manymill.engine.base import Engine, arrivals
+from manymill.engine.base import Engine, as_completed_in_window
 from manymill.errors import SettingsError
 from manymill.events import ForestGrown, Observer, TreeGrown, Warned
 from manymill.forest.checkpoints import TreeFolder
@@ -140,7 +140,7 @@ class ForestFit:
 
     def _receive(self, grown: GrownTree) -> bool:
         # Ctrl-C waits until the tree is added: a user who stops when a tree is shown gets that tree.
-        with interrupts.deferred():
+        with interrupts.defer_interrupts():
             if self._folder is not None:
                 self._folder.add(grown)
             partition = None if grown.partition is None else grown.partition + 1
@@ -225,7 +225,7 @@ def grow_trees(
     def submit(task: GrowTask, key: int | None) -> Future[GrownTree]:
         return engine.submit(_grow, task, key=key)
 
-    with closing(arrivals(submit, tasks, keys=keys, window=2 * engine.width)) as results:
+    with closing(as_completed_in_window(submit, tasks, keys=keys, window=2 * engine.width)) as results:
         for _, grown in results:
             if not receive(grown):
                 return

@@ -32,7 +32,7 @@ from manymill.events import Observer, Warned
 from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
 from manymill.forest.saving import load_forest, save_forest
-from manymill.log import warnings_told
+from manymill.log import forward_warnings
 from manymill.model.manifest import FOREST_FILE, check_kind
 from manymill.run_folder import RunFolder
 from manymill.storage import checked_json
@@ -107,7 +107,7 @@ def train_forest_run(
         )
     messages: list[str] = []
     validation = None
-    with warnings_told(messages.append, instead=False):
+    with forward_warnings(messages.append, exclusive=False):
         table = encode_table(source, task=settings.task)
         if holdout is not None:
             held_out = encode_table(holdout, task=settings.task, schema=table.schema)
@@ -134,7 +134,7 @@ def train_forest_run(
         forest.fit(table.X, table.labels, validation=validation, run=out, observe=observe)
     report = forest.report_
     model = TableModel(forest.forest_, table.schema, settings.task)
-    with interrupts.deferred():
+    with interrupts.defer_interrupts():
         model.save(
             Path(out) / "model",
             {

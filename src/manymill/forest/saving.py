@@ -32,7 +32,7 @@ from manymill.forest.sklearn_private import invalid_parameters, resolve_member_e
 from manymill.model.manifest import FOREST_FILE as FILE_NAME
 from manymill.model.saving import ModelFiles, save_files
 from manymill.storage import checked_json
-from manymill.storage.checked_json import keys, require
+from manymill.storage.checked_json import check_keys, require
 from manymill.storage.own_files import open_regular
 from manymill.storage.tensors import header_of
 
@@ -340,7 +340,7 @@ def parse_description(content: dict[str, Any], text: bytes) -> ForestDescription
     """
     checked_json.check_format(content, FORMAT, FORMAT_VERSION)
     checked_json.verify(content, text)
-    keys("it", content, _ENTRIES)
+    check_keys("it", content, _ENTRIES)
     kind, trees = content["kind"], content["trees"]
     require("kind", kind, isinstance(kind, str) and kind in KINDS)
     require("trees", trees, isinstance(trees, str) and trees in ([KINDS[kind]] if KINDS[kind] else TREES))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, worth_sharing, writable
+from manymill.engine.shared_arrays import SharedArrays, share, worth_sharing, writable
 from manymill.forest.parameters import is_bagging
 from manymill.forest.sklearn_private import (
     clear_node_padding,
@@ -213,7 +213,7 @@ class SharedRowsTask:
 
     number: int
     call: Call
-    shared: Shared
+    shared: SharedArrays
 
     @property
     def name(self) -> str:

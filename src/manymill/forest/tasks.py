@@ -36,7 +36,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, writable
+from manymill.engine.shared_arrays import SharedArrays, share, writable
 from manymill.errors import SettingsError
 from manymill.forest.combining import extend_tree
 from manymill.forest.parameters import grows_trees, is_bagging, resolve_count
@@ -445,7 +445,7 @@ class PartTask:
     seed: int
     subset: Partition | Patch
     n_classes: tuple[int, ...] | None
-    shared: Shared
+    shared: SharedArrays
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import get_tags
 
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import Shared, share, worth_sharing
+from manymill.engine.shared_arrays import SharedArrays, share, worth_sharing
 from manymill.engine.spool import Ref
 from manymill.search.events import Evaluation
 from manymill.search.sklearn_private import select_rows, split_rows
@@ -139,7 +139,7 @@ class JobReference:
 
     token: str
     job: Ref | None  # the pickled job without its large arrays; None if the workers are threads
-    arrays: Shared | None
+    arrays: SharedArrays | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from manymill.search.events import Evaluated, Evaluation, Event, Exhausted, Fail
 from manymill.search.policy import Policy, Rules
 from manymill.search.results import RankedCandidate, rank_candidates
 from manymill.search.samplers import Proposal, Space, decode_proposal, encode_proposal
-from manymill.storage.journal import NO_CHECKSUM, Journal, Line, is_at_work, lock_folder, read_journal
+from manymill.storage.checked_json import NO_CHECKSUM
+from manymill.storage.journal import Journal, Line, is_locked, lock_folder, read_journal
 from manymill.storage.own_files import open_own
 from manymill.storage.ownership import SEARCH, check_folder, claim_folder
 from manymill.storage.records import from_record, value_of
@@ -404,7 +405,7 @@ def read_status(folder: str | os.PathLike[str]) -> SearchStatus:
         If the folder does not contain a search, or its journal is damaged.
     """
     # Checked before the journal is read, so that the last events of a process that just ended are read.
-    running = is_at_work(Path(folder))
+    running = is_locked(Path(folder))
     events, record, end_reason = read_search(folder)
     policy = Policy(_rules(record) if record else Rules(n_trials=0, n_splits=1))
     policy.replay(events)

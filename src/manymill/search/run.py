@@ -95,7 +95,7 @@ def run_search(
             else "give the search more time; the same command resumes it",
         )
     search.refit_best(rows)
-    with interrupts.deferred():
+    with interrupts.defer_interrupts():
         search.best_estimator_.save(Path(out) / "model")
     return search
 

@@ -27,7 +27,7 @@ from manymill import SearchCV
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.journal import read_status, request_abort
-from manymill.storage.journal import sealed
+from manymill.storage.journal import encode_line
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}
@@ -392,7 +392,7 @@ def with_checksum(line):
     """The line of a hostile journal: whatever it holds, its checksum is right."""
     record = json.loads(line)
     del record["check"]
-    return sealed(record)
+    return encode_line(record)
 
 
 @pytest.mark.parametrize(
