@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manymill import metrics
 from manymill.data.dataset import Dataset
-from manymill.data.table.blocks import files_of
+from manymill.data.table.blocks import table_files
 from manymill.errors import SchemaError
 from manymill.evaluate.run import Evaluation
 from manymill.forest.run import TableModel, blocks, check_rows, numbers_of, words_of
@@ -84,7 +84,7 @@ def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluat
     classes = model.classes
     position = {label: place for place, label in enumerate(classes)}
     total, n_bad = Counts(len(classes)), 0
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for _, X, batch in blocks(model, file, dataset):
             words, kept = words_of(batch, target, file.path)
             n_bad += int((~kept).sum())
@@ -105,7 +105,7 @@ def _regression(model: TableModel, dataset: Dataset, target: str) -> RegressionE
     n_bad = 0
     true: list[NDArray[np.float64]] = []
     errors: list[NDArray[np.float64]] = []
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for _, X, batch in blocks(model, file, dataset):
             words, kept = words_of(batch, target, file.path)
             n_bad += int((~kept).sum())

@@ -50,11 +50,11 @@ class RowHasher:
         known = self._known_rows(documents, len(row_of))
         if known is None:
             return self._weighted(self._of_hashes(documents, chunk_of, row_of))
-        numbers = [chunk.numbers() for chunk in documents]
+        numbers = [chunk.row_indices() for chunk in documents]
         starts = np.cumsum([0, *map(len, numbers)])[chunk_of]
         return self._weighted(known.take(np.concatenate(numbers)[starts + row_of].astype(np.uint32)))
 
-    def _known_rows(self, documents: Sequence[Hashed], n_asked: int) -> _core.Rows | None:
+    def _known_rows(self, documents: Sequence[Hashed], n_requested: int) -> _core.Rows | None:
         """The rows of all texts of which the documents are some, where they were asked for often enough."""
         if not documents or any(chunk.cache is not documents[0].cache for chunk in documents):
             return None
@@ -64,9 +64,9 @@ class RowHasher:
 
         def make() -> _core.Rows:
             every = np.arange(n_texts, dtype=np.uint32)
-            return self._of_hashes([documents[0].whole()], np.zeros_like(every), every)
+            return self._of_hashes([documents[0].all_rows()], np.zeros_like(every), every)
 
-        return documents[0].cache.get(form, n_asked, n_texts, n_hashes, make)
+        return documents[0].cache.get(form, n_requested, n_texts, n_hashes, make)
 
     def _of_hashes(
         self, documents: Sequence[Hashed], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]

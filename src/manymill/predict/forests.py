@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from manymill.data.dataset import Dataset, SourceFile
-from manymill.data.table.blocks import files_of
+from manymill.data.table.blocks import table_files
 from manymill.errors import ManymillError, PlanError, RunFolderError
 from manymill.forest.run import TableModel, blocks
 from manymill.predict.formats import Columns, Format, format_named
@@ -55,7 +55,7 @@ def predict_tables(
         If a part cannot be written, or would replace a file that is read or was not written here.
     """
     check_columns(model, columns)
-    files = files_of(dataset)
+    files = table_files(dataset)
     formats = [format_named(format or ("parquet" if file.format == "parquet" else "jsonl")) for file in files]
     names = part_names(files, [form.name for form in formats])
     results = []
@@ -81,7 +81,7 @@ def predict_tables_stream(
     check_columns(model, columns)
     form = format_named(format)
     writer = form.writer(stream, _schema(model, columns))
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for batch in _predicted(model, file, dataset, columns):
             writer.write(form.encode(batch))
     writer.close()

@@ -151,7 +151,7 @@ def test_a_head_holds_a_whole_record_and_is_bounded(tmp_path, blank, sizes, most
     assert len(head.data) <= most + 3 * HEAD_BYTES
     assert head.n_bytes <= len(text)
     lines = text.split("\n")
-    if head.whole and head.n_bytes == len(head.data):
+    if head.is_complete and head.n_bytes == len(head.data):
         assert head.data.decode() == text
     elif any(len(line) <= most for line in lines if line) and named:
         assert any(line.encode() + b"\n" in head.data for line in lines if line)

@@ -174,7 +174,7 @@ class PublishedPlan:
         if self.memory is not None:
             import pyarrow as pa
 
-            from manymill.data.memory import Memory
+            from manymill.data.memory import ArrowColumns
 
             table = pa.ipc.open_stream(pa.py_buffer(self.memory.load()["arrow"])).read_all()
             columns = {name: table.column(name).combine_chunks() for name in table.column_names}
@@ -215,9 +215,9 @@ def share(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:
     if memory is not None:
         import pyarrow as pa
 
-        from manymill.data.memory import Memory
+        from manymill.data.memory import ArrowColumns
 
-        if not isinstance(memory, Memory):  # hashed texts are names of files
+        if not isinstance(memory, ArrowColumns):  # hashed texts are names of files
             return SharedPlan(plan)
         columns = {"text": memory.text, "label": memory.label, "weight": memory.weight}
         table = pa.table({name: column for name, column in columns.items() if column is not None})
