@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +40,11 @@ _EXPECTED = frozenset({"neutral", OTHER_CLASS})
 def describe_reason(reason: str) -> str:
     """The reason for a rejected record in plain words, for messages."""
     return _SHOWN.get(reason, reason)
+
+
+def list_reasons(counts: Iterable[tuple[str, int]]) -> str:
+    """Reasons with the number of records, for messages."""
+    return ", ".join(f"{describe_reason(reason)} ({n:,})" for reason, n in counts)
 
 
 class Ledger:
@@ -145,7 +150,7 @@ class Ledger:
         """One sentence about the rejected records; empty if there are none."""
         if not self.counts:
             return ""
-        reasons = ", ".join(f"{describe_reason(reason)} ({n:,})" for reason, n in self.counts.most_common())
+        reasons = list_reasons(self.counts.most_common())
         return f"{self.n_rejected:,} of {self.n_read:,} records were rejected: {reasons}"
 
 

@@ -210,7 +210,7 @@ def test_rows_that_were_left_out_are_told_by_a_search_and_the_next_one(config, t
     source.write_text('{"text": "torn\n' + source.read_text())
     for name in ("one", "two"):
         result = run("search", config, "--out", tmp_path / name)
-        assert "bad     1 of 81 records are no rows: 1 broken JSON" in result.stderr
+        assert "bad     1 of 81 records were rejected: invalid JSON (1)" in result.stderr
         assert len(result.stdout.splitlines()) == 4
 
 
@@ -244,6 +244,6 @@ def test_a_search_reads_files_as_its_options_say_and_leaves_the_rest_to_the_conf
     assert "decompresses to more than 1,000 bytes" in str(result.exception)
     (tmp_path / "rows.jsonl").write_text('{"text": "torn\n' + (tmp_path / "rows.jsonl").read_text())
     config.write_text(config.read_text().replace("[data]", "[data]\nstrict = true"))
-    assert "broken JSON" in str(run("search", config, "--out", tmp_path / "run").exception)
+    assert "invalid JSON" in str(run("search", config, "--out", tmp_path / "run").exception)
     short = run("search", config, "--out", tmp_path / "run", "--max-record", "10")
     assert "record too long" in str(short.exception)

@@ -51,4 +51,4 @@ def test_the_summary_lists_only_some_unknown_labels():
     counts = count(true, np.zeros(9, int), 2, unknown_labels="abcdefggg")
     text = run.summary(summarise(counts, "xy"), {"broken JSON": 2})
     assert "9 rows have a label that the model does not know: g (3), a (1), b (1), c (1), d (1), ..." in text
-    assert "2 records are no rows: 2 broken JSON" in text
+    assert "2 records were rejected: invalid JSON (2)" in text

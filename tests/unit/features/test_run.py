@@ -110,7 +110,7 @@ def test_bad_records_are_listed_and_left_out(tmp_path):
 
 def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     (tmp_path / "X.npz").write_text("old")
-    with pytest.raises(RowError, match="broken JSON"):
+    with pytest.raises(RowError, match="invalid JSON"):
         write(
             source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz", strict=True, overwrite=True
         )
@@ -194,7 +194,7 @@ def test_a_list_of_bad_rows_that_cannot_be_written_is_told(tmp_path, monkeypatch
 
 def test_bad_rows_stay_until_a_run_is_complete(tmp_path):
     write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
-    with pytest.raises(RowError, match="broken JSON"):
+    with pytest.raises(RowError, match="invalid JSON"):
         write(tmp_path / "rows.jsonl", tmp_path / "X.npz", strict=True)
     assert len((tmp_path / "X.bad_rows.jsonl").read_text().splitlines()) == 1
 

@@ -152,7 +152,7 @@ def test_files_that_were_removed_are_named(tmp_path):
         texts = pickle.loads(pickle.dumps(found.texts))
         for path in tmp_path.glob("*/hashes"):
             path.unlink()
-        with pytest.raises(SourceError, match="made anew"):
+        with pytest.raises(SourceError, match="is rebuilt"):
             texts.chunk(*WORDS)
 
 

@@ -27,7 +27,8 @@ def decoded(document):
 
 def matrix(X, n_jobs=1, **settings):
     return [
-        a.tolist() for a in documents.matrix(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
+        a.tolist()
+        for a in documents.matrix_arrays(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
     ]
 
 
@@ -166,7 +167,7 @@ def test_a_list_that_shrinks_meanwhile_does_no_harm():
         documents.clear()
         return document.decode()
 
-    found = documents.matrix(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
+    found = documents.matrix_arrays(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
     assert 1 <= len(found[2]) - 1 <= 100
 
 

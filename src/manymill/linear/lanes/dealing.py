@@ -179,7 +179,7 @@ class PublishedPlan:
             table = pa.ipc.open_stream(pa.py_buffer(self.memory.load()["arrow"])).read_all()
             columns = {name: table.column(name).combine_chunks() for name in table.column_names}
             dataset = replace(
-                dataset, memory=Memory(columns["text"], columns.get("label"), columns.get("weight"))
+                dataset, memory=ArrowColumns(columns["text"], columns.get("label"), columns.get("weight"))
             )
         return replace(plan, dataset=dataset).with_urls(self.urls)
 
