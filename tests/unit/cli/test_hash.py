@@ -63,7 +63,7 @@ def test_texts_without_anything_like_a_label_are_hashed_all_the_same(manymill, t
     code, _, messages = manymill("hash", path, "--out", tmp_path / "X.npz")
     assert code == 0
     assert "No column looks like a label" in messages
-    assert "1 records were rejected: invalid JSON (1); see" in messages
+    assert "1 records are no rows: 1 broken JSON; see" in messages
 
 
 @pytest.mark.parametrize(

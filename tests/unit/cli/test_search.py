@@ -210,7 +210,7 @@ def test_rows_that_were_left_out_are_told_by_a_search_and_the_next_one(config, t
     source.write_text('{"text": "torn\n' + source.read_text())
     for name in ("one", "two"):
         result = run("search", config, "--out", tmp_path / name)
-        assert "bad     1 of 81 records were rejected: invalid JSON (1)" in result.stderr
+        assert "bad     1 of 81 records are no rows: 1 broken JSON" in result.stderr
         assert len(result.stdout.splitlines()) == 4
 
 

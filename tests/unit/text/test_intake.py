@@ -161,13 +161,13 @@ def test_an_iterator_is_consumed_piece_by_piece(monkeypatch):
 
 
 def test_a_list_that_shrinks_meanwhile_does_no_harm():
-    documents = [b"one"] * 100
+    texts = [b"one"] * 100
 
     def shrinking(document):
-        documents.clear()
+        texts.clear()
         return document.decode()
 
-    found = documents.matrix_arrays(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
+    found = documents.matrix_arrays(Hasher(), texts, shrinking, **SETTINGS, n_jobs=1)
     assert 1 <= len(found[2]) - 1 <= 100
 
 
