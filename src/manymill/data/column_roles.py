@@ -45,11 +45,11 @@ def choose_columns(
             raise missing_column(path, column, columns)
     notes = []
     text, label = requested.text, requested.label
-    taken = {requested.text, requested.label, requested.weight}
+    assigned = {requested.text, requested.label, requested.weight}
     if text is None:
         # A column named like a label is never the text, even if it is the only column of strings.
         labels = {column for column in columns if column.lower() in _LABELS} if labelled else set()
-        text = _named(columns, _TEXTS, taken) or _longest(columns, rows, taken | labels)
+        text = _named(columns, _TEXTS, assigned) or _longest(columns, rows, assigned | labels)
         if text is None:
             raise SchemaError(
                 f"{path}: no column looks like text (has: {listed(columns)})", _role_hint("text", requested)
@@ -58,7 +58,9 @@ def choose_columns(
             f"Using column {quoted(text)} as the text; choose another with --text (text= in Python)."
         )
     if labelled and label is None:
-        label = _named(columns, _LABELS, taken | {text}) or _fewest_values(columns, rows, taken | {text})
+        label = _named(columns, _LABELS, assigned | {text}) or _fewest_values(
+            columns, rows, assigned | {text}
+        )
         if label is None:
             raise SchemaError(
                 f"{path}: no column looks like a label (has: {listed(columns)})",
@@ -73,10 +75,10 @@ def choose_columns(
 def _role_hint(role: str, requested: ColumnNames) -> str:
     """How to set a column, and which columns already have another role."""
     roles = {"text": requested.text, "label": requested.label, "weight": requested.weight}
-    taken = [
+    assigned = [
         f"column {quoted(name)} is already the {other}" for other, name in roles.items() if name is not None
     ]
-    return "; ".join([f"set it with {role}=", *taken])
+    return "; ".join([f"set it with {role}=", *assigned])
 
 
 def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaError:
@@ -87,35 +89,37 @@ def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaErro
     return SchemaError(f"column {quoted(column)} not found in {path} (has: {listed(columns)})", hint)
 
 
-def _named(columns: Sequence[str], names: Sequence[str], taken: set[str | None]) -> str | None:
+def _named(columns: Sequence[str], names: Sequence[str], assigned: set[str | None]) -> str | None:
     # The dictionary holds only candidates: a wide table may have a million columns.
     lower = {
         column.lower(): column
         for column in reversed(columns)
-        if column.lower() in names and column not in taken
+        if column.lower() in names and column not in assigned
     }
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _longest(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], taken: set[str | None]) -> str | None:
+def _longest(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], assigned: set[str | None]
+) -> str | None:
     """The column of strings with the longest values."""
     best, most = None, 0
     for column in columns:
         values = [row.get(column) for row in rows]
         total = sum(len(value) for value in values if isinstance(value, str))
-        if column not in taken and total > most:
+        if column not in assigned and total > most:
             best, most = column, total
     return best
 
 
 def _fewest_values(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], taken: set[str | None]
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], assigned: set[str | None]
 ) -> str | None:
     """The column with the fewest distinct values, if it has at least two and some repeat."""
     best, fewest = None, max(2, len(rows) // 2) + 1
     for column in columns:
         values = {str(row[column]) for row in rows if isinstance(row.get(column), str | int | float)}
-        if column not in taken and 1 < len(values) < fewest:
+        if column not in assigned and 1 < len(values) < fewest:
             best, fewest = column, len(values)
     return best
 

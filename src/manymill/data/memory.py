@@ -302,7 +302,7 @@ def _strings(texts: Any) -> pa.Array:
         values = list(texts)
         for i, value in enumerate(values):
             if value is not None and not isinstance(value, str):
-                raise SchemaError(f"texts[{i}] has type {type(value).__name__}, not str") from None
+                raise SchemaError(f"texts[{i}] has type {type(value).__name__}, not a string") from None
         # A lone surrogate has no UTF-8; its replacement "?" separates words just as well.
         clean = [value if value is None else value.encode("utf-8", "replace") for value in values]
         return pa.array(clean, pa.large_binary()).cast(pa.large_string())

@@ -350,7 +350,7 @@ def largest_page(raw: BinaryIO, file: SourceFile, columns: Iterable[str]) -> int
     if is_url(file.path):
         return 0
     groups = row_groups(raw, file)
-    wanted = set(columns)
+    selected = set(columns)
     n_groups = len(groups)
     chosen = np.unique(np.linspace(0, n_groups - 1, min(n_groups, _PLANNED_GROUPS)).astype(int)).tolist()
     return max(
@@ -358,7 +358,7 @@ def largest_page(raw: BinaryIO, file: SourceFile, columns: Iterable[str]) -> int
             page.n_bytes
             for number in chosen
             for name, chunk in groups[number].chunks.items()
-            if name in wanted
+            if name in selected
             for page in _pages(raw, chunk, file)
         ),
         default=0,

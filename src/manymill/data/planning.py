@@ -273,11 +273,11 @@ def _columns(
         chosen, notes = choose_columns(files[0].path, columns, rows, requested, labelled=dataset.labelled)
     except SchemaError as error:
         raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
-    wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
+    selected = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
         names, _, n_more = _first_rows(dataset, file, head or _head(dataset, file, observe).data)
         n_values = max(n_values, n_more)
-        for name in wanted:
+        for name in selected:
             if name not in names:
                 raise missing_column(file.path, name, names)
     return chosen, notes + doubt, _COLUMN_BYTES * max(0, n_values - _USUAL_VALUES)

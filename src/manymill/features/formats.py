@@ -201,12 +201,12 @@ class _ArrayFile:
     def append(self, array: NDArray[Any]) -> None:
         self._file.write(np.ascontiguousarray(array).data)
 
-    def read(self, dtype: Any, wanted: Any, n_items: int = _CHUNK_ITEMS) -> Iterator[NDArray[Any]]:
+    def read(self, dtype: Any, target_dtype: Any, n_items: int = _CHUNK_ITEMS) -> Iterator[NDArray[Any]]:
         """Read the array in pieces, and remove the file."""
         self._file.close()
         with open(self._path, "rb") as file:
             while len(chunk := np.fromfile(file, dtype, n_items)):
-                yield chunk.astype(wanted, copy=False)
+                yield chunk.astype(target_dtype, copy=False)
         self._path.unlink()
 
 

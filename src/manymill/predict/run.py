@@ -63,8 +63,8 @@ def _encoded_items(
 
 def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[StreamItem]:
     """Batches of the files, and the end of each file; an error comes in order after the batches before it."""
-    wanted, waiting = set(files), deque(files)
-    order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
+    requested, waiting = set(files), deque(files)
+    order = [number for number, block in enumerate(plan.blocks) if block.file in requested]
     try:
         for batch in read(plan, order=order, executor=executor, look_ahead=look_ahead):
             while waiting[0] != batch.file:
@@ -305,7 +305,7 @@ def _parts(
     }
     parts = []
     for file, name in zip(plan.files, names, strict=True):
-        # As JSON will give it back.
+        # Converted to JSON types, so that it compares equal to the record read from the file.
         parts.append(PartFile(outputs, name, json.loads(json.dumps({**shared, "file": file.version}))))
     return parts
 
