@@ -96,7 +96,7 @@ def test_rows_are_picked_like_those_of_an_array(tmp_path):
         for pick in picks:
             assert found.texts[pick].text_bytes().tolist() == sizes[pick].tolist()
             assert found.texts[::-1][pick].text_bytes().tolist() == sizes[::-1][pick].tolist()
-        with pytest.raises(TypeError, match="not read one by one"):
+        with pytest.raises(TypeError, match="cannot be read one by one"):
             found.texts[0]
 
 
