@@ -242,7 +242,7 @@ def test_a_compressed_file_that_is_cut_off_ends_the_run_and_leaves_no_model(tmp_
     cut.write_bytes(mail_file.read_bytes()[:900_000])
     failed = run("train", cut, "--out", tmp_path / "run", *FAST)
     assert failed.returncode == 1
-    assert "cut.jsonl.zst is cut off: its zstd data ends too early, at byte 900,000" in failed.stderr
+    assert "cut.jsonl.zst is truncated: its zstd data ends too early, at byte 900,000" in failed.stderr
     assert not (tmp_path / "run" / "model").exists()
 
 

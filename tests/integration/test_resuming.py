@@ -93,7 +93,7 @@ def test_classes_that_come_late_have_the_rate_that_the_learning_began_with(
     write, languages, stopped, monkeypatch
 ):
     monkeypatch.setattr(row_stream, "CACHE_BYTES", 0)
-    monkeypatch.setattr("manymill.data.sampling._WHOLE_STREAMS_BYTES", 0)
+    monkeypatch.setattr("manymill.data.sampling._COMPLETE_STREAMS_BYTES", 0)
     names = sorted({row["label"] for row in languages})[:4]
     rows = sorted((row for row in languages * 16 if row["label"] in names), key=lambda row: row["label"])
     plan = scan(write("late.jsonl.gz", rows)).plan(sample_bytes=10_000)

@@ -27,7 +27,7 @@ def accuracy(model_folder, rows):
 @pytest.fixture
 def heads_only(monkeypatch):
     """Planning reads only the beginning of a stream, as it does with large ones."""
-    monkeypatch.setattr("manymill.data.sampling._WHOLE_STREAMS_BYTES", 0)
+    monkeypatch.setattr("manymill.data.sampling._COMPLETE_STREAMS_BYTES", 0)
 
 
 @pytest.mark.parametrize("threads", [2, 5])

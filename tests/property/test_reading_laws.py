@@ -229,7 +229,7 @@ def test_equal_texts_have_equal_keys_and_keys_are_uniform(tmp_path):
 def test_the_ledger_adds_up(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": "x"}\nbroken\n{"text": 1, "label": "x"}\n{"text": "b"}\n')
-    ledger = Ledger(tmp_path / "bad.jsonl", keep=2)
+    ledger = Ledger(tmp_path / "bad.jsonl", max_listed=2)
     for batch in read(scan(path).plan()):
         ledger.add(batch)
     assert (ledger.n_read, ledger.n_used, ledger.n_rejected) == (4, 1, 3)

@@ -105,6 +105,9 @@ impl Learner {
     ) -> Result<LearnStats, LearnError> {
         check_rows(rows, self.n_features())?;
         self.check_targets(rows.len(), classes, weights)?;
+        if self.n_rows_seen.checked_add(rows.len() as u64).is_none() {
+            return LearnError::invalid("there are more rows than can be counted".into());
+        }
         self.note(rows)?;
         let lesson = Lesson {
             learner: self,
@@ -288,5 +291,37 @@ impl Model for Known<'_> {
         learner.table.find(features, slots);
         learner.margins::<LANES>((slots, values), padded);
         z.copy_from_slice(&padded[..z.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::Loss;
+
+    #[test]
+    fn learning_refuses_more_rows_than_can_be_counted_and_changes_nothing() {
+        let settings = Settings {
+            loss: Loss::Log,
+            l1: 0.0,
+            l2: 0.0,
+            learning_rate: 0.5,
+            fit_intercept: true,
+        };
+        let mut learner = Learner::new(4, 2, settings).expect("the settings are in range");
+        learner
+            .set_intercept_state(&[0.0; 2], u64::MAX - 1)
+            .expect("it is a state");
+        let rows = Rows {
+            indptr: vec![0, 1, 2],
+            indices: vec![0, 1],
+            values: vec![1.0, 1.0],
+        };
+        assert!(matches!(
+            learner.learn(&rows, &[0, 1], None),
+            Err(LearnError::Invalid(_))
+        ));
+        assert_eq!(learner.n_rows_seen(), u64::MAX - 1);
+        assert_eq!(learner.weights(0, 4).expect("in range"), [0.0; 4]);
     }
 }

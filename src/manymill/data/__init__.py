@@ -1,1 +1,1 @@
-"""Where labelled text comes from: names to files, files to blocks, blocks to batches of rows."""
+"""Read labelled text: resolve sources to files, cut files into blocks, parse blocks into batches of rows."""

@@ -1,9 +1,4 @@
-"""What reading gives: rows in columns, and the records that are no rows.
-
-The labels of a batch: a short list of names, and a number a row.
-
-A key of each row that depends on its text alone: equal texts fall on the same side of a split.
-"""
+"""Batches of rows in columnar form, with their labels, row keys and rejected records."""
 
 from __future__ import annotations
 
@@ -22,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """Labels as codes into names.
+    """Dictionary-encoded labels of a batch.
 
-    Not an Arrow dictionary: text is read without Arrow, whose import costs more than to train on 30 MB.
+    Not an Arrow dictionary: importing Arrow costs more than training on 30 MB of text.
 
     Parameters
     ----------
     names : tuple of str
         Distinct names.
     codes : ndarray
-        int32, shape ``(n_rows,)``: the place of each row's label in ``names``.
+        int32, shape ``(n_rows,)``: index of each row's label in ``names``.
     """
 
     names: tuple[str, ...]
@@ -39,7 +34,7 @@ class Labels:
 
     @staticmethod
     def of(labels: Iterable[str]) -> Labels:
-        """The labels of a few rows."""
+        """Encode the labels of a few rows."""
         numbers: dict[str, int] = {}
         codes = [numbers.setdefault(label, len(numbers)) for label in labels]
         return Labels(tuple(numbers), np.array(codes, np.int32))
@@ -48,7 +43,7 @@ class Labels:
         return len(self.codes)
 
     def counts(self) -> dict[str, int]:
-        """The number of rows of each name that any row has."""
+        """The number of rows of each name; names without rows are left out."""
         counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
         return {name: n for name, n in zip(self.names, counts, strict=True) if n}
 
@@ -57,14 +52,18 @@ class Labels:
         return [self.names[code] for code in self.codes.tolist()]
 
 
-# Records longer than the user allows, and than the promised memory has room for.
+# Reasons for rejected records: longer than `max_record_bytes`; larger than the memory limit of the run allows; of a
+# class that `classes` does not name.
 TOO_LONG = "record too long"
 NO_ROOM = "record too large for the memory"
+OTHER_CLASS = "other class"
+# Bad rows of a batch that are described; the ledger lists no more than these. All of them are counted.
+MAX_LISTED_BAD_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A record that is no row.
+    """A rejected record.
 
     Parameters
     ----------
@@ -73,9 +72,9 @@ class BadRow:
     where : str
         ``"byte 1234"`` of the uncompressed file, ``"row 17"`` or ``"file name"``.
     reason : str
-        One of a short list, such as ``"broken JSON"``: what the ledger counts by.
+        One of a short list, such as ``"broken JSON"``; the ledger counts by reason.
     detail : str
-        What exactly was met.
+        The cause in detail.
     """
 
     file: str
@@ -84,7 +83,7 @@ class BadRow:
     detail: str
 
 
-# Texts in Arrow layout, or documents that were hashed before.
+# Texts in Arrow layout, or documents that are already hashed.
 Documents: TypeAlias = "tuple[NDArray[np.uint8], NDArray[np.int64]] | HashedTexts"
 
 
@@ -105,20 +104,19 @@ class Batch:
     file : int
         Number of the file in the plan.
     bad : tuple of BadRow
-        The first records that are no rows; all of them are counted in ``bad_counts``.
+        The first rejected records; ``bad_counts`` counts all of them.
     bad_counts : dict
         Reason to number of records.
     keys : ndarray or None
-        uint64, shape ``(n_rows,)``: what :func:`manymill.data.batches.row_keys` gives; None if nothing is held out.
+        uint64, shape ``(n_rows,)``: the result of :func:`row_keys`; None if nothing is held out.
     n_bytes : int
-        Bytes of the source that this batch stands for, compressed as they are there.
+        Bytes of the source (as stored, maybe compressed) that this batch covers.
     labels_are_integers : bool
         Whether each label of the batch is an integer in the source.
     span : (int, int) or None
-        The bytes of the uncompressed file that were parsed, where records are of different lengths there than their
-        texts.
+        Byte range of the uncompressed file that was parsed; None where record lengths are the text lengths.
     hashed : HashedTexts or None
-        The documents, where they were hashed before: ``data`` is empty then, and ``offsets`` are those of their texts.
+        The documents if they are already hashed: ``data`` is empty then, and ``offsets`` are those of the texts.
     """
 
     data: NDArray[np.uint8]
@@ -140,12 +138,12 @@ class Batch:
 
     @property
     def documents(self) -> Documents:
-        """What rows of features are made of."""
+        """The input of feature extraction."""
         return (self.data, self.offsets) if self.hashed is None else self.hashed
 
     @property
     def n_bad(self) -> int:
-        """Records that are no rows."""
+        """Number of rejected records."""
         return sum(self.bad_counts.values())
 
     @property
@@ -155,29 +153,30 @@ class Batch:
 
     @property
     def longest_record(self) -> int:
-        """Bytes of the longest record at most: records that are no rows count for the row before them."""
+        """Upper bound of the longest record in bytes: a rejected record counts towards the row before it."""
         if self.span is None:
             return int(np.diff(self.offsets).max(initial=0))
         start, stop = self.span
         return int(np.diff(self.position, prepend=start, append=stop).max())
 
     def texts(self) -> list[str]:
-        """The texts as strings: for people and tests, not for speed."""
+        """The texts as strings; slow, for display and tests."""
         data = self.data.tobytes()
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
     def labels(self) -> list[str]:
-        """The labels as strings, empty if labels are not read."""
+        """The labels as strings; empty if labels are not read."""
         return [] if self.label is None else self.label.to_list()
 
 
-# Any constant will do; it is fixed so that a plan holds out the same rows for ever.
+# Any constant works; it must never change, so that a plan always holds out the same rows.
 _SEED = 0x6D616E796D696C6C
 
 
 def row_keys(batch: Batch) -> NDArray[np.uint64]:
-    """The key of each row, shape ``(n_rows,)``: uniform over 0 to 2**64 - 1.
+    """Hash the text of each row to a key, shape ``(n_rows,)``, uniform over 0 to 2**64 - 1.
 
-    A row is held out where its key is below ``share * 2**64``.
+    A row is held out if its key is below ``share * 2**64``. The key depends on the text alone, so equal texts fall on
+    the same side of the split.
     """
     return _core.text_keys(batch.data, batch.offsets, seed=_SEED)

@@ -1,9 +1,4 @@
-"""A block opened: batches still to be parsed, whatever the format. Here the formats come together.
-
-Pieces of text to batches, by the parser of their format.
-
-Rows of the classes that were asked for; those of another are left out, and counted.
-"""
+"""Open a block of any format as an iterator of batches that are read but not yet parsed."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from manymill import _core
-from manymill.data.batches import NO_ROOM, TOO_LONG, BadRow, Batch, Labels
+from manymill.data.batches import MAX_LISTED_BAD_ROWS, NO_ROOM, OTHER_CLASS, TOO_LONG, BadRow, Batch, Labels
 from manymill.data.chunks import DELIMITER, Piece, cut_range, cut_stream, cutter_for, is_utf8
 from manymill.data.column_roles import missing_column
 from manymill.data.compression import open_stream
@@ -26,17 +21,17 @@ from manymill.data.files import open_file, unreadable
 from manymill.errors import SourceError
 
 
-class Parse:
-    """A batch still to be parsed. It can be called once: what it holds is let go then.
+class PendingBatch:
+    """A batch that is read but not parsed. Calling it parses the batch and releases the bytes; it works once.
 
     Parameters
     ----------
     call : callable
-        Gives the batch.
+        Returns the batch.
     held_bytes : int
-        What it holds until it is called.
+        Bytes held until the call.
     is_long : bool
-        Whether the call reads a record that is much longer than a block: not to be called ahead of its use.
+        Whether the call reads a record much longer than a block, so that it should not run ahead of its use.
     """
 
     __slots__ = ("_call", "held_bytes", "is_long")
@@ -46,21 +41,21 @@ class Parse:
         self.held_bytes, self.is_long = held_bytes, is_long
 
     def __call__(self) -> Batch:
-        """The batch."""
+        """Parse the batch."""
         call, self._call = self._call, None
         assert call is not None, "a batch is parsed once"
         return call()
 
-    def then(self, function: Callable[[Batch], Batch]) -> Parse:
-        """The same, with a function called on the batch."""
-        return Parse(lambda: function(self()), self.held_bytes, is_long=self.is_long)
+    def then(self, function: Callable[[Batch], Batch]) -> PendingBatch:
+        """Apply a function to the batch once it is parsed."""
+        return PendingBatch(lambda: function(self()), self.held_bytes, is_long=self.is_long)
 
 
-Parses = Generator[Parse, None, None]
+PendingBatches = Generator[PendingBatch, None, None]
 
 
 def parse_piece(plan: Plan, number: int, piece: Piece) -> Batch:
-    """The rows of a piece of file ``number``."""
+    """Parse a piece of the file with this number in the plan."""
     file = plan.files[number]
     parsed = _parse(file, plan.columns, plan.dataset.labelled, plan.max_record_bytes, piece)
     bad = tuple(BadRow(file.path, f"byte {at}", reason, detail) for at, reason, detail in parsed.bad)
@@ -108,28 +103,15 @@ def _parse(
     )
 
 
-OTHER_CLASS = "other class"
-# More bad rows than any ledger shows are not described.
-_KEPT_BAD_ROWS = 1000
+def _then(batches: PendingBatches, function: Callable[[Batch], Batch]) -> PendingBatches:
+    """Apply a function to every batch once it is parsed."""
+    with closing(batches):
+        for pending in batches:
+            yield pending.then(function)
 
 
-def filtered(plan: Plan, parses: Parses) -> Parses:
-    """What gives batches, as what gives batches of the plan's classes alone."""
-    assert plan.dataset.classes is not None
-    classes = frozenset(plan.dataset.classes)
-    with closing(parses):
-        for parse in parses:
-            yield parse.then(lambda batch: keep_classes(plan, batch, classes))
-
-
-def explained(plan: Plan, parses: Parses) -> Parses:
-    """The same batches; a record for which the promised memory has no room says so, and how much it needs."""
-    with closing(parses):
-        for parse in parses:
-            yield parse.then(partial(_explain, plan))
-
-
-def _explain(plan: Plan, batch: Batch) -> Batch:
+def _explain_memory_limit(plan: Plan, batch: Batch) -> Batch:
+    """Give records above the memory limit their own reason, and the memory that they need."""
     if TOO_LONG not in batch.bad_counts:
         return batch
     detail = (
@@ -143,34 +125,35 @@ def _explain(plan: Plan, batch: Batch) -> Batch:
     return replace(batch, bad=tuple(bad), bad_counts=counts)
 
 
-def keep_classes(plan: Plan, batch: Batch, classes: frozenset[str]) -> Batch:
-    """The rows of a batch whose label is one of ``classes``; every other is a bad row."""
+def _select_classes(plan: Plan, classes: frozenset[str], batch: Batch) -> Batch:
+    """Select the rows whose label is one of ``classes``; the others become bad rows."""
     if batch.label is None or classes.issuperset(batch.label.names):
         return batch
     known = np.array([name in classes for name in batch.label.names], np.bool_)
-    kept = known[batch.label.codes]
-    others = np.flatnonzero(~kept)
+    selected = known[batch.label.codes]
+    others = np.flatnonzero(~selected)
     if not len(others):
         return batch
     sizes = np.diff(batch.offsets)
     text = batch.data[batch.offsets[0] : batch.offsets[-1]]
-    place = np.cumsum(known, dtype=np.int32) - np.int32(1)
+    new_codes = np.cumsum(known, dtype=np.int32) - np.int32(1)
     return replace(
         batch,
-        data=text[np.repeat(kept, sizes)],
-        offsets=np.concatenate(([0], np.cumsum(sizes[kept]))).astype(np.int64),
+        data=text[np.repeat(selected, sizes)],
+        offsets=np.concatenate(([0], np.cumsum(sizes[selected]))).astype(np.int64),
         label=Labels(
-            tuple(name for name in batch.label.names if name in classes), place[batch.label.codes[kept]]
+            tuple(name for name in batch.label.names if name in classes),
+            new_codes[batch.label.codes[selected]],
         ),
-        weight=None if batch.weight is None else batch.weight[kept],
-        position=batch.position[kept],
-        bad=batch.bad + tuple(_bad_row(plan, batch, row) for row in others[:_KEPT_BAD_ROWS].tolist()),
+        weight=None if batch.weight is None else batch.weight[selected],
+        position=batch.position[selected],
+        bad=batch.bad + tuple(_bad_row(plan, batch, row) for row in others[:MAX_LISTED_BAD_ROWS].tolist()),
         bad_counts={**batch.bad_counts, OTHER_CLASS: len(others)},
     )
 
 
-def place_of(plan: Plan, batch: Batch, row: int) -> tuple[str, str]:
-    """The file of a row of a batch, and where in it the row is: ``"byte 1234"`` or ``"row 17"``."""
+def locate_row(plan: Plan, batch: Batch, row: int) -> tuple[str, str]:
+    """The file of a row of a batch, and its position there: ``"byte 1234"`` or ``"row 17"``."""
     file, position = plan.files[batch.file], int(batch.position[row])
     path = os.path.join(file.path, file.members[position][0]) if file.format == "folder" else file.path
     unit = "row" if file.format in ("folder", "parquet", "memory") else "byte"
@@ -179,37 +162,38 @@ def place_of(plan: Plan, batch: Batch, row: int) -> tuple[str, str]:
 
 def _bad_row(plan: Plan, batch: Batch, row: int) -> BadRow:
     assert batch.label is not None
-    path, where = place_of(plan, batch, row)
+    path, where = locate_row(plan, batch, row)
     return BadRow(path, where, OTHER_CLASS, batch.label.names[batch.label.codes[row]])
 
 
 _PIECE_BYTES = 1 << 20
-# A line that goes on so far beyond its block is read when its turn has come: several at a time may be too much.
+# A line that extends so far beyond its block is read when it is used: prefetching several could take too much memory.
 _LONG_BYTES = 4 << 20
 
 
 def is_stream(plan: Plan, block: Block) -> bool:
-    """Whether a block may be long and is read bit by bit: a file that cannot be cut, or a large row group."""
+    """Whether a block may be large and is read incrementally: an unsplittable file, or a large row group."""
     file = plan.files[block.file]
     return not file.cuttable or (file.format == "parquet" and block.raw_bytes > 4 * _PIECE_BYTES)
 
 
-def open_block(plan: Plan, block: Block) -> Parses:
-    """The batches of a block: each step of the iterator reads, each call of what it gives parses.
+def open_block(plan: Plan, block: Block) -> PendingBatches:
+    """Iterate over the batches of a block: a step of the iterator reads, a call of its item parses.
 
     Raises
     ------
     SourceError
-        If the file vanished or changed since the plan was made, or is corrupt.
+        If the file was removed or changed since the plan was made, or is corrupt.
     """
-    parses = _open(plan, block)
+    batches = _open(plan, block)
     if plan.max_record_bytes < plan.dataset.max_record_bytes:
-        parses = explained(plan, parses)
-    named = plan.dataset.labelled and plan.dataset.classes is not None
-    return filtered(plan, parses) if named else parses
+        batches = _then(batches, partial(_explain_memory_limit, plan))
+    if plan.dataset.labelled and plan.dataset.classes is not None:
+        batches = _then(batches, partial(_select_classes, plan, frozenset(plan.dataset.classes)))
+    return batches
 
 
-def _open(plan: Plan, block: Block) -> Parses:
+def _open(plan: Plan, block: Block) -> PendingBatches:
     format = plan.files[block.file].format
     if format == "memory":
         return _memory(plan, block)
@@ -220,12 +204,12 @@ def _open(plan: Plan, block: Block) -> Parses:
     return _range(plan, block) if plan.files[block.file].cuttable else _stream(plan, block)
 
 
-def _range(plan: Plan, block: Block) -> Parses:
+def _range(plan: Plan, block: Block) -> PendingBatches:
     piece = _cut_range(plan, block, patience=_LONG_BYTES)
     if piece is None:
-        yield Parse(partial(_parse_range, plan, block), is_long=True)
+        yield PendingBatch(partial(_parse_range, plan, block), is_long=True)
     else:
-        yield Parse(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
+        yield PendingBatch(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
 
 
 def _parse_range(plan: Plan, block: Block) -> Batch:
@@ -248,7 +232,7 @@ def _cut_range(plan: Plan, block: Block, patience: int | None = None) -> Piece |
         )
 
 
-def _stream(plan: Plan, block: Block) -> Parses:
+def _stream(plan: Plan, block: Block) -> PendingBatches:
     file, dataset = plan.files[block.file], plan.dataset
     stream = open_stream(
         open_file(file, dataset.storage_options),
@@ -268,9 +252,9 @@ def _stream(plan: Plan, block: Block) -> Parses:
             max_record_bytes=plan.max_record_bytes,
         )
         for piece in pieces:
-            parse = Parse(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
+            pending = PendingBatch(partial(parse_piece, plan, block.file, piece), piece.data.nbytes)
             del piece
-            yield parse
+            yield pending
         if file.compression is None and stream.stored_bytes() != file.size:
             raise SourceError(
                 f"{file.path} changed while being read: {stream.stored_bytes():,} bytes, not {file.size:,}",
@@ -280,11 +264,11 @@ def _stream(plan: Plan, block: Block) -> Parses:
         stream.close()
 
 
-def _parquet(plan: Plan, block: Block) -> Parses:
+def _parquet(plan: Plan, block: Block) -> PendingBatches:
     import pyarrow as pa
 
     from manymill.data.memory import check_types, to_batch
-    from manymill.data.parquet import batches_of, open_parquet, row_groups
+    from manymill.data.parquet import open_parquet, record_batches, row_groups
 
     file, dataset, names = plan.files[block.file], plan.dataset, plan.columns
     columns = [name for name in (names.text, names.label, names.weight) if name is not None]
@@ -305,9 +289,9 @@ def _parquet(plan: Plan, block: Block) -> Parses:
         n_rows = sum(group.n_rows for group in groups[block.start : block.stop])
         share = file.size * n_rows // max(1, sum(group.n_rows for group in groups))
         per_batch = max(1, min(65536, n_rows * _PIECE_BYTES // max(1, block.raw_bytes)))
-        given = 0
+        n_reported = 0
         end = row + n_rows
-        batches = batches_of(
+        batches = record_batches(
             parquet,
             raw,
             file,
@@ -326,31 +310,31 @@ def _parquet(plan: Plan, block: Block) -> Parses:
                 path=file.path,
                 file=block.file,
                 first_row=row,
-                n_bytes=done - given,
+                n_bytes=done - n_reported,
                 max_record_bytes=plan.max_record_bytes,
             )
-            yield Parse(make, table.nbytes)
-            row, given = row + table.num_rows, done
+            yield PendingBatch(make, table.nbytes)
+            row, n_reported = row + table.num_rows, done
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, SourceError):
             raise
         raise SourceError(
             f"{file.path}: row groups {block.start} to {block.stop - 1} cannot be read: {error}",
-            "get the file again",
+            "download or write the file again",
         ) from error
     finally:
         raw.close()
 
 
-def _memory(plan: Plan, block: Block) -> Parses:
+def _memory(plan: Plan, block: Block) -> PendingBatches:
     memory = plan.dataset.memory
     if memory is None:
-        raise SourceError("the plan is of data in memory, and that is gone", "make the plan anew")
-    yield Parse(partial(memory.batch, block.start, block.stop, block.file))
+        raise SourceError("the plan is for data in memory, which it no longer has", "make a new plan")
+    yield PendingBatch(partial(memory.batch, block.start, block.stop, block.file))
 
 
-def _folder(plan: Plan, block: Block) -> Parses:
-    """Members ``start`` to ``stop`` of a folder tree: the label is the first folder of each one's path."""
+def _folder(plan: Plan, block: Block) -> PendingBatches:
+    """Members ``start`` to ``stop`` of a folder tree; the first folder of a member's path is its label."""
     file, dataset = plan.files[block.file], plan.dataset
     texts, labels, bad, rows, n_bytes = [], [], [], [], 0
     for row in range(block.start, block.stop):
@@ -367,7 +351,7 @@ def _folder(plan: Plan, block: Block) -> Parses:
         if len(data) != size:
             raise SourceError(
                 f"{path} changed since the plan was made: it had {size:,} bytes",
-                "do not write to a source while it is being read; make the plan anew",
+                "do not write to a source while it is being read; make a new plan",
             )
         n_bytes += size
         try:
@@ -378,7 +362,7 @@ def _folder(plan: Plan, block: Block) -> Parses:
             continue
         labels.append(name.split("/", 1)[0])
         rows.append(row)
-    yield Parse(partial(_folder_batch, plan, block, texts, labels, bad, rows, n_bytes), n_bytes)
+    yield PendingBatch(partial(_folder_batch, plan, block, texts, labels, bad, rows, n_bytes), n_bytes)
 
 
 def _folder_batch(

@@ -1,7 +1,7 @@
-"""Text cut into pieces of whole records, from a stream or from a range of a file.
+"""Cut text into pieces of whole records, from a stream or from a byte range of a file.
 
-A piece is about a block long. The memory held is a piece and one unfinished record, and that is no longer
-than the longest record allowed: what goes on beyond is skipped and told.
+A piece is about as long as a block. Memory is bounded by a piece and one unfinished record of at most the longest
+length allowed: longer records are skipped and reported as bad rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from manymill.errors import SourceError
 
 # A line end is not counted as part of a record.
 _LINE_END = 2
-# Read beyond the end of a block for its last line; few lines are longer.
+# Bytes read beyond the end of a block for its last line; few lines are longer.
 _MARGIN = 1 << 13
 _REVIEW_END = b"</review>"
 
@@ -37,9 +37,9 @@ class Piece:
     position : int
         Byte of the uncompressed file where they start.
     n_bytes : int
-        Bytes of the source they stand for, as stored.
+        Bytes of the source that they cover, as stored.
     bad : tuple of BadRow
-        What was skipped before them.
+        Records skipped before them.
     """
 
     data: NDArray[np.uint8]
@@ -52,26 +52,26 @@ class Cutter(Protocol):
     """Finds record ends in a stream that arrives in pieces."""
 
     def feed(self, piece: bytes, /) -> tuple[int, int] | None:
-        """Just behind the first and the last record end in the next piece; None if there is none."""
+        """Offsets just after the first and the last record end in the next piece; None if no record ends in it."""
 
 
 class LineCutter:
     """A record is a line."""
 
     def feed(self, piece: bytes, /) -> tuple[int, int] | None:
-        """Where the first and the last line end."""
+        """Offsets just after the first and the last line end."""
         last = piece.rfind(b"\n") + 1
         return (piece.find(b"\n") + 1, last) if last else None
 
 
 class ReviewCutter:
-    """A record ends with its closing tag, which may be torn between two pieces."""
+    """A record ends with its closing tag, which may be split between two pieces."""
 
     def __init__(self) -> None:
         self._tail = b""
 
     def feed(self, piece: bytes, /) -> tuple[int, int] | None:
-        """Where the first and the last review end."""
+        """Offsets just after the first and the last review end."""
         seen = self._tail + piece
         before = len(self._tail)
         first, last = seen.find(_REVIEW_END), seen.rfind(_REVIEW_END)
@@ -103,34 +103,34 @@ def cut_stream(
     piece_bytes: int,
     max_record_bytes: int,
 ) -> Iterator[Piece]:
-    """Pieces of whole records of a stream, the first ``data_start`` bytes of which are skipped.
+    """Cut a stream into pieces of whole records, after skipping its first ``data_start`` bytes.
 
-    A record that is too long is passed over in empty pieces, so that the caller can see how far the reading is.
+    A record that is too long is skipped in empty pieces, so that the caller sees the progress of reading.
 
     Raises
     ------
     SourceError
         If the stream is cut off or corrupt.
     """
-    # What was read and not given out: grown in place, as a second copy of a long record would double what it takes.
-    held = bytearray()
-    n_whole = 0  # how many of its bytes are whole records
-    position = data_start  # where it starts
+    # Bytes read and not yet returned; extended in place, since a copy of a long record would double the memory.
+    buffer = bytearray()
+    n_complete = 0  # bytes of the buffer that are whole records
+    position = data_start  # of the buffer's first byte
     skipping = False
     n_skipped = 0  # since the last piece
     bad: list[BadRow] = []
-    given = 0
+    n_reported = 0
 
     def piece(n_bytes: int) -> Piece:
-        nonlocal held, n_whole, position, bad, given
-        rest = held[n_bytes:]
+        nonlocal buffer, n_complete, position, bad, n_reported
+        rest = buffer[n_bytes:]
         stored = stream.stored_bytes()
-        out = Piece(np.frombuffer(held, np.uint8)[:n_bytes], position, stored - given, tuple(bad))
-        held, n_whole, position = rest, 0, position + n_bytes
-        bad, given = [], stored
+        out = Piece(np.frombuffer(buffer, np.uint8)[:n_bytes], position, stored - n_reported, tuple(bad))
+        buffer, n_complete, position = rest, 0, position + n_bytes
+        bad, n_reported = [], stored
         return out
 
-    for data in _after(data_start, _decoded(stream, encoding, path)):
+    for data in _skip(data_start, _decoded(stream, encoding, path)):
         ends = cutter.feed(data)
         if skipping:
             if ends is None:
@@ -143,20 +143,20 @@ def cut_stream(
             position += ends[0]
             ends, data, skipping = (0, ends[1] - ends[0]), data[ends[0] :], False
         if ends is not None:
-            n_whole = len(held) + ends[1]
-        held += data
-        if n_whole >= piece_bytes:
-            yield piece(n_whole)
-        if len(held) - n_whole > max_record_bytes + _LINE_END:
-            if n_whole:
-                yield piece(n_whole)
+            n_complete = len(buffer) + ends[1]
+        buffer += data
+        if n_complete >= piece_bytes:
+            yield piece(n_complete)
+        if len(buffer) - n_complete > max_record_bytes + _LINE_END:
+            if n_complete:
+                yield piece(n_complete)
             bad.append(BadRow(path, f"byte {position}", TOO_LONG, f"more than {max_record_bytes} bytes"))
-            position += len(held)
-            held, n_skipped, skipping = bytearray(), 0, True
-    yield piece(len(held))
+            position += len(buffer)
+            buffer, n_skipped, skipping = bytearray(), 0, True
+    yield piece(len(buffer))
 
 
-def _after(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _skip(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
     for data in pieces:
         skipped = min(n_bytes, len(data))
         n_bytes -= skipped
@@ -165,7 +165,7 @@ def _after(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
-    """The stream as UTF-8; bytes that the encoding does not know become the replacement character."""
+    """The stream as UTF-8; bytes that are invalid in the encoding become the replacement character."""
     if is_utf8(encoding):
         while data := stream.read():
             yield data
@@ -176,11 +176,13 @@ def _decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
             yield decoder.decode(data).encode()
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as error:
-        raise SourceError(f"{path} is not {encoding}: {error}", "name another encoding=") from error
+        raise SourceError(
+            f"{path} is not {encoding}: {error}", "set encoding= to the encoding of the file"
+        ) from error
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether an encoding needs no decoding."""
+    """Whether text in this encoding is UTF-8 already."""
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
 
 
@@ -194,15 +196,15 @@ def cut_range(
     max_record_bytes: int,
     patience: int | None = None,
 ) -> Piece | None:
-    """The lines of a file that start in ``start <= byte < stop``, of which the last may go on beyond.
+    """The lines of a file that start in ``start <= byte < stop``; the last one may end beyond ``stop``.
 
-    None if it goes on for more than ``patience`` bytes.
+    None if the last line is longer than ``patience`` bytes.
     """
-    # The byte before tells whether a line starts at `start`.
+    # The byte before `start` shows whether a line starts there.
     base = start - (1 if start > data_start else 0)
     file.seek(base)
     n_bytes = stop - base
-    # Most last lines end within the margin: one read, and nothing is copied after it.
+    # Most last lines end within the margin: then one read suffices, without a copy.
     data = file.read(n_bytes + _MARGIN)
     if len(data) < n_bytes:
         raise SourceError(
@@ -216,30 +218,30 @@ def cut_range(
             return Piece(np.zeros(0, np.uint8), start, stop - start)
     last = max(first, data.rfind(b"\n", first, n_bytes - 1) + 1)
     most = max_record_bytes if patience is None else min(patience, max_record_bytes)
-    held, end = _whole_line(file, data, last, n_bytes - 1, most)
+    buffer, end = _read_line(file, data, last, n_bytes - 1, most)
     if most < max_record_bytes and end - last > most:
         return None
-    return Piece(np.frombuffer(held, np.uint8)[first:end], base + first, stop - start)
+    return Piece(np.frombuffer(buffer, np.uint8)[first:end], base + first, stop - start)
 
 
-def _whole_line(
-    file: BinaryIO, data: bytes, line: int, seen: int, max_record_bytes: int
+def _read_line(
+    file: BinaryIO, data: bytes, line: int, searched: int, max_record_bytes: int
 ) -> tuple[bytes | bytearray, int]:
-    """The data, with more of the file behind it if need be, and where the line ends that starts at ``line``.
+    """Read on until the line that starts at ``line`` ends; gives all data and the end of that line.
 
-    The line does not end before ``seen``. One that is too long may be left unfinished.
+    The line does not end before ``searched``. Reading stops early in a line that is too long.
     """
-    end = data.find(b"\n", seen) + 1
+    end = data.find(b"\n", searched) + 1
     if end:
         return data, end
-    held = bytearray(data)
+    buffer = bytearray(data)
     step = 1 << 16
-    while not end and len(held) - line <= max_record_bytes + _LINE_END:
+    while not end and len(buffer) - line <= max_record_bytes + _LINE_END:
         more = file.read(step)
         if not more:
             break
         end = more.find(b"\n") + 1
-        end += len(held) if end else 0
-        held += more
+        end += len(buffer) if end else 0
+        buffer += more
         step = min(2 * step, 1 << 20)
-    return held, end or len(held)
+    return buffer, end or len(buffer)

@@ -1,6 +1,6 @@
-"""Columns of numbers in a cache: named by what they were made of, written once, mapped by every process.
+"""Cache of numeric columns: written once under a name derived from their inputs, memory-mapped by every process.
 
-An entry of :class:`manymill.storage.cache.Cache` has a file for each column.
+An entry of :class:`manymill.storage.cache.Cache` has one file per column.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = ["ATTEMPTS", "ColumnStore", "ColumnWriter", "MappedColumns"]
 
 @dataclass(frozen=True, slots=True)
 class MappedColumns:
-    """Columns of numbers, a file each; they are mapped when they are first asked for.
+    """Numeric columns, one file each, mapped on first access.
 
     Parameters
     ----------
     entry : Entry
     dtypes : mapping of str to dtype
-        By the name of the column, which is that of its file.
+        By column name, which is also the file name.
     """
 
     entry: Entry
@@ -40,7 +40,7 @@ class MappedColumns:
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """Folder of the files."""
         return self.entry.folder
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -49,7 +49,7 @@ class MappedColumns:
         Raises
         ------
         SourceError
-            If its file is not there any more, or is damaged.
+            If its file was removed or is damaged.
         """
         if name not in self._mapped:
             dtype = self.dtypes[name]
@@ -59,24 +59,24 @@ class MappedColumns:
                 column = np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
             except OSError as error:
                 raise SourceError(
-                    f"{self.folder / name} cannot be read any more: {error.strerror or error}",
-                    "start again: it is made anew",
+                    f"{self.folder / name} can no longer be read: {error.strerror or error}",
+                    "run again: the cache entry is rebuilt",
                 ) from error
             self._mapped[name] = column
         return self._mapped[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as names: whoever unpickles it maps the files again."""
+        """Pickle the names only; the files are mapped again after unpickling."""
         return MappedColumns, (self.entry, self.dtypes)
 
 
 class ColumnWriter:
-    """Columns that grow at their ends, in an entry that is not whole yet.
+    """Append-only writer of the columns of an unfinished entry.
 
     Attributes
     ----------
     about : dict
-        What is to be known of the columns; goes to JSON.
+        Metadata of the columns, of JSON types.
     """
 
     def __init__(self, writer: EntryWriter, dtypes: Mapping[str, np.dtype[Any]]) -> None:
@@ -91,29 +91,29 @@ class ColumnWriter:
         return self._writer.n_bytes
 
     def append(self, name: str, values: NDArray[Any]) -> None:
-        """Write numbers behind those of a column."""
+        """Append values to a column."""
         data = np.ascontiguousarray(values, self._dtypes[name])
         self._writer.append(name, data.reshape(-1).view(np.uint8).data)
 
 
 class ColumnStore:
-    """A cache of columns, up to a size; what is in use stays in any case.
+    """A size-limited cache of columns; entries in use are never removed.
 
     Parameters
     ----------
     kind : str
-        What the columns are, for messages and for the folder: ``"hashed texts"``.
+        Content of the columns, for messages and for the folder's name: ``"hashed texts"``.
     folder : path, optional
-        Made if it is not there; see :func:`manymill.storage.cache_folder.cache_folder` if not given.
+        Created if missing; by default the result of :func:`manymill.storage.cache_folder.cache_folder`.
     limit_bytes : int, optional
-        When more is kept, what was used longest ago is removed; a quarter of what the disk has for it at most.
+        Above this size, the least recently used entries are removed; at most a quarter of the free disk space.
     run : path, optional
-        The run folder, which takes the cache if the user's folder of caches cannot.
+        The run folder, used for the cache if the user's cache folder is not usable.
 
     Raises
     ------
     SourceError
-        If there is no folder for the cache.
+        If no folder is usable.
     """
 
     def __init__(
@@ -125,52 +125,52 @@ class ColumnStore:
         run: str | os.PathLike[str] | None = None,
     ) -> None:
         where = cache_folder(kind, run=run) if folder is None else Path(os.path.abspath(folder))
-        self._hint = f"free some room there, or set {VARIABLE} to another folder"
+        self._hint = f"free some disk space, or set {VARIABLE} to another folder"
         if folder is not None:
-            self._hint = "free some room there, or name another folder"
+            self._hint = "free some disk space, or choose another folder"
         self._cache = Cache(kind, where, limit_bytes)
 
     def find(
         self, name: str, dtypes: Mapping[str, np.dtype[Any]]
     ) -> tuple[MappedColumns, dict[str, Any]] | None:
-        """The columns of this name and what was told about them, in use from now on; None if there are none.
+        """Look up columns and their metadata, and mark them as in use; None if there are none.
 
-        Those that are damaged are dropped.
+        Damaged entries are removed.
 
         Raises
         ------
         SourceError
             If the folder cannot be used.
         """
-        with self._failing("used"):
+        with self._source_errors("used"):
             found = self._cache.find(name)
         return None if found is None else (MappedColumns(found[0], dict(dtypes)), found[1])
 
     @contextmanager
     def writing(self, name: str, dtypes: Mapping[str, np.dtype[Any]]) -> Iterator[ColumnWriter]:
-        """A writer of columns that get their name, and are in use, when the block is left; dropped if it fails.
+        """Open a writer; the entry is published and in use when the ``with`` block ends, and discarded on an error.
 
         Raises
         ------
         SourceError
             If they cannot be written.
         """
-        with self._failing("written"), self._cache.writing(name) as writer:
+        with self._source_errors("written"), self._cache.writing(name) as writer:
             yield ColumnWriter(writer, dtypes)
 
     def trim(self) -> None:
-        """Remove what was used longest ago, and what killed processes left, until the rest is within the limit.
+        """Remove leftovers of killed processes, and the least recently used entries above the limit.
 
         Raises
         ------
         SourceError
             If the folder cannot be used.
         """
-        with self._failing("used"):
+        with self._source_errors("used"):
             self._cache.trim()
 
     def close(self) -> None:
-        """Nothing is in use any more; it stays for who needs it next, within the limit."""
+        """Mark all entries as unused; they stay cached within the limit."""
         self._cache.close()
 
     def __enter__(self) -> Self:
@@ -180,7 +180,7 @@ class ColumnStore:
         self.close()
 
     @contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
+    def _source_errors(self, verb: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -1,6 +1,6 @@
-"""Decompressing streams: all members of a file or an error, never a silent stop.
+"""Streaming decompression of all members of a file, in bounded memory whatever the compression ratio.
 
-In: a binary stream. Out: its uncompressed bytes in pieces; memory is bounded whatever the ratio.
+Truncated or corrupt data is an error, never a silent end of the stream.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ else:
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 _STORED_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 18
-# Of the header of a member: that of an xz block is the longest.
-_HEADER_BYTES = 1 << 11
-# Every zstd decoder has to support a window of this size, and the usual levels of zstd and xz need no more.
+# Bytes of a member's header at most; that of an xz block is the longest.
+HEADER_BYTES = 1 << 11
+# Every zstd decoder must support a window of this size; the usual levels of zstd and xz need no more.
 _LEAST_WINDOW = 8 << 20
 
 
 def compression_of(head: bytes) -> str | None:
-    """The compression that the first bytes of a file tell, None if they tell none."""
+    """Detect the compression from the first bytes of a file; None if it is not compressed."""
     for magic, name in MAGIC.items():
         if head.startswith(magic):
             return name
@@ -38,13 +38,13 @@ def compression_of(head: bytes) -> str | None:
 
 
 class ByteStream(Protocol):
-    """What a format reads from."""
+    """A stream of uncompressed bytes."""
 
     def read(self) -> bytes:
-        """The next bytes, a few hundred thousand at most; none at the end."""
+        """The next bytes, a few hundred thousand at most; empty at the end."""
 
     def stored_bytes(self) -> int:
-        """How many bytes of the file were read so far, as stored."""
+        """Number of bytes of the stored (maybe compressed) file read so far."""
 
     def close(self) -> None:
         """Close the file."""
@@ -70,7 +70,7 @@ class Plain:
 
 
 class Compressed:
-    """A compressed file: all its members.
+    """The uncompressed bytes of all members of a compressed file.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Compressed:
     window_bytes : int
         The largest window or dictionary that a member may need; 8 MiB are always allowed.
     max_bytes : int or None
-        More uncompressed bytes than this are an error.
+        Limit of the uncompressed size; more is an error.
     """
 
     def __init__(
@@ -116,54 +116,54 @@ class Compressed:
         self._raw.close()
 
     def _members(self) -> Iterator[bytes]:
-        pending, n_members = self._next_header(b""), 0
+        pending, n_members = self._next_member(b""), 0
         while pending:
             start = self.stored_bytes() - len(pending)
             window = window_bytes(pending, self._compression)
             if window > self._window_bytes:
                 raise self._too_large(start, window)
             member = _NEW_MEMBER[self._compression](self._window_bytes)
-            n_given = 0
+            n_output = 0
             while not member.eof:
                 if member.needs_input and not pending:
                     pending = self._raw.read(_STORED_BYTES)
                     if not pending:
-                        raise self._broken(f"is cut off: its {self._compression} data ends too early, at")
+                        raise self._corrupt(f"is truncated: its {self._compression} data ends too early, at")
                 try:
                     piece = member.decompress(pending, _PIECE_BYTES)
                 except MemoryError as error:
                     raise self._too_large(start, None) from error
                 except _decoding_errors() as error:
-                    if n_members and not n_given:
-                        what = f"has something else behind its {self._compression} data ({error}), from"
-                        raise self._broken(what, start) from error
-                    what = f"is corrupt ({error}): its {self._compression} data breaks before"
-                    raise self._broken(what) from error
+                    if n_members and not n_output:
+                        what = f"has other bytes after its {self._compression} data ({error}), from"
+                        raise self._corrupt(what, start) from error
+                    what = f"is corrupt ({error}): its {self._compression} data is invalid before"
+                    raise self._corrupt(what) from error
                 pending = b""
                 if piece:
-                    n_given += len(piece)
+                    n_output += len(piece)
                     yield piece
-            # Tools pad members with zeros.
             n_members += 1
-            pending = self._next_header(member.unused_data)
+            pending = self._next_member(member.unused_data)
 
-    def _next_header(self, pending: bytes) -> bytes:
-        """What follows a member without its padding, enough of it to hold the header of the next one."""
+    def _next_member(self, pending: bytes) -> bytes:
+        """Skip padding (zeros that some tools write), and read at least the header of the next member."""
         pending = pending.lstrip(b"\0")
-        while len(pending) < _HEADER_BYTES and (more := self._raw.read(_STORED_BYTES)):
+        while len(pending) < HEADER_BYTES and (more := self._raw.read(_STORED_BYTES)):
             pending = (pending + more).lstrip(b"\0")
         return pending
 
-    def _broken(self, what: str, at: int | None = None) -> SourceError:
+    def _corrupt(self, what: str, at: int | None = None) -> SourceError:
         at = self.stored_bytes() if at is None else at
-        return SourceError(f"{self._name} {what} byte {at:,}", "get the file again")
+        return SourceError(f"{self._name} {what} byte {at:,}", "download or write the file again")
 
     def _too_large(self, at: int, window: int | None) -> SourceError:
         needed = "a larger one" if window is None else f"{window / 1e6:,.0f} MB"
         return SourceError(
-            f"{self._name}: the {self._compression} data at byte {at:,} needs a window of {needed}, but the beginning "
-            f"of the file was read with one of {self._window_bytes / 1e6:,.0f} MB; the file itself is not broken",
-            "compress it again as a whole, or with a smaller window (zstd without --long or --ultra, xz -6)",
+            f"{self._name}: the {self._compression} data at byte {at:,} needs a window of {needed}, more than the "
+            f"{self._window_bytes / 1e6:,.0f} MB planned from the beginning of the file; the file itself is not "
+            "corrupt",
+            "compress it again as one stream, or with a smaller window (zstd without --long or --ultra, xz -6)",
         )
 
 
@@ -189,7 +189,7 @@ class _Gzip:
 
 
 def _xz_member(window_bytes: int) -> Any:
-    # The decoder itself takes about 100 kB beside its dictionary.
+    # The decoder takes about 100 kB in addition to its dictionary.
     return lzma.LZMADecompressor(memlimit=window_bytes + (1 << 20))
 
 
@@ -211,9 +211,9 @@ _NEW_MEMBER: dict[str, Callable[[int], Any]] = {
 
 
 def window_bytes(head: bytes, compression: str | None) -> int:
-    """Bytes of earlier output that decompressing keeps, as the header at the beginning of a member says.
+    """Bytes of earlier output that the decompressor holds, from the header at the beginning of a member.
 
-    0 where the header is not in ``head``, or is none.
+    0 if ``head`` has no complete, valid header.
     """
     if compression == "zstd":
         return _zstd_window(head)
@@ -223,7 +223,7 @@ def window_bytes(head: bytes, compression: str | None) -> int:
 
 
 def _zstd_window(head: bytes) -> int:
-    """The window of the first frame that is no skippable one: RFC 8878, section 3.1.1.1."""
+    """The window of the first frame that is not skippable: RFC 8878, section 3.1.1.1."""
     at = 0
     while head[at + 1 : at + 4] == b"\x2a\x4d\x18" and head[at] >> 4 == 5:
         at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
@@ -235,7 +235,7 @@ def _zstd_window(head: bytes) -> int:
         exponent, mantissa = frame[5] >> 3, frame[5] & 7
         base = 1 << (10 + exponent)
         return base + (base >> 3) * mantissa
-    # A frame of one segment keeps all of its content.
+    # A single-segment frame holds all of its content.
     start = 5 + (0, 1, 2, 4)[flags & 3]
     size = (1, 2, 4, 8)[flags >> 6]
     content = int.from_bytes(frame[start : start + size], "little")
@@ -261,7 +261,7 @@ def _xz_dictionary(head: bytes) -> int:
                 break
         return value
 
-    for flag in (0x40, 0x80):  # the sizes of the block, where they are given
+    for flag in (0x40, 0x80):  # optional sizes of the block
         if block[1:2] and block[1] & flag:
             number()
     for _ in range((block[1] & 3) + 1 if len(block) > 1 else 0):
@@ -281,5 +281,5 @@ def open_stream(
     window_bytes: int = 0,
     max_bytes: int | None = None,
 ) -> ByteStream:
-    """The uncompressed bytes of a file; :class:`Compressed` says what the limits mean."""
+    """The uncompressed bytes of a file; :class:`Compressed` documents the limits."""
     return Plain(raw) if compression is None else Compressed(raw, name, compression, window_bytes, max_bytes)

@@ -1,7 +1,4 @@
-"""What the user asks to be read. Lazy: nothing is opened before a plan is made.
-
-The plan of reading: files, blocks, columns, and what is known of classes and sizes. Kept as JSON.
-"""
+"""`Dataset`, a lazy description of labelled text, and `Plan`, the files, blocks, columns and statistics to read it."""
 
 from __future__ import annotations
 
@@ -12,39 +9,40 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from manymill.display import public_url
-from manymill.errors import SchemaError, SourceError
+from manymill.errors import SchemaError, SettingsError, SourceError
 from manymill.events import Observer
 from manymill.storage.records import from_record, value_of
+from manymill.validation import check, check_choice, check_integer
 
 if TYPE_CHECKING:
-    from manymill.data.hashed_texts import HashedMemory
-    from manymill.data.memory import Memory
+    from manymill.data.hashed_texts import HashedColumns
+    from manymill.data.memory import ArrowColumns
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder")
 
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """Labelled text, named but not read: made by :func:`scan` and :meth:`from_memory`.
+    """Lazy labelled text, created by :func:`scan` and :meth:`from_memory`. Nothing is opened until it is planned.
 
     Parameters
     ----------
     source : tuple of str
         Paths, globs, directories, URLs, or ``-``.
     text, label, weight : str or None
-        Columns; None if they are to be guessed (text, label) or not read (weight).
+        Column names. If None, text and label are inferred, and no weight is read.
     format : str or None
-        One of `FORMATS`; None if it is to be found out.
+        One of `FORMATS`; inferred if None.
     encoding : str
-        Of text formats.
+        Encoding of text formats.
     classes : tuple of str or None
-        The classes to learn, known from the start; rows of any other are left out. None for all there are.
+        The classes to learn; rows of other classes are rejected. None for all classes of the data.
     strict : bool
         Whether the first bad row is an error.
     max_record_bytes : int
         A longer record is a bad row.
     max_decompressed_bytes : int or None
-        A compressed file that holds more is an error; None for no limit.
+        A compressed file with more uncompressed bytes is an error; None for no limit.
     storage_options : mapping
         For fsspec.
     labelled : bool
@@ -69,7 +67,7 @@ class Dataset:
     max_decompressed_bytes: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     labelled: bool = True
-    memory: Memory | HashedMemory | None = field(default=None, repr=False, compare=False)
+    memory: ArrowColumns | HashedColumns | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         shown = {
@@ -87,21 +85,21 @@ class Dataset:
         sample_bytes: int = 8 << 20,
         observe: Observer = lambda event: None,
     ) -> Plan:
-        """The plan of reading: opens every file, reads heads and footers and a sample of the labels.
+        """Plan the reading: open every file, and read headers, footers and a sample of the labels.
 
         Parameters
         ----------
         block_bytes : int
-            Bytes of a block.
+            Size of a block in bytes.
         sample_bytes : int
-            How much is sampled, spread over the source.
+            Size of the sample in bytes, spread over the source.
         observe : callable
             Called with a :class:`~manymill.events.Sampled` about every second while the sample is read.
 
         Raises
         ------
         SourceError
-            If a file is missing, empty, unreadable, or nothing that can be read.
+            If a file is missing, empty, unreadable, or not in a supported format.
         SchemaError
             If a column is missing.
         """
@@ -111,12 +109,12 @@ class Dataset:
 
     @staticmethod
     def from_memory(texts: Any, labels: Any = None, weights: Any = None) -> Dataset:
-        """Data in memory as a dataset.
+        """Wrap data in memory as a dataset.
 
         Parameters
         ----------
         texts : sequence of str
-            A list, tuple, NumPy array, Arrow array, or pandas or polars series; or texts that were hashed before.
+            A list, tuple, NumPy array, Arrow array, or pandas or polars series; or texts that are already hashed.
         labels : sequence, optional
             Strings, integers, booleans or floats.
         weights : sequence of float, optional
@@ -126,9 +124,9 @@ class Dataset:
         SchemaError
             If the lengths differ or a type is wrong.
         """
-        from manymill.data.memory import to_memory
+        from manymill.data.memory import columns_in_memory
 
-        memory = to_memory(texts, labels, weights)
+        memory = columns_in_memory(texts, labels, weights)
         return Dataset(source=("memory",), labelled=labels is not None, memory=memory)
 
 
@@ -136,12 +134,11 @@ def _classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     if isinstance(classes, str):
-        raise SchemaError(f"classes is one string, {classes!r}", "give a list of labels")
-    given = tuple(dict.fromkeys(str(name) for name in classes))
-    if not given or "" in given:
-        what = "classes is an empty list" if not given else "classes holds an empty label"
-        raise SchemaError(what, "name the classes to learn, or leave it away for all there are")
-    return given
+        raise SettingsError.invalid("classes", classes, "a list of labels")
+    names = tuple(dict.fromkeys(str(name) for name in classes))
+    expected = "one or more labels, none of them empty, or None for all classes of the data"
+    check(bool(names) and "" not in names, "classes", list(names), expected)
+    return names
 
 
 def scan(
@@ -159,32 +156,39 @@ def scan(
     storage_options: Mapping[str, Any] | None = None,
     labelled: bool = True,
 ) -> Dataset:
-    """Labelled text as a dataset; nothing is read yet.
+    """Describe labelled text as a dataset; nothing is read yet.
 
     Parameters
     ----------
     source : path-like or sequence of path-like
         Paths, globs (``**`` for any depth), directories, fsspec URLs, or ``-`` for the standard input.
     text, label, weight : str, optional
-        Columns. Text and label are guessed if they are not named. ``"0"``, ``"1"`` … are the columns of a CSV
-        file that has no header.
+        Column names. Text and label are inferred by default. ``"0"``, ``"1"`` … are the columns of a CSV file
+        without a header.
     format : str, optional
         ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext``, ``reviews`` or ``folder`` (one
-        sub-folder per class); found out if not given.
+        sub-folder per class); inferred by default.
     encoding : str, optional
-        Of text formats.
+        Encoding of text formats.
     classes : sequence of str, optional
-        The classes to learn, known from the start; rows of any other are left out and counted.
+        The classes to learn; rows of other classes are rejected and counted. By default, all classes of the data.
     strict : bool, optional
-        Stop at the first bad row, instead of counting it.
+        Raise an error at the first bad row instead of counting it.
     max_record_bytes : int, optional
-        A longer record, or value of a Parquet file, is a bad row; bounds the memory that one record can take.
+        A longer record, or value of a Parquet file, is a bad row; bounds the memory of a single record.
     max_decompressed_bytes : int, optional
-        A compressed file that holds more bytes than this is an error: a guard against decompression bombs.
+        A compressed file with more uncompressed bytes than this is an error: a guard against decompression bombs.
     storage_options : mapping, optional
-        For fsspec.
+        Options for fsspec.
     labelled : bool, optional
-        False where labels are not needed and not read.
+        Whether to read labels.
+
+    Raises
+    ------
+    SourceError
+        If the source is empty.
+    SettingsError
+        If a parameter is invalid.
 
     Examples
     --------
@@ -195,19 +199,14 @@ def scan(
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not names:
         raise SourceError("the source is an empty list", "name at least one file")
-    if format is not None and format not in FORMATS:
-        raise SchemaError(f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")
-    if not _is_of_text(encoding):
-        raise SchemaError(f"there is no encoding {encoding!r} of text", "for example utf-8, latin-1, cp1252")
+    check_choice(format, "format", FORMATS, optional=True)
+    check(_is_text_encoding(encoding), "encoding", encoding, "a text encoding, for example utf-8 or latin-1")
     named = [column for column in (text, label if labelled else None, weight) if column is not None]
     if len(set(named)) < len(named):
-        raise SchemaError(f"one column is named twice: {', '.join(named)}")
-    if max_record_bytes < 1:
-        raise SchemaError(f"max_record_bytes is {max_record_bytes}", "it has to be 1 or more")
-    if max_decompressed_bytes is not None and max_decompressed_bytes < 1:
-        raise SchemaError(
-            f"max_decompressed_bytes={max_decompressed_bytes} is invalid: expected None, or 1 or more"
-        )
+        raise SchemaError(f"the same column is used for more than one role: {', '.join(named)}")
+    check_integer(max_record_bytes, "max_record_bytes", 1)
+    if max_decompressed_bytes is not None:
+        check_integer(max_decompressed_bytes, "max_decompressed_bytes", 1, also=" or None")
     return Dataset(
         source=tuple(os.fspath(name) for name in names),
         text=text,
@@ -224,51 +223,51 @@ def scan(
     )
 
 
-def _is_of_text(encoding: str) -> bool:
-    """Whether Python has the encoding, and for text: some of its own are of bytes or of the names of hosts."""
+def _is_text_encoding(encoding: str) -> bool:
+    """Whether Python knows the encoding and it is for text, unlike its codecs for bytes and host names."""
     try:
         "".encode(encoding)
-        b"a-\xff".decode(encoding, "replace")  # those of other things take no odd bytes
+        b"a-\xff".decode(encoding, "replace")  # the codecs for other data raise on such bytes
     except (LookupError, ValueError):
         return False
-    return codecs.lookup(encoding).name != "punycode"  # takes them since Python 3.13
+    return codecs.lookup(encoding).name != "punycode"  # accepts them since Python 3.13
 
 
-# Stands for a URL whose credentials were left out.
-UNNAMED = "?"
+# Placeholder for a URL with credentials, which are never written.
+HIDDEN_URL = "?"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when the plan was made.
+    """A file and its state when the plan was made.
 
     Parameters
     ----------
     path : str
         A path, the public part of a URL, ``"-"`` for the standard input, or ``"memory"``.
     size : int
-        Bytes as stored; of all members for a folder tree; 0 for data in memory.
+        Bytes as stored; the sum over all members for a folder tree; 0 for data in memory.
     stamp : str
-        Changes when the file does: its modification time, or the ETag of a URL.
+        Identifies the version of the file: its modification time, or the ETag of a URL.
     format : str
         ``jsonl``, ``csv``, ``tsv``, ``parquet``, ``fasttext``, ``reviews``, ``folder`` or ``memory``.
     compression : str or None
         ``gzip``, ``zstd``, ``bz2``, ``xz`` or None.
     cuttable : bool
-        Whether it can be read from the middle.
+        Whether reading can start in the middle.
     data_start : int
-        Byte of the uncompressed file where the records start, behind a byte-order mark and a CSV header.
+        Byte of the uncompressed file where the records start, after a byte-order mark and a CSV header.
     column_names : tuple of str
         The header of a CSV file.
     members : tuple of (str, int)
         Relative paths and sizes of the files of a folder tree.
     raw_bytes : int
-        Bytes when uncompressed: exact where nothing is compressed, else an estimate.
+        Uncompressed bytes: exact if the file is not compressed, else an estimate.
     url : str
-        The whole URL, if it has credentials or a query; never printed and never written. ``"?"`` in a plan that was
-        read from a file: the source has to be named again before it can be opened.
+        The complete URL, if it has credentials or a query; never printed and never written. ``"?"`` in a plan read
+        from a file: the source must be given again before the file can be opened.
     decoder_bytes : int
-        What decoding holds at once beside its output: the window of a compressed file, the largest pages of a
+        Memory of the decoder in addition to its output: the window of a compressed file, the largest pages of a
         Parquet file.
     """
 
@@ -287,26 +286,26 @@ class SourceFile:
 
     @property
     def location(self) -> str:
-        """What is opened: a path or a URL, with its credentials."""
+        """The path or URL to open, with credentials."""
         return self.url or self.path
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The path and those of all members."""
+        """The path, followed by the paths of all members."""
         return self.path, *(os.path.join(self.path, name) for name, _ in self.members)
 
     @property
     def version(self) -> dict[str, Any]:
-        """What tells this file from another of its name, and from itself after a change, as JSON types.
+        """Identity of this version of the file, as JSON types.
 
-        The stamp is None where nothing tells: two queries of one server that gives no marks.
+        The stamp is None if versions cannot be told apart: a URL with a query, on a server without ETags or dates.
         """
         stamp = None if self.url and not self.stamp else self.stamp
         return {"path": self.path, "size": self.size, "stamp": stamp}
 
     def to_json(self) -> dict[str, Any]:
         """The file as JSON types, without credentials."""
-        return {**asdict(self), "url": UNNAMED if self.url else ""}
+        return {**asdict(self), "url": HIDDEN_URL if self.url else ""}
 
 
 def source_file(location: str, size: int, stamp: str) -> SourceFile:
@@ -317,17 +316,17 @@ def source_file(location: str, size: int, stamp: str) -> SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is read at once: a range of a file.
+    """A range of a file, the unit of reading.
 
     Parameters
     ----------
     file : int
         Number of the file in the plan.
     start, stop : int
-        Bytes of a text file (it holds the lines that start there), row groups of a Parquet file, rows of data
-        in memory, members of a folder tree. A stream that cannot be cut is one block from 0 to its size.
+        Bytes of a text file (the block has the lines that start there), row groups of a Parquet file, rows of data
+        in memory, members of a folder tree. An unsplittable stream is one block from 0 to its size.
     raw_bytes : int
-        About how many bytes it is uncompressed.
+        Estimate of its uncompressed bytes.
     """
 
     file: int
@@ -338,7 +337,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """The columns that are read; None where the format has no names or the column is not read."""
+    """The columns to read; None if the format has no column names or the column is not read."""
 
     text: str | None = None
     label: str | None = None
@@ -347,22 +346,22 @@ class ColumnNames:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be read.
+    """Everything needed to read a dataset: files, blocks, columns, and statistics of a sample.
 
     Parameters
     ----------
     dataset : Dataset
-        What was asked for.
+        The dataset to read.
     files, blocks : tuple
         In the order of the source.
     columns : ColumnNames
-        The columns that are read.
+        The columns to read.
     notes : tuple of str
-        What was guessed, and how to say it otherwise.
+        Inferred choices, and how to override them.
     warnings : tuple of str
-        What may go wrong.
+        Likely problems.
     class_counts : dict
-        Rows of each class in the sample; 0 for a class that was named and is not in it.
+        Rows of each class in the sample; 0 for a class of ``dataset.classes`` without sampled rows.
     n_rows, text_bytes : int
         Estimates from the sample, exact if `exact`.
     source_bytes : int
@@ -372,13 +371,13 @@ class Plan:
     labels_are_integers : bool
         Whether each label of the sample is an integer in the source.
     longest_record : int
-        Bytes of the longest record in the sample, at most.
+        Upper bound of the longest record in the sample, in bytes.
     head_bytes : int
-        Memory that was needed to find the columns, where there are very many.
+        Memory used to infer the columns, if there are very many.
     record_room : int
-        Bytes of the longest record that the promised memory has room for; 0 if no memory was promised.
+        Longest record in bytes that fits into the memory limit of the run; 0 without a limit.
     record_memory : int
-        Bytes of memory that have room for every record.
+        Memory limit in bytes that would fit every record allowed by `max_record_bytes`.
     """
 
     dataset: Dataset
@@ -400,90 +399,96 @@ class Plan:
 
     @property
     def max_record_bytes(self) -> int:
-        """Bytes that a record may have; a longer one is a bad row."""
-        most = self.dataset.max_record_bytes
-        return min(most, self.record_room) if self.record_room else most
+        """Longest record allowed, in bytes; a longer one is a bad row."""
+        limit = self.dataset.max_record_bytes
+        return min(limit, self.record_room) if self.record_room else limit
 
     @property
     def is_hashed(self) -> bool:
-        """Whether the texts were hashed before: there is little then that could be done ahead on other threads."""
+        """Whether the texts are already hashed, so that prefetching on other threads gains little."""
         return self.dataset.memory is not None and self.dataset.memory.is_hashed
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON types: the public part of URLs, no storage options, no data in memory."""
-        asked = {
+        """Convert to JSON types, with only the public part of URLs, and without storage options and data in memory."""
+        options = {
             name: value
             for name in self.dataset.__dataclass_fields__
             if name not in ("memory", "storage_options")
             and (value := getattr(self.dataset, name)) is not None
         }
-        asked["source"] = [public_url(name) for name in self.dataset.source]
-        own = {name: getattr(self, name) for name in _PLAIN}
+        options["source"] = [public_url(name) for name in self.dataset.source]
+        statistics = {name: getattr(self, name) for name in _PLAN_FIELDS}
         return {
-            "dataset": asked,
+            "dataset": options,
             "files": [file.to_json() for file in self.files],
             "blocks": [[block.file, block.start, block.stop, block.raw_bytes] for block in self.blocks],
             "columns": asdict(self.columns),
-            **own,
+            **statistics,
         }
 
     @staticmethod
     def from_json(plan: Mapping[str, Any]) -> Plan:
-        """The plan that :meth:`to_json` gave; see :meth:`with_source` and :meth:`with_urls` for what it leaves out.
+        """Restore the output of :meth:`to_json`; :meth:`with_source` and :meth:`with_urls` restore the URLs.
 
         Raises
         ------
         ValueError
-            If it is not such a plan, by whatever value; a `SchemaError` is one too.
+            If it is not a valid plan; a `SchemaError` is a ValueError, too.
         KeyError
             If an entry is missing.
         """
-        told = plan["dataset"]
-        asked = {name: value_of(hint, told[name], name) for name, hint in _DATASET.items() if name in told}
+        record = plan["dataset"]
+        options = {
+            name: value_of(hint, record[name], name)
+            for name, hint in _DATASET_FIELDS.items()
+            if name in record
+        }
         files = tuple(from_record(SourceFile, file) for file in plan["files"])
         for file in files:
             _check_file(file)
-        own = {name: value_of(hint, plan[name], name) for name, hint in _PLAIN.items()}
+        statistics = {name: value_of(hint, plan[name], name) for name, hint in _PLAN_FIELDS.items()}
         columns = from_record(ColumnNames, plan["columns"])
         for file in files:
-            _check_columns(file, columns, labelled=asked.get("labelled", True))
+            _check_columns(file, columns, labelled=options.get("labelled", True))
         return Plan(
-            dataset=scan(**asked),
+            dataset=scan(**options),
             files=files,
-            blocks=tuple(_block_of(block, files) for block in plan["blocks"]),
+            blocks=tuple(_read_block(block, files) for block in plan["blocks"]),
             columns=columns,
-            **own,
+            **statistics,
         )
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The URLs of the files whose public part does not say all, in the order of the files."""
+        """The complete URLs of the files with credentials or queries, in file order."""
         return tuple(file.url for file in self.files if file.url)
 
     def with_source(self, locations: Mapping[str, str]) -> Plan:
-        """The plan, with the URLs that a plan from a file lacks; ``locations`` gives them by their public parts."""
+        """Fill in the URLs that a plan read from a file lacks; ``locations`` maps public parts to complete URLs."""
         files = [
-            replace(file, url=locations.get(file.path, UNNAMED)) if file.url == UNNAMED else file
+            replace(file, url=locations.get(file.path, HIDDEN_URL)) if file.url == HIDDEN_URL else file
             for file in self.files
         ]
         return replace(self, files=tuple(files))
 
     def with_urls(self, urls: Sequence[str]) -> Plan:
-        """The plan with :attr:`urls` as given.
+        """Replace :attr:`urls`.
 
         Raises
         ------
         ValueError
             If they are not the URLs of these files.
         """
-        left = list(urls)
-        files = [replace(file, url=left.pop(0)) if file.url and left else file for file in self.files]
-        if left or any(file.url and public_url(file.url) != file.path for file in files):
+        remaining = list(urls)
+        files = [
+            replace(file, url=remaining.pop(0)) if file.url and remaining else file for file in self.files
+        ]
+        if remaining or any(file.url and public_url(file.url) != file.path for file in files):
             raise ValueError("these are not the files of the plan")
         return replace(self, files=tuple(files))
 
 
-_PLAIN: dict[str, Any] = {
+_PLAN_FIELDS: dict[str, Any] = {
     "notes": tuple[str, ...],
     "warnings": tuple[str, ...],
     "class_counts": dict[str, int],
@@ -497,7 +502,7 @@ _PLAIN: dict[str, Any] = {
     "record_room": int,
     "record_memory": int,
 }
-_DATASET: dict[str, Any] = {
+_DATASET_FIELDS: dict[str, Any] = {
     "source": tuple[str, ...],
     "text": str,
     "label": str,
@@ -516,7 +521,7 @@ def _check_file(file: SourceFile) -> None:
     from manymill.data.compression import MAGIC
 
     if file.format not in (*FORMATS, "memory") or file.compression not in (None, *MAGIC.values()):
-        raise ValueError(f"{file.path} is of an unknown format")
+        raise ValueError(f"{file.path} has an unknown format")
     if (
         min(
             file.size,
@@ -528,21 +533,21 @@ def _check_file(file: SourceFile) -> None:
         < 0
     ):
         raise ValueError(f"{file.path} has a negative size")
-    if file.url not in ("", UNNAMED):
+    if file.url not in ("", HIDDEN_URL):
         raise ValueError(f"{file.path} has a URL")
 
 
 def _check_columns(file: SourceFile, columns: ColumnNames, *, labelled: bool) -> None:
-    """Refuse columns that a file of its format does not need, lacks, or has to have."""
+    """Reject column roles that do not match the file's format or header."""
     named = file.format in ("jsonl", "csv", "tsv", "parquet")
     if (columns.text is not None) != named or (columns.label is not None) != (named and labelled):
-        raise ValueError(f"the columns of {file.path} are not those of a {file.format} file")
+        raise ValueError(f"the columns of {file.path} do not match the format {file.format}")
     header = {columns.text, columns.label, columns.weight} - {None}
     if file.format in ("csv", "tsv") and not header <= set(file.column_names):
-        raise ValueError(f"{file.path} has other columns")
+        raise ValueError(f"{file.path} does not have the columns of the plan")
 
 
-def _block_of(numbers: Any, files: tuple[SourceFile, ...]) -> Block:
+def _read_block(numbers: Any, files: tuple[SourceFile, ...]) -> Block:
     if not isinstance(numbers, list) or len(numbers) != 4 or {type(number) for number in numbers} != {int}:
         raise ValueError(f"{str(numbers)[:40]} is not a block")
     block = Block(*numbers)
@@ -551,5 +556,5 @@ def _block_of(numbers: Any, files: tuple[SourceFile, ...]) -> Block:
         or not 0 <= block.start <= block.stop < 2**63
         or block.raw_bytes < 0
     ):
-        raise ValueError(f"{numbers} is not a block of its files")
+        raise ValueError(f"{numbers} is not a block of the plan's files")
     return block

@@ -1,10 +1,7 @@
-"""Opening files, wherever they are: local paths, fsspec URLs, and the standard input, spooled.
+"""Resolve sources to files, and open them: local paths, globs, directories, fsspec URLs and the standard input.
 
-In: a path and how the file was when the plan was made. Out: a binary stream, or an error that names both.
-
-What the user names to files: globs, directories, lists, URLs. Sorted, each file once, nothing opened.
-
-A folder tree, one sub-folder per class, as one source file with many members.
+Opening a file checks that it has not changed since the plan was made. The standard input is spooled to a temporary
+file. A folder tree (one sub-folder per class) is one source file with many members.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from manymill.data.dataset import UNNAMED, Block, SourceFile
+from manymill.data.dataset import HIDDEN_URL, Block, SourceFile
 from manymill.display import has_credentials, public_url
 from manymill.errors import SourceError
 
@@ -33,7 +30,7 @@ _SPECIAL = {
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is for fsspec."""
+    """Whether a name is a URL for fsspec."""
     return "://" in name
 
 
@@ -43,7 +40,7 @@ def url_to_fs(url: str, options: Mapping[str, Any] | None) -> tuple[Any, str]:
     Raises
     ------
     SourceError
-        If there is no such kind of URL, or its driver is not installed.
+        If the URL scheme is unknown, or its driver is not installed.
     """
     import fsspec
 
@@ -62,12 +59,12 @@ def url_to_fs(url: str, options: Mapping[str, Any] | None) -> tuple[Any, str]:
 
 @contextmanager
 def remote_errors(url: str) -> Iterator[None]:
-    """Turn whatever a driver of fsspec raises into a ``SourceError``; what the driver says may hold credentials.
+    """Turn any exception of an fsspec driver into a ``SourceError``.
 
     Raises
     ------
     SourceError
-        Without a cause: a traceback would print it.
+        Without a cause: the driver's message may contain credentials, and a traceback would print it.
     """
     try:
         yield
@@ -85,7 +82,7 @@ def describe(path: str, options: Mapping[str, Any] | None) -> tuple[int, str]:
     Raises
     ------
     SourceError
-        If it is missing, unreadable, or no regular file.
+        If it is missing, unreadable, or not a regular file.
     """
     try:
         if is_url(path):
@@ -99,20 +96,20 @@ def describe(path: str, options: Mapping[str, Any] | None) -> tuple[int, str]:
         raise unreadable(path, error) from error
     for is_kind, kind in _SPECIAL.items():
         if is_kind(status.st_mode):
-            raise SourceError(f"{path} is {kind}, not a file", "pipe it in and name the source -")
+            raise SourceError(f"{path} is {kind}, not a file", "pipe it in and use - as the source")
     return status.st_size, str(status.st_mtime_ns)
 
 
 def _describe_remote(fs: Any, inner: str) -> tuple[int, str]:
     info = fs.info(inner)
     if info.get("size") is None:
-        raise SourceError(f"{inner}: the server does not say its size", "download it first")
+        raise SourceError(f"{inner}: the server does not report its size", "download it first")
     marks = (info.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created"))
     return int(info["size"]), str(next((mark for mark in marks if mark is not None), ""))
 
 
 def unreadable(path: str, error: OSError) -> SourceError:
-    """The error of a file that cannot be opened."""
+    """The error for a file that cannot be opened."""
     if isinstance(error, SourceError):
         return error
     if isinstance(error, FileNotFoundError) and (reason := _reason_of_driver(error)):
@@ -121,12 +118,12 @@ def unreadable(path: str, error: OSError) -> SourceError:
         where = "" if is_url(path) else f"the working directory is {os.getcwd()}"
         return SourceError(f"{path} does not exist", where)
     if isinstance(error, PermissionError):
-        return SourceError(f"{path} may not be read by this user", "change its permissions")
+        return SourceError(f"{path} is not readable by this user", "change its permissions")
     return SourceError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def _reason_of_driver(error: FileNotFoundError) -> str:
-    """Why a driver of fsspec could not look at a file: it calls every failure a missing file; "" if it is missing."""
+    """The real cause of an fsspec FileNotFoundError, since drivers raise it for any failure; "" if it is missing."""
     cause = error.__cause__
     status = getattr(cause, "status", None)
     if isinstance(status, int):
@@ -135,17 +132,17 @@ def _reason_of_driver(error: FileNotFoundError) -> str:
 
 
 def open_file(file: SourceFile, options: Mapping[str, Any] | None, *, check: bool = True) -> BinaryIO:
-    """The file as a binary stream that can seek.
+    """Open a file as a seekable binary stream.
 
     Raises
     ------
     SourceError
-        If it cannot be opened, or is not as it was when the plan was made.
+        If it cannot be opened, or changed since the plan was made.
     """
-    if file.url == UNNAMED:
+    if file.url == HIDDEN_URL:
         raise SourceError(
-            f"{file.path} was named with credentials or a query, which no file keeps",
-            "name the same source again",
+            f"{file.path} was given with credentials or a query, which are never saved",
+            "give the same source again",
         )
     try:
         if is_url(file.location):
@@ -153,7 +150,7 @@ def open_file(file: SourceFile, options: Mapping[str, Any] | None, *, check: boo
             with remote_errors(file.location):
                 if check:
                     _check(file, *_describe_remote(fs, inner))
-                return io.BufferedReader(_Remote(fs.open(inner, "rb"), file.path), 1 << 17)
+                return io.BufferedReader(_RemoteFile(fs.open(inner, "rb"), file.path), 1 << 17)
         if file.path == "-":
             return io.BufferedReader(_spooled().open(), 1 << 17)
         stream = open(file.path, "rb")  # noqa: SIM115 (the caller closes it)
@@ -177,11 +174,11 @@ def _check(file: SourceFile, size: int, stamp: str) -> None:
         what = f"{file.path} was changed since the plan was made"
     else:
         return
-    raise SourceError(what, "do not write to a source while it is being read; make the plan anew")
+    raise SourceError(what, "do not write to a source while it is being read; make a new plan")
 
 
-class _Remote(io.RawIOBase):
-    """Reads a file of fsspec; what fails there is an error of the source."""
+class _RemoteFile(io.RawIOBase):
+    """A file of fsspec whose exceptions become ``SourceError``."""
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self._file, self._path = file, path
@@ -212,7 +209,7 @@ class _Remote(io.RawIOBase):
 
 
 class _Spool:
-    """The standard input, copied to a file without a name, so that it can be read more than once."""
+    """The standard input, copied to an anonymous temporary file so that it can be read more than once."""
 
     def __init__(self, stdin: BinaryIO) -> None:
         self.file = tempfile.TemporaryFile(prefix="manymill-")  # noqa: SIM115 (open as long as the process)
@@ -229,12 +226,12 @@ class _Spool:
         self.size = self.file.tell()
 
     def open(self) -> io.RawIOBase:
-        """A stream with a position of its own."""
-        return _Slice(self.file.fileno())
+        """Open a stream with its own position."""
+        return _SpoolReader(self.file.fileno())
 
 
-class _Slice(io.RawIOBase):
-    """Reads an open file at its own position, beside other readers."""
+class _SpoolReader(io.RawIOBase):
+    """Reader of an open file with its own position, independent of other readers."""
 
     def __init__(self, fileno: int) -> None:
         self._fileno = fileno
@@ -264,7 +261,7 @@ _spools: list[_Spool] = []
 def _spooled() -> _Spool:
     """The spooled standard input; spooled at the first call."""
     if not _spools:
-        # Python has no standard input where the shell closed it; one that a program put there may be of text.
+        # It is None if the shell closed it, and has no buffer if a program replaced it by a text stream.
         if (stdin := getattr(sys.stdin, "buffer", None)) is None:
             raise SourceError("the standard input is closed", "pipe data in, or name a file instead of -")
         _spools.append(_Spool(stdin))
@@ -280,7 +277,7 @@ FORMAT_OF = {
 
 
 def extensions(path: str) -> tuple[str, str]:
-    """Extension of the format and of the compression, each empty if there is none."""
+    """Extensions of the format and of the compression, each empty if missing."""
     stem, last = os.path.splitext(path.lower().split("?", 1)[0] if is_url(path) else path.lower())
     if last in COMPRESSED:
         return os.path.splitext(stem)[1], last
@@ -290,14 +287,14 @@ def extensions(path: str) -> tuple[str, str]:
 def find_files(
     names: Iterable[str], options: Mapping[str, Any] | None, *, format: str | None = None
 ) -> tuple[list[str], list[str]]:
-    """Data files, and directories that are folder trees (one sub-folder per class).
+    """Resolve names to data files, each once, and to folder trees (one sub-folder per class); opens nothing.
 
-    With the format ``folder`` every directory is one, whatever lies in it.
+    With the format ``folder`` every directory is a folder tree, whatever its files.
 
     Raises
     ------
     SourceError
-        If a name stands for nothing.
+        If a name matches nothing.
     """
     files: dict[str, None] = {}
     trees: list[str] = []
@@ -330,13 +327,13 @@ def _local(name: str) -> list[str]:
 def _remote(url: str, options: Mapping[str, Any] | None) -> list[str]:
     fs, path = url_to_fs(url, options)
     with remote_errors(url):
-        # The ? of a query is no wildcard.
+        # The ? of a query is not a wildcard.
         if glob.has_magic(public_url(path)):
             found = sorted(fs.glob(path))
         elif not url.startswith("http") and fs.isdir(path):
             found = sorted(inner for inner in fs.find(path) if extensions(inner)[0] in FORMAT_OF)
         else:
-            # One spelling of each file; chained URLs and those with credentials have no other.
+            # A canonical spelling of each file; chained URLs and those with credentials stay unchanged.
             return [url if "::" in url or has_credentials(url) else fs.unstrip_protocol(path)]
     if not found:
         raise SourceError(f"nothing matches {url}")
@@ -348,12 +345,12 @@ def _hidden(path: str) -> bool:
 
 
 def walk(folder: str) -> list[str]:
-    """All files below a folder, sorted; hidden ones and links to folders are left out.
+    """All files below a folder, sorted, without hidden files and links to folders.
 
     Raises
     ------
     SourceError
-        If a folder may not be listed.
+        If a folder cannot be listed.
     """
 
     def fail(error: OSError) -> None:
@@ -367,12 +364,12 @@ def walk(folder: str) -> list[str]:
 
 
 def _data_files(folder: str) -> list[str]:
-    """The data files of a directory; none if it is a folder tree."""
+    """The data files of a directory; empty if it is a folder tree."""
     inside = walk(folder)
     data = [path for path in inside if extensions(path)[0] in FORMAT_OF]
     if data:
         return data
-    # The text files of a folder tree lie in its sub-folders; what lies beside those is no data.
+    # The texts of a folder tree are in its sub-folders; files at the top level are not data.
     if any(os.path.dirname(path) != folder.rstrip("/") for path in inside):
         return []
     texts = [path for path in inside if extensions(path)[0] in (".txt", "")]
@@ -381,12 +378,12 @@ def _data_files(folder: str) -> list[str]:
     return texts
 
 
-# Names of the parts that a data set is split into.
+# Usual names of the splits of a data set.
 _SPLITS = frozenset({"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval"})
 
 
-def tree_of(path: str) -> SourceFile:
-    """A folder tree; files directly in it belong to no class and are left out.
+def folder_tree(path: str) -> SourceFile:
+    """Describe a folder tree as one source file; files at its top level have no class and are left out.
 
     Raises
     ------
@@ -406,26 +403,26 @@ def tree_of(path: str) -> SourceFile:
         raise SourceError(
             f"the directory {path} has no data", "name files, or a folder with one sub-folder per class"
         )
-    _refuse_splits(path, [name for name, _ in members])
+    _reject_splits(path, [name for name, _ in members])
     size = sum(size for _, size in members)
     return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
 
 
-def _refuse_splits(path: str, members: list[str]) -> None:
-    """Sub-folders train and test that hold folders of their own are no classes."""
+def _reject_splits(path: str, members: list[str]) -> None:
+    """Reject a folder whose sub-folders are splits (train, test) with class folders inside, not classes."""
     parts = [name.split("/") for name in members]
     folders = sorted({part[0] for part in parts})
     deep = {part[0] for part in parts if len(part) > 2}
     if deep and all(name.lower() in _SPLITS for name in folders):
         first = next((name for name in folders if name.lower().startswith("train")), min(deep))
         raise SourceError(
-            f"the folders of {path} are {', '.join(folders)}: parts of a data set, not classes",
+            f"the folders of {path} are {', '.join(folders)}: splits of a data set, not classes",
             f"name one of them: {os.path.join(path, first)}",
         )
 
 
-def tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
-    """Members in groups of about ``block_bytes``."""
+def folder_tree_blocks(number: int, tree: SourceFile, block_bytes: int) -> list[Block]:
+    """Group the members into blocks of about ``block_bytes``."""
     blocks = []
     start = n_bytes = 0
     for i, (_, size) in enumerate(tree.members):

@@ -1,23 +1,12 @@
-"""Texts that were hashed once and lie in mapped files: any number of models is fitted on them, and none hashes again.
+"""Texts hashed once into memory-mapped files, to fit any number of models without hashing again.
 
 ::
 
-    HashedTexts  = documents (bytes of text, keys)  +  a form for each analyzer (raw hashes, ends)  +  rows
-                   └──────────── files, mapped by every process that reads them ────────────┘
+    HashedTexts  = documents (text sizes, row keys)  +  one form per analyzer (raw hashes, ends)  +  row selection
+                   └──────────────── files, mapped by every process that reads them ─────────────┘
 
-A batch of hashed texts has no text; all else that a training goes by is there, the sizes of the texts among them: the
-model is that of the texts, bit for bit.
-
-Rows of hashed texts, kept for those who ask for the same ones again and again, as a search does.
-
-::
-
-    asked for fewer rows than there are texts, so far    ──► None: whoever asks makes its own
-    from then on                                         ──► the rows of all texts, made once, picked from by number
-
-A share of the rows is asked for often, by candidates that differ in how they learn. To make all rows costs as much as
-has been spent on them by then: as long as there is room for all forms, at worst twice as much is spent as with the best
-decision in hindsight.
+A batch of hashed texts has no text, but everything that training depends on, including the sizes of the texts: the
+model is bit-identical to that of the texts.
 """
 
 from __future__ import annotations
@@ -37,103 +26,109 @@ from manymill.data.batches import Batch, Labels
 from manymill.data.column_store import MappedColumns
 from manymill.errors import SchemaError, SettingsError
 
-# All rows of 33 MB of text in one form take 30 MB, and 70 MB with pairs of words; a search may try a dozen forms.
+# The rows of 33 MB of text take 30 MB, and 70 MB with word bigrams; a search may try a dozen forms.
 _LIMIT_BYTES = 1 << 30
 _SHARE_OF_MEMORY = 16
 
 
 class RowCache:
-    """Rows of all texts in several forms; those that were used longest ago go first. Any number of threads may ask.
+    """Thread-safe least-recently-used cache of the feature rows of all texts, by form.
+
+    A search requests parts of the rows again and again, for candidates that differ in training parameters only.
+    Requests return None, and the caller computes its rows itself, until the requested rows of a form add up to the
+    number of texts. Then all rows are computed, at about the cost spent so far: unless the cache is too small for all
+    forms, the total cost is at most twice that of the best decision in hindsight.
 
     Parameters
     ----------
     limit_bytes : int, optional
-        Of all rows that are kept: a sixteenth of the memory, but no more than 1 GiB, if not given.
+        Size of the cache; by default a sixteenth of the memory, at most 1 GiB.
     """
 
     def __init__(self, limit_bytes: int | None = None) -> None:
-        self._limit_bytes = _own_limit() if limit_bytes is None else limit_bytes
-        self._asked: Counter[Hashable] = Counter()
+        self._limit_bytes = _default_limit() if limit_bytes is None else limit_bytes
+        self._requested: Counter[Hashable] = Counter()
         self._rows: OrderedDict[Hashable, _core.Rows] = OrderedDict()
-        self._refused: set[Hashable] = set()  # too large, or being made
+        self._excluded: set[Hashable] = set()  # too large, or being computed by another thread
         self._lock = threading.Lock()
 
     def get(
-        self, form: Hashable, n_asked: int, n_texts: int, n_hashes: int, make: Callable[[], _core.Rows]
+        self, form: Hashable, n_requested: int, n_texts: int, n_hashes: int, make: Callable[[], _core.Rows]
     ) -> _core.Rows | None:
         """The rows of all texts in a form, or None.
 
         Parameters
         ----------
         form : hashable
-            What rows depend on besides the texts.
-        n_asked : int
-            Rows that are needed now.
+            Everything that rows depend on besides the texts.
+        n_requested : int
+            Number of rows that the caller needs.
         n_texts, n_hashes : int
-            Of all texts.
+            Totals over all texts.
         make : callable
-            Makes the rows of all texts.
+            Computes the rows of all texts.
         """
         with self._lock:
             if form in self._rows:
                 self._rows.move_to_end(form)
                 return self._rows[form]
-            self._asked[form] += n_asked
-            # A feature has 8 bytes, and of the hashes of ordinary text at least every other one is another feature.
-            if form in self._refused or self._asked[form] < n_texts or 4 * n_hashes > self._limit_bytes:
+            self._requested[form] += n_requested
+            # A feature takes 8 bytes, and at least half of the hashes of ordinary text are distinct features.
+            too_large = 4 * n_hashes > self._limit_bytes
+            if form in self._excluded or self._requested[form] < n_texts or too_large:
                 return None
-            self._refused.add(form)
+            self._excluded.add(form)
         rows = make()
         with self._lock:
-            self._asked[form] = 0
+            self._requested[form] = 0
             if rows.nbytes <= self._limit_bytes:
-                self._refused.discard(form)
+                self._excluded.discard(form)
                 self._rows[form] = rows
-            while sum(kept.nbytes for kept in self._rows.values()) > self._limit_bytes:
+            while sum(cached.nbytes for cached in self._rows.values()) > self._limit_bytes:
                 self._rows.popitem(last=False)
         return rows
 
     def clear(self) -> None:
-        """Let all rows go; they are made again when they are asked for."""
+        """Remove all rows; they are computed again on request."""
         with self._lock:
             self._rows.clear()
-            self._asked.clear()
+            self._requested.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles empty, and stays so: there may be as many processes as processors, each with rows of its own."""
+        """Pickle as a disabled cache: one cache in each of many worker processes would take too much memory."""
         return RowCache, (0,)
 
 
-def _own_limit() -> int:
+def _default_limit() -> int:
     if not hasattr(os, "sysconf"):
-        return _LIMIT_BYTES // 4  # nobody to ask
+        return _LIMIT_BYTES // 4  # the size of the memory is unknown
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(_LIMIT_BYTES, memory // _SHARE_OF_MEMORY)
 
 
-# Least and greatest number of words of an n-gram, and whether text is lower-cased.
+# What hashes depend on besides the texts: `ngram_range` and `lowercase`.
 Form = tuple[tuple[int, int], bool]
-# All hashes of a form, and where those of each row start and end.
-Chunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
+# All hashes of a form, and the start and end of each row in them.
+HashChunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
 DOCUMENT_COLUMNS: dict[str, np.dtype[Any]] = {"sizes": np.dtype("<u4"), "keys": np.dtype("<u8")}
 HASH_COLUMNS: dict[str, np.dtype[Any]] = {"hashes": np.dtype("<u4"), "ends": np.dtype("<i8")}
 
 
 class HashedTexts:
-    """Texts as the raw hashes of their words: what ``fit``, ``predict`` and ``score`` take in place of the texts.
+    """Texts as raw hashes of their n-grams, accepted by ``fit``, ``predict`` and ``score`` in place of the texts.
 
-    It is small, and pickles as the names of its files and its rows.
+    The object is small: it pickles as the names of its files and its row selection.
 
     Parameters
     ----------
     documents : MappedColumns
-        ``sizes``, bytes of each text, and ``keys``, by which rows are held out.
+        ``sizes``, bytes of each text, and ``keys``, which decide the rows held out.
     forms : mapping of Form to MappedColumns
-        ``hashes`` of all texts, one text after the other, and where those of each text end, ``ends``.
+        ``hashes`` of all texts, concatenated, and ``ends``, the end of each text in them.
     rows : ndarray of int64, optional
-        The rows that this object stands for, in their order; None for all.
+        The selected rows, in order; None for all.
     cache : RowCache, optional
-        That of the texts of which these are some.
+        Cache shared with the other selections of the same texts.
     """
 
     def __init__(
@@ -145,7 +140,7 @@ class HashedTexts:
     ) -> None:
         self._documents, self._forms, self._rows = documents, dict(forms), rows
         self.cache = RowCache() if cache is None else cache
-        self._chunks: dict[Form, Chunk] = {}
+        self._chunks: dict[Form, HashChunk] = {}
 
     def __len__(self) -> int:
         return len(self._documents["sizes"] if self._rows is None else self._rows)
@@ -157,68 +152,69 @@ class HashedTexts:
 
     @property
     def identity(self) -> str:
-        """The name of the texts that were hashed, whatever rows of them this object stands for."""
+        """Name of the hashed texts, independent of the row selection."""
         return self._documents.folder.name
 
     def __getitem__(self, rows: Any) -> HashedTexts:
-        """The texts of some rows: numbers in any order, a mask, or a slice."""
+        """Select rows by a list of indices, a mask, or a slice."""
         if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
-            rows = rows[0]  # as scikit-learn picks the rows of arrays of any dimensions
+            rows = rows[0]  # the form in which scikit-learn indexes arrays of any dimension
         if self._rows is None and isinstance(rows, slice):
-            picked = np.arange(*rows.indices(len(self)))  # not all of them for each batch
+            selected = np.arange(*rows.indices(len(self)))  # avoids an array of all rows for each batch
         else:
-            every = np.arange(len(self)) if self._rows is None else self._rows
-            picked = every[rows if isinstance(rows, slice) else np.asarray(rows)]
-        if picked.ndim != 1:
-            raise TypeError("hashed texts are no strings: they can be picked, but not read one by one")
-        return HashedTexts(self._documents, self._forms, picked.astype(np.int64), self.cache)
+            selected = self.row_indices()[rows if isinstance(rows, slice) else np.asarray(rows)]
+        if selected.ndim != 1:
+            raise TypeError(
+                "hashed texts cannot be read one by one: select rows with a list, a mask or a slice"
+            )
+        return HashedTexts(self._documents, self._forms, selected.astype(np.int64), self.cache)
 
     def take(self, rows: ArrayLike, axis: int = 0) -> HashedTexts:
-        """The texts of rows of these numbers."""
+        """Select rows by index."""
         return self[rows]
 
     def filter(self, mask: Any) -> HashedTexts:
-        """The texts of the rows for which a mask is true."""
+        """Select the rows for which a mask is true."""
         return self[np.asarray(mask, np.bool_)]
 
     def text_bytes(self) -> NDArray[np.int64]:
         """Bytes of each text in UTF-8, ``(n_rows,)``."""
-        return self._picked("sizes").astype(np.int64)
+        return self._selected("sizes").astype(np.int64)
 
     def keys(self) -> NDArray[np.uint64]:
-        """What rows are held out by, ``(n_rows,)``: see :mod:`manymill.data.batches`."""
-        return self._picked("keys").astype(np.uint64)
+        """The row keys, ``(n_rows,)``: see :func:`manymill.data.batches.row_keys`."""
+        return self._selected("keys").astype(np.uint64)
 
-    def numbers(self) -> NDArray[np.int64]:
-        """The texts that this object stands for, by their numbers among all that were hashed, ``(n_rows,)``."""
+    def row_indices(self) -> NDArray[np.int64]:
+        """The selected rows as indices into all hashed texts, ``(n_rows,)``."""
         return np.arange(len(self)) if self._rows is None else self._rows
 
-    def whole(self) -> HashedTexts:
-        """All texts that were hashed."""
+    def all_rows(self) -> HashedTexts:
+        """All hashed texts, without the row selection."""
         return HashedTexts(self._documents, self._forms, cache=self.cache)
 
     def sizes(self, ngram_range: tuple[int, int], lowercase: bool) -> tuple[int, int]:
-        """How many texts were hashed, and to how many hashes of a form."""
+        """The number of all hashed texts, and of their hashes in a form."""
         ends = self._columns((ngram_range, bool(lowercase)))["ends"]
         return len(ends), int(ends[-1]) if len(ends) else 0
 
-    def _picked(self, column: str) -> NDArray[Any]:
+    def _selected(self, column: str) -> NDArray[Any]:
         values = np.asarray(self._documents[column])
         return values if self._rows is None else values[self._rows]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_chunks": {}}
 
-    def chunk(self, ngram_range: tuple[int, int], lowercase: bool) -> Chunk:
-        """All hashes of a form, and where those of each row start and end.
+    def chunk(self, ngram_range: tuple[int, int], lowercase: bool) -> HashChunk:
+        """All hashes of a form, and the start and end of each row in them.
 
         Raises
         ------
         SettingsError
-            If the texts were not hashed like that.
+            If the texts were not hashed in this form.
         """
         form = (ngram_range, bool(lowercase))
-        # The rows of a batch are taken slice by slice.
+        # Cached, since the rows of a batch are requested slice by slice.
         if form not in self._chunks:
             self._chunks[form] = self._chunk(form)
         return self._chunks[form]
@@ -229,11 +225,11 @@ class HashedTexts:
             known = ", ".join(f"ngram_range={words}, lowercase={lower}" for words, lower in self._forms)
             raise SettingsError(
                 f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
-                "name all n-grams and cases that will be tried when the texts are hashed",
+                "hash the texts with all values of ngram_range and lowercase that will be tried",
             )
         return columns
 
-    def _chunk(self, form: Form) -> Chunk:
+    def _chunk(self, form: Form) -> HashChunk:
         columns = self._columns(form)
         hashes, ends = np.asarray(columns["hashes"]), np.asarray(columns["ends"])
         if self._rows is None:
@@ -242,8 +238,8 @@ class HashedTexts:
         return hashes, starts, ends[self._rows]
 
 
-class HashedMemory:
-    """Hashed texts with labels and weights: a dataset in which the texts are no texts.
+class HashedColumns:
+    """Hashed texts with labels and weights, the in-memory columns of a dataset without texts.
 
     Parameters
     ----------
@@ -261,7 +257,7 @@ class HashedMemory:
 
     def __init__(self, texts: HashedTexts, label: pa.Array | None, weight: pa.Array | None) -> None:
         if label is not None and label.null_count:
-            raise SchemaError("a hashed text has no label", "leave such rows out")
+            raise SchemaError("a hashed text has no label", "remove rows without a label")
         self._texts = texts
         self._label = None if label is None else label.cast(pa.string())
         self._weight = None if weight is None else weight.to_numpy(zero_copy_only=False)
@@ -274,7 +270,7 @@ class HashedMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the texts would take as an Arrow array: what blocks are cut by."""
+        """Bytes that the texts would take as an Arrow array; decides the blocks."""
         return int(self._offsets[-1]) + self._offsets.nbytes
 
     def batch(self, start: int, stop: int, file: int) -> Batch:

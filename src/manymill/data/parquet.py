@@ -1,19 +1,15 @@
-"""Parquet files: opened so that a row group is read bit by bit, and decoded by the bytes that come out of it.
+"""Read Parquet files in bounded memory.
 
 ::
 
-    headers of pages ──► how many rows may be decoded at once ──► Arrow ──► pieces ──► record batches
+    page headers ──► number of rows to decode at once ──► Arrow ──► pieces ──► record batches
 
-A batch has the rows that were asked for, or fewer where they are large; no more is decoded at once than
-``DECODED_BYTES``, a row or a page, whichever is the largest.
+A batch has the requested number of rows, or fewer if they are large. Arrow decodes at most ``DECODED_BYTES`` at once,
+or one row or page if that is larger.
 
-The layout of a Parquet file, from its footer and the headers of its pages: how large pages and values are.
-
-The footer knows the encoded size of a column only. A dictionary of one value of 2 MB and a thousand references to it
-are 2 MB there and 2 GB once decoded, so the headers of the pages are read before the pages are.
-
-In: a file. Out: its row groups with their column chunks, and the pages of a chunk, from structs in Thrift's compact
-protocol; no page is decompressed. Arrow gives the footer too, but ends the whole process where that is broken.
+The footer has encoded sizes only: a dictionary with one value of 2 MB and a thousand references to it takes 2 MB in
+the file and 2 GB decoded. Therefore page headers are read before the pages. Footer and page headers are structs in
+Thrift's compact protocol, parsed here: Arrow does not expose page headers, and aborts the process on a corrupt footer.
 """
 
 from __future__ import annotations
@@ -37,32 +33,32 @@ _DICTIONARY_PAGE = 2
 # Kinds of data pages, and the field of the header that describes each.
 _DATA_PAGES = {0: 5, 3: 8}
 _DICTIONARY_ENCODINGS = (2, 8)
-# Values are the beginning of the value before and a rest: short pages may hold long values.
+# Values are stored as a prefix of the previous value and a suffix: short pages may have long values.
 _DELTA_ENCODING = 7
-# A header with statistics of long texts takes some kilobytes; one that takes more than this is broken.
+# A header with statistics of long texts takes some kilobytes; one of more than the maximum is corrupt.
 _HEADER_BYTES = 1 << 13
-_MOST_HEADER_BYTES = 1 << 24
-_MOST_DEPTH = 16
+_MAX_HEADER_BYTES = 1 << 24
+_MAX_DEPTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """A column of a row group: where it lies, and what the footer says of it."""
+class ColumnChunk:
+    """A column chunk of a row group: its position and sizes, from the footer."""
 
     start: int
     stored_bytes: int
     n_bytes: int  # uncompressed, still encoded
     n_values: int
-    is_bytes: bool  # whether its values are of any length
+    is_bytes: bool  # whether its values have variable length
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """Rows of a file; of its columns those that are not nested, by name."""
+    """A row group, with its column chunks by name except nested columns."""
 
     n_rows: int
     n_bytes: int  # uncompressed, still encoded
-    chunks: dict[str, Chunk]
+    chunks: dict[str, ColumnChunk]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +68,14 @@ class Page:
     Parameters
     ----------
     n_rows : int
-        0 for the page of a dictionary.
+        0 for a dictionary page.
     n_bytes : int
         Uncompressed, still encoded.
     is_dictionary : bool
-        Whether it holds the values of a dictionary, and no rows.
+        Whether it has the values of a dictionary, and no rows.
     values : str
-        ``"plain"``: its values are no longer than it; ``"dictionary"``: they are entries of the dictionary;
-        ``"delta"``: each may be as long as the page.
+        ``"plain"``: all values together are at most as long as the page; ``"dictionary"``: references to the
+        dictionary; ``"delta"``: each value may be as long as the page.
     """
 
     n_rows: int
@@ -88,13 +84,13 @@ class Page:
     values: str
 
 
-def row_groups_of(raw: BinaryIO) -> list[RowGroup]:
-    """The row groups of a file, from its footer.
+def read_row_groups(raw: BinaryIO) -> list[RowGroup]:
+    """Read the row groups of a file from its footer.
 
     Raises
     ------
     ValueError
-        If the footer cannot be read.
+        If the footer is corrupt.
     """
     size = raw.seek(0, io.SEEK_END)
     raw.seek(max(0, size - 8))
@@ -111,13 +107,13 @@ def row_groups_of(raw: BinaryIO) -> list[RowGroup]:
 
 
 def _row_group(group: dict[int, Any]) -> RowGroup:
-    chunks: dict[str, Chunk] = {}
+    chunks: dict[str, ColumnChunk] = {}
     for column in group[1]:
         about = column[3]
         if len(about[3]) > 1:
             continue
         starts = [at for at in (about[9], about.get(11)) if at]
-        chunks[about[3][0].decode()] = Chunk(
+        chunks[about[3][0].decode()] = ColumnChunk(
             min(starts, default=0), _size(about[7]), _size(about[6]), _size(about[5]), about[1] == _BYTES
         )
     return RowGroup(_size(group[3]), _size(group[2]), chunks)
@@ -125,17 +121,17 @@ def _row_group(group: dict[int, Any]) -> RowGroup:
 
 def _size(number: Any) -> int:
     if not isinstance(number, int) or number < 0:
-        raise ValueError(f"its footer cannot be read ({number!r} is no size)")
+        raise ValueError(f"its footer cannot be read ({number!r} is not a size)")
     return number
 
 
-def pages_of(raw: BinaryIO, chunk: Chunk) -> Iterator[Page]:
-    """The pages of a column chunk, read from the headers one behind the other.
+def read_pages(raw: BinaryIO, chunk: ColumnChunk) -> Iterator[Page]:
+    """Read the page headers of a column chunk.
 
     Raises
     ------
     ValueError
-        If a header cannot be read.
+        If a header is corrupt.
     """
     start, end = chunk.start, chunk.start + chunk.stored_bytes
     n_values = 0
@@ -152,7 +148,7 @@ def pages_of(raw: BinaryIO, chunk: Chunk) -> Iterator[Page]:
 
 
 def _header(raw: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], int]:
-    """The fields of the header at ``start`` by number, and its length."""
+    """The fields of the page header at ``start`` by number, and its length."""
     size = _HEADER_BYTES
     while True:
         raw.seek(start)
@@ -160,8 +156,8 @@ def _header(raw: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], int]:
         try:
             return _struct(data, 0, 0)
         except IndexError:
-            if len(data) < size or size >= _MOST_HEADER_BYTES:
-                raise ValueError(f"the header of the page at byte {start:,} is cut off") from None
+            if len(data) < size or size >= _MAX_HEADER_BYTES:
+                raise ValueError(f"the header of the page at byte {start:,} is truncated") from None
             size *= 8
 
 
@@ -175,15 +171,15 @@ def _page(header: dict[int, Any]) -> Page | None:
         return None
     data = header.get(_DATA_PAGES[kind])
     if not isinstance(data, dict) or not isinstance(data.get(1), int) or data[1] < 0:
-        raise ValueError("a page does not say how many values it has")
+        raise ValueError("a page header lacks the number of values")
     encoding = data.get(2 if kind == 0 else 4)
     values = "dictionary" if encoding in _DICTIONARY_ENCODINGS else "plain"
     return Page(data[1], n_bytes, False, "delta" if encoding == _DELTA_ENCODING else values)
 
 
 def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol, by number of field; what no page needs is passed over."""
-    if depth > _MOST_DEPTH:
+    """Parse a struct of Thrift's compact protocol: the fields by number, and the end of the struct."""
+    if depth > _MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     fields: dict[int, Any] = {}
     number = 0
@@ -223,7 +219,7 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return values, at
     if kind == 12:
         return _struct(data, at, depth + 1)
-    raise ValueError(f"there is a field of the unknown type {kind}")
+    raise ValueError(f"a field has the unknown type {kind}")
 
 
 def _unsigned(data: bytes, at: int) -> tuple[int, int]:
@@ -236,7 +232,7 @@ def _unsigned(data: bytes, at: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, at
         if shift > 70:
-            raise ValueError("there is a number of more than 64 bits")
+            raise ValueError("a number has more than 64 bits")
 
 
 def _signed(data: bytes, at: int) -> tuple[int, int]:
@@ -248,25 +244,30 @@ _BUFFER_BYTES = 1 << 20
 _HEAD_ROWS = 200
 _HEAD_BYTES = 1 << 20
 
-# Decoded at once, unless one row or page is larger.
+# Bytes decoded at once, unless one row or page is larger.
 DECODED_BYTES = 16 << 20
-# Pages up to this size are part of what Arrow takes anyhow; the usual size is 1 MB.
+# Pages up to this size are part of Arrow's base memory; the usual size is 1 MB.
 _USUAL_PAGE_BYTES = 2 << 20
-# Larger pages than the plan knows of are refused; up to this size they never are.
+# Pages larger than those that the plan knows are rejected, unless they are at most this large.
 _LEAST_PAGE_BYTES = 8 << 20
-# Row groups whose pages are looked at for the plan.
+# Row groups whose page headers are read for the plan.
 _PLANNED_GROUPS = 64
 
 
-def open_parquet(file: SourceFile, options: Mapping[str, Any] | None) -> tuple[Any, Any]:
-    """A Parquet file and the stream that it reads, which the caller closes.
+def broken_parquet(file: SourceFile, error: Exception) -> SourceError:
+    """The error for a Parquet file that is corrupt."""
+    return SourceError(f"{file.path} is a corrupt Parquet file: {error}", "download or write the file again")
 
-    Without a buffer Arrow reads whole columns of a row group at once.
+
+def open_parquet(file: SourceFile, options: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """Open a Parquet file; gives the reader, and the underlying stream, which the caller closes.
+
+    The reader has a buffer: otherwise Arrow reads entire columns of a row group at once.
 
     Raises
     ------
     SourceError
-        If it cannot be opened, or is no Parquet file.
+        If it cannot be opened, or is not a Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -277,11 +278,11 @@ def open_parquet(file: SourceFile, options: Mapping[str, Any] | None) -> tuple[A
     except (pa.ArrowException, OSError) as error:
         raw.close()
         raise SourceError(
-            f"{file.path} is no Parquet file, or a broken one: {error}", "get it again"
+            f"{file.path} is not a Parquet file, or is corrupt: {error}", "download or write the file again"
         ) from error
 
 
-# Footers of the files that were opened last: each block of a file is opened by itself.
+# Cache of the footers of the last files, since every block of a file opens the file again.
 _footers: OrderedDict[tuple[str, int, str], list[RowGroup]] = OrderedDict()
 _FOOTERS = 16
 
@@ -292,15 +293,15 @@ def row_groups(raw: BinaryIO, file: SourceFile) -> list[RowGroup]:
     Raises
     ------
     SourceError
-        If the footer is broken.
+        If the footer is corrupt.
     """
     key = (file.path, file.size, file.stamp)
-    if (known := _footers.get(key)) is not None:
-        return known
+    if (cached := _footers.get(key)) is not None:
+        return cached
     try:
-        groups = row_groups_of(raw)
+        groups = read_row_groups(raw)
     except ValueError as error:
-        raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+        raise broken_parquet(file, error) from error
     _footers[key] = groups
     while len(_footers) > _FOOTERS:
         _footers.popitem(last=False)
@@ -308,14 +309,14 @@ def row_groups(raw: BinaryIO, file: SourceFile) -> list[RowGroup]:
 
 
 def flat_columns(parquet: Any) -> list[str]:
-    """The columns with one value a row."""
+    """The columns that are not nested."""
     import pyarrow as pa
 
     return [field.name for field in parquet.schema_arrow if not pa.types.is_nested(field.type)]
 
 
 def head_rows(parquet: Any, raw: BinaryIO, file: SourceFile) -> list[Mapping[str, Any]]:
-    """The first rows without nested columns: 200, or fewer where rows are large."""
+    """The first rows, without nested columns: 200, or fewer if rows are large."""
     groups = row_groups(raw, file)
     first = next((i for i, group in enumerate(groups) if group.n_rows), None)
     columns = flat_columns(parquet)
@@ -324,7 +325,7 @@ def head_rows(parquet: Any, raw: BinaryIO, file: SourceFile) -> list[Mapping[str
     fitting = groups[first].n_rows * _HEAD_BYTES // max(1, groups[first].n_bytes)
     n_rows = max(1, min(_HEAD_ROWS, fitting))
     head = next(
-        batches_of(
+        record_batches(
             parquet,
             raw,
             file,
@@ -339,17 +340,17 @@ def head_rows(parquet: Any, raw: BinaryIO, file: SourceFile) -> list[Mapping[str
 
 
 def largest_page(raw: BinaryIO, file: SourceFile, columns: Iterable[str]) -> int:
-    """Bytes of the largest page of some columns, of up to 64 row groups; 0 for a file elsewhere.
+    """Size in bytes of the largest page of some columns, in up to 64 row groups; 0 for remote files.
 
     Raises
     ------
     SourceError
-        If the header of a page is broken.
+        If a page header is corrupt.
     """
     if is_url(file.path):
         return 0
     groups = row_groups(raw, file)
-    wanted = set(columns)
+    selected = set(columns)
     n_groups = len(groups)
     chosen = np.unique(np.linspace(0, n_groups - 1, min(n_groups, _PLANNED_GROUPS)).astype(int)).tolist()
     return max(
@@ -357,7 +358,7 @@ def largest_page(raw: BinaryIO, file: SourceFile, columns: Iterable[str]) -> int
             page.n_bytes
             for number in chosen
             for name, chunk in groups[number].chunks.items()
-            if name in wanted
+            if name in selected
             for page in _pages(raw, chunk, file)
         ),
         default=0,
@@ -365,11 +366,11 @@ def largest_page(raw: BinaryIO, file: SourceFile, columns: Iterable[str]) -> int
 
 
 def decoder_bytes(page_bytes: int) -> int:
-    """What decoding pages of this size takes, beyond what Arrow takes anyhow: the page, and its values."""
+    """Memory for decoding pages of this size beyond Arrow's base memory: for the page, and for its values."""
     return max(0, 2 * (page_bytes - _USUAL_PAGE_BYTES))
 
 
-def batches_of(
+def record_batches(
     parquet: Any,
     raw: BinaryIO,
     file: SourceFile,
@@ -380,31 +381,31 @@ def batches_of(
     n_bytes: int,
     decoded_bytes: int = DECODED_BYTES,
 ) -> Iterator[Any]:
-    """Record batches of some row groups: of ``n_rows``, or fewer where that would be more than ``n_bytes``.
+    """Read some row groups as record batches of ``n_rows``, or fewer if these would exceed ``n_bytes``.
 
     Parameters
     ----------
     parquet, raw
-        What :func:`open_parquet` gave.
+        The result of :func:`open_parquet`.
     file : SourceFile
     groups : sequence of int
     columns : sequence of str
         Columns that are not nested.
     n_rows, n_bytes : int
-        Of a batch at most; a row is given however large it is.
+        Limits of a batch; a single row may exceed the bytes.
     decoded_bytes : int
-        Decoded at once, unless a row or a page is larger.
+        Bytes decoded at once, unless a row or a page is larger.
 
     Raises
     ------
     SourceError
-        If a page is broken, or larger than the plan knows.
+        If a page is corrupt, or larger than the plan knows.
     """
     for number in groups:
-        yield from _of_group(parquet, raw, file, number, columns, n_rows, n_bytes, decoded_bytes)
+        yield from _group_batches(parquet, raw, file, number, columns, n_rows, n_bytes, decoded_bytes)
 
 
-def _of_group(
+def _group_batches(
     parquet: Any,
     raw: BinaryIO,
     file: SourceFile,
@@ -420,29 +421,31 @@ def _of_group(
         for name in columns
         if name in group.chunks and group.chunks[name].is_bytes
     ]
-    left, row = group.n_rows, 0
-    held: list[Any] = []
-    n_held = held_bytes = 0
+    remaining, row = group.n_rows, 0
+    pieces: list[Any] = []
+    n_piece_rows = piece_bytes = 0
     reader: Iterator[Any] | None = None
-    while left:
-        step = min(n_rows - n_held, *(layout.fitting(row, decoded_bytes) for layout in layouts), left)
+    while remaining:
+        step = min(
+            n_rows - n_piece_rows, *(layout.rows_within(row, decoded_bytes) for layout in layouts), remaining
+        )
         if reader is None:
             reader = parquet.iter_batches(step, row_groups=[number], columns=columns)
         else:
             parquet.reader.set_batch_size(step)
         piece = next(reader, None)
         if piece is None or not piece.num_rows:
-            raise SourceError(f"{file.path}: row group {number} has fewer rows than it says", "get it again")
-        row, left = row + piece.num_rows, left - piece.num_rows
-        held.append(piece)
-        n_held += piece.num_rows
-        held_bytes += sum(_decoded_bytes(column) for column in piece.columns)
-        if n_held >= n_rows or held_bytes >= n_bytes or not left:
-            yield _joined(held)
-            held, n_held, held_bytes = [], 0, 0
+            raise broken_parquet(file, ValueError(f"row group {number} has fewer rows than the footer says"))
+        row, remaining = row + piece.num_rows, remaining - piece.num_rows
+        pieces.append(piece)
+        n_piece_rows += piece.num_rows
+        piece_bytes += sum(_decoded_bytes(column) for column in piece.columns)
+        if n_piece_rows >= n_rows or piece_bytes >= n_bytes or not remaining:
+            yield _concatenated(pieces)
+            pieces, n_piece_rows, piece_bytes = [], 0, 0
 
 
-def _joined(pieces: list[Any]) -> Any:
+def _concatenated(pieces: list[Any]) -> Any:
     import pyarrow as pa
 
     if len(pieces) == 1:
@@ -452,7 +455,7 @@ def _joined(pieces: list[Any]) -> Any:
 
 
 def _decoded_bytes(array: Any) -> int:
-    """Bytes of an array once its dictionary is resolved."""
+    """Bytes of an array after resolving its dictionary."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -461,57 +464,57 @@ def _decoded_bytes(array: Any) -> int:
     values = array.dictionary
     try:
         sizes = pc.binary_length(values)
-    except pa.ArrowException:  # of a fixed width
+    except pa.ArrowException:  # values of fixed width
         return int(array.nbytes) + 8 * len(array)
     return int(array.indices.nbytes) + int(pc.sum(sizes.take(array.indices).cast(pa.int64())).as_py() or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How many bytes the rows of a column chunk may have once they are decoded."""
+    """Decoded sizes of the rows of a column chunk, page by page."""
 
-    ends: list[int]  # of each page, in rows
-    row_bytes: list[float]  # of a row of each page, at most or on the average of the page
+    ends: list[int]  # end of each page, in rows
+    row_bytes: list[float]  # decoded bytes of a row of each page, at most or on average
 
-    def fitting(self, row: int, n_bytes: int) -> int:
-        """How many rows from ``row`` on are no more than ``n_bytes``; 1 at least."""
-        place = int(np.searchsorted(self.ends, row, side="right"))
-        n_rows, room = 0, float(n_bytes)
-        for end, size in zip(self.ends[place:], self.row_bytes[place:], strict=True):
-            fitting = min(end - row - n_rows, int(room / size))
+    def rows_within(self, row: int, n_bytes: int) -> int:
+        """The number of rows, starting at ``row``, that decode to at most ``n_bytes``; at least 1."""
+        first = int(np.searchsorted(self.ends, row, side="right"))
+        n_rows, remaining = 0, float(n_bytes)
+        for end, size in zip(self.ends[first:], self.row_bytes[first:], strict=True):
+            fitting = min(end - row - n_rows, int(remaining / size))
             n_rows += fitting
-            room -= fitting * size
+            remaining -= fitting * size
             if row + n_rows < end:
                 break
         return max(1, n_rows)
 
 
 def _layout(
-    raw: BinaryIO, file: SourceFile, number: int, name: str, chunk: Chunk, decoded_bytes: int
+    raw: BinaryIO, file: SourceFile, number: int, name: str, chunk: ColumnChunk, decoded_bytes: int
 ) -> _Layout:
-    # Looking at all pages of a file elsewhere would transfer it twice: there the first pages have to do.
+    # Reading all page headers of a remote file would transfer it twice: the first pages must suffice there.
     pages = _first_pages(raw, chunk, file) if is_url(file.path) else list(_pages(raw, chunk, file))
-    most = max((page.n_bytes for page in pages), default=0)
-    known = max(_LEAST_PAGE_BYTES, file.decoder_bytes // 2 + _USUAL_PAGE_BYTES)
-    if most > known:
+    largest = max((page.n_bytes for page in pages), default=0)
+    limit = max(_LEAST_PAGE_BYTES, file.decoder_bytes // 2 + _USUAL_PAGE_BYTES)
+    if largest > limit:
         raise SourceError(
-            f"{file.path}: row group {number} has a page of {most / 1e6:,.0f} MB, which is decoded at once and takes "
-            f"{2 * most / 1e6:,.0f} MB of memory; the plan knows of pages up to {known / 1e6:,.0f} MB",
+            f"{file.path}: row group {number} has a page of {largest / 1e6:,.0f} MB, which takes "
+            f"{2 * largest / 1e6:,.0f} MB of memory to decode; the plan allows pages up to {limit / 1e6:,.0f} MB",
             "write the file with smaller pages",
         )
-    entries = sum(page.n_bytes for page in pages if page.is_dictionary)
-    rows = [page for page in pages if page.n_rows]
-    coded = sum(page.n_rows for page in rows if page.values == "dictionary")
-    if coded * entries > decoded_bytes:
-        entries = min(entries, _largest_entry(raw, number, name))
-    row_bytes = [max(1.0, _row_bytes(page, entries)) for page in rows]
-    return _Layout(list(accumulate(page.n_rows for page in rows)), row_bytes)
+    entry_bytes = sum(page.n_bytes for page in pages if page.is_dictionary)
+    data_pages = [page for page in pages if page.n_rows]
+    n_encoded = sum(page.n_rows for page in data_pages if page.values == "dictionary")
+    if n_encoded * entry_bytes > decoded_bytes:
+        entry_bytes = min(entry_bytes, _largest_entry(raw, number, name))
+    row_bytes = [max(1.0, _row_bytes(page, entry_bytes)) for page in data_pages]
+    return _Layout(list(accumulate(page.n_rows for page in data_pages)), row_bytes)
 
 
-def _row_bytes(page: Page, entries: int) -> float:
+def _row_bytes(page: Page, entry_bytes: int) -> float:
     if page.values == "plain":
         return page.n_bytes / page.n_rows
-    return entries if page.values == "dictionary" else page.n_bytes
+    return entry_bytes if page.values == "dictionary" else page.n_bytes
 
 
 def _largest_entry(raw: BinaryIO, number: int, name: str) -> int:
@@ -527,8 +530,8 @@ def _largest_entry(raw: BinaryIO, number: int, name: str) -> int:
     return int(pc.max(pc.binary_length(first.column(0).dictionary)).as_py() or 0)
 
 
-def _first_pages(raw: BinaryIO, chunk: Chunk, file: SourceFile) -> list[Page]:
-    """Pages up to the first without a dictionary, which stands for all that follow it."""
+def _first_pages(raw: BinaryIO, chunk: ColumnChunk, file: SourceFile) -> list[Page]:
+    """The pages up to the first without a dictionary, which represents all following pages."""
     pages: list[Page] = []
     n_rows = 0
     for page in _pages(raw, chunk, file):
@@ -541,8 +544,8 @@ def _first_pages(raw: BinaryIO, chunk: Chunk, file: SourceFile) -> list[Page]:
     return pages
 
 
-def _pages(raw: BinaryIO, chunk: Chunk, file: SourceFile) -> Iterator[Page]:
+def _pages(raw: BinaryIO, chunk: ColumnChunk, file: SourceFile) -> Iterator[Page]:
     try:
-        yield from pages_of(raw, chunk)
+        yield from read_pages(raw, chunk)
     except ValueError as error:
-        raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+        raise broken_parquet(file, error) from error

@@ -1,6 +1,6 @@
-"""How a plan is made: names to files, files to blocks, heads to columns, a sample to classes and sizes.
+"""Make the plan of a dataset: resolve files, cut blocks, infer columns, and sample classes and sizes.
 
-Reads heads, footers and the sample; never a whole source that is larger than that.
+Reads only heads, footers and the sample, unless the source is smaller than these.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from manymill.data.column_roles import (
     refuse_other_delimiter,
 )
 from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile, source_file
-from manymill.data.files import FORMAT_OF, describe, extensions, find_files, tree_blocks, tree_of
+from manymill.data.files import FORMAT_OF, describe, extensions, find_files, folder_tree, folder_tree_blocks
 from manymill.data.formats import Head, bom_length, find_format, read_head, stored_compression
 from manymill.data.parquet import (
+    broken_parquet,
     decoder_bytes,
     flat_columns,
     head_rows,
@@ -32,54 +33,54 @@ from manymill.data.parquet import (
     open_parquet,
     row_groups,
 )
-from manymill.data.sampling import SampleProgress, sampled
+from manymill.data.sampling import SampleProgress, add_statistics
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
 from manymill.events import Observer
+from manymill.validation import check_integer
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
 
-# Heads of files that are held at a time; those of further ones are read again.
+# Total size of the file heads that are cached; further heads are read again when needed.
 _HEADS_BYTES = 16 << 20
-# Values of the first rows that are looked at, and of one JSON object: each takes about 100 bytes.
-_MOST_VALUES = 2_000_000
-# Of rows behind the first; and columns of a table that are guessed among.
+# Limit of values in the first rows, and in one JSON object: each takes about 100 bytes.
+_MAX_VALUES = 2_000_000
+# Limit of values in the rows after the first, and of columns considered for inference.
 _FURTHER_VALUES = 200_000
-_MOST_COLUMNS = 10_000
-# Memory for the name and the value of a column, and how many the program's own part has room for.
+_MAX_COLUMNS = 10_000
+# Memory for the name and the value of a column, and the number of values in the program's base memory.
 _COLUMN_BYTES = 250
 _USUAL_VALUES = 50_000
 _CUTTABLE = ("jsonl", "fasttext")
 
 
 def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe: Observer) -> Plan:
-    """The plan of a dataset; :meth:`Dataset.plan` has the details."""
-    if block_bytes < 1:
-        raise ValueError(f"block_bytes is {block_bytes}, but has to be 1 or more")
+    """Make the plan of a dataset; see :meth:`Dataset.plan`."""
+    check_integer(block_bytes, "block_bytes", 1)
     if dataset.memory is not None:
         plan = _memory_plan(dataset, block_bytes)
-        return sampled(plan, sample_bytes, observe)
+        return add_statistics(plan, sample_bytes, observe)
     paths, trees = find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if paths and dataset.format == "folder":
-        raise SourceError(f"{paths[0]} is no folder", "name a folder with one sub-folder per class")
+        raise SourceError(f"{paths[0]} is not a folder", "name a folder with one sub-folder per class")
     if trees and dataset.format not in (None, "folder"):
         raise SourceError(
-            f"the directory {trees[0]} has no data files of the format {dataset.format}", "name the files"
+            f"the directory {trees[0]} has no files of the format {dataset.format}", "name the files"
         )
     if paths and trees:
         raise SourceError(
-            f"{paths[0]} is a data file, {trees[0]} a folder tree", "read them one after the other"
+            f"{paths[0]} is a data file, but {trees[0]} is a folder tree", "read them separately"
         )
     notes: tuple[str, ...] = ()
     columns = ColumnNames()
     blocks: list[Block] = []
     head_bytes = 0
     if trees:
-        files = [tree_of(path) for path in trees]
+        files = [folder_tree(path) for path in trees]
         notes = (f"The labels are the names of the sub-folders of {trees[0]}.",) if dataset.labelled else ()
         for number, file in enumerate(files):
-            blocks += tree_blocks(number, file, block_bytes)
+            blocks += folder_tree_blocks(number, file, block_bytes)
     else:
         files, columns, notes, blocks, head_bytes = _data_plan(dataset, paths, block_bytes, observe)
     plan = Plan(
@@ -91,18 +92,27 @@ def make_plan(dataset: Dataset, *, block_bytes: int, sample_bytes: int, observe:
         source_bytes=sum(file.size for file in files),
         head_bytes=head_bytes,
     )
-    return sampled(plan, sample_bytes, observe)
+    return add_statistics(plan, sample_bytes, observe)
 
 
-def opened(
+def inspect_files(
     dataset: Dataset, paths: list[str], observe: Observer = lambda event: None
 ) -> tuple[list[SourceFile], list[bytes], list[str]]:
-    """The data files of one format that are not empty, their first bytes, and what is to be said of the others.
+    """Open data files to detect their format and layout.
+
+    Returns
+    -------
+    files : list of SourceFile
+        The files that are not empty, all of one format.
+    heads : list of bytes
+        Their first bytes; empty for a head that must be read again.
+    notes : list of str
+        A note for each empty file.
 
     Raises
     ------
     SourceError
-        If one cannot be opened, formats differ, or nothing is in any.
+        If a file cannot be opened, formats differ, or all files are empty.
     """
     options = dataset.storage_options
     files: list[SourceFile] = []
@@ -127,12 +137,12 @@ def opened(
         if files and files[0].format != format:
             raise SourceError(
                 f"{files[0].path} is {files[0].format}, {path} is {format}",
-                "read files of one format at a time, or name the format with --format (format= in Python)",
+                "read files of one format at a time, or set the format with --format (format= in Python)",
             )
         raw_bytes = size
         if file.compression:
             n, stored = beginning.n_bytes, beginning.stored_bytes
-            raw_bytes = n if beginning.whole else max(n, n * size // max(1, stored))
+            raw_bytes = n if beginning.is_complete else max(n, n * size // max(1, stored))
         files.append(
             replace(file, format=format, raw_bytes=raw_bytes, **_layout(dataset, file, format, head))
         )
@@ -148,20 +158,20 @@ def opened(
 def _data_plan(
     dataset: Dataset, paths: list[str], block_bytes: int, observe: Observer
 ) -> tuple[list[SourceFile], ColumnNames, tuple[str, ...], list[Block], int]:
-    files, heads, notes = opened(dataset, paths, observe)
+    files, heads, notes = inspect_files(dataset, paths, observe)
     if dataset.format is None and FORMAT_OF.get(extensions(files[0].path)[0]) != files[0].format:
         notes.append(
-            f"{files[0].path} looks like {files[0].format}; name another with --format (format= in Python)."
+            f"{files[0].path} is read as {files[0].format}; choose another format with --format (format= in Python)."
         )
     if any(file.path == "-" for file in files):
         notes.append(
-            "The standard input was copied to a temporary file, so that it can be read more than once."
+            "The standard input is copied to a temporary file so that it can be read more than once."
         )
-    columns, guessed, head_bytes = _columns(dataset, files, heads, observe)
+    columns, column_notes, head_bytes = _columns(dataset, files, heads, observe)
     blocks: list[Block] = []
     for number, file in enumerate(files):
         blocks += _blocks(dataset, number, file, block_bytes)
-    return files, columns, tuple(notes) + guessed, blocks, head_bytes
+    return files, columns, tuple(notes) + column_notes, blocks, head_bytes
 
 
 def _head(dataset: Dataset, file: SourceFile, observe: Observer) -> Head:
@@ -173,12 +183,12 @@ def _head(dataset: Dataset, file: SourceFile, observe: Observer) -> Head:
         encoding=dataset.encoding,
         max_record_bytes=dataset.max_record_bytes,
         max_bytes=dataset.max_decompressed_bytes,
-        tell=lambda n_stored: progress.tell(file, n_stored, 0),
+        report=lambda n_stored: progress.report(file, n_stored, 0),
     )
 
 
 def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
-    """The format of a file; plain text that was found in a folder is none, whatever its first line has in it."""
+    """The format of a file; plain text files found in a folder are rejected, whatever their first line looks like."""
     folder = os.path.dirname(path)
     text = path not in dataset.source and extensions(path)[0] in (".txt", "") and os.path.isdir(folder)
     try:
@@ -189,17 +199,19 @@ def _find_format(dataset: Dataset, path: str, head: bytes) -> str:
         format = ""
     if text and format in ("", "csv"):
         raise SourceError(
-            f"{folder} holds plain text files, but no folders of classes: the class of {path} is not known",
-            "put the files of each class into a folder, or name the format with --format (format= in Python)",
+            f"{folder} contains plain text files but no class folders: the class of {path} is unknown",
+            "put the files of each class into a sub-folder, or set the format with --format (format= in Python)",
         )
     return format
 
 
 def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dict[str, Any]:
-    """Where the records of a file start, and whether it can be cut."""
+    """Fields of `SourceFile` that depend on the format: where the records start, and whether it can be cut."""
     if format == "parquet":
         if file.compression:
-            raise SourceError(f"{file.path}: a compressed Parquet file cannot be read", "decompress it first")
+            raise SourceError(
+                f"{file.path}: compressed Parquet files are not supported", "decompress it first"
+            )
         parquet, raw = open_parquet(file, dataset.storage_options)
         with raw:
             n_bytes = sum(group.n_bytes for group in row_groups(raw, file))
@@ -221,15 +233,15 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     if ends is None:
         check_header_end(file.path, text, cutter.in_quotes, dataset.max_record_bytes)
     header = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in _fields(text, format)]
-    asked = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
-    # The first row of a file without a header may hold such a number itself.
-    if all(column.isdecimal() for column in asked) and not set(asked) <= set(header):
+    requested = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
+    # The first row of a file without a header may contain the requested number itself.
+    if all(column.isdecimal() for column in requested) and not set(requested) <= set(header):
         return {"data_start": start, "column_names": tuple(str(i) for i in range(len(header)))}
     if len(set(header)) < len(header):
         twice = next(name for name, n in Counter(header).items() if n > 1)
         raise SchemaError(
-            f"{file.path}: the header has {quoted(twice)} twice",
-            "for a file without a header name the columns by number: text='1', label='0'",
+            f"{file.path}: the header contains {quoted(twice)} twice",
+            "for a file without a header, name the columns by number: text='1', label='0'",
         )
     return {"data_start": start + (ends[0] if ends else len(text)), "column_names": tuple(header)}
 
@@ -241,54 +253,57 @@ def _fields(record: bytes, format: str) -> list[bytes]:
 def _columns(
     dataset: Dataset, files: list[SourceFile], heads: list[bytes], observe: Observer
 ) -> tuple[ColumnNames, tuple[str, ...], int]:
-    """The columns to read, guessed from the first file and looked for in all; and the memory that they take."""
+    """The columns to read, inferred from the first file and checked in all; their notes; and the memory needed."""
     format = files[0].format
-    asked = ColumnNames(dataset.text, dataset.label, dataset.weight)
+    requested = ColumnNames(dataset.text, dataset.label, dataset.weight)
     if format not in ("jsonl", "csv", "tsv", "parquet"):
         if dataset.text or dataset.label or dataset.weight:
             raise SchemaError(
-                f"{files[0].path}: {format} has no named columns", "leave text=, label= and weight= away"
+                f"{files[0].path}: the format {format} has no named columns",
+                "remove text=, label= and weight=",
             )
         return ColumnNames(), (), 0
-    columns, rows, n_values = _look(dataset, files[0], heads[0])
+    columns, rows, n_values = _first_rows(dataset, files[0], heads[0])
     doubt: tuple[str, ...] = ()
     if format in ("csv", "tsv"):
         if dataset.labelled:
             refuse_other_delimiter(files[0].path, columns)
-        doubt = header_doubt(files[0].path, columns, rows, asked)
+        doubt = header_doubt(files[0].path, columns, rows, requested)
     try:
-        chosen, notes = choose_columns(files[0].path, columns, rows, asked, labelled=dataset.labelled)
+        chosen, notes = choose_columns(files[0].path, columns, rows, requested, labelled=dataset.labelled)
     except SchemaError as error:
         raise SchemaError(error.what, " ".join([f"{error.hint}.", *doubt]) if doubt else error.hint) from None
-    wanted = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
+    selected = [name for name in (chosen.text, chosen.label, chosen.weight) if name is not None]
     for file, head in zip(files[1:], heads[1:], strict=True):
-        there, _, n_there = _look(dataset, file, head or _head(dataset, file, observe).data)
-        n_values = max(n_values, n_there)
-        for name in wanted:
-            if name not in there:
-                raise missing_column(file.path, name, there)
+        names, _, n_more = _first_rows(dataset, file, head or _head(dataset, file, observe).data)
+        n_values = max(n_values, n_more)
+        for name in selected:
+            if name not in names:
+                raise missing_column(file.path, name, names)
     return chosen, notes + doubt, _COLUMN_BYTES * max(0, n_values - _USUAL_VALUES)
 
 
-def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], list[Mapping[str, Any]], int]:
-    """Names of the columns, the rows of the head, and how many values are held for that."""
+def _first_rows(
+    dataset: Dataset, file: SourceFile, head: bytes
+) -> tuple[list[str], list[Mapping[str, Any]], int]:
+    """The column names, the rows of the head, and the number of values in memory for these."""
     if file.format == "parquet":
-        return *_look_parquet(dataset, file), 0
+        return *_first_parquet_rows(dataset, file), 0
     text = head if is_utf8(dataset.encoding) else head.decode(dataset.encoding, "ignore").encode()
     if file.format in ("csv", "tsv"):
         names, rows = file.column_names, []
-        asked = (dataset.text, dataset.label, dataset.weight)
-        beyond = [i for i, name in enumerate(names[_MOST_COLUMNS:], _MOST_COLUMNS) if name in asked]
-        looked_at = [*range(min(len(names), _MOST_COLUMNS)), *beyond]
+        requested = (dataset.text, dataset.label, dataset.weight)
+        beyond = [i for i, name in enumerate(names[_MAX_COLUMNS:], _MAX_COLUMNS) if name in requested]
+        considered = [*range(min(len(names), _MAX_COLUMNS)), *beyond]
         rest = text[file.data_start :]
-        for _ in range(min(200, max(1, _MOST_VALUES // len(names)))):
+        for _ in range(min(200, max(1, _MAX_VALUES // len(names)))):
             ends = _core.CsvCutter(delimiter=DELIMITER[file.format]).feed(rest)
             record = rest[: ends[0]] if ends else rest
             if not record:
                 break
             fields = _fields(record, file.format)
             rows.append(
-                {names[i]: fields[i].decode("utf-8", "replace") for i in looked_at if i < len(fields)}
+                {names[i]: fields[i].decode("utf-8", "replace") for i in considered if i < len(fields)}
             )
             rest = rest[len(record) :]
         return list(names), list(rows), len(names)
@@ -296,9 +311,9 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
     found: list[Mapping[str, Any]] = []
     n_values = most = 0
     for line in text.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1000)[:1000]:
-        # An upper bound, told before a value is made.
+        # An upper bound of the number of values, known before the line is parsed.
         most = max(most, n := line.count(b",") + line.count(b":"))
-        if n > 2 * (_MOST_VALUES if not found else _FURTHER_VALUES) or n_values > _FURTHER_VALUES:
+        if n > 2 * (_MAX_VALUES if not found else _FURTHER_VALUES) or n_values > _FURTHER_VALUES:
             break
         try:
             row = json.loads(line)
@@ -308,22 +323,22 @@ def _look(dataset: Dataset, file: SourceFile, head: bytes) -> tuple[list[str], l
             columns.update(dict.fromkeys(row))
             found.append(row)
             n_values += _n_values(row) if n > 20 else n // 2
-    if not found and most > 2 * _MOST_VALUES:
+    if not found and most > 2 * _MAX_VALUES:
         raise SourceError(
-            f"{file.path}: its first JSON object has up to {most:,} values, more than the {2 * _MOST_VALUES:,} that "
-            "are looked at to find its columns",
-            "leave columns out",
+            f"{file.path}: its first JSON object has up to {most:,} values; column inference supports up to "
+            f"{2 * _MAX_VALUES:,}",
+            "remove fields",
         )
     if not found:
         raise SourceError(
             f"{file.path}: none of its first lines is a JSON object",
-            "name the format with --format (format= in Python), or the encoding",
+            "set the format with --format (format= in Python), or the encoding",
         )
     return list(columns), found, n_values
 
 
 def _n_values(row: Mapping[str, Any]) -> int:
-    """Values of a JSON object, those of inner ones too."""
+    """Number of values of a JSON object, including nested ones."""
     inner: list[Any] = [row]
     n_values = 0
     while inner:
@@ -334,7 +349,7 @@ def _n_values(row: Mapping[str, Any]) -> int:
     return n_values
 
 
-def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
+def _first_parquet_rows(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[Mapping[str, Any]]]:
     import pyarrow as pa
 
     parquet, raw = open_parquet(file, dataset.storage_options)
@@ -345,7 +360,7 @@ def _look_parquet(dataset: Dataset, file: SourceFile) -> tuple[list[str], list[M
         try:
             return columns, head_rows(parquet, raw, file)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+            raise broken_parquet(file, error) from error
 
 
 def _blocks(dataset: Dataset, number: int, file: SourceFile, block_bytes: int) -> list[Block]:

@@ -1,17 +1,13 @@
-"""Batches in an order that data, plan and seed decide, and no thread does.
+"""Read the batches of a plan, optionally shuffled, in an order that depends on data, plan and seed only.
 
 ::
 
-    blocks ──order──► read ──► parse ──► batches
-                      └── ahead of the consumer, on the executor ──┘
+    blocks ──shuffle──► read ──► parse ──► batches ──► windows with permuted rows
+                        └── prefetched on the executor ──┘
 
-With a seed, blocks that can be cut come in random order; streams (files that cannot be cut, large row groups)
-are open side by side, and the steps are shared out among them and the blocks in proportion to what each has
-left. So a file per class is mixed as well as one file of all.
-
-Rows mixed in windows of several batches; no text is moved.
-
-In: batches in a seeded random order of blocks. Out: windows whose rows are permuted under the seed.
+With a seed, blocks are read in random order. Streams (unsplittable files, large row groups) are open in parallel, and
+the next batch comes from a stream or from the blocks in proportion to their remaining bytes: one file per class is
+mixed as well as one file with all classes. Rows are permuted within windows of several batches, without copying text.
 """
 
 from __future__ import annotations
@@ -30,21 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.data.batches import Batch, row_keys
-from manymill.data.blocks import Parse, is_stream, open_block
+from manymill.data.blocks import PendingBatch, is_stream, open_block
 from manymill.data.dataset import Block, Plan
 from manymill.data.ledger import refuse_bad_rows
 
-# Text of a block that is parsed before it is asked for.
+# Text of a block that is parsed ahead of its use.
 _EAGER_BYTES = 8 << 20
 
-# Bytes of source that are parsed ahead for each batch that may be ready: only very long records are more.
+# Bytes of source that are parsed ahead per prefetched batch: only very long records need more.
 _AHEAD_BYTES = 2 << 20
-# A stream does not read on behind a piece of so many bytes until the next one is asked for.
+# After a piece of this size, a stream does not prefetch the next one.
 _LARGE_PIECE = 4 << 20
 
-# Keeps this random stream apart from that of the windows.
-_STREAM = 0
-# Streams read side by side, and the most bytes that their open row groups may hold.
+# Ids of independent random streams: the order of blocks, and the order of rows in windows.
+_BLOCK_ORDER_STREAM = 0
+_ROW_ORDER_STREAM = 1
+# Streams open in parallel, and the limit of bytes that their open row groups hold.
 OPEN_STREAMS = 16
 OPEN_BYTES = 64 << 20
 
@@ -59,39 +56,40 @@ def read(
     executor: Executor | None = None,
     look_ahead: int = 4,
 ) -> Iterator[Batch]:
-    """The batches of one pass over the plan; the same sequence whatever the executor.
+    """Read the batches of one pass over the plan; the sequence does not depend on the executor.
 
     Parameters
     ----------
     plan : Plan
     order : sequence of int, optional
-        Numbers of the blocks to read, instead of all of them.
+        Indices of the blocks to read; all blocks by default.
     seed : int, optional
-        For a random order of blocks; None for the order given.
+        Seed of a random order of blocks; None for the given order.
     pass_number : int
         Decides the random order together with the seed.
     keyed : bool
-        Whether rows get their keys, by which they are held out.
+        Whether to compute row keys, which decide the rows held out.
     executor : Executor, optional
-        Where reading and parsing run ahead. It must not be the one the consumer itself runs on.
+        Prefetches (reads and parses) batches. It must not be the executor that the consumer runs on.
     look_ahead : int
-        How many batches may be ready before they are asked for.
+        Number of batches to prefetch.
 
     Raises
     ------
     SourceError
-        If a file vanished, changed or cannot be read on.
+        If a file was removed, changed or cannot be read.
     RowError
         If the dataset is strict and there is a bad row.
     """
     blocks = [plan.blocks[i] for i in (range(len(plan.blocks)) if order is None else order)]
-    submit: Callable[..., Any] = _now if executor is None else executor.submit
+    submit: Callable[..., Any] = _run_now if executor is None else executor.submit
     if seed is None:
-        parses = _in_order(plan, blocks, submit)
+        steps = _in_order(plan, blocks, submit)
     else:
-        parses = _mixed(plan, blocks, np.random.default_rng((seed, _STREAM, pass_number)), submit)
-    steps = ((submit(_parse_all, step, keyed), _held_bytes(step[1])) for step in parses)
-    futures = _ready(steps) if executor is None else _ahead(steps, max(1, look_ahead))
+        rng = np.random.default_rng((seed, _BLOCK_ORDER_STREAM, pass_number))
+        steps = _shuffled(plan, blocks, rng, submit)
+    submitted = ((submit(_parse_step, step, keyed), _held_bytes(step[1])) for step in steps)
+    futures = _without_prefetch(submitted) if executor is None else _prefetched(submitted, max(1, look_ahead))
     with closing(futures):
         for future in futures:
             for batch in future.result():
@@ -103,8 +101,8 @@ def read(
 
 
 @dataclass(slots=True)
-class _Done:
-    """What a future is where there is no executor."""
+class _CompletedCall:
+    """Stand-in for a future when there is no executor."""
 
     value: Any
 
@@ -112,31 +110,31 @@ class _Done:
         return self.value
 
 
-def _now(function: Callable[..., Any], *arguments: Any) -> _Done:
-    return _Done(function(*arguments))
+def _run_now(function: Callable[..., Any], *arguments: Any) -> _CompletedCall:
+    return _CompletedCall(function(*arguments))
 
 
-# A step is what one task parses: a whole block, or the next batch of a stream.
-_Step = Block | Parse
+# The input of one parsing call: an entire block, or the next batch of a stream.
+_Step = Block | PendingBatch
 
 
-def _parse_all(step: tuple[Plan, _Step], keyed: bool) -> Iterable[Batch]:
-    plan, what = step
-    # Keys are made here, where the text is still in the processor's cache.
-    finished = _keyed if keyed else _as_it_is
-    if not isinstance(what, Block):
-        return [finished(what())]
+def _parse_step(step: tuple[Plan, _Step], keyed: bool) -> Iterable[Batch]:
+    plan, source = step
+    # Keys are computed here, while the text is still in the processor's cache.
+    finish = _with_keys if keyed else _unchanged
+    if not isinstance(source, Block):
+        return [finish(source())]
     batches: list[Batch] = []
     n_bytes = 0
-    parses = open_block(plan, what)
-    for parse in parses:
+    pending = open_block(plan, source)
+    for parse in pending:
         if parse.is_long:
-            return chain(batches, (finished(each()) for each in chain([parse], parses)))
-        batches.append(finished(parse()))
+            return chain(batches, (finish(each()) for each in chain([parse], pending)))
+        batches.append(finish(parse()))
         n_bytes += batches[-1].text_bytes
         if n_bytes > _EAGER_BYTES:
-            # The block is far larger than it looked, as Parquet with a dictionary may be: the rest comes one by one.
-            return chain(batches, (finished(parse()) for parse in parses))
+            # The block is far larger than expected, as dictionary-encoded Parquet may be: parse the rest lazily.
+            return chain(batches, (finish(parse()) for parse in pending))
     return batches
 
 
@@ -144,46 +142,45 @@ def _held_bytes(step: _Step) -> int:
     return step.raw_bytes if isinstance(step, Block) else step.held_bytes
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _unchanged(batch: Batch) -> Batch:
     return batch
 
 
-def _keyed(batch: Batch) -> Batch:
+def _with_keys(batch: Batch) -> Batch:
     return batch if batch.keys is not None else replace(batch, keys=row_keys(batch))
 
 
 class _Stream:
-    """An open stream; the batch after the one given is read meanwhile."""
+    """An open stream that reads one batch ahead."""
 
     def __init__(self, plan: Plan, block: Block, submit: Callable[..., Any]) -> None:
-        self._parses = open_block(plan, block)
+        self._pending = open_block(plan, block)
         self._submit = submit
         self._block_bytes = max(1, block.raw_bytes)
-        self._stored = max(1, plan.files[block.file].size)
-        self._n_taken = 0
+        self._n_batches = 0
         self.cost = min(block.raw_bytes, 1 << 20) if not plan.files[block.file].cuttable else block.raw_bytes
-        self._next: Any = submit(next, self._parses, None)
+        self._next: Any = submit(next, self._pending, None)
 
-    def take(self) -> Parse | None:
+    def read(self) -> PendingBatch | None:
         """The next batch to parse, None at the end."""
         if self._next is None:
-            self._next = self._submit(next, self._parses, None)
-        parse: Parse | None = self._next.result()
-        if parse is not None:
-            large = parse.held_bytes >= _LARGE_PIECE
-            self._next = None if large else self._submit(next, self._parses, None)
-            self._n_taken += 1
-        return parse
+            self._next = self._submit(next, self._pending, None)
+        batch: PendingBatch | None = self._next.result()
+        if batch is not None:
+            large = batch.held_bytes >= _LARGE_PIECE
+            self._next = None if large else self._submit(next, self._pending, None)
+            self._n_batches += 1
+        return batch
 
-    def left(self) -> int:
-        """About how many bytes are left."""
-        return max(1 << 20, self._block_bytes - (self._n_taken << 20))
+    def remaining_bytes(self) -> int:
+        """Estimate of the bytes not read yet."""
+        return max(1 << 20, self._block_bytes - (self._n_batches << 20))
 
     def close(self) -> None:
         """Stop reading and close the file."""
         if isinstance(self._next, Future) and not self._next.cancel():
-            self._next.exception()  # wait: a generator that runs cannot be closed
-        self._parses.close()
+            self._next.exception()  # wait: a running generator cannot be closed
+        self._pending.close()
 
 
 def _in_order(plan: Plan, blocks: list[Block], submit: Callable[..., Any]) -> Iterator[tuple[Plan, _Step]]:
@@ -193,13 +190,13 @@ def _in_order(plan: Plan, blocks: list[Block], submit: Callable[..., Any]) -> It
             continue
         stream = _Stream(plan, block, submit)
         try:
-            while (parse := stream.take()) is not None:
-                yield plan, parse
+            while (batch := stream.read()) is not None:
+                yield plan, batch
         finally:
             stream.close()
 
 
-def _mixed(
+def _shuffled(
     plan: Plan, blocks: list[Block], rng: np.random.Generator, submit: Callable[..., Any]
 ) -> Iterator[tuple[Plan, _Step]]:
     order = rng.permutation(len(blocks))
@@ -208,27 +205,27 @@ def _mixed(
     n_cut = sum(max(1, block.raw_bytes) for block in cut)
     n_waiting = sum(block.raw_bytes for block in waiting)
     streams: list[_Stream] = []
-    credit = [rng.random()]  # of each open stream, and last of the blocks
+    credit = [rng.random()]  # one per open stream, then one for the blocks
     try:
         while cut or waiting or streams:
             while waiting and _may_open(streams, waiting[0]):
                 n_waiting -= waiting[0].raw_bytes
                 credit.insert(len(streams), rng.random())
                 streams.append(_Stream(plan, waiting.popleft(), submit))
-            # Each source earns credit in proportion to what it has left, and the richest pays for its turn.
-            # Streams that wait are counted for those that are open.
+            # Each source earns credit in proportion to its remaining bytes; the one with the most credit is read and
+            # pays 1. The bytes of waiting streams count for the open ones.
             later = n_waiting / max(1, len(streams))
-            left = [stream.left() + later for stream in streams] + ([n_cut] if cut else [])
-            for i, n_left in enumerate(left):
-                credit[i] += n_left / sum(left)
-            chosen = credit.index(max(credit[: len(left)]))
+            remaining = [stream.remaining_bytes() + later for stream in streams] + ([n_cut] if cut else [])
+            for i, n_bytes in enumerate(remaining):
+                credit[i] += n_bytes / sum(remaining)
+            chosen = credit.index(max(credit[: len(remaining)]))
             credit[chosen] -= 1
             if chosen == len(streams):
                 block = cut.popleft()
                 n_cut -= max(1, block.raw_bytes)
                 yield plan, block
-            elif (parse := streams[chosen].take()) is not None:
-                yield plan, parse
+            elif (batch := streams[chosen].read()) is not None:
+                yield plan, batch
             else:
                 streams.pop(chosen).close()
                 credit.pop(chosen)
@@ -245,15 +242,15 @@ def _may_open(streams: list[_Stream], block: Block) -> bool:
     )
 
 
-def _ready(items: Generator[tuple[Any, int], None, None]) -> Generator[Any, None, None]:
+def _without_prefetch(items: Generator[tuple[Any, int], None, None]) -> Generator[Any, None, None]:
     with closing(items):
         for item, _ in items:
             yield item
             del item
 
 
-class _Room:
-    """Room for items that were made and not used yet: for so many, and for so many bytes but for the last one."""
+class _PrefetchBudget:
+    """Limit of the number and bytes of prefetched items; only the last item may exceed the bytes."""
 
     def __init__(self, n_items: int) -> None:
         self._n_items, self._n_bytes = n_items, n_items * _AHEAD_BYTES
@@ -261,53 +258,53 @@ class _Room:
         self._stopped = False
 
     def wait(self) -> bool:
-        """Wait until there is room; False if nothing more is wanted."""
+        """Wait until another item may be prefetched; False if prefetching was stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or (self._n_items > 0 and self._n_bytes > 0))
             return not self._stopped
 
-    def take(self, n_bytes: int) -> None:
-        """An item was made."""
+    def acquire(self, n_bytes: int) -> None:
+        """Account for a prefetched item."""
         with self._changed:
             self._n_items -= 1
             self._n_bytes -= n_bytes
 
-    def give_back(self, n_bytes: int) -> None:
-        """An item was used."""
+    def release(self, n_bytes: int) -> None:
+        """Account for a consumed item."""
         with self._changed:
             self._n_items += 1
             self._n_bytes += n_bytes
             self._changed.notify()
 
     def stop(self) -> None:
-        """Nothing more is wanted."""
+        """Stop prefetching."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
 
 
-def _ahead(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> Generator[Any, None, None]:
-    """The items, made by a thread of its own up to ``n_ahead`` before they are asked for; each comes with its bytes."""
+def _prefetched(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> Generator[Any, None, None]:
+    """Prefetch up to ``n_ahead`` items, given with their bytes, in a separate thread."""
     ready: queue.Queue[Any] = queue.Queue()
-    room = _Room(n_ahead)
+    budget = _PrefetchBudget(n_ahead)
     end = object()
 
-    def make() -> None:
+    def produce() -> None:
         try:
-            while room.wait():
-                made = next(items, None)
-                if made is None:
+            while budget.wait():
+                item = next(items, None)
+                if item is None:
                     ready.put((end, 0, None))
                     break
-                room.take(made[1])
-                ready.put((*made, None))
-                del made
-        except BaseException as error:  # told to the consumer, who raises it
+                budget.acquire(item[1])
+                ready.put((*item, None))
+                del item
+        except BaseException as error:  # raised again by the consumer
             ready.put((end, 0, error))
         finally:
             items.close()
 
-    thread = threading.Thread(target=make, name="manymill-read", daemon=True)
+    thread = threading.Thread(target=produce, name="manymill-read", daemon=True)
     thread.start()
     try:
         while True:
@@ -318,29 +315,25 @@ def _ahead(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> Gener
                 return
             yield item
             del item
-            room.give_back(n_bytes)
+            budget.release(n_bytes)
     finally:
-        room.stop()
+        budget.stop()
         thread.join()
 
 
-# Text that is mixed at a time unless told otherwise: a sorted file of this size is shuffled whole, and training
-# stays below 200 MB.
+# Default size of a window: a sorted file of this size is shuffled completely, and training stays below 200 MB.
 WINDOW_BYTES = 48 << 20
-
-# Keeps the random streams of windows, of blocks and of whatever comes apart from each other.
-_SHUFFLING_STREAM = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """Batches, and all their rows in random order.
+    """Several batches with a random order of their rows.
 
     Parameters
     ----------
     batches : tuple of Batch
     order : ndarray
-        int64, shape ``(n_rows,)``: row ``i`` of the window is row ``order[i]`` of all batches, one behind the other.
+        int64, shape ``(n_rows,)``: row ``i`` of the window is row ``order[i]`` of the concatenated batches.
     chunk_of, row_of : ndarray
         uint32, shape ``(n_rows,)``: row ``i`` of the window is row ``row_of[i]`` of ``batches[chunk_of[i]]``.
     """
@@ -355,7 +348,7 @@ class Window:
 
 
 def windows(batches: Iterable[Batch], *, window_bytes: int, seed: int, pass_number: int) -> Iterator[Window]:
-    """Windows of at least ``window_bytes`` of text, the last one smaller.
+    """Group batches into windows of at least ``window_bytes`` of text; the last one may be smaller.
 
     Parameters
     ----------
@@ -363,25 +356,25 @@ def windows(batches: Iterable[Batch], *, window_bytes: int, seed: int, pass_numb
     window_bytes : int
         Bytes of text after which a window is full.
     seed, pass_number : int
-        Decide the order of the rows, together with the number of the window.
+        Decide the order of the rows, together with the index of the window.
     """
-    held: list[Batch] = []
+    pending: list[Batch] = []
     n_bytes = number = 0
     for batch in batches:
         if not len(batch):
             continue
-        held.append(batch)
+        pending.append(batch)
         n_bytes += batch.text_bytes + len(batch)
         if n_bytes >= window_bytes:
-            yield _window(held, seed, pass_number, number)
-            held, n_bytes, number = [], 0, number + 1
-    if held:
-        yield _window(held, seed, pass_number, number)
+            yield _window(pending, seed, pass_number, number)
+            pending, n_bytes, number = [], 0, number + 1
+    if pending:
+        yield _window(pending, seed, pass_number, number)
 
 
 def _window(batches: list[Batch], seed: int, pass_number: int, number: int) -> Window:
     sizes = [len(batch) for batch in batches]
     chunk_of = np.repeat(np.arange(len(batches), dtype=np.uint32), sizes)
     row_of = np.concatenate([np.arange(size, dtype=np.uint32) for size in sizes])
-    order = np.random.default_rng((seed, _SHUFFLING_STREAM, pass_number, number)).permutation(len(row_of))
+    order = np.random.default_rng((seed, _ROW_ORDER_STREAM, pass_number, number)).permutation(len(row_of))
     return Window(tuple(batches), order, chunk_of.take(order), row_of.take(order))

@@ -1,4 +1,4 @@
-"""Evaluating a model on labelled files of any size, in memory that does not grow with the rows."""
+"""Evaluate a model on labelled files of any size, in memory independent of the number of rows."""
 
 from manymill.evaluate.run import Evaluation, evaluate
 

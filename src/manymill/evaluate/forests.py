@@ -1,4 +1,4 @@
-"""How good a forest is on tables in files: rows are predicted block by block, and counts added up."""
+"""Evaluate a forest on tables in files, block by block."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from manymill import metrics
 from manymill.data.dataset import Dataset
-from manymill.data.table.blocks import files_of
+from manymill.data.table.blocks import table_files
 from manymill.errors import SchemaError
 from manymill.evaluate.run import Evaluation
-from manymill.forest.run import TableModel, check_rows, column_strings, encoded_blocks, parse_numbers
+from manymill.forest.run import TableModel, encoded_blocks, check_rows, parse_numbers, column_strings
 from manymill.metrics import Counts
 
 _MISSING = "label missing"
@@ -22,19 +22,19 @@ _MISSING = "label missing"
 
 @dataclass(frozen=True, slots=True)
 class RegressionEvaluation:
-    """How good predicted values are.
+    """Metrics of a regression.
 
     Attributes
     ----------
     n_rows : int
     r2 : float
-        The share of the variance that is explained; NaN if the values do not differ.
+        Coefficient of determination; NaN if the true values are constant.
     rmse : float
-        The root of the mean squared error.
+        Root mean squared error.
     mae : float
-        The mean absolute error.
+        Mean absolute error.
     bad_rows : int
-        Rows whose value is missing.
+        Number of rows without a true value.
     """
 
     n_rows: int
@@ -44,11 +44,11 @@ class RegressionEvaluation:
     bad_rows: int
 
     def to_json(self) -> dict[str, Any]:
-        """All figures; R² is null where there is none."""
+        """All metrics as JSON types; an undefined R² is null."""
         return {**asdict(self), "r2": None if math.isnan(self.r2) else self.r2}
 
     def to_text(self) -> str:
-        """All figures, one a line."""
+        """All metrics, one per line."""
         lines = [f"rows      {self.n_rows:,}", f"R2        {self.r2:.4f}"]
         lines += [f"RMSE      {self.rmse:.6g}", f"MAE       {self.mae:.6g}"]
         if self.bad_rows:
@@ -57,24 +57,24 @@ class RegressionEvaluation:
 
 
 def evaluate_tables(model: TableModel, dataset: Dataset) -> Evaluation | RegressionEvaluation:
-    """How good a forest is on the rows of tables.
+    """Evaluate a forest on the rows of tables.
 
     Parameters
     ----------
     model : TableModel
     dataset : Dataset
-        Parquet or CSV files; the column to compare with is its ``label``, or that of the training.
+        Parquet or CSV files; the target column is its ``label``, or that of the training.
 
     Raises
     ------
     SourceError, SchemaError, RowError
-        If a file cannot be read, lacks a column, or has a value that is no number.
+        If a file cannot be read, lacks a column, or has a value that is not a number.
     PlanError
-        If there is not one row.
+        If there are no rows.
     """
     target = dataset.label or model.schema.target
     if target is None:
-        raise SchemaError("the column to compare with is not known", "name it with --label")
+        raise SchemaError("the target column is unknown", "set it with --label")
     if model.task == "regression":
         return _regression(model, dataset, target)
     return _classification(model, dataset, target)
@@ -82,19 +82,22 @@ def evaluate_tables(model: TableModel, dataset: Dataset) -> Evaluation | Regress
 
 def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluation:
     classes = model.classes
-    position = {label: place for place, label in enumerate(classes)}
+    index = {label: i for i, label in enumerate(classes)}
     total, n_bad = Counts(len(classes)), 0
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for _, X, batch in encoded_blocks(model, file, dataset):
-            words, kept = column_strings(batch, target, file.path)
-            n_bad += int((~kept).sum())
-            if not words:
+            labels, valid = column_strings(batch, target, file.path)
+            n_bad += int((~valid).sum())
+            if not labels:
                 continue
-            true = np.array([position.get(word, -1) for word in words], np.int64)
-            given = model.forest.predict_proba(X[kept])
-            unknown = [word for word in words if word not in position]
+            true = np.array([index.get(label, -1) for label in labels], np.int64)
+            probabilities = model.forest.predict_proba(X[valid])
             total += metrics.count(
-                true, given.argmax(axis=1), len(classes), probabilities=given, unknown_labels=unknown
+                true,
+                probabilities.argmax(axis=1),
+                len(classes),
+                probabilities=probabilities,
+                unknown_labels=[label for label in labels if label not in index],
             )
     summary = metrics.summarise(total, classes)
     check_rows(summary.n_rows)
@@ -105,17 +108,17 @@ def _regression(model: TableModel, dataset: Dataset, target: str) -> RegressionE
     n_bad = 0
     true: list[NDArray[np.float64]] = []
     errors: list[NDArray[np.float64]] = []
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for _, X, batch in encoded_blocks(model, file, dataset):
-            words, kept = column_strings(batch, target, file.path)
-            n_bad += int((~kept).sum())
-            if words:
-                true.append(parse_numbers(words, target, file.path))
-                errors.append(model.forest.predict(X[kept]) - true[-1])
+            strings, valid = column_strings(batch, target, file.path)
+            n_bad += int((~valid).sum())
+            if strings:
+                true.append(parse_numbers(strings, target, file.path))
+                errors.append(model.forest.predict(X[valid]) - true[-1])
     check_rows(len(true))
-    y, wrong = np.concatenate(true), np.concatenate(errors)
-    spread = float(np.square(y - y.mean()).sum())
-    r2 = 1 - float(np.square(wrong).sum()) / spread if spread else math.nan
+    y, residuals = np.concatenate(true), np.concatenate(errors)
+    total = float(np.square(y - y.mean()).sum())
+    r2 = 1 - float(np.square(residuals).sum()) / total if total else math.nan
     return RegressionEvaluation(
-        len(y), r2, math.sqrt(float(np.square(wrong).mean())), float(np.abs(wrong).mean()), n_bad
+        len(y), r2, math.sqrt(float(np.square(residuals).mean())), float(np.abs(residuals).mean()), n_bad
     )

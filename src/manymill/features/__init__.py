@@ -1,11 +1,11 @@
-"""Files of text to files of hashed features, of any size in little memory.
+"""Hash text files of any size to feature files, in bounded memory.
 
 ::
 
     input ──read──► batches ──hash──► CSR arrays ──encode──► .npz or SVMlight, in order
                     └──────────── on many threads ────────┘
 
-The rows are those of scikit-learn's ``HashingVectorizer``, bit for bit.
+The rows are bit-identical to those of scikit-learn's ``HashingVectorizer``.
 """
 
 from manymill.features.run import Features, write_features

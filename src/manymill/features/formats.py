@@ -1,11 +1,8 @@
-"""SciPy's file of a sparse matrix, ``scipy.sparse.load_npz``, written without holding the matrix.
+"""Writers of sparse matrices in SciPy's ``.npz`` format and in SVMlight format, in bounded memory.
 
-The arrays of the matrix grow side by side, but stand one after the other in the file, with their lengths in front: they
-are gathered in files of their own first.
-
-The SVMlight format, which LIBSVM, LIBLINEAR, XGBoost, LightGBM and scikit-learn read: a line a row.
-
-Labels of all batches as numbers into one list of names, in the order of their appearance.
+An ``.npz`` file (read by ``scipy.sparse.load_npz``) has the arrays one after the other, with their lengths first. They
+grow in parallel, so they are collected in separate files first. SVMlight, with one line per row, is read by LIBSVM,
+LIBLINEAR, XGBoost, LightGBM and scikit-learn.
 """
 
 from __future__ import annotations
@@ -29,74 +26,74 @@ from manymill.text.documents import Arrays
 _INT64 = range(-(2**63), 2**63)
 
 
-class Numbering:
-    """The names met so far.
+class LabelIndex:
+    """Index of all label names so far, shared by the batches.
 
     Attributes
     ----------
     names : list of str
-        In the order of their appearance.
+        In order of first occurrence.
     are_integers : bool
         Whether each label so far is an integer in its source, and fits into 64 bits.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self.names: list[str] = []
         self.are_integers = True
 
     def codes(self, batch: Batch) -> NDArray[np.int64]:
-        """The place of each row's label in :attr:`names`, int64 of shape ``(n_rows,)``."""
+        """The index of each row's label in :attr:`names`, int64 of shape ``(n_rows,)``."""
         if batch.label is None or not len(batch):
             return np.zeros(len(batch), np.int64)
         self.are_integers &= batch.labels_are_integers
-        used, n_before = batch.label.counts(), len(self._numbers)
-        numbers = [
-            self._numbers.setdefault(name, len(self._numbers)) if name in used else 0
+        used, n_before = batch.label.counts(), len(self._indices)
+        indices = [
+            self._indices.setdefault(name, len(self._indices)) if name in used else 0
             for name in batch.label.names
         ]
-        new = list(islice(self._numbers, n_before, None))
+        new = list(islice(self._indices, n_before, None))
         self.names += new
         self.are_integers = self.are_integers and all(int(name) in _INT64 for name in new)
-        return np.array(numbers, np.int64)[batch.label.codes]
+        return np.array(indices, np.int64)[batch.label.codes]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the labels: int64 if all are integers, else strings as long as the longest."""
+        """Type of the labels: int64 if all are integers, else strings of the longest length."""
         if self.are_integers:
             return np.dtype(np.int64)
         return np.dtype((np.str_, max(map(len, self.names), default=1)))
 
     def labels(self, codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The labels of rows; no more of them are made than there are rows."""
+        """The labels for codes; creates only the names that occur."""
         used, rows = np.unique(codes, return_inverse=True)
         names = [self.names[code] for code in used.tolist()]
         return np.array([int(name) for name in names] if dtype.kind == "i" else names, dtype)[rows]
 
 
 _CHUNK_ITEMS = 1 << 20
-# Of labels in memory at a time.
+# Bytes of labels in memory at a time.
 _CHUNK_BYTES = 1 << 26
-# Of one label. In the file each takes as much as the longest: a column of texts would fill the disk.
+# Limit of a label. In the file each label takes the length of the longest: a column of texts would fill the disk.
 _LABEL_BYTES = 1 << 16
 
 
 class NpzWriter:
-    """Writes rows to ``matrix.npz`` and their labels to ``labels.npy`` in a folder.
+    """Writer of rows to ``matrix.npz`` and of labels to ``labels.npy`` in a folder.
 
     Parameters
     ----------
     folder : Path
         An empty folder.
     open_files : ExitStack
-        Closes files at the latest.
+        Closes the files on an error.
     n_features : int
     dtype : numpy.dtype
-        Of the values.
+        Type of the values.
     labelled : bool
         Whether labels are written.
     compressed : bool
-        Whether the file is deflated: a third of the size, a fiftieth of the speed.
+        Whether to deflate the file: a third of the size, at a fiftieth of the speed.
     """
 
     labels_name: ClassVar[str] = "labels.npy"
@@ -117,14 +114,14 @@ class NpzWriter:
         self._dtype = np.dtype(dtype)
         self.n_rows = self.n_values = 0
         names = ("data", "indices", "ends", "codes") if labelled else ("data", "indices", "ends")
-        self._files = {name: _Gathered(folder / name, open_files) for name in names}
+        self._files = {name: _ArrayFile(folder / name, open_files) for name in names}
 
-    def label_values(self, codes: NDArray[np.int64], numbering: Numbering) -> NDArray[np.int64]:
-        """The codes themselves: what they stand for is known at the end."""
+    def label_values(self, codes: NDArray[np.int64], label_index: LabelIndex) -> NDArray[np.int64]:
+        """The codes themselves: the type of the labels is known only at the end."""
         return codes
 
     def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[Arrays, NDArray[np.int64]]:
-        """The rows as :meth:`write` takes them; called on any thread."""
+        """Encode rows for :meth:`write`; called on any thread."""
         return arrays, labels
 
     def write(self, rows: tuple[Arrays, NDArray[np.int64]]) -> None:
@@ -138,13 +135,13 @@ class NpzWriter:
         self.n_rows += len(codes)
         self.n_values += len(data)
 
-    def close(self, numbering: Numbering) -> dict[str, Path]:
+    def close(self, label_index: LabelIndex) -> dict[str, Path]:
         """Write the files: ``matrix`` and, with labels, ``labels``.
 
         Raises
         ------
         RowError
-            If a label is so long that it cannot be one.
+            If a label is too long.
         """
         wide = np.dtype(np.int32 if self.n_values < 2**31 else np.int64)
         made = {"matrix": self._folder / "matrix.npz"}
@@ -162,21 +159,21 @@ class NpzWriter:
             self._member(archive, "data", data, self.n_values, self._dtype)
         if self._labelled:
             made["labels"] = self._folder / "labels.npy"
-            self._write_labels(made["labels"], numbering)
+            self._write_labels(made["labels"], label_index)
         return made
 
-    def _write_labels(self, path: Path, numbering: Numbering) -> None:
-        dtype = numbering.dtype
+    def _write_labels(self, path: Path, label_index: LabelIndex) -> None:
+        dtype = label_index.dtype
         if dtype.itemsize > _LABEL_BYTES:
             raise RowError(
                 f"a label has {dtype.itemsize // 4:,} characters",
-                "name the column of labels with --label, or leave them out with --no-labels",
+                "set the label column with --label, or use --no-labels",
             )
         n_items = min(_CHUNK_ITEMS, _CHUNK_BYTES // dtype.itemsize)
         with open(path, "wb") as file:
             _header(file, self.n_rows, dtype)
             for codes in self._files["codes"].read(np.int32, np.int32, n_items):
-                file.write(numbering.labels(codes, dtype).tobytes())
+                file.write(label_index.labels(codes, dtype).tobytes())
 
     def _member(
         self,
@@ -194,8 +191,8 @@ class NpzWriter:
                 file.write(np.ascontiguousarray(chunk).data)
 
 
-class _Gathered:
-    """An array on the disk that grows."""
+class _ArrayFile:
+    """An append-only array in a temporary file."""
 
     def __init__(self, path: Path, open_files: ExitStack) -> None:
         self._path = path
@@ -204,12 +201,12 @@ class _Gathered:
     def append(self, array: NDArray[Any]) -> None:
         self._file.write(np.ascontiguousarray(array).data)
 
-    def read(self, dtype: Any, wanted: Any, n_items: int = _CHUNK_ITEMS) -> Iterator[NDArray[Any]]:
-        """All of it, in pieces; the file is gone then."""
+    def read(self, dtype: Any, target_dtype: Any, n_items: int = _CHUNK_ITEMS) -> Iterator[NDArray[Any]]:
+        """Read the array in pieces, and remove the file."""
         self._file.close()
         with open(self._path, "rb") as file:
             while len(chunk := np.fromfile(file, dtype, n_items)):
-                yield chunk.astype(wanted, copy=False)
+                yield chunk.astype(target_dtype, copy=False)
         self._path.unlink()
 
 
@@ -225,17 +222,16 @@ def _header(file: IO[bytes], length: int, dtype: np.dtype[Any]) -> None:
 
 
 class SvmlightWriter:
-    """Writes rows to ``matrix.svmlight`` in a folder, and the names of text labels to ``labels.json``.
+    """Writer of rows to ``matrix.svmlight`` in a folder, and of the names of labels to ``labels.json``.
 
-    A label that is an integer stands in its line as it is; of other labels, the place in the list of names. Without
-    labels there is a 0.
+    Integer labels are written unchanged; other labels as indices into the list of names; 0 without labels.
 
     Parameters
     ----------
     folder : Path
         An empty folder.
     open_files : ExitStack
-        Closes files at the latest.
+        Closes the files on an error.
     labelled : bool
         Whether there are labels.
     """
@@ -249,27 +245,27 @@ class SvmlightWriter:
         self._as_integers: bool | None = None
         self.n_rows = self.n_values = 0
 
-    def label_values(self, codes: NDArray[np.int64], numbering: Numbering) -> NDArray[np.int64]:
-        """The labels as they stand in the lines; called in the order of the rows.
+    def label_values(self, codes: NDArray[np.int64], label_index: LabelIndex) -> NDArray[np.int64]:
+        """The integers for the lines; called in row order.
 
         Raises
         ------
         RowError
-            If labels were integers so far and one is none.
+            If the labels were integers so far and one is not.
         """
         if not self._labelled or not len(codes):
             return codes
         if self._as_integers is None:
-            self._as_integers = numbering.are_integers
-        elif self._as_integers and not numbering.are_integers:
+            self._as_integers = label_index.are_integers
+        elif self._as_integers and not label_index.are_integers:
             raise RowError(
-                "the labels are integers, but for one that came later",
-                "leave the labels out with --no-labels, or write a matrix without --svmlight",
+                "the labels were integers at first, but a later one is not",
+                "use --no-labels, or write a matrix without --svmlight",
             )
-        return numbering.labels(codes, np.dtype(np.int64)) if self._as_integers else codes
+        return label_index.labels(codes, np.dtype(np.int64)) if self._as_integers else codes
 
     def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[bytes, int, int]:
-        """The lines of the rows, and how many rows and values they hold; called on any thread."""
+        """The lines of the rows, and their numbers of rows and values; called on any thread."""
         data, indices, indptr = arrays
         lines = _core.svmlight_lines(
             data, indices.astype(np.int32, copy=False), indptr.astype(np.int64), labels
@@ -283,13 +279,13 @@ class SvmlightWriter:
         self.n_rows += n_rows
         self.n_values += n_values
 
-    def close(self, numbering: Numbering) -> dict[str, Path]:
+    def close(self, label_index: LabelIndex) -> dict[str, Path]:
         """Write the files: ``matrix`` and, if labels are not integers, ``labels``."""
         self._file.close()
         made = {"matrix": self._path}
         if self._labelled and not self._as_integers:
             made["labels"] = self._folder / "labels.json"
             made["labels"].write_text(
-                json.dumps(numbering.names, ensure_ascii=False) + "\n", encoding="utf-8"
+                json.dumps(label_index.names, ensure_ascii=False) + "\n", encoding="utf-8"
             )
         return made

@@ -1,4 +1,4 @@
-"""The run of a hashing: rows in order, work on many threads, files that appear whole or not at all."""
+"""Hash the rows of a plan on many threads into files that are written atomically and in order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from manymill.data.ledger import Ledger
 from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import ManymillError, RunFolderError
-from manymill.features.formats import NpzWriter, Numbering, SvmlightWriter
+from manymill.features.formats import LabelIndex, NpzWriter, SvmlightWriter
 from manymill.features.settings import FeatureSettings
 from manymill.storage.outputs import Outputs, identities
 from manymill.text.documents import Arrays
 
-# All that the writers and the ledger have in a work folder.
+# All files of the writers and the ledger in a work folder.
 _WORK_FILES = (
     *("data", "indices", "ends", "codes", "matrix.npz", "matrix.svmlight", "labels.npy", "labels.json"),
     *("bad_rows.jsonl", "bad_rows.jsonl.partial"),
@@ -31,7 +31,7 @@ _WORK_FILES = (
 
 @dataclass(frozen=True)
 class Features:
-    """What was written.
+    """The files written, and their sizes.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class Features:
     labels : str or None
         The file of labels, or of their names; None if there is none.
     n_rows, n_features, n_values : int
-        Size of the matrix; values are those that are stored.
+        Shape of the matrix, and number of stored values.
     text_bytes : int
-        UTF-8 of all texts.
+        Bytes of UTF-8 of all texts.
     bad_counts : dict
-        Records that are no rows, by reason.
+        Number of rejected records by reason.
     bad_rows : str or None
-        The ledger of the first of them.
+        The list of the first bad rows.
     warnings : tuple of str
-        What went wrong without ending the run, and files beside the matrix that are not of this run.
+        Problems that did not end the run, and files next to the matrix that are not from this run.
     """
 
     file: str
@@ -62,24 +62,24 @@ class Features:
     warnings: tuple[str, ...] = ()
 
 
-class Writer(Protocol):
-    """Writes rows and their labels, in order."""
+class FeatureWriter(Protocol):
+    """Writer of rows and their labels, in order."""
 
     labels_name: ClassVar[str]
     n_rows: int
     n_values: int
 
-    def label_values(self, codes: NDArray[np.int64], numbering: Numbering) -> NDArray[np.int64]:
-        """The labels as ``encode`` wants them; called in the order of the rows."""
+    def label_values(self, codes: NDArray[np.int64], label_index: LabelIndex) -> NDArray[np.int64]:
+        """Convert labels for ``encode``; called in row order."""
 
     def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> Any:
-        """Rows as ``write`` wants them; called on any thread."""
+        """Encode rows for ``write``; called on any thread."""
 
     def write(self, encoded: Any) -> None:
         """Append rows."""
 
-    def close(self, numbering: Numbering) -> dict[str, Path]:
-        """Write what is left, and give the files: ``matrix``, and ``labels`` if there are any."""
+    def close(self, label_index: LabelIndex) -> dict[str, Path]:
+        """Write the rest, and give the files: ``matrix``, and ``labels`` if there are any."""
 
 
 def write_features(
@@ -97,20 +97,19 @@ def write_features(
     Parameters
     ----------
     plan : Plan
-        What is read; with labels, if they are to be written.
+        The plan of the inputs; labels are written if it has labels.
     out : path
-        The matrix. Labels go to ``<stem>.labels.npy`` beside it, bad rows to ``<stem>.bad_rows.jsonl``; those of an
-        earlier run are removed where this one has none.
+        The matrix. Labels go to ``<stem>.labels.npy`` next to it, bad rows to ``<stem>.bad_rows.jsonl``; those of an
+        earlier run are removed if this run has none.
     settings : FeatureSettings
     format : {"npz", "svmlight"}
-        What ``scipy.sparse.load_npz`` or ``sklearn.datasets.load_svmlight_file`` reads.
+        Format for ``scipy.sparse.load_npz`` or ``sklearn.datasets.load_svmlight_file``.
     compressed : bool
-        Whether the ``.npz`` is deflated.
+        Whether to deflate the ``.npz``.
     overwrite : bool
-        Whether a file that has one of the three names is replaced although no record says that it was written here. One
-        that is read never is.
+        Whether to replace existing files that manymill has no record of writing. Inputs are never replaced.
     threads : int
-        Threads that read and hash; never decides a byte of the files.
+        Number of threads that read and hash; it does not change the files.
 
     Returns
     -------
@@ -119,13 +118,13 @@ def write_features(
     Raises
     ------
     SourceError, RowError
-        If an input cannot be read, or has a bad row and the plan is strict; nothing is written then.
+        If an input cannot be read, or has a bad row and the plan is strict; then nothing is written.
     RunFolderError
-        If a file cannot be written, or would replace one that is read or was not written here.
+        If a file cannot be written, or would replace an input or a file of others.
     """
     out = Path(out)
     if not out.name:
-        raise RunFolderError(f"{str(out)!r} is no name of a file", "name the matrix with --out")
+        raise RunFolderError(f"{str(out)!r} is not a file name", "set the file of the matrix with --out")
     kind = NpzWriter if format == "npz" else SvmlightWriter
     targets = {
         "labels": out.with_name(f"{out.stem}.{kind.labels_name}"),
@@ -134,26 +133,26 @@ def write_features(
     }
     outputs = Outputs(out.parent)
     try:
-        read = identities(path for file in plan.files for path in file.paths)
+        inputs = identities(path for file in plan.files for path in file.paths)
         for target in targets.values():
-            outputs.check(target.name, read, overwrite=overwrite)
+            outputs.check(target.name, inputs, overwrite=overwrite)
         outputs.sweep()
         with outputs.working(_WORK_FILES) as folder, ExitStack() as open_files:
             writer = _writer(folder, open_files, settings, plan, format, compressed=compressed)
             warnings: list[str] = []
             ledger = Ledger(folder / "bad_rows.jsonl", strict=plan.dataset.strict, on_failure=warnings.append)
-            numbering = Numbering()
-            text_bytes = _write_rows(plan, settings, writer, ledger, numbering, threads)
-            made = writer.close(numbering)
+            label_index = LabelIndex()
+            text_bytes = _write_rows(plan, settings, writer, ledger, label_index, threads)
+            made = writer.close(label_index)
             if ledger.first and ledger.path:
                 made["bad_rows"] = Path(ledger.path)
             open_files.close()
-            warnings += _put(outputs, made, targets)
+            warnings += _publish(outputs, made, targets)
     except ManymillError:
         raise
     except OSError as error:
         raise RunFolderError(
-            f"cannot write {out}: {error.strerror or error}", "free some space, or choose another place"
+            f"cannot write {out}: {error.strerror or error}", "free some disk space, or choose another folder"
         ) from error
     finally:
         outputs.tidy()
@@ -178,7 +177,7 @@ def _writer(
     format: Literal["npz", "svmlight"],
     *,
     compressed: bool,
-) -> Writer:
+) -> FeatureWriter:
     labelled = plan.dataset.labelled
     if format == "svmlight":
         return SvmlightWriter(folder, open_files, labelled=labelled)
@@ -190,20 +189,20 @@ def _writer(
 def _write_rows(
     plan: Plan,
     settings: FeatureSettings,
-    writer: Writer,
+    writer: FeatureWriter,
     ledger: Ledger,
-    numbering: Numbering,
+    label_index: LabelIndex,
     threads: int,
 ) -> int:
-    """Read, hash and write all rows; gives the bytes of their texts."""
+    """Read, hash and write all rows; gives the total bytes of their texts."""
 
     def encoded(item: tuple[Batch, NDArray[np.int64]]) -> tuple[Batch, Any]:
         batch, labels = item
-        return batch, writer.encode(settings.hashed(batch), labels)
+        return batch, writer.encode(settings.hash_batch(batch), labels)
 
     def numbered(batches: Iterator[Batch]) -> Iterator[tuple[Batch, NDArray[np.int64]]]:
         for batch in batches:
-            yield batch, writer.label_values(numbering.codes(batch), numbering)
+            yield batch, writer.label_values(label_index.codes(batch), label_index)
 
     text_bytes = 0
     with workers(threads) as executor:
@@ -217,19 +216,19 @@ def _write_rows(
     return text_bytes
 
 
-def _put(outputs: Outputs, made: dict[str, Path], targets: dict[str, Path]) -> list[str]:
-    """Bring the files to where they belong, in the order of the targets.
+def _publish(outputs: Outputs, made: dict[str, Path], targets: dict[str, Path]) -> list[str]:
+    """Move the files to their targets, in order, and remove files of an earlier run that this run does not have.
 
-    What an earlier run wrote and this one has not made is removed; gives a sentence for each file of others.
+    Gives a warning for each existing file that manymill did not write.
     """
     warnings = []
-    known = {"request": {"command": "hash"}}
-    outputs.publish({targets[name].name: (made[name], known) for name in targets if name in made})
+    record = {"request": {"command": "hash"}}
+    outputs.publish({targets[name].name: (made[name], record) for name in targets if name in made})
     for name, target in targets.items():
         if name not in made:
             outputs.remove(target.name)
             if target.exists():
                 warnings.append(
-                    f"{target} is not of this run and stays: manymill has no record of writing it"
+                    f"{target} is not from this run and was not removed: manymill has no record of writing it"
                 )
     return warnings

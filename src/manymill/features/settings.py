@@ -1,4 +1,4 @@
-"""How text becomes features: the parameters of ``HashingVectorizer`` that a command can give."""
+"""Parameters of ``HashingVectorizer`` that the command line supports."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Literal
 
 from manymill import _core
 from manymill.data.batches import Batch
-from manymill.errors import SettingsError
 from manymill.text.documents import Arrays
+from manymill.validation import check, check_integer
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """What scikit-learn's ``HashingVectorizer`` is told by parameters of these names.
+    """Feature extraction settings, with the meaning of the parameters of scikit-learn's ``HashingVectorizer``.
 
     Raises
     ------
     SettingsError
-        If a value cannot be.
+        If a value is invalid.
     """
 
     analyzer: Literal["word", "char", "char_wb"] = "word"
@@ -31,16 +31,17 @@ class FeatureSettings:
     dtype: Literal["float64", "float32"] = "float64"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_features < 2**31:
-            raise SettingsError.invalid("n_features", self.n_features, "an integer from 1 to 2^31 - 1")
+        check_integer(self.n_features, "n_features", 1, 2**31 - 1)
         least, greatest = self.ngram_range
-        if not 1 <= least <= greatest < 2**31:
-            raise SettingsError.invalid(
-                "ngram_range", (least, greatest), "1 <= least <= greatest, such as (1, 2)"
-            )
+        check(
+            1 <= least <= greatest < 2**31,
+            "ngram_range",
+            (least, greatest),
+            "minimum and maximum, with 1 <= minimum <= maximum, such as (1, 2)",
+        )
 
-    def hashed(self, batch: Batch) -> Arrays:
-        """Data, indices and indptr of a batch; may be called from any thread."""
+    def hash_batch(self, batch: Batch) -> Arrays:
+        """Hash a batch to data, indices and indptr; may be called from any thread."""
         builder = _core.MatrixBuilder(
             _core.Hasher(analyzer=self.analyzer, ngram_range=self.ngram_range, lowercase=self.lowercase),
             self.n_features,

@@ -79,9 +79,9 @@ class Recorder:
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise self._checkpoints.damaged(error) from error
         if learning.reads_again:
-            ledger.go_on(0, {}, ())
+            ledger.resume(0, {}, ())
         else:
-            ledger.go_on(position.n_used, position.bad_counts, position.listed)
+            ledger.resume(position.n_used, position.bad_counts, position.listed)
         return position
 
     def record(self, position: Position, learning: Learning, ledger: Ledger) -> None:

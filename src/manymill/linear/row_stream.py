@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import Batch, Documents
-from manymill.data.blocks import place_of
+from manymill.data.blocks import locate_row
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.reader import Window, read, windows
@@ -386,7 +386,7 @@ class Lane:
 
     def begin_again(self) -> None:
         """Forget what the first visit found besides classes: the next one is the first again."""
-        self._ledger.go_on(0, {}, ())
+        self._ledger.resume(0, {}, ())
         self.holdout, self._kept = Holdout(), None
         self._class_weights = ClassWeights(self._settings.class_weight)
 
@@ -484,7 +484,7 @@ class Lane:
                 continue
             rows = np.flatnonzero(batch.label.codes == batch.label.names.index(name))
             if len(rows):
-                return ", ".join(place_of(self._plan, batch, int(rows[0])))
+                return ", ".join(locate_row(self._plan, batch, int(rows[0])))
         return ""
 
     def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -1,12 +1,12 @@
-"""The model: what training leaves behind, and the folder it lives in.
+"""Trained linear models, and the folders that store them.
 
 ::
 
     my-model/
-    ├── model.json                          classes, loss, analyzer, facts, and what the weights file must be
+    ├── model.json                          classes, loss, analyzer, facts, and a description of the weights file
     └── weights-<checksum>.safetensors      float32 tensors "weights" and "intercept"
 
-Replacing ``model.json`` is the one moment at which a saved model becomes the folder's model.
+Saving is atomic: replacing ``model.json`` switches the folder to the new model.
 """
 
 from manymill.model.linear import (

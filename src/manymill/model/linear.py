@@ -1,7 +1,4 @@
-"""A linear model as a value: what it was told, what it learnt.
-
-What scores mean: the chosen class, and probabilities where the loss gives any. Pure.
-"""
+"""Immutable linear model, and the conversion of its scores to classes and probabilities."""
 
 from __future__ import annotations
 
@@ -29,18 +26,18 @@ MAX_FEATURES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Analyzer:
-    """How a document becomes a row of features.
+    """Parameters that turn a document into a row of features.
 
     Parameters
     ----------
     ngram_range : tuple of int
-        Least and greatest number of words of an n-gram, both counted.
+        Minimum and maximum number of words of an n-gram, both inclusive.
     lowercase : bool
         Whether documents are lower-cased first.
     value : {"count", "log", "binary"}
         A feature's value: its count, ``1 + ln(count)``, or 1.
     norm : {"l1", "l2"} or None
-        What each row is divided by.
+        Norm to divide each row by.
     n_features : int
         Number of hashed features, 1 to 2^30.
     """
@@ -54,25 +51,25 @@ class Analyzer:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Everything about a model but its numbers.
+    """All of a model except its arrays.
 
     Parameters
     ----------
     classes : tuple of str or tuple of int
-        Two or more, in the order of the outputs.
+        Two or more classes, in the order of the outputs.
     loss : str
-        The loss it was trained with; it decides what the scores mean.
+        The loss of the training; decides the meaning of the scores.
     analyzer : Analyzer
-        How documents become rows.
+        Converts documents to rows.
     fit_intercept : bool
-        Whether the intercept was learnt (else it is 0).
+        Whether the intercept was fitted (else it is 0).
     temperature : float
-        What scores are divided by before they become probabilities, above 0; found on held-out rows.
+        Positive divisor of the scores before they become probabilities, calibrated on held-out rows.
     unicode_version : str
-        Version of the Unicode tables in training: words are cut by them.
+        Version of the Unicode tables in training, which decide word boundaries.
     facts : mapping
-        About the training, for people and for defaults; JSON values. ``text_column`` and ``label_column`` are
-        the columns trained on.
+        Facts about the training for display and defaults, of JSON types. ``text_column`` and ``label_column`` are
+        the columns of the training data.
     """
 
     classes: tuple[str, ...] | tuple[int, ...]
@@ -85,13 +82,13 @@ class ModelDescription:
 
     @property
     def n_outputs(self) -> int:
-        """1 for two classes, else one for each."""
+        """1 for two classes, else the number of classes."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearModel(ModelDescription):
-    """A model, ready to score rows.
+    """A model with its arrays.
 
     Parameters
     ----------
@@ -100,9 +97,9 @@ class LinearModel(ModelDescription):
     intercept : ndarray of float32, shape (n_outputs,)
         Read-only.
     feature_weights : ndarray of float32, shape (n_features,), or None
-        What each value of a row is multiplied by before the row is divided by its norm; read-only. None: by 1.
+        Factor of each feature, applied before the norm; read-only. None for no factors.
     checksum : str
-        Names the content of the folder that the model was loaded from; empty if it was not.
+        Checksum of the model folder; empty if the model was not loaded from a folder.
     """
 
     weights: NDArray[np.float32]
@@ -115,13 +112,13 @@ PROBABILISTIC_LOSSES = ("log", "modified_huber")
 
 
 def choose_classes(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """The position of the class chosen for each row.
+    """The index of the predicted class of each row.
 
     Parameters
     ----------
     scores : ndarray, shape (n_rows, n_outputs)
-        With one output, a score above 0 chooses the second of two classes; with more, the highest score wins,
-        the first of equals.
+        With one output, a score above 0 means the second of two classes; otherwise the highest score wins, and the
+        first of equal scores.
 
     Returns
     -------
@@ -144,12 +141,12 @@ def probabilities(
         One output for two classes, else one for each class.
     loss : str
         ``"log"``: logistic for two classes, softmax for more. ``"modified_huber"``, as scikit-learn's
-        SGDClassifier: ``(clip(score, -1, 1) + 1) / 2`` (Zadrozny and Elkan 2002), for more than two classes
-        divided by their sum, and equal for all where that is 0.
+        SGDClassifier: ``(clip(score, -1, 1) + 1) / 2`` (Zadrozny and Elkan 2002); for more than two classes
+        divided by their sum, or uniform if the sum is 0.
     n_classes : int
         2 or more.
     temperature : float
-        What scores are divided by first (Guo et al. 2017), above 0; it changes no class of greatest probability.
+        Positive divisor of the scores (Guo et al. 2017); it does not change the class of highest probability.
 
     Returns
     -------
@@ -159,12 +156,12 @@ def probabilities(
     Raises
     ------
     PlanError
-        If the loss gives no probabilities.
+        If the loss is not probabilistic.
     """
     if loss not in PROBABILISTIC_LOSSES:
         raise PlanError(
             f"the loss {loss!r} gives scores but no probabilities",
-            f"train with loss {' or '.join(map(repr, PROBABILISTIC_LOSSES))}, or ask for scores",
+            f"train with loss {' or '.join(map(repr, PROBABILISTIC_LOSSES))}, or use the scores",
         )
     wide = np.asarray(scores, dtype=np.float64) / temperature
     if n_classes == 2:
@@ -174,7 +171,7 @@ def probabilities(
 
 
 def _logistic(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    # exp of a negative number only: no overflow, and no digits lost near 0.
+    # Only exp of negative numbers: no overflow, and no loss of digits near 0.
     small = np.exp(-np.abs(scores))
     result: NDArray[np.float64] = np.where(scores >= 0, 1.0, small) / (1 + small)
     return result

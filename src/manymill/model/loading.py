@@ -1,7 +1,7 @@
-"""Loading a model from a folder, with nothing believed.
+"""Load a model from an untrusted folder.
 
-Sizes and the header are compared with ``model.json`` before anything is allocated, the weights are
-memory-mapped read-only, and no object is ever made from a name in a file.
+Sizes and the header are compared with ``model.json`` before anything is allocated, the weights are memory-mapped
+read-only, and no file decides which classes are instantiated.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _PIECE_BYTES = 2**20
 
 
 def locate_model(path: str | os.PathLike[str]) -> Path:
-    """The model folder that ``path`` means: itself, or ``model`` in a run folder."""
+    """The model folder for a path: the path itself, or ``model`` in a run folder."""
     path = Path(path)
     inside = path / "model"
     return inside if not (path / manifest.FILE_NAME).exists() and inside.is_dir() else path
 
 
 def load_model(folder: str | os.PathLike[str], *, verify: bool = True) -> LinearModel:
-    """The model in a folder, its weights memory-mapped.
+    """Load the model of a folder, with memory-mapped weights.
 
     Parameters
     ----------
     folder : path
-        What :func:`save_model` wrote.
+        A folder written by :func:`save_model`.
     verify : bool
-        Whether to read the weights file once to compare its checksum. Without, a damaged weight goes unseen.
+        Whether to read the weights file once to verify its checksum; otherwise damaged weights are not detected.
 
     Raises
     ------
     ModelError
-        If the folder holds no model, or one that is damaged, hostile, or of a newer version.
+        If the folder has no model, or one that is damaged, hostile, or of a newer version.
     """
     folder = Path(folder)
     text = _read_manifest(folder)
@@ -51,11 +51,11 @@ def load_model(folder: str | os.PathLike[str], *, verify: bool = True) -> Linear
         try:
             return _load(folder, text, verify)
         except FileNotFoundError as error:
-            # A save that ended between the two files took the weights away: start again from its model.json.
-            text, seen = _read_manifest(folder), text
-            if text == seen:
+            # A concurrent save may have replaced the weights after model.json was read: try again with the new one.
+            text, previous = _read_manifest(folder), text
+            if text == previous:
                 raise ModelError(
-                    f"{folder}: the file {Path(error.filename).name} is missing", "copy the whole folder"
+                    f"{folder}: the file {Path(error.filename).name} is missing", "copy the complete folder"
                 ) from None
 
 
@@ -63,16 +63,16 @@ def _read_manifest(folder: Path) -> bytes:
     path = folder / manifest.FILE_NAME
     if folder.is_file():
         raise ModelError(
-            f"{folder} is a file, but a model is a folder", "name the folder that holds model.json"
+            f"{folder} is a file, but a model is a folder", "name the folder that contains model.json"
         )
     try:
         with open_regular(path) as file:
-            # No more than the cap, and no buffer larger than the file.
+            # One byte above the limit shows that the file is too large.
             return file.read(min(os.fstat(file.fileno()).st_size, manifest.MAX_BYTES) + 1)
     except OSError as error:
         raise ModelError(
-            f"{folder} holds no model: cannot read {manifest.FILE_NAME}: {error.strerror}",
-            "name a folder that `manymill train` or save wrote",
+            f"{folder} is not a model folder: cannot read {manifest.FILE_NAME}: {error.strerror}",
+            "name a folder written by `manymill train` or save",
         ) from error
 
 
@@ -105,27 +105,33 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
 def _map_tensors(
     file: IO[bytes], weights: manifest.WeightsFile, verify: bool
 ) -> dict[str, NDArray[np.float32]]:
-    n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
+    n_features, n_outputs, has_feature_weights = (
+        weights.n_features,
+        weights.n_outputs,
+        weights.has_feature_weights,
+    )
     size = os.fstat(file.fileno()).st_size
-    right_size = manifest.weights_bytes(n_features, n_outputs, weighed=weighed)
-    if size != right_size:
-        raise ModelError(f"it has {size} bytes instead of {right_size}", "it was cut off: copy it again")
-    header = manifest.weights_header(n_features, n_outputs, weighed=weighed)
+    expected_size = manifest.weights_bytes(n_features, n_outputs, has_feature_weights=has_feature_weights)
+    if size != expected_size:
+        raise ModelError(f"it has {size} bytes instead of {expected_size}", "copy the folder again")
+    header = manifest.weights_header(n_features, n_outputs, has_feature_weights=has_feature_weights)
     if file.read(len(header)) != header:
-        raise ModelError("its header does not say what model.json says", "copy the folder again")
+        raise ModelError("its header does not match model.json", "copy the folder again")
     if verify:
         file.seek(0)
         if checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
-            raise ModelError("its bytes do not match their checksum", "it was damaged: copy it again")
+            raise ModelError("its bytes do not match their checksum", "copy the folder again")
     values = np.asarray(np.memmap(file, dtype="<f4", mode="r", offset=len(header)))
     tensors, end = {}, 0
-    for name, shape in manifest.weights_shapes(n_features, n_outputs, weighed=weighed).items():
+    for name, shape in manifest.weights_shapes(
+        n_features, n_outputs, has_feature_weights=has_feature_weights
+    ).items():
         start, end = end, end + math.prod(shape)
         tensors[name] = values[start:end].reshape(shape)
-    # The others are small, or read by every row; the weights stay where they are.
+    # Only the weights stay memory-mapped: the other tensors are small, or read for every row.
     for name in tensors.keys() - {"weights"}:
         tensors[name] = np.array(tensors[name], dtype=np.float32)
         tensors[name].flags.writeable = False
         if not np.isfinite(tensors[name]).all():
-            raise ModelError(f"its {name} holds NaN or infinity")
+            raise ModelError(f"its {name} contains NaN or infinity")
     return tensors

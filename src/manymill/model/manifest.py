@@ -1,10 +1,8 @@
-"""``model.json``: a description and what the weights file must be, as one canonical JSON text.
+"""``model.json``: the description of a model and its weights file as canonical JSON, and the kinds of model folders.
 
-The last entry is a checksum of all the others, and the text must be the very one that :func:`dump` writes: a
-flipped bit anywhere is found. Read strictly, since a model may come from anyone: no entry may be missing,
-unknown or twice, every value has one type, and no number is infinite.
-
-Which kind of model a folder holds: what reads it depends on that.
+The last entry is a checksum of all others, and the text must be identical to the output of :func:`dump`, so that any
+flipped bit is detected. Models may be untrusted, so validation is strict: no entry may be missing, unknown or repeated,
+every value has one type, and all numbers are finite.
 """
 
 from __future__ import annotations
@@ -41,42 +39,46 @@ _ENTRIES = {
     "facts",
     "weights_file",
 }
-# Left out where it is 1, as in folders from before it was.
+# Written only if it is not 1: older folders do not have it.
 _OPTIONAL_ENTRIES = {"temperature"}
 _CHECKSUM = re.compile(r"blake2b-256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The weights file that belongs to a ``model.json``."""
+    """The weights file of a ``model.json``."""
 
     checksum: str
     n_features: int
     n_outputs: int
-    weighed: bool  # whether features have weights of their own
+    has_feature_weights: bool
 
     @property
     def name(self) -> str:
-        """The file's name, made from its content."""
+        """The file's name, derived from its checksum."""
         return f"weights-{self.checksum.partition(':')[2][:16]}.safetensors"
 
 
-def weights_shapes(n_features: int, n_outputs: int, *, weighed: bool = False) -> dict[str, list[int]]:
-    """The tensors of a weights file by name, in its order; ``weighed``: whether features have weights of their own."""
+def weights_shapes(
+    n_features: int, n_outputs: int, *, has_feature_weights: bool = False
+) -> dict[str, list[int]]:
+    """The shapes of the tensors of a weights file by name, in file order."""
     tensors = {"weights": [n_features, n_outputs], "intercept": [n_outputs]}
-    return {**tensors, "feature_weights": [n_features]} if weighed else tensors
+    return {**tensors, "feature_weights": [n_features]} if has_feature_weights else tensors
 
 
-def weights_header(n_features: int, n_outputs: int, *, weighed: bool = False) -> bytes:
-    """The bytes of a weights file before the first weight."""
-    tensors = weights_shapes(n_features, n_outputs, weighed=weighed)
+def weights_header(n_features: int, n_outputs: int, *, has_feature_weights: bool = False) -> bytes:
+    """The header of a weights file."""
+    tensors = weights_shapes(n_features, n_outputs, has_feature_weights=has_feature_weights)
     return header_of({name: ("float32", shape) for name, shape in tensors.items()})
 
 
-def weights_bytes(n_features: int, n_outputs: int, *, weighed: bool = False) -> int:
-    """Size of a whole weights file."""
-    shapes = weights_shapes(n_features, n_outputs, weighed=weighed).values()
-    return len(weights_header(n_features, n_outputs, weighed=weighed)) + 4 * sum(map(math.prod, shapes))
+def weights_bytes(n_features: int, n_outputs: int, *, has_feature_weights: bool = False) -> int:
+    """Size of a weights file in bytes."""
+    shapes = weights_shapes(n_features, n_outputs, has_feature_weights=has_feature_weights).values()
+    return len(weights_header(n_features, n_outputs, has_feature_weights=has_feature_weights)) + 4 * sum(
+        map(math.prod, shapes)
+    )
 
 
 def dump(description: ModelDescription, weights: WeightsFile, manymill_version: str) -> bytes:
@@ -85,7 +87,7 @@ def dump(description: ModelDescription, weights: WeightsFile, manymill_version: 
     Raises
     ------
     ModelError
-        If the description cannot be read back: a class that is no Unicode text, a fact that is no JSON.
+        If the description is not loadable: a class is not valid Unicode, or a fact is not of JSON types.
     """
     content = {
         "format": FORMAT,
@@ -109,12 +111,12 @@ def dump(description: ModelDescription, weights: WeightsFile, manymill_version: 
 
 
 def load(text: bytes) -> tuple[ModelDescription, WeightsFile]:
-    """The description and the weights file that a ``model.json`` speaks of.
+    """Read a ``model.json``: the description of the model, and of its weights file.
 
     Raises
     ------
     ModelError
-        If the text is not, to the bit, what :func:`dump` could have written.
+        If the text is not identical to an output of :func:`dump`.
     """
     content = checked_json.parse(text, MAX_BYTES)
     check_format(content, FORMAT, FORMAT_VERSION)
@@ -123,9 +125,7 @@ def load(text: bytes) -> tuple[ModelDescription, WeightsFile]:
 
 
 def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
-    check_keys(
-        FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES
-    )
+    keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
     for name in ("manymill_version", "requires_manymill", "unicode_version"):
         require(name, content[name], isinstance(content[name], str))
     require("kind", content["kind"], content["kind"] == "linear")
@@ -171,40 +171,46 @@ def _analyzer(value: Any) -> Analyzer:
 
 def _weights_file(value: Any, description: ModelDescription) -> WeightsFile:
     check_keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
-    stated = value["checksum"]
-    require("checksum", stated, isinstance(stated, str) and _CHECKSUM.fullmatch(stated) is not None)
+    checksum = value["checksum"]
+    require("checksum", checksum, isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None)
     tensors = value["tensors"]
-    weighed = isinstance(tensors, dict) and "feature_weights" in tensors
-    weights = WeightsFile(stated, description.analyzer.n_features, description.n_outputs, weighed)
-    for name, right in _weights_entry(weights).items():
-        require(f"weights_file {name}", value[name], checked_json.same_text(value[name], right))
+    has_feature_weights = isinstance(tensors, dict) and "feature_weights" in tensors
+    weights = WeightsFile(
+        checksum, description.analyzer.n_features, description.n_outputs, has_feature_weights
+    )
+    for name, expected in _weights_entry(weights).items():
+        require(f"weights_file {name}", value[name], checked_json.same_text(value[name], expected))
     return weights
 
 
 def _weights_entry(weights: WeightsFile) -> dict[str, Any]:
-    n_features, n_outputs, weighed = weights.n_features, weights.n_outputs, weights.weighed
-    shapes = weights_shapes(n_features, n_outputs, weighed=weighed)
+    n_features, n_outputs, has_feature_weights = (
+        weights.n_features,
+        weights.n_outputs,
+        weights.has_feature_weights,
+    )
+    shapes = weights_shapes(n_features, n_outputs, has_feature_weights=has_feature_weights)
     return {
         "name": weights.name,
-        "bytes": weights_bytes(n_features, n_outputs, weighed=weighed),
+        "bytes": weights_bytes(n_features, n_outputs, has_feature_weights=has_feature_weights),
         "checksum": weights.checksum,
         "tensors": {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()},
     }
 
 
-Kind = Literal["linear", "forest"]
+ModelKind = Literal["linear", "forest"]
 
 FOREST_FILE = "forest.json"
 
 
 def locate_forest(path: str | os.PathLike[str]) -> Path | None:
-    """The forest folder that ``path`` means: itself, or ``model`` in a run folder; None if there is no forest."""
+    """The forest folder for a path: the path itself, or ``model`` in a run folder; None if it is not a forest."""
     path = Path(path)
     return next((folder for folder in (path, path / "model") if (folder / FOREST_FILE).is_file()), None)
 
 
-def check_kind(run: str | os.PathLike[str], kind: Kind) -> None:
-    """Refuse to train one kind of model into a run folder that holds the other.
+def check_kind(run: str | os.PathLike[str], kind: ModelKind) -> None:
+    """Reject a run folder that already contains the other kind of model.
 
     Raises
     ------
@@ -212,5 +218,5 @@ def check_kind(run: str | os.PathLike[str], kind: Kind) -> None:
     """
     other = FOREST_FILE if kind == "linear" else FILE_NAME
     if (Path(run) / "model" / other).exists():
-        held = "a forest" if kind == "linear" else "a linear model"
-        raise RunFolderError(f"{os.fspath(run)} holds {held}", "name another folder with --out")
+        found = "a forest" if kind == "linear" else "a linear model"
+        raise RunFolderError(f"{os.fspath(run)} contains {found}", "choose another folder with --out")

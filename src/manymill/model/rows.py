@@ -1,4 +1,4 @@
-"""An analyzer at work: documents to rows, weighed by feature where a model has weights for that."""
+"""Convert documents to rows of features, multiplied by the feature weights of a model if it has any."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ Documents = Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]]  # in Arrow la
 
 
 class RowHasher:
-    """An analyzer, ready to be applied by any number of threads at once.
+    """Thread-safe converter of documents to rows.
 
     Parameters
     ----------
     analyzer : Analyzer
-        How a document becomes a row.
     feature_weights : ndarray of float32, shape (n_features,), optional
-        What each value is multiplied by before the row is divided by its norm.
+        Factor of each feature, applied before the norm.
     """
 
     def __init__(self, analyzer: Analyzer, feature_weights: NDArray[np.float32] | None = None) -> None:
@@ -36,7 +35,7 @@ class RowHasher:
     def rows(
         self, documents: Documents, chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
     ) -> _core.Rows:
-        """The rows of documents picked from chunks: ``row_of[i]`` of chunk ``chunk_of[i]``."""
+        """The rows of selected documents: row ``i`` is document ``row_of[i]`` of chunk ``chunk_of[i]``."""
         analyzer = self._analyzer
         rows = self._hasher.rows_utf8(
             documents, chunk_of, row_of, analyzer.n_features, value=analyzer.value, norm=self._norm
@@ -46,16 +45,16 @@ class RowHasher:
     def rows_of_hashed(
         self, documents: Sequence[Hashed], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
     ) -> _core.Rows:
-        """The same rows, of documents that were hashed before."""
-        known = self._known_rows(documents, len(row_of))
-        if known is None:
-            return self._weighted(self._of_hashes(documents, chunk_of, row_of))
-        numbers = [chunk.numbers() for chunk in documents]
-        starts = np.cumsum([0, *map(len, numbers)])[chunk_of]
-        return self._weighted(known.take(np.concatenate(numbers)[starts + row_of].astype(np.uint32)))
+        """The same rows, for documents that are already hashed."""
+        cached = self._cached_rows(documents, len(row_of))
+        if cached is None:
+            return self._weighted(self._rows_of_hashes(documents, chunk_of, row_of))
+        indices = [chunk.row_indices() for chunk in documents]
+        starts = np.cumsum([0, *map(len, indices)])[chunk_of]
+        return self._weighted(cached.take(np.concatenate(indices)[starts + row_of].astype(np.uint32)))
 
-    def _known_rows(self, documents: Sequence[Hashed], n_asked: int) -> _core.Rows | None:
-        """The rows of all texts of which the documents are some, where they were asked for often enough."""
+    def _cached_rows(self, documents: Sequence[Hashed], n_requested: int) -> _core.Rows | None:
+        """The cached rows of all texts that the documents were selected from, if they were requested often enough."""
         if not documents or any(chunk.cache is not documents[0].cache for chunk in documents):
             return None
         analyzer = self._analyzer
@@ -64,11 +63,11 @@ class RowHasher:
 
         def make() -> _core.Rows:
             every = np.arange(n_texts, dtype=np.uint32)
-            return self._of_hashes([documents[0].whole()], np.zeros_like(every), every)
+            return self._rows_of_hashes([documents[0].all_rows()], np.zeros_like(every), every)
 
-        return documents[0].cache.get(form, n_asked, n_texts, n_hashes, make)
+        return documents[0].cache.get(form, n_requested, n_texts, n_hashes, make)
 
-    def _of_hashes(
+    def _rows_of_hashes(
         self, documents: Sequence[Hashed], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
     ) -> _core.Rows:
         analyzer = self._analyzer

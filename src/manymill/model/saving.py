@@ -1,9 +1,8 @@
-"""Saving a model to a folder, with nothing half-done and nothing of others touched.
+"""Save a model to a folder atomically, without touching files of others.
 
-The arrays are streamed to a file in a work folder, named after their checksum and renamed into place; then the JSON
-that names that file is. That second renaming is the only moment at which the folder's model changes. The file of arrays
-that the JSON before it named is removed then, and no other. A save that is killed, or meets a full disk, leaves the old
-model, or none where there was none.
+The arrays are streamed to a file in a work folder, which is then named after its checksum and renamed into place; after
+that, the JSON that names this file is. The second rename switches the folder to the new model. Then the arrays of the
+previous model are removed, and no other file. If a save is killed, or the disk is full, the previous model remains.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from manymill.storage.tensors import digested
 from manymill.storage.work_folder import leave, sweep, work_folder
 
 _PIECE_BYTES = 2**20
-_ARRAYS = "arrays"  # as long as they have no name
+_ARRAYS = "arrays"  # name in the work folder, while the checksum is unknown
 _REPLACED = "replaced.json"
 
 
@@ -46,33 +45,33 @@ def save_model(
     Parameters
     ----------
     folder : path
-        Made if missing. A model already there is replaced at one moment.
+        Created if missing. An existing model is replaced atomically.
     description : ModelDescription
-        A :class:`LinearModel` is one too.
+        May be a :class:`LinearModel`.
     weights : ndarray of float32 or iterable of them, shape (n_features, n_outputs)
-        All rows, or slices of rows in order; a slice is written before the next is asked for.
+        All rows, or consecutive slices of rows; each slice is written before the next is requested.
     intercept : ndarray of float32, shape (n_outputs,)
     feature_weights : ndarray of float32, shape (n_features,), optional
-        What each value of a row is multiplied by.
+        Factor of each feature.
 
     Raises
     ------
     RunFolderError
-        If the folder cannot be written, or a file of others has one of the model's names; the model that was there is
-        still there.
+        If the folder cannot be written, or a file that manymill did not write has one of the model's names; a previous
+        model remains.
     ModelError
-        If shapes do not fit the description or a number is not finite.
+        If shapes do not match the description, or a number is not finite.
     """
     folder = Path(folder)
     n_features, n_outputs = description.analyzer.n_features, description.n_outputs
     slices = [weights] if isinstance(weights, np.ndarray) else weights
 
-    def described(checksum: str) -> tuple[str, bytes]:
+    def describe(checksum: str) -> tuple[str, bytes]:
         file = manifest.WeightsFile(checksum, n_features, n_outputs, feature_weights is not None)
         return file.name, manifest.dump(description, file, __version__)
 
     pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
-    save_files(folder, _LINEAR, pieces, described)
+    save_files(folder, _LINEAR, pieces, describe)
 
 
 def _file_pieces(
@@ -82,7 +81,7 @@ def _file_pieces(
     intercept: NDArray[np.float32],
     feature_weights: NDArray[np.float32] | None,
 ) -> Iterator[bytes | memoryview]:
-    yield manifest.weights_header(n_features, n_outputs, weighed=feature_weights is not None)
+    yield manifest.weights_header(n_features, n_outputs, has_feature_weights=feature_weights is not None)
     n_rows = 0
     step = max(1, _PIECE_BYTES // (4 * n_outputs))
     for part in slices:
@@ -94,7 +93,7 @@ def _file_pieces(
         for start in range(0, len(part), step):
             yield _finite_bytes("weights", part[start : start + step])
     if n_rows != n_features:
-        raise ModelError(f"the weights have {n_rows} rows, but the analyzer {n_features} features")
+        raise ModelError(f"the weights have {n_rows} rows, but the analyzer has {n_features} features")
     if intercept.dtype != np.float32 or intercept.shape != (n_outputs,):
         raise ModelError(f"the intercept must be float32 of shape ({n_outputs},)")
     yield _finite_bytes("intercept", intercept)
@@ -106,7 +105,7 @@ def _file_pieces(
 
 def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:
     if not np.isfinite(values).all():
-        raise ModelError(f"the {name} hold NaN or infinity", "train with a lower learning rate")
+        raise ModelError(f"NaN or infinity in the {name}", "train with a lower learning rate")
     return np.ascontiguousarray(values, dtype="<f4").data.cast("B")
 
 
@@ -117,16 +116,16 @@ class ModelFiles:
     Parameters
     ----------
     what : str
-        For messages.
+        Name of the kind, for messages.
     manifest : str
-        Name of the JSON.
-    arrays_of : callable
-        The name of the file of arrays that a text of the JSON names; ``ModelError`` if it is damaged.
+        Name of the JSON file.
+    arrays_name : callable
+        From the text of the JSON, the name of its array file; ``ModelError`` if the text is damaged.
     """
 
     what: str
     manifest: str
-    arrays_of: Callable[[bytes], str]
+    arrays_name: Callable[[bytes], str]
 
 
 _LINEAR = ModelFiles("model", manifest.FILE_NAME, lambda text: manifest.load(text)[1].name)
@@ -136,37 +135,38 @@ def save_files(
     folder: str | os.PathLike[str],
     files: ModelFiles,
     pieces: Iterable[bytes | memoryview],
-    described: Callable[[str], tuple[str, bytes]],
+    describe: Callable[[str], tuple[str, bytes]],
 ) -> None:
-    """Save arrays and the JSON that names them.
+    """Save an array file and the JSON that names it.
 
     Parameters
     ----------
     folder : path
-        Made if missing.
+        Created if missing.
     files : ModelFiles
     pieces : iterable of bytes
-        The file of arrays.
-    described : callable
-        From the checksum of that file, its name and the text of the JSON.
+        Content of the array file.
+    describe : callable
+        From the checksum of the array file, its name and the text of the JSON.
 
     Raises
     ------
     RunFolderError
-        If the folder cannot be written, another process is saving to it, or one of our names is not ours there.
+        If the folder cannot be written, another process is saving to it, or a file there with one of the names was
+        not written by manymill.
     """
     folder = Path(folder)
     try:
         check_names(folder, MODEL, [files.manifest, LOCK])
         folder.mkdir(parents=True, exist_ok=True)
-        with _saving_alone(folder):
+        with _lock(folder):
             check_names(folder, MODEL, [files.manifest])
             sweep(folder, lambda left: _remove_unnamed(folder, left, files), alone=True)
             with work_folder(folder, [_ARRAYS, files.manifest, _REPLACED]) as work:
                 digest = hashlib.blake2b(digest_size=32)
                 write_durably(work / _ARRAYS, digested(pieces, digest), mode=PUBLIC)
                 checksum = checked_json.format_checksum(digest)
-                name, text = described(checksum)
+                name, text = describe(checksum)
                 write_durably(work / files.manifest, [text], mode=PUBLIC)
                 _publish(folder, work, name, checksum, files)
     except ManymillError:
@@ -174,44 +174,44 @@ def save_files(
     except OSError as error:
         raise RunFolderError(
             f"cannot save the {files.what} to {folder}: {error.strerror or error}",
-            f"free some space or choose another folder; a {files.what} that was there is untouched",
+            f"free some disk space or choose another folder; a previous {files.what} there is unchanged",
         ) from error
 
 
 def _publish(folder: Path, work: Path, name: str, checksum: str, files: ModelFiles) -> None:
-    """Rename the files into place; of the model before, the file that it named is removed."""
-    before = _arrays_named_in(folder / files.manifest, files)
+    """Rename the files into place, and remove the array file of the previous model."""
+    before = _arrays_name(folder / files.manifest, files)
     if before:
-        # A kill after the renaming must not leave the old arrays for good.
+        # If the process is killed after the rename, the next save finds the old arrays by this file.
         with open_regular(folder / files.manifest) as file:
             write_durably(work / _REPLACED, [file.read()])
-    is_there = os.path.lexists(folder / name)
-    if is_there and _checksum_of(folder / name) != checksum:
+    exists = os.path.lexists(folder / name)
+    if exists and _checksum_of(folder / name) != checksum:
         if name != before:
-            raise refusal(folder, f"holds {name!r}, which manymill did not write")
-        is_there = False
+            raise refusal(folder, f"contains {name!r}, which manymill did not write")
+        exists = False
     is_new = False
     try:
-        if not is_there:
+        if not exists:
             os.replace(work / _ARRAYS, folder / name)
             sync_folder(folder)
         os.replace(work / files.manifest, folder / files.manifest)
         is_new = True
         sync_folder(folder)
     finally:
-        named, stale = (name, before) if is_new else (before, None if is_there else name)
-        if stale and named is not None and stale != named:
+        current, stale = (name, before) if is_new else (before, None if exists else name)
+        if stale and current is not None and stale != current:
             try:
                 (folder / stale).unlink(missing_ok=True)
             except OSError:
                 leave(work)
 
 
-def _arrays_named_in(path: Path, files: ModelFiles) -> str | None:
-    """The file of arrays that a JSON names: empty if there is no JSON, None if it is damaged."""
+def _arrays_name(path: Path, files: ModelFiles) -> str | None:
+    """The array file that a JSON file names: empty if the file is missing, None if it is damaged."""
     try:
         with open_regular(path) as file:
-            return files.arrays_of(file.read())
+            return files.arrays_name(file.read())
     except FileNotFoundError:
         return ""
     except ModelError:
@@ -219,7 +219,7 @@ def _arrays_named_in(path: Path, files: ModelFiles) -> str | None:
 
 
 def _checksum_of(path: Path) -> str | None:
-    """The checksum of a regular file; None of anything else."""
+    """The checksum of a regular file; None for anything else."""
     check_file(path)
     try:
         with open_regular(path) as file:
@@ -229,24 +229,26 @@ def _checksum_of(path: Path) -> str | None:
 
 
 def _remove_unnamed(folder: Path, left: Path, files: ModelFiles) -> None:
-    """Remove the arrays that a save left which was killed between its renamings, or before it removed the old ones."""
-    now = _arrays_named_in(folder / files.manifest, files)
+    """Remove unused arrays of a save that was killed between its renames, or before it removed the old arrays."""
+    current = _arrays_name(folder / files.manifest, files)
     renamed = not (left / _ARRAYS).exists()
-    made = _arrays_named_in(left / files.manifest, files)
-    replaced = _arrays_named_in(left / _REPLACED, files)
-    for name in (made if renamed else "", replaced if now else ""):
-        if name and now not in (name, None):
+    new = _arrays_name(left / files.manifest, files)
+    replaced = _arrays_name(left / _REPLACED, files)
+    for name in (new if renamed else "", replaced if current else ""):
+        if name and current not in (name, None):
             (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
-def _saving_alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; ``RunFolderError`` if another process does."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; ``RunFolderError`` if another process holds it."""
     from filelock import FileLock, Timeout
 
     try:
-        # The system frees the lock of a process that was killed.
+        # The system releases the lock of a killed process.
         with FileLock(folder / LOCK, timeout=60):
             yield
     except Timeout:
-        raise RunFolderError(f"another process is saving a model to {folder}", "wait for it to end") from None
+        raise RunFolderError(
+            f"another process is saving a model to {folder}", "wait until it has finished"
+        ) from None

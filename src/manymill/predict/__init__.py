@@ -1,11 +1,11 @@
-"""Predicting files of any size: one part file for each input, or one stream.
+"""Predict files of any size, into one part file per input or into one stream.
 
 ::
 
     input ──read──► batches ──score──► columns ──encode──► part file
                     └──────────── on many threads ───────┘  in order
 
-An interrupted prediction is taken up where it stopped: parts that are finished are not written again.
+An interrupted prediction is resumable: finished part files are not written again.
 """
 
 from manymill.predict.formats import Columns

@@ -1,4 +1,4 @@
-"""Predictions of a forest for tables in files: block by block, in bounded memory."""
+"""Predict tables in files with a forest, block by block in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from manymill.data.dataset import Dataset, SourceFile
-from manymill.data.table.blocks import files_of
+from manymill.data.table.blocks import table_files
 from manymill.errors import ManymillError, PlanError, RunFolderError
 from manymill.forest.run import TableModel, encoded_blocks
-from manymill.predict.formats import Columns, Format, format_named
-from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
+from manymill.predict.formats import Columns, PredictionFormat, format_named
+from manymill.predict.parts import PartFile, check_parts, open_outputs, part_names
 from manymill.predict.run import PartResult
 
 
@@ -30,38 +30,38 @@ def predict_tables(
     overwrite: bool = False,
     on_part: Callable[[PartResult], None] = lambda result: None,
 ) -> list[PartResult]:
-    """Predict every row, into one part file for each input; parts that are finished are skipped.
+    """Predict every row, into one part file per input; finished part files are skipped.
 
     Parameters
     ----------
     model : TableModel
     dataset : Dataset
-        Parquet or CSV files with the columns that were learnt from.
+        Parquet or CSV files with the columns of the training data.
     out : path
+        The folder of the part files, created if missing.
     format : {"jsonl", "csv", "parquet"}, optional
-        By default Parquet for Parquet, JSON lines for everything else.
+        By default Parquet for Parquet inputs, else JSON lines.
     columns : Columns
     overwrite : bool
-        Whether a file that has a part's name is replaced although no record says that it was written here. One that is
-        read never is.
+        Whether to replace existing files that manymill has no record of writing. Inputs are never replaced.
     on_part : callable
         Called with each result, in order.
 
     Raises
     ------
     SourceError, SchemaError, RowError
-        If an input cannot be read, lacks a column, or has a value that is no number.
+        If an input cannot be read, lacks a column, or has a value that is not a number.
     RunFolderError
-        If a part cannot be written, or would replace a file that is read or was not written here.
+        If a part file cannot be written, or would replace an input or a file of others.
     """
     check_columns(model, columns)
-    files = files_of(dataset)
+    files = table_files(dataset)
     formats = [format_named(format or ("parquet" if file.format == "parquet" else "jsonl")) for file in files]
     names = part_names(files, [form.name for form in formats])
     results = []
-    with opened_outputs(out) as outputs:
+    with open_outputs(out) as outputs:
         parts = [
-            Part(outputs, name, _request(model, dataset, file, columns))
+            PartFile(outputs, name, _request(model, dataset, file, columns))
             for file, name in zip(files, names, strict=True)
         ]
         check_parts(parts, files, overwrite=overwrite)
@@ -81,22 +81,27 @@ def predict_tables_stream(
     check_columns(model, columns)
     form = format_named(format)
     writer = form.writer(stream, _schema(model, columns))
-    for file in files_of(dataset):
+    for file in table_files(dataset):
         for batch in _predicted(model, file, dataset, columns):
             writer.write(form.encode(batch))
     writer.close()
 
 
 def check_columns(model: TableModel, columns: Columns) -> None:
-    """Raise ``PlanError`` if columns are wanted that a forest has not."""
+    """Raise ``PlanError`` for columns that the forest does not support."""
     if columns.scores:
-        raise PlanError("a forest has no scores besides probabilities", "ask for --probabilities")
+        raise PlanError("a forest has no scores except probabilities", "use --probabilities")
     if columns.probabilities and model.task == "regression":
-        raise PlanError("a regression has no probabilities", "leave them out")
+        raise PlanError("a regression has no probabilities", "remove --probabilities")
 
 
 def _write(
-    part: Part, model: TableModel, file: SourceFile, dataset: Dataset, form: Format, columns: Columns
+    part: PartFile,
+    model: TableModel,
+    file: SourceFile,
+    dataset: Dataset,
+    form: PredictionFormat,
+    columns: Columns,
 ) -> int:
     try:
         with part.writing() as written:
@@ -109,7 +114,8 @@ def _write(
         if isinstance(error, ManymillError):
             raise
         raise RunFolderError(
-            f"cannot write {part.path}: {error.strerror or error}", "free some space or choose another folder"
+            f"cannot write {part.path}: {error.strerror or error}",
+            "free some disk space or choose another folder",
         ) from error
     return written.n_rows
 
@@ -135,25 +141,25 @@ def _predicted(
         if model.task == "regression":
             arrays.append(pa.array(model.forest.predict(X)))
         else:
-            given = model.forest.predict_proba(X)
-            chosen = given.argmax(axis=1)
-            best = given[np.arange(len(chosen)), chosen]
+            probabilities = model.forest.predict_proba(X)
+            chosen = probabilities.argmax(axis=1)
+            best = probabilities[np.arange(len(chosen)), chosen]
             arrays += [names.take(pa.array(chosen)), pa.array(best.astype(np.float32))]
             if columns.probabilities:
-                arrays += [pa.array(column.astype(np.float32)) for column in given.T]
+                arrays += [pa.array(column.astype(np.float32)) for column in probabilities.T]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _request(model: TableModel, dataset: Dataset, file: SourceFile, columns: Columns) -> dict[str, Any]:
-    """What decides the bytes of a part, as JSON will give it back."""
+    """Everything that decides the bytes of a part file, converted to JSON types."""
     import manymill
 
-    asked = {
+    options = {
         "manymill": manymill.__version__,
         "model": model.checksum,
         "columns": asdict(columns),
         "reading": {"format": dataset.format, "encoding": dataset.encoding},
         "file": file.version,
     }
-    request: dict[str, Any] = json.loads(json.dumps(asked))
+    request: dict[str, Any] = json.loads(json.dumps(options))
     return request

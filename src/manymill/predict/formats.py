@@ -1,7 +1,4 @@
-"""The formats of predictions: rows are encoded on many threads and written by one.
-
-The columns of a prediction.
-"""
+"""Columns and file formats of predictions: rows are encoded on many threads and written by one."""
 
 from __future__ import annotations
 
@@ -13,51 +10,51 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from manymill.errors import PlanError
 from manymill.model import LinearModel, choose_classes, probabilities
+from manymill.validation import check_choice
 
-# A Parquet file is read well in row groups of about this many values.
+# Size of row groups that is efficient to read, in values.
 _ROW_GROUP_VALUES = 2**20
 
 
-class Writer(Protocol):
-    """Writes encoded batches to a file, in order."""
+class PredictionWriter(Protocol):
+    """Writer of encoded batches to a file, in order."""
 
     def write(self, encoded: Any) -> None:
-        """Write what the format's ``encode`` gave."""
+        """Write the result of the format's ``encode``."""
 
     def close(self) -> None:
-        """Write what is left; the file itself stays open."""
+        """Write the rest; the file itself stays open."""
 
 
-class Format(Protocol):
-    """How predictions are written."""
+class PredictionFormat(Protocol):
+    """A file format of predictions."""
 
     name: str
 
     def encode(self, batch: pa.RecordBatch) -> Any:
-        """The batch as the writer wants it; called on any thread."""
+        """Encode a batch for the writer; called on any thread."""
 
-    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
-        """A writer to an open file."""
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> PredictionWriter:
+        """Create a writer to an open file."""
 
 
 class JsonLines:
-    """One JSON object a row; numbers that are not finite are null."""
+    """One JSON object per row; numbers that are not finite become null."""
 
     name = "jsonl"
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
         """The rows as lines."""
         pieces: list[Any] = []
-        for number, field in enumerate(batch.schema):
-            pieces.append(("{" if number == 0 else ", ") + json.dumps(field.name, ensure_ascii=False) + ": ")
-            pieces.append(_json_values(batch.column(number)))
+        for i, field in enumerate(batch.schema):
+            pieces.append(("{" if i == 0 else ", ") + json.dumps(field.name, ensure_ascii=False) + ": ")
+            pieces.append(_json_values(batch.column(i)))
         return _join([*pieces, "}\n"])
 
-    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
-        """A writer of lines."""
-        return _Bytes(file)
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> PredictionWriter:
+        """Create a writer of lines."""
+        return _BytesWriter(file)
 
 
 class Csv:
@@ -69,10 +66,10 @@ class Csv:
         """The rows as lines."""
         return _csv(batch, header=False)
 
-    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
-        """A writer that begins with the header."""
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> PredictionWriter:
+        """Write the header, and create a writer of lines."""
         file.write(_csv(pa.RecordBatch.from_pylist([], schema=schema), header=True))
-        return _Bytes(file)
+        return _BytesWriter(file)
 
 
 class Parquet:
@@ -84,29 +81,28 @@ class Parquet:
         """The batch itself."""
         return batch
 
-    def writer(self, file: BinaryIO, schema: pa.Schema) -> Writer:
-        """A writer that collects row groups."""
-        return _RowGroups(file, schema)
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> PredictionWriter:
+        """Create a writer of row groups."""
+        return _ParquetWriter(file, schema)
 
 
-_FORMATS: dict[str, Format] = {"jsonl": JsonLines(), "csv": Csv(), "parquet": Parquet()}
+_FORMATS: dict[str, PredictionFormat] = {"jsonl": JsonLines(), "csv": Csv(), "parquet": Parquet()}
 FORMATS = tuple(_FORMATS)
 
 
-def format_named(name: str) -> Format:
-    """The format of that name.
+def format_named(name: str) -> PredictionFormat:
+    """The format of this name.
 
     Raises
     ------
-    PlanError
-        If there is none.
+    SettingsError
+        If the name is unknown.
     """
-    if name not in _FORMATS:
-        raise PlanError(f"predictions are not written as {name!r}", f"choose one of {', '.join(FORMATS)}")
+    check_choice(name, "format", FORMATS)
     return _FORMATS[name]
 
 
-class _Bytes:
+class _BytesWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
@@ -117,18 +113,18 @@ class _Bytes:
         pass
 
 
-class _RowGroups:
+class _ParquetWriter:
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         from pyarrow import parquet
 
         self._writer = parquet.ParquetWriter(file, schema, compression="zstd")
         self._schema = schema
         self._group_rows = max(1, _ROW_GROUP_VALUES // len(schema))
-        self._waiting: list[pa.RecordBatch] = []
+        self._pending: list[pa.RecordBatch] = []
         self._n_rows = 0
 
     def write(self, encoded: pa.RecordBatch) -> None:
-        self._waiting.append(encoded)
+        self._pending.append(encoded)
         self._n_rows += len(encoded)
         if self._n_rows >= self._group_rows:
             self._write_group()
@@ -139,9 +135,9 @@ class _RowGroups:
         self._writer.close()
 
     def _write_group(self) -> None:
-        table = pa.Table.from_batches(self._waiting, self._schema)
+        table = pa.Table.from_batches(self._pending, self._schema)
         self._writer.write_table(table, row_group_size=len(table))
-        self._waiting, self._n_rows = [], 0
+        self._pending, self._n_rows = [], 0
 
 
 def _csv(batch: pa.RecordBatch, *, header: bool) -> bytes:
@@ -160,7 +156,7 @@ def _json_values(column: pa.Array) -> pa.Array:
         return pc.if_else(pc.is_finite(column), pc.cast(column, pa.large_string()), "null")
     if pa.types.is_integer(column.type):
         return pc.cast(column, pa.large_string())
-    # Few distinct texts, whatever the number of rows.
+    # There are few distinct strings, whatever the number of rows.
     texts = column.dictionary_encode()
     quoted = [json.dumps(text, ensure_ascii=False) for text in texts.dictionary.to_pylist()]
     return pa.array(quoted, pa.large_string()).take(texts.indices)
@@ -180,16 +176,16 @@ def _join(pieces: list[Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are wanted besides position, label and score.
+    """Optional columns of a prediction, in addition to position, label and score.
 
     Parameters
     ----------
     scores : bool
-        A column ``score_<class>`` for each class.
+        Whether to add a column ``score_<class>`` for each class.
     probabilities : bool
-        A column ``probability_<class>`` for each class.
+        Whether to add a column ``probability_<class>`` for each class.
     file : bool
-        A first column with the input's name.
+        Whether to add a first column with the input's name.
     """
 
     scores: bool = False
@@ -197,7 +193,7 @@ class Columns:
     file: bool = False
 
     def schema(self, model: LinearModel) -> pa.Schema:
-        """The columns' names and types."""
+        """Names and types of all columns."""
         kind = pa.int64() if isinstance(model.classes[0], int) else pa.string()
         fields = [("file", pa.string())] if self.file else []
         fields += [("position", pa.int64()), ("label", kind), ("score", pa.float32())]
@@ -216,7 +212,7 @@ class Columns:
         ----------
         model : LinearModel
         position : ndarray of int64, shape (n_rows,)
-            Where each row stands in its file.
+            Position of each row in its file.
         scores : ndarray of float32, shape (n_rows, n_outputs)
         file : str
             The input's name.
@@ -224,7 +220,7 @@ class Columns:
         Raises
         ------
         PlanError
-            If probabilities are wanted and the model's loss gives none.
+            If ``probabilities`` is true and the model's loss is not probabilistic.
         """
         chosen = choose_classes(scores)
         schema = self.schema(model)
@@ -236,8 +232,8 @@ class Columns:
         if self.scores:
             arrays += _by_column(by_class)
         if self.probabilities:
-            given = probabilities(scores, model.loss, len(model.classes), model.temperature)
-            arrays += _by_column(given.astype(np.float32))
+            shares = probabilities(scores, model.loss, len(model.classes), model.temperature)
+            arrays += _by_column(shares.astype(np.float32))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -1,15 +1,15 @@
-"""Part files: what they are called, which of them are finished, and how one appears whole.
+"""Part files: their names, their records of completion, and their atomic writing.
 
 ::
 
     scores/
-    ├── a.jsonl                  one part for each input
+    ├── a.jsonl                  one part file per input
     ├── b.jsonl
     └── .manymill/
-        ├── a.jsonl.done         what the part was made from: an equal record means it need not be made again
-        └── a.jsonl.bad_rows     the first records of the input that are no rows, if there are any
+        ├── a.jsonl.done         record of the request; a part file with an equal request is not written again
+        └── a.jsonl.bad_rows     the first rejected records of the input, if there are any
 
-Which files there are ours, and may be replaced, is for `manymill.storage.outputs` to say.
+`manymill.storage.outputs` decides which files were written by manymill and may be replaced.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from typing import Any, BinaryIO
 from manymill.data.batches import BadRow
 from manymill.data.dataset import SourceFile
 from manymill.storage import checked_json
-from manymill.storage.outputs import Outputs, file_checksum, identities
+from manymill.storage.outputs import Outputs, checksum_of, identities
 
 _ENDINGS = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet|pq|xml|review))?(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE
 )
-_MAX_STEM_BYTES = 180  # names end at 255 bytes, and endings are added
+_MAX_STEM_BYTES = 180  # names may have 255 bytes, and endings are added
 
 
 def part_names(files: Sequence[SourceFile], endings: Sequence[str]) -> list[str]:
-    """A file name for the part of each input.
+    """A file name for the part file of each input.
 
-    The input's own name with another ending; where inputs would share it, a hash of the path is added.
+    It is the input's name with another extension, and a hash of the path if names would not be unique.
 
     Parameters
     ----------
     files : sequence of SourceFile
     endings : sequence of str
-        The ending of each part's name, without a dot.
+        Extension of each part file, without a dot.
     """
     names = [f"{_stem(file.path)}.{ending}" for file, ending in zip(files, endings, strict=True)]
-    # Some file systems do not tell A from a.
-    shared = Counter(name.casefold() for name in names)
-    met: Counter[str] = Counter()
-    for number, file in enumerate(files):
-        if shared[names[number].casefold()] > 1:
-            met[file.path] += 1  # an input may be named twice
-            distinct = f"{met[file.path]} {file.path}".encode(errors="surrogatepass")
-            digest = hashlib.blake2b(distinct, digest_size=6).hexdigest()
-            names[number] = f"{_stem(file.path)}-{digest}.{endings[number]}"
+    # Some file systems are not case-sensitive.
+    n_uses = Counter(name.casefold() for name in names)
+    n_seen: Counter[str] = Counter()
+    for i, file in enumerate(files):
+        if n_uses[names[i].casefold()] > 1:
+            n_seen[file.path] += 1  # an input may be given twice
+            unique = f"{n_seen[file.path]} {file.path}".encode(errors="surrogatepass")
+            digest = hashlib.blake2b(unique, digest_size=6).hexdigest()
+            names[i] = f"{_stem(file.path)}-{digest}.{endings[i]}"
     return names
 
 
@@ -69,17 +69,17 @@ def _stem(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartFile:
     """The part file of one input.
 
     Parameters
     ----------
     outputs : Outputs
-        Of the folder where parts go.
+        The folder of the part files.
     name : str
-        The part's file name.
+        File name.
     request : mapping
-        What decides the part's bytes: the input as it is now, the model, the options.
+        Everything that decides the bytes: the version of the input, the model, the options.
     """
 
     outputs: Outputs
@@ -88,49 +88,49 @@ class Part:
 
     @property
     def path(self) -> Path:
-        """The part file."""
+        """Path of the part file."""
         return self.outputs.folder / self.name
 
     def finished(self) -> dict[str, Any] | None:
-        """What was recorded when the part was finished; None if it must be made (again)."""
+        """The record of the finished part file; None if it must be written (again)."""
         record = self.outputs.record(self.name)
         file = self.request["file"]
-        knowable = file["path"] != "-" and file["stamp"] is not None and self.request["model"]
-        if record is None or record.get("request") != self.request or not knowable:
+        identifiable = file["path"] != "-" and file["stamp"] is not None and self.request["model"]
+        if record is None or record.get("request") != self.request or not identifiable:
             return None
         return record if self._has_bad_rows(record) else None
 
     def _has_bad_rows(self, record: Mapping[str, Any]) -> bool:
-        """Whether the list of bad rows is as the record says."""
-        listed = record.get("bad_rows")
-        if listed is None:
-            return not record["bad_counts"]  # it could not be written
+        """Whether the list of bad rows matches the record."""
+        checksum = record.get("bad_rows")
+        if checksum is None:
+            return not record["bad_counts"]  # otherwise it could not be written
         with suppress(OSError):
-            return bool(file_checksum(self.outputs.bad_rows_path(self.name)) == listed)
+            return bool(checksum_of(self.outputs.bad_rows_path(self.name)) == checksum)
         return False
 
     @contextmanager
-    def writing(self) -> Iterator[PartWriter]:
-        """A writer of the part, which has its name and its record when the block ends; it vanishes if that fails."""
+    def writing(self) -> Iterator[OpenPart]:
+        """Write the part file; it is published with its record when the ``with`` block ends, or dropped on an error."""
         with self.outputs.working(["part"]) as folder:
             with open(folder / "part", "wb") as file:
-                writer = PartWriter(file)
-                yield writer
-            known = {
+                part = OpenPart(file)
+                yield part
+            record = {
                 "request": self.request,
-                "n_rows": writer.n_rows,
-                "bad_counts": writer.bad_counts,
-                "bad_rows": writer.bad_rows,
+                "n_rows": part.n_rows,
+                "bad_counts": part.bad_counts,
+                "bad_rows": part.bad_rows,
             }
-            self.outputs.publish({self.name: (folder / "part", known)})
+            self.outputs.publish({self.name: (folder / "part", record)})
 
-    def write_bad_rows(self, bad_rows: Sequence[BadRow], writer: PartWriter) -> str | None:
-        """List the bad rows; gives a sentence if they cannot be, which is no reason to drop a part."""
+    def write_bad_rows(self, bad_rows: Sequence[BadRow], part: OpenPart) -> str | None:
+        """Write the list of bad rows; if that fails, gives a warning, and the part file stays valid."""
         lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad_rows)
         try:
             listed = [line.encode(errors="replace") for line in lines]
             self.outputs.write_bad_rows(self.name, listed)
-            writer.bad_rows = checked_json.checksum(listed) if listed else None
+            part.bad_rows = checked_json.checksum(listed) if listed else None
         except OSError as error:
             path = self.outputs.bad_rows_path(self.name)
             return f"cannot write {path}: {error.strerror or error}; bad rows are only counted"
@@ -138,17 +138,17 @@ class Part:
 
 
 @dataclass
-class PartWriter:
-    """An open part, and what is known of it at the end.
+class OpenPart:
+    """A part file that is being written, with the facts for its record.
 
     Attributes
     ----------
     file : binary file
     n_rows : int
     bad_counts : dict
-        Records that are no rows, by reason.
+        Number of rejected records by reason.
     bad_rows : str or None
-        The checksum of their list; None if there is none.
+        Checksum of the list of bad rows; None without a list.
     """
 
     file: BinaryIO
@@ -158,31 +158,31 @@ class PartWriter:
 
 
 @contextmanager
-def opened_outputs(out: Path) -> Iterator[Outputs]:
-    """The outputs of a folder, held for this process, without what killed predictions left.
+def open_outputs(out: Path) -> Iterator[Outputs]:
+    """Lock the output folder for this process, and remove leftovers of killed predictions.
 
     Raises
     ------
     RunFolderError
-        If another process holds it, it cannot be written, or its folder of records is not ours.
+        If another process uses the folder, it cannot be written, or its folder of records was not written by manymill.
     """
     outputs = Outputs(out)
     try:
-        with outputs.locked():
+        with outputs.alone():
             outputs.sweep()
             yield outputs
     finally:
         outputs.tidy()
 
 
-def check_parts(parts: Sequence[Part], files: Sequence[SourceFile], *, overwrite: bool) -> None:
-    """Refuse, before anything is computed, to write a part where that would destroy a file.
+def check_parts(parts: Sequence[PartFile], files: Sequence[SourceFile], *, overwrite: bool) -> None:
+    """Check, before anything is computed, that no part file would overwrite another file.
 
     Raises
     ------
     RunFolderError
-        If a part would replace an input, or a file that manymill has no record of.
+        If a part file would replace an input, or a file that manymill has no record of writing.
     """
-    read = identities(path for file in files for path in file.paths)
+    inputs = identities(path for file in files for path in file.paths)
     for part in parts:
-        part.outputs.check(part.name, read, overwrite=overwrite)
+        part.outputs.check(part.name, inputs, overwrite=overwrite)

@@ -1,7 +1,4 @@
-"""The run of a prediction: inputs in order, rows in order, work on many threads.
-
-The stream of a prediction: batches read, scored and encoded on many threads, in order.
-"""
+"""Predict the rows of a plan on many threads, with outputs in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -22,15 +19,15 @@ from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import ManymillError, RunFolderError
 from manymill.model import LinearModel
-from manymill.predict.formats import Columns, Format, JsonLines, Writer, format_named
-from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
+from manymill.predict.formats import Columns, JsonLines, PredictionFormat, PredictionWriter, format_named
+from manymill.predict.parts import PartFile, check_parts, open_outputs, part_names
 from manymill.scoring import Scorer
 from manymill.storage.outputs import Outputs
 
 
 @dataclass(frozen=True)
-class Item:
-    """A batch of a file, or the end of the file, or the error that ended it."""
+class StreamItem:
+    """A batch of a file, or the end of the file, or the error that ended reading."""
 
     file: int
     batch: Batch | None = None
@@ -38,19 +35,19 @@ class Item:
     encoded: Sequence[Any] = ()
 
 
-def stream_items(
+def _encoded_items(
     model: LinearModel,
     plan: Plan,
     files: Sequence[int],
-    formats: Sequence[Format],
+    formats: Sequence[PredictionFormat],
     columns: Columns,
     executor: Executor,
     look_ahead: int,
-) -> Generator[Item, None, None]:
-    """What is to be written: encoded batches of the files in order, and the end of each file."""
+) -> Generator[StreamItem, None, None]:
+    """Encoded batches of the files in order, and the end of each file."""
     scorer = Scorer(model)
 
-    def encoded(item: Item) -> Item:
+    def encoded(item: StreamItem) -> StreamItem:
         if item.batch is None:
             return item
         batch, path, form = item.batch, plan.files[item.file].path, formats[item.file]
@@ -58,35 +55,35 @@ def stream_items(
             form.encode(columns.table(model, batch.position[rows], scores, path))
             for rows, scores in scorer.pieces(batch)
         ]
-        return Item(item.file, batch, encoded=pieces)
+        return StreamItem(item.file, batch, encoded=pieces)
 
     items = _read(plan, files, executor, look_ahead)
     return map_in_order(encoded, items, executor=executor, look_ahead=look_ahead)
 
 
-def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[Item]:
-    """Batches of the files, and the end of each; an error waits for its turn, behind what came before."""
-    wanted, waiting = set(files), deque(files)
-    order = [number for number, block in enumerate(plan.blocks) if block.file in wanted]
+def _read(plan: Plan, files: Sequence[int], executor: Executor, look_ahead: int) -> Iterator[StreamItem]:
+    """Batches of the files, and the end of each file; an error comes in order after the batches before it."""
+    requested, waiting = set(files), deque(files)
+    order = [number for number, block in enumerate(plan.blocks) if block.file in requested]
     try:
         for batch in read(plan, order=order, executor=executor, look_ahead=look_ahead):
             while waiting[0] != batch.file:
-                yield Item(waiting.popleft())
-            yield Item(batch.file, batch)
+                yield StreamItem(waiting.popleft())
+            yield StreamItem(batch.file, batch)
     except ManymillError as error:
-        yield Item(waiting[0], error=error)
+        yield StreamItem(waiting[0], error=error)
         return
     for number in waiting:
-        yield Item(number)
+        yield StreamItem(number)
 
 
-def take(item: Item, ledger: Ledger, writer: Writer) -> None:
+def write_item(item: StreamItem, ledger: Ledger, writer: PredictionWriter) -> None:
     """Count and write an item.
 
     Raises
     ------
     ManymillError
-        If the item is the error that ended its file.
+        The error of the item, if it has one.
     """
     if item.error is not None:
         raise item.error
@@ -98,7 +95,7 @@ def take(item: Item, ledger: Ledger, writer: Writer) -> None:
 
 @dataclass(frozen=True)
 class PartResult:
-    """What became of one input.
+    """Result of the prediction of one input.
 
     Parameters
     ----------
@@ -107,15 +104,15 @@ class PartResult:
     part : str
         The part file.
     n_rows : int
-        Rows predicted.
+        Number of predicted rows.
     bad_counts : dict
-        Records that are no rows, by reason.
+        Number of rejected records by reason.
     bad_rows : str or None
-        The ledger of the first of them.
+        The list of the first bad rows.
     skipped : bool
-        Whether the part was finished before.
+        Whether the part file was already finished.
     warning : str or None
-        Why the ledger is not there, if it could not be written.
+        Why the list of bad rows could not be written.
     """
 
     file: str
@@ -138,24 +135,23 @@ def predict(
     overwrite: bool = False,
     on_part: Callable[[PartResult], None] = lambda result: None,
 ) -> list[PartResult]:
-    """Predict every row of a plan, into one part file for each input.
+    """Predict every row of a plan, into one part file per input.
 
     Parameters
     ----------
     model : LinearModel
     plan : Plan
-        What is read; without labels.
+        The plan of the inputs, without labels.
     out : path
-        The folder of the part files, made if missing.
+        The folder of the part files, created if missing.
     format : {"jsonl", "csv", "parquet"}, optional
-        By default Parquet for Parquet, JSON lines for everything else.
+        By default Parquet for Parquet inputs, else JSON lines.
     columns : Columns, optional
-        Position, label and score if not given.
+        By default position, label and score.
     threads : int
-        Threads that read, hash and score; never decides a byte of the parts.
+        Number of threads that read, hash and score; it does not change the results.
     overwrite : bool
-        Whether a file that has a part's name is replaced although no record says that it was written here. One that is
-        read never is.
+        Whether to replace existing files that manymill has no record of writing. Inputs are never replaced.
     on_part : callable
         Called with each result, in order.
 
@@ -167,26 +163,26 @@ def predict(
     Raises
     ------
     SourceError, RowError
-        If an input cannot be read, or has a bad row and the plan is strict. Parts finished before stay, and
+        If an input cannot be read, or has a bad row and the plan is strict. Part files finished before remain, and
         are skipped when the prediction is run again.
     RunFolderError
-        If a part cannot be written, or would replace a file that is read or was not written here.
+        If a part file cannot be written, or would replace an input or a file of others.
     PlanError
-        If probabilities are wanted and the model's loss gives none, or there is no such format.
+        If the columns include probabilities and the model's loss is not probabilistic, or the format is unknown.
     """
     columns = columns or Columns()
     check_columns(model, columns)
-    formats = [format_named(format or _like(file.format)) for file in plan.files]
+    formats = [format_named(format or _default_format(file.format)) for file in plan.files]
     results: list[PartResult] = []
     with ExitStack() as stack:
-        outputs = stack.enter_context(opened_outputs(Path(out)))
+        outputs = stack.enter_context(open_outputs(Path(out)))
         parts = _parts(model, plan, outputs, formats, columns)
         check_parts(parts, plan.files, overwrite=overwrite)
         finished = [part.finished() for part in parts]
         unfinished = [number for number, record in enumerate(finished) if record is None]
         executor = stack.enter_context(workers(threads))
-        stream = stream_items(model, plan, unfinished, formats, columns, executor, 2 * threads)
-        stack.enter_context(closing(stream))  # reading ends before its threads do
+        stream = _encoded_items(model, plan, unfinished, formats, columns, executor, 2 * threads)
+        stack.enter_context(closing(stream))  # stops reading before the threads end
         written = (
             _write_part(parts[number], formats[number], model, columns, plan, group)
             for number, group in groupby(stream, key=lambda item: item.file)
@@ -214,17 +210,17 @@ def predict_stream(
     model, plan, format, columns, threads
         As for :func:`predict`.
     stream : binary file
-        Written to as rows are predicted.
+        Receives the rows as they are predicted.
 
     Returns
     -------
     Ledger
-        What was read, and the records that are no rows.
+        Counts of records, and the first bad rows.
 
     Raises
     ------
     OSError
-        If the stream cannot be written; ``BrokenPipeError`` if its reader has gone.
+        If the stream cannot be written; ``BrokenPipeError`` if its reader has closed it.
     SourceError, RowError, PlanError
         As for :func:`predict`.
     """
@@ -235,11 +231,11 @@ def predict_stream(
     numbers = range(len(plan.files))
     formats = [chosen] * len(numbers)
     with workers(threads) as executor:
-        items = stream_items(model, plan, numbers, formats, columns, executor, 2 * threads)
+        items = _encoded_items(model, plan, numbers, formats, columns, executor, 2 * threads)
         writer = chosen.writer(stream, columns.schema(model))
         with closing(items):
             for item in items:
-                take(item, ledger, writer)
+                write_item(item, ledger, writer)
                 stream.flush()
         writer.close()
         stream.flush()
@@ -247,21 +243,26 @@ def predict_stream(
 
 
 def check_columns(model: LinearModel, columns: Columns) -> None:
-    """Find out before anything is read whether the model can give the columns."""
+    """Check, before anything is read, that the model supports the columns."""
     import numpy as np
 
     columns.table(model, np.empty(0, np.int64), np.empty((0, model.n_outputs), np.float32), "")
 
 
 def _write_part(
-    part: Part, form: Format, model: LinearModel, columns: Columns, plan: Plan, items: Iterator[Item]
+    part: PartFile,
+    form: PredictionFormat,
+    model: LinearModel,
+    columns: Columns,
+    plan: Plan,
+    items: Iterator[StreamItem],
 ) -> PartResult:
     ledger = Ledger(strict=plan.dataset.strict)
     try:
         with part.writing() as written:
             writer = form.writer(written.file, columns.schema(model))
             for item in items:
-                take(item, ledger, writer)
+                write_item(item, ledger, writer)
             writer.close()
             written.n_rows, written.bad_counts = ledger.n_used, dict(ledger.counts)
             warning = part.write_bad_rows(ledger.first, written)
@@ -270,17 +271,17 @@ def _write_part(
     except OSError as error:
         raise RunFolderError(
             f"cannot write {part.path}: {error.strerror or error}",
-            "free some space or choose another folder; finished parts are skipped when you run this again",
+            "free some disk space or choose another folder; finished part files are skipped when you run this again",
         ) from error
     return _result(part, ledger.n_used, dict(ledger.counts), skipped=False, warning=warning)
 
 
-def _skipped(part: Part, record: dict[str, Any]) -> PartResult:
+def _skipped(part: PartFile, record: dict[str, Any]) -> PartResult:
     return _result(part, record["n_rows"], record["bad_counts"], skipped=True)
 
 
 def _result(
-    part: Part, n_rows: int, bad_counts: dict[str, int], *, skipped: bool, warning: str | None = None
+    part: PartFile, n_rows: int, bad_counts: dict[str, int], *, skipped: bool, warning: str | None = None
 ) -> PartResult:
     path = part.outputs.bad_rows_path(part.name)
     bad_rows = str(path) if bad_counts and path.exists() else None
@@ -289,25 +290,25 @@ def _result(
 
 
 def _parts(
-    model: LinearModel, plan: Plan, outputs: Outputs, formats: Sequence[Format], columns: Columns
-) -> list[Part]:
+    model: LinearModel, plan: Plan, outputs: Outputs, formats: Sequence[PredictionFormat], columns: Columns
+) -> list[PartFile]:
     import manymill
 
-    asked = plan.to_json()["dataset"]
-    asked.pop("source", None)
+    options = plan.to_json()["dataset"]
+    options.pop("source", None)
     names = part_names(plan.files, [form.name for form in formats])
     shared = {
         "manymill": manymill.__version__,
         "model": model.checksum,
         "columns": asdict(columns),
-        "reading": {**asked, **asdict(plan.columns)},
+        "reading": {**options, **asdict(plan.columns)},
     }
     parts = []
     for file, name in zip(plan.files, names, strict=True):
-        # As JSON will give it back.
-        parts.append(Part(outputs, name, json.loads(json.dumps({**shared, "file": file.version}))))
+        # Converted to JSON types, so that it compares equal to the record read from the file.
+        parts.append(PartFile(outputs, name, json.loads(json.dumps({**shared, "file": file.version}))))
     return parts
 
 
-def _like(input_format: str) -> str:
+def _default_format(input_format: str) -> str:
     return "parquet" if input_format == "parquet" else JsonLines.name

@@ -1,1 +1,1 @@
-"""Text to hashes to matrices: the drop-in ``HashingVectorizer`` and ``TfidfTransformer``, and how text is read."""
+"""Drop-in ``HashingVectorizer`` and ``TfidfTransformer``, and the reading and analysis of documents."""

@@ -1,13 +1,13 @@
-"""What the core does of an analyzer, and what is left to Python.
+"""Divide the analysis of documents between the native core and Python.
 
 ::
 
-    core_analyzes   everything behind the text: the core makes the n-grams, Python at most the ``str``
-    core_takes      a document as it is: there is nothing to do for Python at all
-    text_maker      document → ``str``                    decoding, a preprocessor, accents
-    token_maker     document → tokens and their n-grams   everything else
+    core_can_analyze   the core makes the n-grams of a ``str``; Python at most prepares the ``str``
+    core_can_read      the core processes a document without any call of Python
+    text_function      document → ``str``                    decoding, a preprocessor, accents
+    token_function     document → tokens and their n-grams   everything else
 
-The functions that are called are scikit-learn's own, so that they raise what it raises.
+Python functions are scikit-learn's own, so that they raise the same errors.
 """
 
 from __future__ import annotations
@@ -17,72 +17,68 @@ from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any
 
-from sklearn.feature_extraction.text import HashingVectorizer as Original
+from sklearn.feature_extraction.text import HashingVectorizer as SklearnHashingVectorizer
 
 from manymill._core import Hasher
+from manymill.text.sklearn_private import TOKEN_METHODS, word_ngrams
 
-# Words of two characters and more, as people write it; a greedy match needs no boundary.
+# Usual spellings of the pattern for words of two or more characters; a greedy match needs no boundary.
 _WORDS = frozenset(
     flag + pattern
     for flag in ("(?u)", "")
     for pattern in (r"\b\w\w+\b", r"\w\w+", r"\b\w{2,}\b", r"\w{2,}", r"\b(\w\w+)\b", r"(\w\w+)")
 )
 
-# Who overrides one of these wants it to be called.
+# A subclass that overrides one of these expects it to be called.
 _METHODS = (
     "build_analyzer",
     "build_preprocessor",
     "build_tokenizer",
     "decode",
     "get_stop_words",
-    "_word_ngrams",
-    "_char_ngrams",
-    "_char_wb_ngrams",
+    *TOKEN_METHODS,
 )
 
-# No document has so many words that a longer n-gram could be told from one of this length.
+# No document has that many words, so longer n-grams are equivalent to this length.
 _LONGEST = 1 << 31
 
-# As a preprocessor they leave ASCII as it is.
+# Values of `strip_accents` that do not change ASCII text.
 _ACCENTS = ("ascii", "unicode")
 
 
-def core_analyzes(vectorizer: Original) -> bool:
+def core_can_analyze(vectorizer: SklearnHashingVectorizer) -> bool:
     """Whether the core can make the n-grams of a ``str``."""
-    if not isinstance(vectorizer.analyzer, str) or _lengths(vectorizer.ngram_range) is None:
+    if not isinstance(vectorizer.analyzer, str) or _ngram_lengths(vectorizer.ngram_range) is None:
         return False
     words = vectorizer.tokenizer is None and vectorizer.token_pattern in _WORDS
     return (vectorizer.analyzer != "word" or words) and _unchanged(vectorizer)
 
 
-def core_takes(vectorizer: Original) -> bool:
-    """Whether the core can make the tokens of a document, if that is a ``str``, without a word of Python."""
+def core_can_read(vectorizer: SklearnHashingVectorizer) -> bool:
+    """Whether the core can make the tokens of a document that is a ``str`` without any call of Python."""
     return (
-        core_analyzes(vectorizer)
+        core_can_analyze(vectorizer)
         and vectorizer.input == "content"
         and vectorizer.preprocessor is None
         and not vectorizer.strip_accents
     )
 
 
-def core_hasher(vectorizer: Original, *, lowercase: bool) -> Hasher:
-    """The core's part of an analyzer for which :func:`core_analyzes` is true."""
+def core_hasher(vectorizer: SklearnHashingVectorizer, *, lowercase: bool) -> Hasher:
+    """The core's analyzer; only if :func:`core_can_analyze` is true."""
     stop_words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
     return Hasher(
         analyzer=vectorizer.analyzer,
-        ngram_range=_lengths(vectorizer.ngram_range) or (1, 1),
+        ngram_range=_ngram_lengths(vectorizer.ngram_range) or (1, 1),
         lowercase=lowercase,
         stop_words=[word for word in stop_words or () if isinstance(word, str)],
     )
 
 
-def text_maker(vectorizer: Original) -> tuple[Callable[[Any], str], bool]:
-    """What makes the text of a document, and whether it leaves the lower-casing to the core.
+def text_function(vectorizer: SklearnHashingVectorizer) -> tuple[Callable[[Any], str], bool]:
+    """The function that prepares the text of a document, and whether the core has to lower-case it.
 
-    Raises
-    ------
-    Exception
-        What comes back raises whatever scikit-learn raises for a document.
+    The function raises the errors of scikit-learn for a document.
     """
     decode, preprocess = vectorizer.decode, vectorizer.build_preprocessor()
 
@@ -108,16 +104,13 @@ def text_maker(vectorizer: Original) -> tuple[Callable[[Any], str], bool]:
     return preprocessed, False
 
 
-def token_maker(vectorizer: Original) -> Callable[[Any], tuple[Any, tuple[int, int]]]:
-    """What makes the tokens of a document, and the n-grams of them that are left to the core.
+def token_function(vectorizer: SklearnHashingVectorizer) -> Callable[[Any], tuple[Any, tuple[int, int]]]:
+    """The function that makes the tokens of a document, and the n-gram lengths that the core has to make of them.
 
-    Raises
-    ------
-    Exception
-        What comes back raises whatever scikit-learn raises for a document.
+    The function raises the errors of scikit-learn for a document.
     """
     analyze = vectorizer.build_analyzer()
-    lengths = _lengths(vectorizer.ngram_range)
+    lengths = _ngram_lengths(vectorizer.ngram_range)
     if vectorizer.analyzer != "word" or lengths is None or not _unchanged(vectorizer):
         return lambda document: (analyze(document), (1, 1))
     decode, preprocess = vectorizer.decode, vectorizer.build_preprocessor()
@@ -129,13 +122,13 @@ def token_maker(vectorizer: Original) -> Callable[[Any], tuple[Any, tuple[int, i
             found = [token for token in found if token not in stop_words]
         if type(found) is list:
             return found, lengths
-        return vectorizer._word_ngrams(found), (1, 1)
+        return word_ngrams(vectorizer, found), (1, 1)
 
     return tokens
 
 
-def _lengths(ngram_range: Iterable[Any]) -> tuple[int, int] | None:
-    """The least and the greatest length of an n-gram as the core takes them; None if it cannot."""
+def _ngram_lengths(ngram_range: Iterable[Any]) -> tuple[int, int] | None:
+    """The minimum and maximum length of an n-gram for the core; None if invalid."""
     try:
         least, greatest = (min(index(length), _LONGEST) for length in ngram_range)
     except TypeError:
@@ -143,16 +136,16 @@ def _lengths(ngram_range: Iterable[Any]) -> tuple[int, int] | None:
     return (least, greatest) if 1 <= least <= greatest else None
 
 
-def _unchanged(vectorizer: Original) -> bool:
+def _unchanged(vectorizer: SklearnHashingVectorizer) -> bool:
     """Whether no method that makes tokens was overridden."""
     return all(
-        getattr(getattr(vectorizer, name, None), "__func__", None) is getattr(Original, name)
+        getattr(getattr(vectorizer, name, None), "__func__", None) is getattr(SklearnHashingVectorizer, name)
         for name in _METHODS
     )
 
 
 def _text(text: Any) -> str:
-    """The text, or the error of all analyzers, which give it to a regular expression first."""
+    """The text itself; for another type, the TypeError of the regular expression that analyzers apply first."""
     if not isinstance(text, str):
         re.sub("", "", text)  # raises
     result: str = text

@@ -1,8 +1,8 @@
-"""What the running Python knows of each character, as the bytes of a table.
+"""Table of the character properties of the running Python: word characters, lower case, casing.
 
-The core reads the same bytes from a file where it has one for this Unicode version (``rust/tables``); the
-layout is described in ``rust/src/text/table.rs``. Nothing here is looked up in a database: ``re`` and
-``str.lower`` are asked, since they are what has to be reproduced.
+The core has the same bytes in a file for known Unicode versions (``rust/tables``); ``rust/src/text/table.rs`` documents
+the layout. The properties come from ``re`` and ``str.lower`` rather than from a database, since the core has to
+reproduce these two.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _DELTA = (1 << 21) - 1
 
 
 def character_table() -> bytes:
-    """The table of the running Python; takes about a second.
+    """Build the table of the running Python; takes about a second.
 
     Returns
     -------
     bytes
-        Palette of distinct entries, runs over all code points, characters whose lower case is several.
+        Palette of distinct entries, runs over all code points, characters whose lower case has several characters.
     """
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
     entries = list(_entries(characters))
-    palette = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
+    palette = {entry: index for index, entry in enumerate(dict.fromkeys(entries))}
     numbers = [len(palette), *palette]
     for entry, run in groupby(entries):
         numbers += [sum(1 for _ in run), palette[entry]]
@@ -38,7 +38,7 @@ def character_table() -> bytes:
 
 
 def _entries(characters: list[str]) -> Iterator[int]:
-    """One number a character: the distance to its lower case, and flags."""
+    """One integer per character: the distance to its lower case, and flags."""
     word = bytearray(len(characters))
     for match in re.finditer(r"\w+", "".join(characters)):
         word[match.start() : match.end()] = b"\1" * (match.end() - match.start())
@@ -60,7 +60,7 @@ def _ends_in_final_sigma(beginnings: Iterable[str]) -> list[bool]:
 
 
 def _variable_length(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth bit says that there are more."""
+    """Seven bits per byte, the lowest first; the eighth bit marks that more bytes follow."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)

@@ -1,19 +1,11 @@
-"""Documents as users hold them, brought to the core without a copy, on as many threads as are asked for.
-
-In: any iterable of ``str`` and ``bytes``. Out: the arrays of scikit-learn's matrix.
+"""Hash documents of any iterable to the arrays of scikit-learn's matrix, on several threads, if possible in place.
 
 ::
 
-    Arrow columns of strings           read where they lie, from any library
-    list, array of objects             ``str`` read where they lie; others by way of the caller
-    NumPy's own strings, iterators     made a list of a few megabytes at a time; so are Arrow columns of bytes,
-                                       since only the caller knows their encoding
-
-Arrow columns of text as the core reads them: where they lie.
-
-In: any pyarrow array of text. Out: the columns of :mod:`manymill._core`, one a chunk.
-
-Documents as objects of Python, for settings under which Python has to look at them.
+    Arrow columns of strings           read in place, from any library
+    lists, arrays of objects           ``str`` read in place; other objects are decoded by the caller's function
+    NumPy string arrays, iterators,    converted to lists of a few megabytes at a time
+    Arrow columns of bytes
 """
 
 from __future__ import annotations
@@ -31,32 +23,32 @@ from manymill.errors import RowError, SchemaError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Bytes that Arrow's views take of each document.
+# Bytes of one element of an Arrow view array.
 _VIEW_BYTES = 16
 
 
 def text_columns(array: pa.Array | pa.ChunkedArray) -> list[TextColumn]:
-    """The chunks of a pyarrow column of text.
+    """Convert the chunks of a pyarrow column of text to columns of the core.
 
-    ``string``, ``large_string`` and ``string_view`` are read where they are; of dictionaries the numbers are copied,
-    if they are not ``uint32``.
+    ``string``, ``large_string`` and ``string_view`` are read in place; the indices of dictionaries are copied unless
+    they are ``uint32``.
 
     Parameters
     ----------
     array : pyarrow.Array or pyarrow.ChunkedArray
-        Text; slices are fine.
+        Text; may be a slice.
 
     Returns
     -------
     list of TextColumn
-        One for each chunk.
+        One per chunk.
 
     Raises
     ------
     SchemaError
-        If the array does not hold text.
+        If the array is not text.
     RowError
-        If there is a null; the message names the first.
+        If there is a null; the message has the index of the first one.
     """
     import pyarrow as pa
 
@@ -65,19 +57,19 @@ def text_columns(array: pa.Array | pa.ChunkedArray) -> list[TextColumn]:
     for chunk in chunks:
         if chunk.null_count:
             nulls = chunk.is_null().to_numpy(zero_copy_only=False)
-            _refuse_null(first + int(np.flatnonzero(nulls)[0]))
+            raise _null_error(first + int(np.flatnonzero(nulls)[0]))
         columns.append(_column(chunk, first))
         first += len(chunk)
     if not is_text(array.type):
-        raise SchemaError(f"the column is not text but {array.type}", hint="name a column of strings")
+        raise SchemaError(f"the column has type {array.type}, not string", hint="use a column of strings")
     return columns
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a pyarrow type is text: strings, or dictionaries of such."""
+    """Whether a pyarrow type is text: strings, or dictionaries of strings."""
     import pyarrow as pa
 
-    types, kind = pa.types, _stored(kind)
+    types, kind = pa.types, _value_type(kind)
     return any(
         is_kind(kind)
         for is_kind in (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
@@ -85,10 +77,10 @@ def is_text(kind: Any) -> bool:
 
 
 def is_bytes(kind: Any) -> bool:
-    """Whether a pyarrow type is bytes, or dictionaries of such: text only once they are decoded."""
+    """Whether a pyarrow type is bytes, or dictionaries of bytes: text that must be decoded first."""
     import pyarrow as pa
 
-    types, kind = pa.types, _stored(kind)
+    types, kind = pa.types, _value_type(kind)
     return any(
         is_kind(kind)
         for is_kind in (
@@ -100,17 +92,17 @@ def is_bytes(kind: Any) -> bool:
     )
 
 
-def _stored(kind: Any) -> Any:
-    """What stands behind extension types and dictionaries."""
+def _value_type(kind: Any) -> Any:
+    """The type of the values of extension types and dictionaries."""
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):
-        return _stored(kind.storage_type)
-    return _stored(kind.value_type) if pa.types.is_dictionary(kind) else kind
+        return _value_type(kind.storage_type)
+    return _value_type(kind.value_type) if pa.types.is_dictionary(kind) else kind
 
 
 def _column(chunk: Any, first: int) -> TextColumn:
-    """The column of a chunk that has no nulls of its own."""
+    """Convert a chunk without nulls, except maybe in its dictionary."""
     import pyarrow as pa
 
     types, kind = pa.types, chunk.type
@@ -138,7 +130,7 @@ def _dictionary(chunk: Any, first: int) -> TextColumn:
     if values.null_count:
         to_null = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False)[rows])
         if len(to_null):
-            _refuse_null(first + int(to_null[0]))
+            raise _null_error(first + int(to_null[0]))
         values = values.fill_null("")
     return _column(values, first).taken(rows.astype(np.uint32, copy=False))
 
@@ -149,12 +141,12 @@ def _bytes(buffer: Any, count: int = -1, offset: int = 0) -> NDArray[np.uint8]:
     return np.frombuffer(buffer, np.uint8, count, offset)
 
 
-def _refuse_null(position: int) -> None:
-    raise RowError(f"document {position} is null", hint="fill or drop the nulls first")
+def _null_error(index: int) -> RowError:
+    return RowError(f"document {index} is null", hint="fill or drop the nulls first")
 
 
-def objects(X: Any) -> Iterable[Any]:
-    """The documents one after the other; those of pyarrow arrays as ``str`` or ``bytes``.
+def iterate_documents(X: Any) -> Iterable[Any]:
+    """Iterate over documents as Python objects; those of pyarrow arrays as ``str`` or ``bytes``.
 
     Raises
     ------
@@ -169,21 +161,21 @@ def objects(X: Any) -> Iterable[Any]:
 
 def _not_null(i: int, document: Any) -> Any:
     if document is None:
-        raise RowError(f"document {i} is null", hint="fill or drop the nulls first")
+        raise _null_error(i)
     return document
 
 
-# Text of an iterator that is held at a time: many blocks for each thread, and still little memory.
+# Text of an iterator in memory at a time: many blocks for each thread, and still little memory.
 _PIECE_BYTES = 4 << 20
-# As many of NumPy's strings, if each is as long as a short post.
+# About as much as a number of strings of a NumPy array, if each is as long as a short post.
 _PIECE_ITEMS = 1 << 13
-# Threads, of which each costs memory and time to start: no machine has work for a million.
-_MOST_THREADS = 256
+# Limit of threads, since each costs memory and time to start.
+_MAX_THREADS = 256
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
-def matrix(
+def matrix_arrays(
     hasher: Hasher,
     X: Iterable[Any],
     decoded: Callable[[Any], str],
@@ -195,34 +187,34 @@ def matrix(
     dtype: Literal["float64", "float32"],
     n_jobs: int | None = None,
 ) -> Arrays:
-    """The arrays of scikit-learn's matrix of the documents.
+    """Hash documents to the arrays of scikit-learn's sparse matrix.
 
     Parameters
     ----------
     hasher : Hasher
-        What is done with them.
+        Analyzes and hashes the documents.
     X : iterable of str or bytes
         The documents.
     decoded : callable
-        Makes a document that is neither a plain ``str`` nor in an Arrow column a ``str``, or raises. Called from
-        several threads if ``n_jobs`` says so.
+        Converts a document that is neither a plain ``str`` nor in an Arrow column to a ``str``, or raises. Called
+        from several threads if ``n_jobs`` allows several.
     n_features, alternate_sign, binary, norm, dtype
-        As :meth:`manymill._core.HashedBatch.to_csr` takes them.
+        Parameters of :meth:`manymill._core.HashedBatch.to_csr`.
     n_jobs : int, optional
-        Threads, as joblib counts them: None is one unless its context says otherwise, -1 all processors. It never
-        changes a bit of the result.
+        Number of threads, with joblib's meaning: None is 1 unless in a ``joblib.parallel_config``, -1 is all
+        processors. It never changes the result.
 
     Returns
     -------
     data : ndarray of dtype, shape (n_values,)
     indices : ndarray of int32 or int64, shape (n_values,)
     indptr : ndarray of the same type, shape (n_documents + 1,)
-        Of length 1 if there is no document.
+        Of length 1 if there are no documents.
 
     Raises
     ------
     Exception
-        What ``decoded`` raises for the first document that has an error; its number is a note.
+        The error of ``decoded`` for the first document with an error; its index is added as a note.
     """
     n_threads = _threads(n_jobs)
     builder = MatrixBuilder(
@@ -238,26 +230,26 @@ def matrix(
     if n_threads == 1:
         all(map(builder.work, _sources(X, decoded)))
     else:
-        _work_side_by_side(builder, _sources(X, decoded), n_threads)
+        _build_in_threads(builder, _sources(X, decoded), n_threads)
     return builder.finish()
 
 
 def _threads(n_jobs: int | None) -> int:
     if n_jobs == 1:
         return 1
-    # The one that scikit-learn asks: it knows the context, and how many of us stand side by side in it.
+    # The function of scikit-learn: it respects joblib's context and nested parallelism.
     from joblib import effective_n_jobs
 
-    return min(int(effective_n_jobs(n_jobs)), _MOST_THREADS)
+    return min(int(effective_n_jobs(n_jobs)), _MAX_THREADS)
 
 
-def _work_side_by_side(builder: MatrixBuilder, sources: Iterable[TextSource], n_threads: int) -> None:
-    # All the work is done by others: this thread must be there for Ctrl-C, and for iterators that know their thread.
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="manymill") as crew:
+def _build_in_threads(builder: MatrixBuilder, sources: Iterable[TextSource], n_threads: int) -> None:
+    # This thread does not hash: it handles Ctrl-C, and advances iterators that must stay in their thread.
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="manymill") as pool:
         try:
             for source in sources:
-                at_work = [crew.submit(builder.work, source) for _ in range(n_threads)]
-                if not all([member.result() for member in at_work]):
+                futures = [pool.submit(builder.work, source) for _ in range(n_threads)]
+                if not all([future.result() for future in futures]):
                     return
         except BaseException:
             builder.stop()
@@ -269,7 +261,7 @@ def _sources(X: Iterable[Any], decoded: Callable[[Any], str]) -> Iterator[TextSo
     if column is not None:
         yield TextSource.of_columns(text_columns(column))
         return
-    X = _of_objects(objects(X))
+    X = _unwrapped(iterate_documents(X))
     if isinstance(X, np.ndarray):
         for start in range(0, len(X), _PIECE_ITEMS):
             yield TextSource.of_items(X[start : start + _PIECE_ITEMS].tolist(), decoded)
@@ -290,22 +282,22 @@ def _pieces(iterator: Iterator[Any], decoded: Callable[[Any], str]) -> Iterator[
             return
 
 
-def _of_objects(X: Iterable[Any]) -> Iterable[Any]:
-    """The array of objects or strings behind ``X``, if its items are those that an iteration would give."""
+def _unwrapped(X: Iterable[Any]) -> Iterable[Any]:
+    """The array of objects or strings behind ``X``, if its items are those of an iteration over ``X``."""
     dtype = getattr(X, "dtype", None)
     if type(X).__module__.partition(".")[0] == "pandas" and getattr(X, "ndim", 0) == 1:
-        is_string = getattr(dtype, "kind", "") == "O"  # that of the extension types of strings, too
+        is_string = getattr(dtype, "kind", "") == "O"  # also for extension types of strings
         X = X.to_numpy() if is_string else X  # type: ignore[attr-defined]
-    # Arrays of other classes have items of their own: those of char.array() have no spaces at their end.
+    # Subclasses may change their items: those of char.array() lose trailing spaces.
     if isinstance(X, np.ndarray) and not (type(X) is np.ndarray and X.ndim == 1 and X.dtype.kind in "OUST"):
         return iter(X)
     return X
 
 
 def _arrow_column(X: Any) -> Any:
-    """The pyarrow column of strings behind ``X``; None if there is none, or none without nulls.
+    """The pyarrow column of strings behind ``X``; None if there is none, or it has nulls.
 
-    No library is imported for this but pyarrow, and that only where ``X`` says that it has such a column.
+    Imports no library except pyarrow, and that only if ``X`` has an Arrow interface.
     """
     library = type(X).__module__.partition(".")[0]
     if library == "pyarrow":
@@ -324,6 +316,6 @@ def _arrow_column(X: Any) -> Any:
 
 
 def _holds_arrow(series: Any) -> bool:
-    """Whether a series of pandas has its strings in an Arrow column, rather than to be copied to one."""
+    """Whether a pandas series stores its strings in an Arrow column, so that no copy is needed."""
     dtype = getattr(series, "dtype", None)
     return getattr(dtype, "storage", None) == "pyarrow" or hasattr(dtype, "pyarrow_dtype")

@@ -1,14 +1,7 @@
-"""The drop-in for scikit-learn's ``HashingVectorizer``: the same bits, many times sooner.
+"""A faster drop-in for scikit-learn's ``HashingVectorizer`` with bit-identical matrices.
 
-In: documents in whatever a user holds them. Out: a SciPy sparse matrix.
-
-Documents whose tokens Python makes: one after the other, as scikit-learn does, so that errors come in its order.
-
-The core hashes the tokens and makes the n-grams of words; no more than one document's tokens exist at a time.
-
-Counts to the sparse matrix of scikit-learn's ``HashingVectorizer``, bit for bit.
-
-In: the arrays that the core makes of documents, or hashed batches, one after the other. Out: one matrix.
+Documents whose tokens Python makes are processed one by one in order, as in scikit-learn, so that errors occur in the
+same order, and the tokens of only one document are in memory at a time.
 """
 
 from __future__ import annotations
@@ -17,31 +10,32 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from operator import index
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.feature_extraction import FeatureHasher
-from sklearn.feature_extraction.text import HashingVectorizer as Original
+from sklearn.feature_extraction.text import HashingVectorizer as SklearnHashingVectorizer
 
 from manymill._core import HashedBatch, TokenHasher
-from manymill.text.analysis import core_analyzes, core_hasher, core_takes, text_maker, token_maker
-from manymill.text.documents import matrix, objects
+from manymill.text.analysis import core_can_analyze, core_can_read, core_hasher, text_function, token_function
+from manymill.text.documents import Arrays, iterate_documents, matrix_arrays
+from manymill.text.sklearn_private import extend_parameter_constraints, validate_parameters, word_ngrams
 
-# Hashes of about 50 MB of text; the arrays of the matrix grow by so much at once.
+# Hashes of about 50 MB of text: the unit in which the matrix grows.
 _BATCH_BYTES = 1 << 25
 
 
-def token_batches(vectorizer: Original, documents: Iterable[Any]) -> Iterator[HashedBatch]:
-    """The hashed batches of the documents, analysed by the functions of the vectorizer.
+def token_batches(vectorizer: SklearnHashingVectorizer, documents: Iterable[Any]) -> Iterator[HashedBatch]:
+    """Hash the documents in batches, with tokens made by the functions of the vectorizer.
 
     Raises
     ------
     Exception
-        What scikit-learn raises.
+        The errors of scikit-learn.
     """
-    analyze, hasher, first = token_maker(vectorizer), TokenHasher(), True
-    # A generator as in scikit-learn: a StopIteration of user's code is a RuntimeError.
+    analyze, hasher, first = token_function(vectorizer), TokenHasher(), True
+    # A generator as in scikit-learn: a StopIteration in the user's code becomes a RuntimeError.
     for tokens, lengths in (analyze(document) for document in documents):
         if first and isinstance(tokens, str):
             FeatureHasher(input_type="string").transform([tokens])  # raises
@@ -53,22 +47,22 @@ def token_batches(vectorizer: Original, documents: Iterable[Any]) -> Iterator[Ha
         yield hasher.take()
 
 
-def _add(vectorizer: Original, hasher: TokenHasher, tokens: Any, lengths: tuple[int, int]) -> None:
+def _add(
+    vectorizer: SklearnHashingVectorizer, hasher: TokenHasher, tokens: Any, lengths: tuple[int, int]
+) -> None:
     try:
         hasher.add(tokens, lengths)
     except (TypeError, UnicodeEncodeError):
         if lengths == (1, 1):
             raise
-        # scikit-learn joins the tokens of n-grams before it looks at any of them.
-        hasher.add(vectorizer._word_ngrams(tokens))
+        # scikit-learn joins tokens to n-grams before it validates them.
+        hasher.add(word_ngrams(vectorizer, tokens))
 
-
-Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 _LARGEST_INT32 = np.iinfo(np.int32).max
 
 
-class CoreValues(TypedDict):
+class CoreParameters(TypedDict):
     """The parameters of :meth:`manymill._core.HashedBatch.to_csr`."""
 
     n_features: int
@@ -79,19 +73,19 @@ class CoreValues(TypedDict):
 
 
 @dataclass(frozen=True)
-class Values:
-    """How counts become values of a matrix.
+class MatrixParameters:
+    """Parameters that turn token counts into a matrix.
 
     Parameters
     ----------
     n_features : int
-        Columns, 1 to 2**31.
+        Number of columns, 1 to 2**31.
     alternate_sign, binary : bool
         Whether half of the tokens count -1; whether every stored value becomes 1.
     norm : {"l1", "l2"} or None
-        What a row is divided by.
+        Norm to divide each row by.
     dtype : numpy.dtype
-        One for which :meth:`supports` is true.
+        A type for which :meth:`supports` is true.
     """
 
     n_features: int
@@ -102,16 +96,16 @@ class Values:
 
     @staticmethod
     def supports(dtype: np.dtype[Any], *, alternate_sign: bool) -> bool:
-        """Whether sums of this type are exact, or wrap around as those of 64 bits do.
+        """Whether sums of this type are exact, or wrap around as 64-bit sums do.
 
-        Unsigned types are an error for scikit-learn where a token counts -1.
+        scikit-learn raises an error for unsigned types if a token counts -1.
         """
         kinds = "i" if alternate_sign else "iu"
         return dtype.isnative and (dtype in (np.float64, np.float32) or dtype.kind in kinds)
 
     @property
-    def of_core(self) -> CoreValues:
-        """What the core does of this."""
+    def core_parameters(self) -> CoreParameters:
+        """The parameters of the core's part."""
         return {
             "n_features": self.n_features,
             "alternate_sign": self.alternate_sign,
@@ -121,20 +115,20 @@ class Values:
         }
 
     def arrays(self, batches: Iterable[HashedBatch]) -> Arrays:
-        """The core's data, indices and indptr of all documents; one batch at a time is in memory."""
+        """The core's data, indices and indptr of all documents; only one batch is in memory at a time."""
         parts: list[Arrays] = []
         n_hashes = 0
         for batch in batches:
-            parts.append(batch.to_csr(**self.of_core))
+            parts.append(batch.to_csr(**self.core_parameters))
             n_hashes += int(batch.indptr()[-1])
-            del batch  # before the next one is made
-        return parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes, self.of_core["dtype"])
+            del batch  # before the next one is created
+        return parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes, self.core_parameters["dtype"])
 
     def matrix(self, arrays: Arrays) -> Any:
         """The matrix of the core's arrays, of shape ``(n_documents, n_features)``."""
         data, indices, indptr = arrays
-        if self.dtype.kind != "f" and self.of_core["norm"] is None:
-            # By way of 64 bits: a float that an integer type does not hold has no defined value in it.
+        if self.dtype.kind != "f" and self.core_parameters["norm"] is None:
+            # Via int64: casting an out-of-range float to an integer type is undefined.
             data = data.astype(np.int64).astype(self.dtype, copy=False)
         matrix = _csr(data, indices, indptr, self.n_features)
         if self.norm is None or self._normed_by_core:
@@ -145,12 +139,12 @@ class Values:
 
     @property
     def _normed_by_core(self) -> bool:
-        """Small integers wrap around before they are normed; those of others are exact, and become float64."""
+        """Whether the core applies the norm: small integer types must wrap around first, all others are exact."""
         return self.dtype.kind == "f" or self.dtype.itemsize >= 4
 
 
 def _stacked(parts: list[Arrays], n_hashes: int, dtype: str) -> Arrays:
-    """The arrays of the parts below each other; there may be none."""
+    """Stack the arrays of zero or more parts."""
     kind = np.int32 if n_hashes <= _LARGEST_INT32 else np.int64
     ends = np.cumsum([0] + [len(data) for data, _, _ in parts], dtype=np.int64)
     rows = [
@@ -167,78 +161,79 @@ def _csr(data: Any, indices: Any, indptr: Any, n_features: int) -> Any:
 
     arrays = get_config().get("sparse_interface", "spmatrix") == "sparray"
     matrix = (sp.csr_array if arrays else sp.csr_matrix)((len(indptr) - 1, n_features), dtype=data.dtype)
-    # SciPy would look at all indices, and bring 64 bits back to 32; scikit-learn's matrix keeps what its tokens needed.
+    # SciPy's constructor checks all indices, and would convert 64-bit ones to 32 bits, which scikit-learn does not do.
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
-    # They are sorted and distinct as they come; to say so saves SciPy a pass over them.
+    # The indices are sorted and distinct; setting the flags saves SciPy a pass over them.
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
     return matrix
 
 
-class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """The matrix of hashed token counts, bit for bit the one of scikit-learn's estimator of this name.
+@extend_parameter_constraints(n_jobs=[Integral, None])
+class HashingVectorizer(SklearnHashingVectorizer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Convert documents to a matrix of hashed token counts, bit-identical to scikit-learn's estimator of this name.
 
-    Every parameter of scikit-learn's estimator does what it does there, down to its errors and warnings; see
-    there for the whole story. Stateless: :meth:`transform` needs no :meth:`fit`.
+    All parameters of scikit-learn's estimator have the same effect, errors and warnings; see its documentation for
+    details. Stateless: :meth:`transform` needs no :meth:`fit`.
 
     Parameters
     ----------
     input : {"content", "file", "filename"}
-        Whether documents are given themselves, as objects with a ``read`` method, or as names of files.
+        Whether documents are given themselves, as objects with a ``read`` method, or as file names.
     encoding : str, default="utf-8"
-        How documents that are ``bytes`` are decoded.
+        Encoding of documents that are ``bytes``.
     decode_error : {"strict", "ignore", "replace"}
-        What happens to ``bytes`` that cannot be decoded.
+        Treatment of ``bytes`` that cannot be decoded.
     strip_accents : {"ascii", "unicode"}, callable or None
-        How accents are removed.
+        Method for removing accents.
     lowercase : bool
         Whether to lower-case first.
     preprocessor : callable or None
         Replaces the removal of accents and the lower-casing.
     tokenizer : callable or None
-        Replaces the pattern that finds words.
+        Replaces ``token_pattern``.
     stop_words : {"english"}, list or None
-        Words that are left out.
+        Words to leave out.
     token_pattern : str or None
-        What a word is; by default two characters and more.
-    ngram_range : tuple (least, greatest)
-        Least and greatest number of words or characters of an n-gram, both counted.
+        Regular expression of a word; by default two or more characters.
+    ngram_range : tuple (minimum, maximum)
+        Minimum and maximum number of words or characters of an n-gram, both inclusive.
     analyzer : {"word", "char", "char_wb"} or callable
-        What features are made of.
+        Kind of the n-grams.
     n_features : int, default=2**20
-        Columns of the matrix, 1 to 2**31 - 2.
+        Number of columns of the matrix, 1 to 2**31 - 2.
     binary : bool
         Whether every stored value becomes 1 before the norm.
     norm : {"l1", "l2"} or None
-        What a row is divided by.
+        Norm to divide each row by.
     alternate_sign : bool
         Whether half of the tokens count -1, so that collisions tend to cancel.
     dtype : dtype
-        Type of the values. Integers become float64 where there is a norm.
+        Type of the values. With a norm, integers become float64.
     n_jobs : int or None
-        Threads that share the work of fast settings (see the notes); the matrix is the same for any number of them.
-        None is 1 unless a ``joblib.parallel_config`` says more, -1 is all processors. Python code runs in one
-        thread whatever the number is. Not a parameter of scikit-learn's estimator.
+        Number of threads for fast settings (see the notes); it does not change the matrix.
+        None is 1 unless in a ``joblib.parallel_config``, -1 is all processors. Python code always runs in one
+        thread. Not a parameter of scikit-learn's estimator.
 
     See Also
     --------
     sklearn.feature_extraction.text.HashingVectorizer : The original.
-    manymill.TfidfTransformer : Weights for the counts, learnt in parts.
+    manymill.TfidfTransformer : TF-IDF weights for the counts, fitted incrementally or in parallel.
 
     Notes
     -----
-    How much sooner a matrix is there than scikit-learn's depends on how much of the work only Python can do. Measured
-    on English reviews in one thread, without vector instructions (``benches/vectorizer.py``):
+    The speed-up over scikit-learn depends on how much of the work only Python can do. Measured on English reviews in
+    one thread, without vector instructions (``benches/vectorizer.py``):
 
     fast, 17 to 21 times
-        The core does everything: characters, or words of the default ``token_pattern`` (however it is spelled), any
-        ``ngram_range`` from 1 on, ``lowercase``, ``stop_words``, ``n_features``, ``binary``, ``norm``,
-        ``alternate_sign``; values of float64, float32 and integers.
+        The core does everything: characters, or words of the default ``token_pattern`` (in any spelling), any
+        ``ngram_range`` with a minimum of 1 or more, ``lowercase``, ``stop_words``, ``n_features``, ``binary``,
+        ``norm``, ``alternate_sign``; values of float64, float32 and integer types.
     middle, 7 to 16 times
-        Python makes the text: ``preprocessor``, ``strip_accents`` (text that is ASCII has none), documents that are
+        Python prepares the text: ``preprocessor``, ``strip_accents`` (except for ASCII text), documents that are
         ``bytes`` or files.
     slow, 1.6 to 8 times
-        Python makes the tokens, and the core their n-grams and the matrix: a function as ``analyzer``, ``tokenizer``,
+        Python makes the tokens, and the core makes n-grams and the matrix: a function as ``analyzer``, ``tokenizer``,
         another ``token_pattern``, a method overridden in a subclass.
     as scikit-learn
         Values of other types, such as bool or complex.
@@ -249,11 +244,6 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
     >>> HashingVectorizer(n_features=16).transform(["one two", "two three three"]).shape
     (2, 16)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **Original._parameter_constraints,
-        "n_jobs": [Integral, None],
-    }
 
     def __init__(
         self,
@@ -297,37 +287,38 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
         self.n_jobs = n_jobs
 
     def transform(self, X: Iterable[Any] | ArrayLike) -> Any:
-        """The matrix of the documents.
+        """Convert documents to a matrix.
 
         Parameters
         ----------
         X : iterable of documents
-            ``str`` or ``bytes``, or what ``input``, ``preprocessor`` or ``analyzer`` take instead. Lists, generators
-            (read once, in bounded memory), NumPy arrays, pandas and polars series, pyarrow arrays (read in place).
+            ``str`` or ``bytes``, or the objects that ``input``, ``preprocessor`` or ``analyzer`` expect. Lists,
+            generators (read once, in bounded memory), NumPy arrays, pandas and polars series, pyarrow arrays (read in
+            place).
 
         Returns
         -------
         scipy.sparse.csr_matrix or csr_array
-            Shape ``(n_documents, n_features)``; which of them, scikit-learn's ``sparse_interface`` says.
+            Shape ``(n_documents, n_features)``; scikit-learn's configuration ``sparse_interface`` chooses the type.
 
         Raises
         ------
         Exception
-            What scikit-learn raises for these documents and parameters.
+            The errors of scikit-learn for these documents and parameters.
         RowError
             If there is a null in a pyarrow array.
         """
-        values = self._values()
-        if values is None or isinstance(X, str):
+        parameters = self._matrix_parameters()
+        if parameters is None or isinstance(X, str):
             if self.n_features == 0:
-                self._validate_params()  # raises: scikit-learn would divide by it, which ends the process
-            return super().transform(X)  # raises, or sums in a type that is not worth the speed
+                validate_parameters(self)  # raises: scikit-learn would divide by 0, which aborts the process
+            return super().transform(X)  # raises, or sums in a rarely used type
         self.build_analyzer()  # its warnings and errors come first
-        arrays = self._arrays(X, values)
-        return values.matrix(arrays) if len(arrays[-1]) > 1 else super().transform([])
+        arrays = self._arrays(X, parameters)
+        return parameters.matrix(arrays) if len(arrays[-1]) > 1 else super().transform([])
 
-    def _values(self) -> Values | None:
-        """The parameters behind the tokens; None if they are not plainly right, or scikit-learn sums differently."""
+    def _matrix_parameters(self) -> MatrixParameters | None:
+        """The parameters of the matrix; None if they may be invalid, or scikit-learn computes sums differently."""
         try:
             dtype, (least, greatest), n_features = (
                 np.dtype(self.dtype),
@@ -335,26 +326,26 @@ class HashingVectorizer(Original, auto_wrap_output_keys=None):  # type: ignore[c
                 index(self.n_features),
             )
             norm = self.norm is None or (isinstance(self.norm, str) and self.norm in ("l1", "l2"))
-            right = bool(least <= greatest) and 1 <= n_features < 2**31 and norm
+            valid = bool(least <= greatest) and 1 <= n_features < 2**31 and norm
         except (TypeError, ValueError):
             return None
         signed = bool(self.alternate_sign)
-        if not (right and Values.supports(dtype, alternate_sign=signed)):
+        if not (valid and MatrixParameters.supports(dtype, alternate_sign=signed)):
             return None
-        return Values(n_features, signed, bool(self.binary), self.norm, dtype)
+        return MatrixParameters(n_features, signed, bool(self.binary), self.norm, dtype)
 
-    def _arrays(self, X: Any, values: Values) -> Arrays:
+    def _arrays(self, X: Any, parameters: MatrixParameters) -> Arrays:
         """The core's arrays of the documents."""
-        if not core_analyzes(self):
-            return values.arrays(token_batches(self, objects(X)))
-        text, lowercase = text_maker(self)
+        if not core_can_analyze(self):
+            return parameters.arrays(token_batches(self, iterate_documents(X)))
+        text, lowercase = text_function(self)
         hasher = core_hasher(self, lowercase=lowercase)
-        if core_takes(self) and getattr(X, "ndim", 1) == 1:
-            return matrix(hasher, X, text, n_jobs=self.n_jobs, **values.of_core)
-        # One after the other, whatever the number of threads: the texts are Python's to make, or X is no column.
-        texts = (text(document) for document in objects(X))
-        return matrix(hasher, texts, _itself, n_jobs=self.n_jobs, **values.of_core)
+        if core_can_read(self) and getattr(X, "ndim", 1) == 1:
+            return matrix_arrays(hasher, X, text, n_jobs=self.n_jobs, **parameters.core_parameters)
+        # One by one, for any number of threads: Python prepares the texts, or X is not one-dimensional.
+        texts = (text(document) for document in iterate_documents(X))
+        return matrix_arrays(hasher, texts, _identity, n_jobs=self.n_jobs, **parameters.core_parameters)
 
 
-def _itself(text: str) -> str:
+def _identity(text: str) -> str:
     return text

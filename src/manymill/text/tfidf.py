@@ -1,10 +1,7 @@
-"""TF-IDF learnt in parts: the documents are counted block by block, by anyone, and the counts are added.
+"""A drop-in for scikit-learn's ``TfidfTransformer`` that is fitted incrementally or in parallel.
 
-In: matrices of token counts. Out: document counts, and from them the weights of scikit-learn's ``TfidfTransformer``.
-
-How many documents have each feature: what TF-IDF learns, and all that has to travel.
-
-In: a sparse matrix. Out: integers that can be added in any order, and from them the weights.
+Fitting counts the documents with each feature. The counts are integers: they add up in any order to those of a single
+fit, and so do the weights computed from them.
 """
 
 from __future__ import annotations
@@ -15,34 +12,34 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import _fit_context
-from sklearn.feature_extraction.text import TfidfTransformer as Original
+from sklearn.feature_extraction.text import TfidfTransformer as SklearnTfidfTransformer
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from manymill.errors import SettingsError
+from manymill.text.sklearn_private import validates_parameters
 
 
 @dataclass(frozen=True, eq=False)
 class DocumentCounts:
-    """Counts of some documents.
+    """Document counts of some documents.
 
     Parameters
     ----------
     n_documents : int
-        How many documents there were.
-    of_features : ndarray of shape (n_features,), int64
-        How many of them have each feature.
+        Number of documents.
+    per_feature : ndarray of shape (n_features,), int64
+        Number of documents with each feature.
     dtype : numpy.dtype
-        float32 if all of them were, else float64.
+        float32 if all matrices had this type, else float64.
     """
 
     n_documents: int
-    of_features: NDArray[np.int64]
+    per_feature: NDArray[np.int64]
     dtype: np.dtype[Any]
 
     @classmethod
     def of(cls, X: Any) -> Self:
-        """The counts of a CSR or CSC matrix, in which whatever is stored counts, be it zero."""
+        """Count the documents of a CSR or CSC matrix; every stored value counts, even an explicit zero."""
         n_documents, n_features = X.shape
         stored = np.bincount(X.indices, minlength=n_features) if X.format == "csr" else np.diff(X.indptr)
         dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
@@ -51,13 +48,13 @@ class DocumentCounts:
     def __add__(self, other: DocumentCounts) -> DocumentCounts:
         return DocumentCounts(
             self.n_documents + other.n_documents,
-            self.of_features + other.of_features,
+            self.per_feature + other.per_feature,
             np.promote_types(self.dtype, other.dtype),
         )
 
     def idf(self, *, smooth: bool) -> NDArray[Any]:
-        """The weights of the features, step by step as scikit-learn computes them, shape ``(n_features,)``."""
-        documents = self.of_features.astype(self.dtype)
+        """The weights of the features, shape ``(n_features,)``, in scikit-learn's order of operations."""
+        documents = self.per_feature.astype(self.dtype)
         documents += float(smooth)
         idf = np.full_like(documents, fill_value=self.n_documents + int(smooth))
         idf /= documents
@@ -66,48 +63,48 @@ class DocumentCounts:
         return idf
 
 
-class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Counts weighted by how rare their features are, bit for bit as scikit-learn's estimator of this name does it.
+class TfidfTransformer(SklearnTfidfTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Weight token counts by inverse document frequency, bit-identical to scikit-learn's estimator of this name.
 
-    What is learnt are numbers of documents. They are integers, so that it does not matter who counts which documents
-    in which order: :meth:`partial_fit` counts one block after the other, :meth:`merge` adds what others have counted,
-    and the weights are the bits that one :meth:`fit` to all documents gives.
+    Fitting counts documents. Counts are integers, so the documents can be counted in any order and by any number of
+    transformers: :meth:`partial_fit` counts block by block, :meth:`merge` adds the counts of other transformers, and
+    the weights are bit-identical to one :meth:`fit` on all documents.
 
     Parameters
     ----------
     norm : {"l2", "l1"} or None
-        What a row is divided by in the end.
+        Norm to divide each row by.
     use_idf : bool
-        Whether to weight features at all; without, nothing is counted.
+        Whether to weight features; if not, nothing is counted.
     smooth_idf : bool
-        Whether to count one more document that has every feature.
+        Whether to count one additional document with every feature.
     sublinear_tf : bool
-        Whether a count becomes 1 + log(count) first.
+        Whether to replace each count by 1 + log(count).
 
     Attributes
     ----------
     idf_ : ndarray of shape (n_features,)
-        The weights: log(n_documents_ / document_counts_) + 1, both numbers plus 1 if smoothed. float32 if all blocks
-        were, else float64. After :meth:`partial_fit` and :meth:`merge` computed when first asked for. Only with
+        The weights log(n_documents_ / document_counts_) + 1, both numbers plus 1 if smoothed. float32 if all blocks
+        have this type, else float64. After :meth:`partial_fit` and :meth:`merge`, computed on first access. Only with
         ``use_idf``.
     document_counts_ : ndarray of shape (n_features,), int64
-        The number of documents that have each feature; an explicit zero in the matrix counts. Only with ``use_idf``.
+        Number of documents with each feature; an explicit zero in the matrix counts. Only with ``use_idf``.
     n_documents_ : int
-        The number of documents. Only with ``use_idf``.
+        Number of documents. Only with ``use_idf``.
     n_features_in_ : int
-        The number of features.
+        Number of features.
 
     See Also
     --------
     sklearn.feature_extraction.text.TfidfTransformer : The original.
-    manymill.HashingVectorizer : Counts for it, with ``alternate_sign=False, norm=None``.
+    manymill.HashingVectorizer : Computes the counts, with ``alternate_sign=False, norm=None``.
 
     Examples
     --------
     >>> from manymill import HashingVectorizer, TfidfTransformer
     >>> counts = HashingVectorizer(n_features=2**10, alternate_sign=False, norm=None)
 
-    Out of core, one block of documents after the other:
+    Out of core, block by block:
 
     >>> blocks = [["a good film", "a bad film"], ["a film of films"]]
     >>> tfidf = TfidfTransformer()
@@ -116,7 +113,7 @@ class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[ca
     >>> tfidf.transform(counts.transform(["one good film"])).nnz
     3
 
-    In parallel, each block by itself:
+    In parallel, with one transformer per block:
 
     >>> parts = [TfidfTransformer().partial_fit(counts.transform(texts)) for texts in blocks]
     >>> merged = TfidfTransformer().merge(*parts)
@@ -124,78 +121,90 @@ class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[ca
     (3, True)
     """
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @validates_parameters
     def fit(self, X: Any, y: Any = None) -> Self:
-        """The transformer with the weights of these documents alone.
+        """Fit the weights to these documents only.
 
         Parameters
         ----------
         X : sparse or dense matrix of shape (n_documents, n_features)
-            Counts of tokens.
+            Token counts.
         y : None
-            Not used.
+            Ignored.
+
+        Returns
+        -------
+        self
 
         Raises
         ------
         ValueError
-            If ``X`` is no matrix of finite numbers, or a parameter is wrong.
+            If ``X`` is not a matrix of finite numbers, or a parameter is invalid.
         """
         X = self._validated(X, reset=True)
         self._counts: DocumentCounts | None = None
-        if self.use_idf:  # else scikit-learn leaves old weights in use
+        if self.use_idf:  # scikit-learn would keep old weights otherwise
             self._add(DocumentCounts.of(X))
-            _ = self.idf_  # by the parameters of now, as in scikit-learn
+            _ = self.idf_  # with the parameters at the time of the fit, as in scikit-learn
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @validates_parameters
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """The transformer with these documents counted too.
+        """Add these documents to the counts.
 
         Parameters
         ----------
         X : sparse or dense matrix of shape (n_documents, n_features)
-            Counts of tokens. Blocks of many documents are better: each call goes through all features once.
+            Token counts. Large blocks are faster: each call costs a pass over all features.
         y : None
-            Not used.
+            Ignored.
+
+        Returns
+        -------
+        self
 
         Raises
         ------
         ValueError
-            If ``X`` is no matrix of finite numbers, or has another number of features than before; if a parameter is
-            wrong, or ``use_idf`` not what it was.
+            If ``X`` is not a matrix of finite numbers, or has another number of features than before; if a parameter
+            is invalid, or ``use_idf`` has changed.
         """
         if _counted(self):
-            _check_counts(self, f"{type(self).__name__}.partial_fit: this one")
+            _check_counts(self, f"{type(self).__name__}.partial_fit: this transformer")
         X = self._validated(X, reset=not _counted(self))
         if self.use_idf:
             self._add(DocumentCounts.of(X))
         return self
 
     def merge(self, *others: TfidfTransformer) -> Self:
-        """The transformer with the documents counted too that others have counted; those stay as they are.
+        """Add the counts of other transformers, which are not changed; their order does not matter.
 
-        The order does not matter. A transformer that has counted nothing yet takes over what the others have.
+        This transformer may be unfitted.
 
         Parameters
         ----------
         *others : TfidfTransformer
-            With the same parameters and number of features, fitted.
+            Fitted transformers with the same parameters and number of features.
+
+        Returns
+        -------
+        self
 
         Raises
         ------
         SettingsError
-            If another transformer has other parameters, has counted other features, or keeps no counts, as
-            scikit-learn's does; nothing is changed then.
+            If another transformer has different parameters or features, or has no counts, as scikit-learn's; then
+            nothing is changed.
         sklearn.exceptions.NotFittedError
-            If another transformer has counted nothing.
+            If another transformer is not fitted.
         """
         if _counted(self):
-            _check_counts(self, f"{type(self).__name__}.merge: this one")
-        for number, other in enumerate(others):
+            _check_counts(self, f"{type(self).__name__}.merge: this transformer")
+        for index, other in enumerate(others):
             check_is_fitted(other, "n_features_in_")
-            _check_alike(self, number, other, self if _counted(self) else others[0])
-        # All of them before the first is added: one of them may be this one.
-        parts = [other._told("document_counts_") for other in others] if self.use_idf else []
+            _check_compatible(self, index, other, self if _counted(self) else others[0])
+        # All counts are read before the first is added: this transformer may be among the others.
+        parts = [other._required_counts("document_counts_") for other in others] if self.use_idf else []
         for other in others:
             for name in ("n_features_in_", "feature_names_in_"):
                 if name in vars(other):
@@ -207,26 +216,26 @@ class TfidfTransformer(Original, auto_wrap_output_keys=None):  # type: ignore[ca
     @cached_property
     def idf_(self) -> NDArray[Any]:
         """The weights of the features."""
-        return self._told("idf_").idf(smooth=bool(self.smooth_idf))
+        return self._required_counts("idf_").idf(smooth=bool(self.smooth_idf))
 
     @property
     def document_counts_(self) -> NDArray[np.int64]:
-        """The number of documents that have each feature."""
-        return self._told("document_counts_").of_features
+        """Number of documents with each feature."""
+        return self._required_counts("document_counts_").per_feature
 
     @property
     def n_documents_(self) -> int:
-        """The number of documents."""
-        return self._told("n_documents_").n_documents
+        """Number of documents."""
+        return self._required_counts("n_documents_").n_documents
 
-    def _told(self, name: str) -> DocumentCounts:
+    def _required_counts(self, name: str) -> DocumentCounts:
         counts: DocumentCounts | None = vars(self).get("_counts")
         if counts is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return counts
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
-        """The matrix as CSR or CSC, after scikit-learn's checks."""
+        """Convert to CSR or CSC, with scikit-learn's validation."""
         import scipy.sparse as sp
 
         large = np.dtype(np.intp).itemsize == 8
@@ -243,40 +252,40 @@ def _counted(transformer: TfidfTransformer) -> bool:
     return "n_features_in_" in vars(transformer)
 
 
-def _check_alike(
-    self: TfidfTransformer, number: int, other: TfidfTransformer, first: TfidfTransformer
+def _check_compatible(
+    self: TfidfTransformer, index: int, other: TfidfTransformer, first: TfidfTransformer
 ) -> None:
-    """Raise unless the other's counts are of the same features as the first's, and for the same weights."""
-    which = f"{type(self).__name__}.merge: argument {number}"
+    """Raise unless the other transformer has the parameters of this one and the features of the first."""
+    which = f"{type(self).__name__}.merge: argument {index}"
     if not isinstance(other, TfidfTransformer):
         raise SettingsError(
-            f"{which} is a {type(other).__module__}.{type(other).__name__}, which keeps no counts",
-            hint="count the part with manymill.TfidfTransformer",
+            f"{which} is a {type(other).__module__}.{type(other).__name__}, which has no document counts",
+            hint="fit each part with manymill.TfidfTransformer",
         )
     ours, theirs = self.get_params(), other.get_params()
     for name in ours:
         if ours[name] != theirs.get(name):
             raise SettingsError(
-                f"{which} has {name}={theirs.get(name)!r}, this one {ours[name]!r}",
-                hint="count all parts with the same parameters",
+                f"{which} has {name}={theirs.get(name)!r}, but this transformer has {ours[name]!r}",
+                hint="fit all parts with the same parameters",
             )
     if other.n_features_in_ != first.n_features_in_:
         raise SettingsError(
-            f"{which} has {other.n_features_in_} features, others have {first.n_features_in_}",
-            hint="count all parts with the same n_features",
+            f"{which} has {other.n_features_in_} features, but others have {first.n_features_in_}",
+            hint="fit all parts with the same n_features",
         )
     if [*getattr(other, "feature_names_in_", ())] != [*getattr(first, "feature_names_in_", ())]:
         raise SettingsError(
-            f"{which} has other names of features", hint="use the same columns in the same order"
+            f"{which} has different feature names", hint="use the same columns in the same order"
         )
     _check_counts(other, which)
 
 
 def _check_counts(transformer: TfidfTransformer, which: str) -> None:
-    """Raise unless there are counts just where they are used now."""
+    """Raise if ``use_idf`` has changed since the fit."""
     counts = vars(transformer).get("_counts") is not None
     if counts != bool(transformer.use_idf):
         raise SettingsError(
-            f"{which} was fitted with use_idf={counts}, and now has {transformer.use_idf}",
-            hint="fit it anew",
+            f"{which} was fitted with use_idf={counts}, but use_idf is now {transformer.use_idf}",
+            hint="fit it again",
         )

@@ -97,7 +97,7 @@ def test_predict_ends_quietly_when_its_reader_has_gone(run_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict", "RUN/missing", "ROWS"], 1, "holds no model"),
+        (["predict", "RUN/missing", "ROWS"], 1, "is not a model folder"),
         (["predict", "RUN", "ROWS.missing"], 1, "ROWS.missing"),
         (["predict", "RUN", "ROWS", "--text", "nothing"], 1, "nothing"),
         (["predict", "RUN", "ROWS", "--out", "ROWS"], 1, "cannot write"),

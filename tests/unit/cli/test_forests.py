@@ -129,18 +129,18 @@ def test_a_size_is_kept_and_partitions_are_scored_on_rows_held_out(manymill, fil
 def test_another_kind_of_model_is_not_written_over(manymill, run, files):
     (files / "rows.jsonl").write_text('{"text": "a b", "label": "x"}\n{"text": "c", "label": "y"}\n' * 9)
     code, _, messages = manymill("train", files / "rows.jsonl", "--out", run, "--n-features", 64)
-    assert (code, "holds a forest" in messages) == (1, True)
+    assert (code, "contains a forest" in messages) == (1, True)
     manymill("train", files / "rows.jsonl", "--out", files / "linear", "--n-features", 64)
     code, _, messages = manymill(
         "train", files / "train.parquet", "--model", "forest", "--label", "tree", "--out", files / "linear"
     )
-    assert (code, "holds a linear model" in messages) == (1, True)
+    assert (code, "contains a linear model" in messages) == (1, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["train", "train.parquet", "--model", "forest"], 1, "no column to learn is named"),
+        (["train", "train.parquet", "--model", "forest"], 1, "the target column is not set"),
         (["train", "train.parquet", "--model", "forest", "--label", "none"], 1, "no column 'none'"),
         (["train", "train.parquet", "--model", "forest", "--label", "tree", "--lanes", "2"], 2, "--lanes"),
         (["resume", "run"], 1, "its train command again"),

@@ -250,6 +250,6 @@ def test_a_search_reads_files_as_its_options_say_and_leaves_the_rest_to_the_conf
     assert "decompresses to more than 1,000 bytes" in str(result.exception)
     (tmp_path / "rows.jsonl").write_text('{"text": "torn\n' + (tmp_path / "rows.jsonl").read_text())
     config.write_text(config.read_text().replace("[data]", "[data]\nstrict = true"))
-    assert "broken JSON" in str(run("search", config, "--out", tmp_path / "run").exception)
+    assert "invalid JSON" in str(run("search", config, "--out", tmp_path / "run").exception)
     short = run("search", config, "--out", tmp_path / "run", "--max-record", "10")
     assert "record too long" in str(short.exception)

@@ -12,7 +12,7 @@ def _plan(tmp_path, lines, **options):
 
 
 def _doubts(plan):
-    return [note for note in plan.notes if "taken as the header" in note]
+    return [note for note in plan.notes if "used as the header" in note]
 
 
 @pytest.mark.parametrize("labels", ["1020", "abab"])
@@ -37,7 +37,7 @@ def test_a_header_that_a_column_is_named_after_is_not_doubted(tmp_path):
 
 def test_where_no_label_is_found_the_header_is_doubted_too(tmp_path):
     rows = ["one,1", "two,2", "three,3", "four,4", "five,5", "six,6"]
-    with pytest.raises(SchemaError, match=r"looks like a label.*taken as the header"):
+    with pytest.raises(SchemaError, match=r"looks like a label.*used as the header"):
         _plan(tmp_path, rows)
 
 

@@ -11,7 +11,7 @@ import zstandard
 from manymill.data.compression import open_stream, window_bytes
 from manymill.data.dataset import scan
 from manymill.data.reader import read
-from manymill.errors import PlanError, SchemaError, SourceError
+from manymill.errors import PlanError, SettingsError, SourceError
 from manymill.linear.memory import check_memory, memory_need
 from manymill.linear.settings import Settings
 
@@ -93,7 +93,9 @@ def test_a_file_that_holds_more_than_the_limit_is_named_with_the_option(tmp_path
 
 
 def test_a_limit_of_nothing_is_refused():
-    with pytest.raises(SchemaError, match="max_decompressed_bytes=0 is invalid: expected None, or 1 or more"):
+    with pytest.raises(
+        SettingsError, match="max_decompressed_bytes=0 is invalid: expected an integer of 1 or more or None"
+    ):
         scan("a", max_decompressed_bytes=0)
 
 

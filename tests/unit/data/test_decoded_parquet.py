@@ -7,7 +7,7 @@ import pytest
 
 from manymill.data.dataset import SourceFile, scan
 from manymill.data.memory import to_batch
-from manymill.data.parquet import batches_of, open_parquet, row_groups_of
+from manymill.data.parquet import open_parquet, read_row_groups, record_batches
 from manymill.data.reader import read
 from manymill.errors import SourceError
 
@@ -51,7 +51,7 @@ def test_batches_of_any_size_are_the_rows_of_the_file(tmp_path, encoding):
     with raw:
         for n_bytes in (1, 5000, 1 << 20):
             batches = list(
-                batches_of(
+                record_batches(
                     parquet,
                     raw,
                     source,
@@ -90,14 +90,14 @@ def test_a_page_that_the_plan_does_not_know_is_refused_with_the_figure(tmp_path)
     source = SourceFile(str(path), path.stat().st_size, str(path.stat().st_mtime_ns), "parquet")
     parquet, raw = open_parquet(source, None)
     with raw, pytest.raises(SourceError, match=r"row group 0 has a page of 12 MB.*takes 24 MB"):
-        list(batches_of(parquet, raw, source, [0], ["text"], n_rows=1, n_bytes=1))
+        list(record_batches(parquet, raw, source, [0], ["text"], n_rows=1, n_bytes=1))
 
 
 def test_the_footer_is_read_as_arrow_reads_it(tmp_path):
     path = _write(tmp_path / "a.parquet", ["x", "y"] * 500, ["a", "b"] * 500, row_group_size=300)
     metadata = pq.read_metadata(path)
     with open(path, "rb") as raw:
-        groups = row_groups_of(raw)
+        groups = read_row_groups(raw)
     assert len(groups) == metadata.num_row_groups
     for number, group in enumerate(groups):
         theirs = metadata.row_group(number)

@@ -214,7 +214,7 @@ def test_weights_are_read_and_judged(put):
 
 def test_a_strict_run_stops_at_the_first_bad_row(put):
     path = put("a.jsonl", '{"text": "t", "label": "a"}\nbroken\n')
-    with pytest.raises(RowError, match=r"a\.jsonl, byte 28: broken JSON .* Hint: each line"):
+    with pytest.raises(RowError, match=r"a\.jsonl, byte 28: invalid JSON .* Hint: each line"):
         _read(path, strict=True)
 
 

@@ -15,8 +15,8 @@ TEXTS = [" ".join([*RNG.choice(WORDS, 12), f"mark{code}"]) for code in CODES]
 ROWS = _core.Rows.from_arrays(np.array([0, 2, 3]), np.array([1, 5, 2], np.uint32), np.ones(3, np.float32))
 
 
-def asked(cache, form, n_asked, *, n_hashes=3):
-    return cache.get(form, n_asked, 2, n_hashes, lambda: ROWS)
+def asked(cache, form, n_requested, *, n_hashes=3):
+    return cache.get(form, n_requested, 2, n_hashes, lambda: ROWS)
 
 
 def test_all_rows_are_made_when_as_many_were_asked_for():

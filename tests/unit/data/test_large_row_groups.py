@@ -52,6 +52,6 @@ def test_the_head_of_large_rows_is_few_rows(file, monkeypatch):
 
 def test_a_sorted_row_group_is_told_to_be_written_smaller(file, monkeypatch):
     monkeypatch.setattr("manymill.data.sampling.WINDOW_BYTES", 1 << 20)
-    monkeypatch.setattr("manymill.data.sampling._WHOLE_STREAMS_BYTES", 1 << 20)
+    monkeypatch.setattr("manymill.data.sampling._COMPLETE_STREAMS_BYTES", 1 << 20)
     (warning,) = scan(file).plan(sample_bytes=1 << 20).warnings
     assert warning.endswith("Shuffle it, or write smaller row groups.")

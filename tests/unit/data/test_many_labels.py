@@ -22,13 +22,13 @@ def test_a_column_of_free_text_as_the_label_is_told(tmp_path, n_rows):
     assert warning.isprintable()
     assert "--label" in warning
     assert "--classes" in warning
-    assert ("will have a label that is new" in warning) == (n_rows == 20_000)
+    assert ("will have a new label" in warning) == (n_rows == 20_000)
 
 
 def test_a_few_labels_among_many_that_are_new_are_told_with_their_share(tmp_path):
     labels = [f"own {i}" if i % 10 == 0 else "ab"[i % 2] for i in range(20_000)]
     (warning,) = warnings_of(tmp_path, labels)
-    assert "about 10% will have a label that is new" in warning
+    assert "about 10% of the other rows will have a new label" in warning
 
 
 def test_ordinary_classes_are_not_told_nor_those_that_were_named(tmp_path):

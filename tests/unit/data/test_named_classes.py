@@ -9,7 +9,7 @@ import pytest
 from manymill.data.dataset import Dataset, scan
 from manymill.data.ledger import Ledger
 from manymill.data.reader import read
-from manymill.errors import SchemaError
+from manymill.errors import SchemaError, SettingsError
 
 ROWS = [("pos", "göod"), ("unsup", "never"), ("neg", ""), ("unsup", "mind"), ("pos", "fun")]
 KEPT = [("neg", ""), ("pos", "fun"), ("pos", "göod")]
@@ -82,7 +82,7 @@ def test_a_named_class_that_is_not_in_the_sample_is_known(tmp_path):
 
 @pytest.mark.parametrize("classes", [[], "pos,neg", [""]])
 def test_classes_have_to_be_a_list_of_labels(classes):
-    with pytest.raises(SchemaError, match="classes"):
+    with pytest.raises(SettingsError, match=r"classes=.* is invalid: expected"):
         scan("a.jsonl", classes=classes)
 
 
@@ -92,7 +92,7 @@ def test_without_labels_nothing_is_filtered(tmp_path):
 
 
 def test_classes_that_no_row_has_are_told(tmp_path):
-    with pytest.raises(SchemaError, match=r"other class.*name other classes"):
+    with pytest.raises(SchemaError, match=r"class not among the named classes.*check the classes"):
         scan(_jsonl(tmp_path), classes=["positive"]).plan()
 
 

@@ -145,7 +145,7 @@ def test_categories_that_come_late_get_codes_in_the_order_they_come(table):
 
 def test_a_word_among_numbers_is_named_with_its_row(table):
     text = "n,class\n" + "1,a\n" * 300_000 + "many,b\n"
-    with pytest.raises(RowError, match=r"rows\.csv: row 300001: 'many' in the column 'n' is no number"):
+    with pytest.raises(RowError, match=r"rows\.csv: row 300001: 'many' in the column 'n' is not a number"):
         table(text)
 
 
@@ -174,7 +174,7 @@ def test_strict_names_the_row_without_a_label(tmp_path):
     ("text", "label", "told"),
     [
         ("a,b\n1,2\n", "c", "no column 'c'"),
-        ("when,class\n2020-01-01,x\n", "class", "no column can be learnt from: when: dates"),
+        ("when,class\n2020-01-01,x\n", "class", "no column is usable as a feature: when: dates"),
     ],
 )
 def test_columns_that_are_not_there_are_named(table, text, label, told):
@@ -184,7 +184,7 @@ def test_columns_that_are_not_there_are_named(table, text, label, told):
 
 def test_texts_are_no_table(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"a": 1, "class": "x"}\n')
-    with pytest.raises(SourceError, match="jsonl, no table"):
+    with pytest.raises(SourceError, match="jsonl, not a table"):
         encode_table(scan(tmp_path / "rows.jsonl", label="class"), folder=tmp_path)
 
 

@@ -119,7 +119,7 @@ def test_rows_without_labels_cannot_be_evaluated(plan, tmp_path):
 def test_no_row_at_all_is_an_error_that_says_why(plan, monkeypatch):
     the_plan = plan([*make_rows(1)])
     monkeypatch.setattr("manymill.evaluate.run.read", lambda *args, **kwargs: iter(()))
-    with pytest.raises(PlanError, match="no row to evaluate"):
+    with pytest.raises(PlanError, match="there are no rows to evaluate"):
         evaluate(make_model(), the_plan, threads=1)
 
 

@@ -25,7 +25,7 @@ def test_many_classes_have_the_worst_ones_and_the_largest_confusions():
     counts = count(true, chosen, 60)
     result = summarise(counts, [f"c{i}" for i in range(60)])
     lines = run.classes(result).splitlines()
-    assert lines[0] == "The 30 classes of lowest F1, of 50 with rows:"
+    assert lines[0] == "The 30 classes with the lowest F1, of 50 with rows:"
     assert lines[2].startswith("c7 ")
     assert run.confusions(result, counts, 5).splitlines()[2].split() == ["c7", "c8", "2"]
 
@@ -50,5 +50,7 @@ def test_the_summary_lists_only_some_unknown_labels():
     true = np.full(9, -1)
     counts = count(true, np.zeros(9, int), 2, unknown_labels="abcdefggg")
     text = run.summary(summarise(counts, "xy"), {"broken JSON": 2})
-    assert "9 rows have a label that the model does not know: g (3), a (1), b (1), c (1), d (1), ..." in text
-    assert "2 records are no rows: 2 broken JSON" in text
+    assert (
+        "9 rows have a label that is not a class of the model: g (3), a (1), b (1), c (1), d (1), ..." in text
+    )
+    assert "2 records were rejected: invalid JSON (2)" in text

@@ -90,7 +90,7 @@ def test_svmlight_has_names_of_text_labels_beside_it(tmp_path):
 
 def test_svmlight_refuses_a_text_label_after_integers(tmp_path):
     late = json.dumps({"text": "late", "label": "none"}) + "\n"
-    with pytest.raises(RowError, match="came later"):
+    with pytest.raises(RowError, match="a later one is not"):
         write(source(tmp_path, [1, 2], extra=late), tmp_path / "X.svm", format="svmlight")
 
 
@@ -110,7 +110,7 @@ def test_bad_records_are_listed_and_left_out(tmp_path):
 
 def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     (tmp_path / "X.npz").write_text("old")
-    with pytest.raises(RowError, match="broken JSON"):
+    with pytest.raises(RowError, match="invalid JSON"):
         write(
             source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz", strict=True, overwrite=True
         )
@@ -146,7 +146,7 @@ def test_a_member_of_a_folder_that_is_read_is_never_replaced(tmp_path):
 
 
 def test_a_matrix_needs_a_name(tmp_path):
-    with pytest.raises(RunFolderError, match="no name"):
+    with pytest.raises(RunFolderError, match="is not a file name"):
         write(source(tmp_path, ["a"]), "")
 
 
@@ -166,7 +166,7 @@ def test_labels_of_others_beside_the_matrix_stay_and_are_told_of(tmp_path):
     np.save(tmp_path / "X.labels.npy", [1])
     features = write(source(tmp_path, ["a"]), tmp_path / "X.npz", labelled=False, overwrite=True)
     assert np.load(tmp_path / "X.labels.npy").tolist() == [1]
-    assert "X.labels.npy is not of this run" in features.warnings[0]
+    assert "X.labels.npy is not from this run" in features.warnings[0]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -194,7 +194,7 @@ def test_a_list_of_bad_rows_that_cannot_be_written_is_told(tmp_path, monkeypatch
 
 def test_bad_rows_stay_until_a_run_is_complete(tmp_path):
     write(source(tmp_path, ["a", "b"], extra="no JSON\n"), tmp_path / "X.npz")
-    with pytest.raises(RowError, match="broken JSON"):
+    with pytest.raises(RowError, match="invalid JSON"):
         write(tmp_path / "rows.jsonl", tmp_path / "X.npz", strict=True)
     assert len((tmp_path / "X.bad_rows.jsonl").read_text().splitlines()) == 1
 

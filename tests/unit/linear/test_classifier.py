@@ -80,8 +80,8 @@ def test_whatever_holds_the_labels_the_model_is_the_same(holder):
     [
         ("one text", "one string"),
         ([b"\xff"] * 2, "bytes, not a string"),
-        ([1, 2], r"texts\[0\] is of type int"),
-        (["text", 2.5], r"texts\[1\] is of type float"),
+        ([1, 2], r"texts\[0\] has type int"),
+        (["text", 2.5], r"texts\[1\] has type float"),
         ([["nested"], ["lists"]], "list, not a string"),
         (["text", None], r"texts\[1\] is missing"),
         (["text", float("nan")], r"texts\[1\] is missing"),

@@ -205,7 +205,7 @@ def test_a_pickle_named_as_a_model_is_not_executed(folder, name, monkeypatch):
 
 def test_an_empty_or_missing_folder_is_no_model(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ModelError, match="holds no model"):
+        with pytest.raises(ModelError, match="is not a model folder"):
             load_model(folder)
 
 

@@ -7,7 +7,7 @@ from manymill.errors import ModelError
 from manymill.model import Analyzer, ModelDescription, load_model, manifest, probabilities, save_model
 
 ANALYZER = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=4)
-WEIGHTS = manifest.WeightsFile("blake2b-256:" + "0" * 64, 4, 1, weighed=False)
+WEIGHTS = manifest.WeightsFile("blake2b-256:" + "0" * 64, 4, 1, has_feature_weights=False)
 
 
 def described(temperature):

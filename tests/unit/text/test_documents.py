@@ -68,7 +68,7 @@ def test_a_dictionary_may_hold_a_null_that_no_document_has():
     "column", [pa.array([1, 2]), pa.array([["a"]]), pa.array([True]), pa.array([1])[:0], pa.array([b"a"])]
 )
 def test_a_column_that_is_no_text_is_an_error(column):
-    with pytest.raises(SchemaError, match="not text"):
+    with pytest.raises(SchemaError, match="not string"):
         text_columns(column)
 
 

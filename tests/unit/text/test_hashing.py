@@ -8,7 +8,7 @@ from tests.reference.outcome import bits
 
 from manymill._core import HashedBatch
 from manymill.text import hashing
-from manymill.text.hashing import Values
+from manymill.text.hashing import MatrixParameters
 
 HASHES = np.random.default_rng(0).integers(0, 2**32, 300, dtype=np.uint32)
 ENDS = np.array([0, 100, 100, 140, 300])
@@ -26,7 +26,7 @@ def values(**kwargs):
         "norm": "l2",
         "dtype": np.dtype(float),
     }
-    return Values(**{**usual, **kwargs})
+    return MatrixParameters(**{**usual, **kwargs})
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int8])
@@ -97,4 +97,4 @@ def test_small_integers_wrap_around_as_they_do_in_scipy():
     ],
 )
 def test_types_whose_sums_are_exact_are_supported(dtype, alternate_sign, supported):
-    assert Values.supports(np.dtype(dtype), alternate_sign=alternate_sign) == supported
+    assert MatrixParameters.supports(np.dtype(dtype), alternate_sign=alternate_sign) == supported

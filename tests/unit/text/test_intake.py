@@ -27,7 +27,8 @@ def decoded(document):
 
 def matrix(X, n_jobs=1, **settings):
     return [
-        a.tolist() for a in documents.matrix(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
+        a.tolist()
+        for a in documents.matrix_arrays(Hasher(), X, decoded, **{**SETTINGS, **settings}, n_jobs=n_jobs)
     ]
 
 
@@ -160,13 +161,13 @@ def test_an_iterator_is_consumed_piece_by_piece(monkeypatch):
 
 
 def test_a_list_that_shrinks_meanwhile_does_no_harm():
-    held = [b"one"] * 100
+    texts = [b"one"] * 100
 
     def shrinking(document):
-        held.clear()
+        texts.clear()
         return document.decode()
 
-    found = documents.matrix(Hasher(), held, shrinking, **SETTINGS, n_jobs=1)
+    found = documents.matrix_arrays(Hasher(), texts, shrinking, **SETTINGS, n_jobs=1)
     assert 1 <= len(found[2]) - 1 <= 100
 
 

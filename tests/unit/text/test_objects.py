@@ -1,20 +1,20 @@
-"""Documents as objects of Python."""
+"""Documents as iterate_documents of Python."""
 
 import pyarrow as pa
 import pytest
 
 from manymill.errors import RowError
-from manymill.text.documents import objects
+from manymill.text.documents import iterate_documents
 
 
 @pytest.mark.parametrize("documents", [["a", "b"], [b"a", b"b"]])
 def test_arrow_columns_become_python_objects(documents):
-    assert list(objects(pa.array(documents))) == documents
-    assert list(objects(pa.chunked_array([[item] for item in documents]))) == documents
+    assert list(iterate_documents(pa.array(documents))) == documents
+    assert list(iterate_documents(pa.chunked_array([[item] for item in documents]))) == documents
 
 
 def test_a_null_is_an_error_when_it_is_met():
-    documents = iter(objects(pa.array(["a", None])))
+    documents = iter(iterate_documents(pa.array(["a", None])))
     assert next(documents) == "a"
     with pytest.raises(RowError, match="document 1 is null"):
         next(documents)
@@ -22,4 +22,4 @@ def test_a_null_is_an_error_when_it_is_met():
 
 @pytest.mark.parametrize("X", [["a"], ("a",), iter("a")], ids=type)
 def test_what_is_an_iterable_of_objects_stays_as_it_is(X):
-    assert objects(X) is X
+    assert iterate_documents(X) is X

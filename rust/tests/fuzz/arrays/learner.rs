@@ -213,6 +213,7 @@ fn taught(draw: &mut Draw<'_>, learner: &mut Learner) -> Result<bool, String> {
     let known =
         |class: &i32| usize::try_from(*class).is_ok_and(|class| class < learner.n_classes());
     let valid = n == n_rows
+        && learner.n_rows_seen().checked_add(n_rows as u64).is_some()
         && rows
             .indices
             .iter()

@@ -1,4 +1,4 @@
-"""Tables: columns of Parquet and CSV files as a matrix of numbers in a file, which every process maps."""
+"""Encode tables in Parquet and CSV files as numeric matrices in memory-mapped files."""
 
 from manymill.data.table.encoding import Table, encode_table
 from manymill.data.table.schema import Column, TableSchema

@@ -1,4 +1,4 @@
-"""Tables in files, block by block, in bounded memory."""
+"""Read tables from files as record batches, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,85 +12,87 @@ from manymill.data.chunks import DELIMITER
 from manymill.data.compression import ByteStream, open_stream
 from manymill.data.dataset import SourceFile
 from manymill.data.files import find_files, open_file
-from manymill.data.parquet import batches_of, open_parquet, row_groups
-from manymill.data.planning import opened
-from manymill.data.table.schema import may_be_used
+from manymill.data.parquet import broken_parquet, open_parquet, record_batches, row_groups
+from manymill.data.planning import inspect_files
+from manymill.data.table.schema import is_usable
 from manymill.display import shortened
 from manymill.errors import RowError, SchemaError, SourceError
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset
 
-# Arrow takes no record that is longer than a block: one of a wide table holds several rows of so many bytes a value.
+# Arrow rejects records longer than a block: a block of a wide table has several rows at this size of a value.
 _BLOCK_BYTES = 1 << 20
 _VALUE_BYTES = 64
-# A table of more columns, or with a longer header, is read in whole blocks.
+# A table with more columns, or with a longer header in bytes, is read in complete blocks.
 _WIDE, _LONG = 5000, 1 << 17
-# Arrow and scikit-learn take some kilobytes and some 100 µs for each column of each batch.
-MOST_COLUMNS = 250_000
+# Arrow and scikit-learn need some kilobytes and about 100 µs for each column of each batch.
+MAX_COLUMNS = 250_000
 _BLOCK_ROWS = 1 << 14
-# Of a block of a table with many columns, or with long texts.
+# Limit of a block of a table with many columns, or with long texts.
 _WIDE_BYTES = 64 << 20
 
 
 _FORMATS = ("csv", "tsv", "parquet")
 
 
-def files_of(dataset: Dataset) -> list[SourceFile]:
+def table_files(dataset: Dataset) -> list[SourceFile]:
     """The files of a dataset of tables.
 
     Raises
     ------
     SourceError
-        If one cannot be read, or is no table.
+        If one cannot be read, or is not a table.
     """
     paths, trees = find_files(dataset.source, dataset.storage_options, format=dataset.format)
     if trees:
-        raise SourceError(f"{trees[0]} is a folder of folders, not of tables", "name Parquet or CSV files")
-    files, _, _ = opened(dataset, paths)
+        raise SourceError(f"{trees[0]} is a folder tree, not a table", "name Parquet or CSV files")
+    files, _, _ = inspect_files(dataset, paths)
     if files[0].format not in _FORMATS:
-        raise SourceError(f"{files[0].path} is {files[0].format}, no table", "name Parquet or CSV files")
+        raise SourceError(f"{files[0].path} is {files[0].format}, not a table", "name Parquet or CSV files")
     return files
 
 
-def blocks_of(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
-    """The record batches of a file; every column of a CSV file is text.
+def table_batches(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """Read a file as record batches; every column of a CSV file is text.
 
     Raises
     ------
     SourceError
-        If the file cannot be read on, is cut off, or has changed.
+        If the file cannot be read, is truncated, or has changed.
     RowError
         If a row of a CSV file has more or fewer fields than the header.
     SchemaError
-        If the table has more than ``MOST_COLUMNS`` columns.
+        If the table has more than ``MAX_COLUMNS`` columns.
     """
     if file.format == "parquet":
-        yield from _of_parquet(file, dataset)
+        yield from _parquet_batches(file, dataset)
     else:
-        yield from _of_csv(file, dataset)
+        yield from _csv_batches(file, dataset)
 
 
-def _of_parquet(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     parquet, stream = open_parquet(file, dataset.storage_options)
     with stream:
         _check_width(file, len(parquet.schema_arrow.names))
         try:
             schema = parquet.schema_arrow
-            used = [field.name for field in schema if may_be_used(field.type)]
+            used = [field.name for field in schema if is_usable(field.type)]
             n_rows = min(_BLOCK_ROWS, max(1, _WIDE_BYTES // (8 * max(1, len(used)))))
             groups = range(len(row_groups(stream, file)))
             if not used:
                 yield pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
                 return
-            for batch in batches_of(parquet, stream, file, groups, used, n_rows=n_rows, n_bytes=_WIDE_BYTES):
+            for batch in record_batches(
+                parquet, stream, file, groups, used, n_rows=n_rows, n_bytes=_WIDE_BYTES
+            ):
                 yield _with_nulls(batch, schema)
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{file.path} is a broken Parquet file: {error}", "get it again") from error
+            raise broken_parquet(file, error) from error
 
 
 def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch with all columns of the file: those that no matrix has are nulls, and are never decoded."""
+    """Add the columns of the file that cannot become numbers, as nulls: they are never decoded."""
     columns = [
         batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
         for field in schema
@@ -98,14 +100,14 @@ def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
-def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+def _csv_batches(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv
 
     columns = list(file.column_names)
     _check_width(file, len(columns))
     block_bytes = max(_BLOCK_BYTES, 2 * file.data_start, _VALUE_BYTES * len(columns))
-    # Columns are named by number where there is no header; what may come before the first row is a byte-order mark.
-    headless = columns == [str(place) for place in range(len(columns))] and file.data_start in (0, 3)
+    # Without a header, columns are named by number, and at most a byte-order mark precedes the first row.
+    headless = columns == [str(i) for i in range(len(columns))] and file.data_start in (0, 3)
     raw = open_file(file, dataset.storage_options)
     stream = open_stream(
         raw,
@@ -116,8 +118,8 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     )
     try:
         reader = csv.open_csv(
-            pa.PythonFile(_Readable(stream, fills=len(columns) > _WIDE or file.data_start > _LONG), "r"),
-            # Rows are numbered in errors where one thread parses.
+            pa.PythonFile(_StreamFile(stream, fills=len(columns) > _WIDE or file.data_start > _LONG), "r"),
+            # Arrow's errors have row numbers only with a single thread.
             read_options=csv.ReadOptions(
                 use_threads=False, block_size=block_bytes, encoding=dataset.encoding, column_names=columns,
                 skip_rows=0 if headless else 1,
@@ -131,27 +133,27 @@ def _of_csv(file: SourceFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     except pa.ArrowInvalid as error:
         if "straddling object" in str(error):
             what = f"{file.path}: a row of {len(columns):,} columns is longer than {block_bytes:,} bytes"
-            raise RowError(what, "give it as Parquet, or leave it out") from error
-        raise RowError(f"{file.path}: {shortened(error, 400)}", "mend the row, or leave it out") from error
+            raise RowError(what, "convert the file to Parquet, or remove the row") from error
+        raise RowError(f"{file.path}: {shortened(error, 400)}", "fix or remove the row") from error
     finally:
         stream.close()
 
 
 def _check_width(file: SourceFile, n_columns: int) -> None:
-    if n_columns > MOST_COLUMNS:
+    if n_columns > MAX_COLUMNS:
         raise SchemaError(
-            f"{file.path} has {n_columns:,} columns; a table may have up to {MOST_COLUMNS:,}",
-            "leave columns out; what is sparse may be better given as text, for a linear model",
+            f"{file.path} has {n_columns:,} columns; a table may have up to {MAX_COLUMNS:,}",
+            "remove columns; sparse data may be better given as text, for a linear model",
         )
 
 
-class _Readable(io.RawIOBase):
-    """The bytes of a stream as a file that is read in pieces of any size."""
+class _StreamFile(io.RawIOBase):
+    """A byte stream as a file object for Arrow."""
 
     def __init__(self, stream: ByteStream, *, fills: bool) -> None:
         self._stream = stream
-        # Arrow looks for the whole header in what it gets first. Not for other tables: their categories are numbered by
-        # the first batch, which must stay as it is.
+        # Arrow expects the complete header in its first read. Other tables read as before: the first batch decides
+        # the codes of categories, so its size must not change.
         self._fills = fills
         self._rest = b""
 

@@ -1,4 +1,4 @@
-"""Which columns of a table become numbers, and how: chosen on its first rows, the same for every table after."""
+"""Schema of a table: which columns become numbers and how, inferred from the first rows and reused by the model."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ from numpy.typing import NDArray
 
 from manymill.errors import ModelError, RowError, SchemaError
 
-Kind = Literal["number", "category"]
+ColumnKind = Literal["number", "category"]
 
-# Words for a value that is missing, in files of text.
+# Strings that mark a missing value in text files.
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
-# The code of a category that was not there when codes were given out. A missing value is NaN.
+# The code of an unknown category. A missing value is NaN.
 UNSEEN = -1.0
 
-# A column of words with more of them than this, and in more than half of its rows another, is no category.
-_FEW = 20
-_MOST = 1000
-# A table with more columns is described by one list of names: a model may have few lists and objects.
+# A column of strings with more distinct values than this is a category only if each has two rows on average.
+_FEW_CATEGORIES = 20
+_MAX_CATEGORIES = 1000
+# The columns of a wider table are saved as one list of names, since model files limit the number of objects.
 _WIDE = 2000
 
 
 @dataclass(slots=True)
 class Column:
-    """A column that becomes numbers.
+    """A column of the matrix.
 
     Attributes
     ----------
     name : str
     kind : {"number", "category"}
     codes : dict of str to int
-        Of the categories: in alphabetical order for those of the first rows, the others as they came.
+        Codes of the categories: those of the first rows in sorted order, then the others in order of occurrence.
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     codes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class TableSchema:
-    """The columns of a matrix, and what was left out.
+    """The columns of a matrix, and the columns left out.
 
     Attributes
     ----------
     columns : list of Column
         In the order of the matrix.
     target : str or None
-        The column that is learnt.
+        The target column.
     left_out : dict of str to str
         The reason for each column that is not in the matrix.
     max_categories : int
-        Of a column; those that come later are all encoded as unseen.
+        Limit per column; further categories are encoded as unseen.
     growing : bool
-        Whether categories that were not there yet get a code.
+        Whether new categories get a code.
     """
 
     columns: list[Column]
     target: str | None
     left_out: dict[str, str]
-    max_categories: int = _MOST
+    max_categories: int = _MAX_CATEGORIES
     growing: bool = False
 
     @property
@@ -75,7 +75,7 @@ class TableSchema:
         return [column.name for column in self.columns]
 
     def encode(self, batch: pa.RecordBatch, where: str, first_row: int) -> NDArray[np.float32]:
-        """The rows of a batch as numbers, float32 of shape (n_rows, n_columns).
+        """Encode the rows of a batch as float32 numbers of shape (n_rows, n_columns).
 
         Parameters
         ----------
@@ -90,37 +90,33 @@ class TableSchema:
         SchemaError
             If a column is missing.
         RowError
-            If a value of a column of numbers is none, or too large for float32.
+            If a value of a numeric column is not a number, or too large for float32.
         """
         out = np.empty((batch.num_rows, len(self.columns)), np.float32)
-        for place, column in enumerate(self.columns):
-            index = batch.schema.get_field_index(column.name)
-            if index < 0:
-                raise SchemaError(
-                    f"{where}: there is no column {column.name!r}",
-                    f"it has {', '.join(batch.schema.names)[:200]}",
-                )
-            values = batch.column(index)
+        for j, column in enumerate(self.columns):
+            values = column_of(batch, column.name, where)
             if column.kind == "number":
-                out[:, place] = _numbers(values, column.name, where, first_row)
+                out[:, j] = _numbers(values, column.name, where, first_row)
             else:
-                out[:, place] = self._categories(values, column)
+                out[:, j] = self._encode_categories(values, column)
         return out
 
-    def _categories(self, values: pa.Array, column: Column) -> NDArray[np.float32]:
-        encoded = text_of(values).dictionary_encode()
-        table = np.full(len(encoded.dictionary) + 1, np.nan, np.float32)
-        for place, word in enumerate(encoded.dictionary.to_pylist()):
-            code = column.codes.get(word)
+    def _encode_categories(self, values: pa.Array, column: Column) -> NDArray[np.float32]:
+        encoded = as_strings(values).dictionary_encode()
+        code_of = np.full(
+            len(encoded.dictionary) + 1, np.nan, np.float32
+        )  # the last one is for missing values
+        for i, category in enumerate(encoded.dictionary.to_pylist()):
+            code = column.codes.get(category)
             if code is None and self.growing and len(column.codes) < self.max_categories:
-                code = column.codes[word] = len(column.codes)
-            table[place] = UNSEEN if code is None else code
-        places = np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)))
-        numbers: NDArray[np.float32] = table[places]
+                code = column.codes[category] = len(column.codes)
+            code_of[i] = UNSEEN if code is None else code
+        indices = np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)))
+        numbers: NDArray[np.float32] = code_of[indices]
         return numbers
 
     def to_json(self) -> dict[str, Any]:
-        """The schema in JSON."""
+        """Convert to JSON types."""
         columns: Any = [{"name": c.name, "kind": c.kind, "categories": list(c.codes)} for c in self.columns]
         if len(columns) > _WIDE:
             categories = {c.name: list(c.codes) for c in self.columns if c.kind == "category"}
@@ -129,12 +125,12 @@ class TableSchema:
 
     @staticmethod
     def from_json(content: Any) -> TableSchema:
-        """A schema of JSON that might come from anyone.
+        """Restore a schema from untrusted JSON.
 
         Raises
         ------
         ModelError
-            If it is none.
+            If it is not a valid schema.
         """
         try:
             target, left_out = content["target"], dict(content["left_out"])
@@ -142,25 +138,41 @@ class TableSchema:
             if isinstance(entries, dict):
                 entries = _entries(entries)
             columns = [
-                Column(entry["name"], entry["kind"], {word: i for i, word in enumerate(entry["categories"])})
+                Column(entry["name"], entry["kind"], {name: i for i, name in enumerate(entry["categories"])})
                 for entry in entries
             ]
         except (TypeError, KeyError, ValueError) as error:
             raise ModelError(f"its columns cannot be read: {error!r}") from None
-        fine = target is None or isinstance(target, str)
+        valid = target is None or isinstance(target, str)
         for column in columns:
-            fine = fine and isinstance(column.name, str) and column.kind in ("number", "category")
-            fine = fine and all(isinstance(word, str) for word in column.codes)
-        if not fine or not columns or len({column.name for column in columns}) < len(columns):
-            raise ModelError("its columns cannot be those of a table")
+            valid = valid and isinstance(column.name, str) and column.kind in ("number", "category")
+            valid = valid and all(isinstance(name, str) for name in column.codes)
+        if not valid or not columns or len({column.name for column in columns}) < len(columns):
+            raise ModelError("its columns are not valid columns of a table")
         return TableSchema(columns, target, left_out)
 
 
+def column_of(batch: pa.RecordBatch, name: str, path: str) -> pa.Array:
+    """A column of a batch.
+
+    Raises
+    ------
+    SchemaError
+        If it is missing.
+    """
+    index = batch.schema.get_field_index(name)
+    if index < 0:
+        raise SchemaError(
+            f"{path}: there is no column {name!r}", f"it has {', '.join(batch.schema.names)[:200]}"
+        )
+    return batch.column(index)
+
+
 def _entries(wide: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The columns of a wide table, one by one."""
+    """Expand the column list of a wide table to one entry per column."""
     names, categories = wide["names"], dict(wide["categories"])
     if not isinstance(names, list) or not categories.keys() <= set(names):
-        raise TypeError("its categories are of other columns")
+        raise TypeError("it has categories of unknown columns")
     return [
         {
             "name": name,
@@ -171,8 +183,8 @@ def _entries(wide: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def may_be_used(type: pa.DataType) -> bool:
-    """Whether a column of this type may become numbers."""
+def is_usable(type: pa.DataType) -> bool:
+    """Whether a column of this type can be encoded."""
     type = type.value_type if pa.types.is_dictionary(type) else type
     return _is_number(type) or _is_string(type)
 
@@ -185,19 +197,21 @@ def _is_string(type: pa.DataType) -> bool:
     return bool(pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type))
 
 
-def text_of(values: pa.Array) -> pa.Array:
-    """A column as strings, nulls where a word says that the value is missing."""
-    words = values.cast(pa.string())
-    return pc.if_else(pc.is_in(words, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), words)
+def as_strings(values: pa.Array) -> pa.Array:
+    """Convert a column to strings, with nulls for the strings that mark a missing value."""
+    strings = values.cast(pa.string())
+    return pc.if_else(pc.is_in(strings, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), strings)
 
 
-def choose(head: pa.RecordBatch, target: str | None, max_categories: int = _MOST) -> TableSchema:
-    """The schema of a table with these first rows.
+def choose_schema(
+    head: pa.RecordBatch, target: str | None, max_categories: int = _MAX_CATEGORIES
+) -> TableSchema:
+    """Infer the schema of a table from its first rows.
 
     Raises
     ------
     SchemaError
-        If the target is no column, or none is left to learn from.
+        If the target column is missing, or no column can be encoded.
     """
     names = head.schema.names
     if target is not None and target not in names:
@@ -213,19 +227,19 @@ def choose(head: pa.RecordBatch, target: str | None, max_categories: int = _MOST
         elif kind == "number":
             columns.append(Column(name, kind))
         else:
-            words = text_of(head.column(name)).unique().drop_null().to_pylist()
-            columns.append(Column(name, kind, {word: code for code, word in enumerate(sorted(words))}))
+            categories = as_strings(head.column(name)).unique().drop_null().to_pylist()
+            columns.append(Column(name, kind, {word: code for code, word in enumerate(sorted(categories))}))
     if not columns:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise SchemaError(f"no column can be learnt from: {reasons[:300]}", "give numbers or categories")
+        raise SchemaError(f"no column is usable as a feature: {reasons[:300]}", "add numbers or categories")
     return TableSchema(columns, target, left_out, max_categories, growing=True)
 
 
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
 
 
-def _kind_of(values: pa.Array, max_categories: int) -> tuple[Kind | None, str]:
-    """What a column becomes, or why it is left out."""
+def _kind_of(values: pa.Array, max_categories: int) -> tuple[ColumnKind | None, str]:
+    """The kind of a column, or None and the reason why it is left out."""
     type = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if pa.types.is_temporal(type):
         return None, "dates and times are left out"
@@ -233,28 +247,28 @@ def _kind_of(values: pa.Array, max_categories: int) -> tuple[Kind | None, str]:
         return "number", ""
     if not _is_string(type):
         return None, f"columns of type {type} are left out"
-    words = text_of(values).drop_null()
-    if not len(words):
+    strings = as_strings(values).drop_null()
+    if not len(strings):
         return None, "its first rows hold no value"
-    if _is(words, pa.float64()) or set(words.unique().to_pylist()) <= set(_TRUTH):
+    if _can_cast(strings, pa.float64()) or set(strings.unique().to_pylist()) <= set(_BOOLEANS):
         return "number", ""
-    if _is(words, pa.timestamp("s")) or _is(words, pa.timestamp("ns")) or _is(words, pa.date32()):
+    if any(_can_cast(strings, type) for type in (pa.timestamp("s"), pa.timestamp("ns"), pa.date32())):
         return None, "dates and times are left out"
-    n_words = len(words.unique())
-    if n_words > max_categories or (n_words > _FEW and 2 * n_words > len(words)):
-        return None, f"it has {n_words} different texts in {len(words)} rows: text, or names of rows"
+    n_distinct = len(strings.unique())
+    if n_distinct > max_categories or (n_distinct > _FEW_CATEGORIES and 2 * n_distinct > len(strings)):
+        return None, f"it has {n_distinct} different texts in {len(strings)} rows: text, or names of rows"
     return "category", ""
 
 
-def _is(words: pa.Array, type: pa.DataType) -> bool:
+def _can_cast(strings: pa.Array, type: pa.DataType) -> bool:
     try:
-        words.cast(type)
+        strings.cast(type)
     except pa.ArrowInvalid:
         return False
     return True
 
 
-_TRUTH: Mapping[str, float] = {
+_BOOLEANS: Mapping[str, float] = {
     "true": 1.0,
     "false": 0.0,
     "True": 1.0,
@@ -268,34 +282,34 @@ def _numbers(values: pa.Array, name: str, where: str, first_row: int) -> NDArray
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        words = text_of(values)
+        strings = as_strings(values)
         try:
-            values = words.cast(pa.float64())
+            values = strings.cast(pa.float64())
         except pa.ArrowInvalid:
             values = pa.array(
-                [_number(word, name, where, first_row + i) for i, word in enumerate(words.to_pylist())]
+                [_number(value, name, where, first_row + i) for i, value in enumerate(strings.to_pylist())]
             )
     wide = np.asarray(values.cast(pa.float64(), safe=False).fill_null(np.nan), np.float64)
     with np.errstate(over="ignore"):
         numbers = wide.astype(np.float32)
-    wrong = np.isinf(numbers)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.argmax(infinite))
         raise RowError(
             f"{where}: row {first_row + row}: {wide[row]} in the column {name!r} is too large for float32",
-            "scale the column, or leave the row out",
+            "scale the column, or remove the row",
         )
     return numbers
 
 
-def _number(word: str | None, name: str, where: str, row: int) -> float | None:
-    """A word as a number, where a whole column could not be cast at once."""
-    if word is None or word in _TRUTH:
-        return None if word is None else _TRUTH[word]
+def _number(value: str | None, name: str, where: str, row: int) -> float | None:
+    """Parse a single value of a column that Arrow cannot cast."""
+    if value is None or value in _BOOLEANS:
+        return None if value is None else _BOOLEANS[value]
     try:
-        return float(word)
+        return float(value)
     except ValueError:
         raise RowError(
-            f"{where}: row {row}: {word[:40]!r} in the column {name!r} is no number",
-            "mend the row; a missing value is an empty field",
+            f"{where}: row {row}: {value[:40]!r} in the column {name!r} is not a number",
+            "fix the row; leave the field empty for a missing value",
         ) from None

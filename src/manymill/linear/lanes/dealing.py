@@ -174,12 +174,12 @@ class PublishedPlan:
         if self.memory is not None:
             import pyarrow as pa
 
-            from manymill.data.memory import Memory
+            from manymill.data.memory import ArrowColumns
 
             table = pa.ipc.open_stream(pa.py_buffer(self.memory.load()["arrow"])).read_all()
             columns = {name: table.column(name).combine_chunks() for name in table.column_names}
             dataset = replace(
-                dataset, memory=Memory(columns["text"], columns.get("label"), columns.get("weight"))
+                dataset, memory=ArrowColumns(columns["text"], columns.get("label"), columns.get("weight"))
             )
         return replace(plan, dataset=dataset).with_urls(self.urls)
 
@@ -215,9 +215,9 @@ def share(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:
     if memory is not None:
         import pyarrow as pa
 
-        from manymill.data.memory import Memory
+        from manymill.data.memory import ArrowColumns
 
-        if not isinstance(memory, Memory):  # hashed texts are names of files
+        if not isinstance(memory, ArrowColumns):  # hashed texts are names of files
             return SharedPlan(plan)
         columns = {"text": memory.text, "label": memory.label, "weight": memory.weight}
         table = pa.table({name: column for name, column in columns.items() if column is not None})

@@ -247,7 +247,7 @@ class ManyLanes:
                     self._learn_known_classes(tally)
                 raise
             self._end()
-            self._ledger.go_on(0, {}, ())
+            self._ledger.resume(0, {}, ())
             tally.restore((0, 0, 0.0, 0.0))
             self._begin(counts)
             self._limit.found(len(counts) - len(error.names), error.names)
