@@ -31,7 +31,8 @@ import pyarrow.json
 from measure import machine, versions, write_json
 
 from manymill import _core, scan
-from manymill.data.reader import WINDOW_BYTES, read, windows
+from manymill.constants import WINDOW_BYTES
+from manymill.data.reader import read, windows
 from manymill.linear.row_stream import Rows
 from manymill.linear.state import ClassIndex
 

@@ -12,7 +12,7 @@ from manymill.cli import options
 from manymill.cli.output import say_lines
 
 if TYPE_CHECKING:
-    from manymill.cli.training_options import Request
+    from manymill.cli.training_options import TrainingRequest
     from manymill.forest.run import ForestRun
 
 # Options of `train` that say something to a forest too; the others are of linear models alone.
@@ -81,7 +81,7 @@ def _refuse_without_effect(name: str, given: dict[str, Any]) -> None:
         raise click.UsageError("--threads has no effect on a forest with --engine or --workers: leave it out")
 
 
-def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **values: Any) -> None:
+def train_forest(request: TrainingRequest, out: Path, engine: Any, *, json: bool, **values: Any) -> None:
     """Grow a forest, show how it goes, and say what came out."""
     from manymill.cli.progress import follow
     from manymill.forest.run import ForestSettings, train_forest_run

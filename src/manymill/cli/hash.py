@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--binary", is_flag=True, help="Make every value 1 before the norm.")
 @click.option(
     "--norm",
-    type=click.Choice(["l2", "l1", "none"]),
+    type=options.ChoiceOrNone(["l2", "l1"]),
     default="l2",
     show_default=True,
     help="What a row is divided by.",
@@ -85,7 +85,6 @@ def hash(
     overwrite: bool,
     threads: int | None,
     json: bool,
-    norm: str,
     **settings: Any,
 ) -> None:
     """Hash the texts of FILES into one matrix: the one of scikit-learn's HashingVectorizer, bit for bit."""
@@ -98,7 +97,7 @@ def hash(
         raise click.UsageError("--compressed is for .npz: compress the lines with gzip or zstd")
     if no_labels and label is not None:
         raise click.UsageError("--label and --no-labels cannot stand together")
-    chosen = FeatureSettings(norm=None if norm == "none" else norm, **settings)  # type: ignore[arg-type]
+    chosen = FeatureSettings(**settings)
     start = time.perf_counter()
     reading = {
         "text": text,

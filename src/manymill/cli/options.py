@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,23 @@ class Size(click.ParamType[int]):
         if n_bytes < 1:
             self.fail("a size is 1 byte or more", param, ctx)
         return n_bytes
+
+
+def size_text(n_bytes: int) -> str:
+    """A number of bytes as :class:`Size` reads it: ``48MiB``."""
+    return f"{n_bytes >> 20}MiB" if n_bytes % (1 << 20) == 0 else str(n_bytes)
+
+
+class ChoiceOrNone(click.Choice[str]):
+    """One of some strings, or ``none`` for None."""
+
+    def __init__(self, choices: Iterable[str]) -> None:
+        super().__init__([*choices, "none"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The string, or None."""
+        chosen = super().convert(value, param, ctx)
+        return None if chosen == "none" else chosen
 
 
 class Encoding(click.ParamType[str]):

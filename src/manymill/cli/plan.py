@@ -6,13 +6,13 @@ import click
 
 from manymill.cli import options
 from manymill.cli.output import show, show_json
-from manymill.cli.training_options import Request, takes_request
+from manymill.cli.training_options import TrainingRequest, with_training_request
 
 
 @click.command()
-@takes_request
+@with_training_request
 @options.json
-def plan(request: Request, json: bool) -> None:
+def plan(request: TrainingRequest, json: bool) -> None:
     """Show what a training on FILES would read and need; nothing is trained."""
     from manymill.cli.progress import PlainLines
     from manymill.linear.forecast import forecast

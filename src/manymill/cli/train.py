@@ -9,11 +9,11 @@ import click
 
 from manymill.cli import forests, options
 from manymill.cli.output import say_lines
-from manymill.cli.training_options import Request, takes_request
+from manymill.cli.training_options import TrainingRequest, with_training_request
 
 
 @click.command()
-@takes_request
+@with_training_request
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -28,7 +28,7 @@ from manymill.cli.training_options import Request, takes_request
 @options.json
 @forests.asked
 def train(
-    request: Request,
+    request: TrainingRequest,
     out: Path,
     engine: str | None,
     workers: int | None,

@@ -324,10 +324,6 @@ def _ahead(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> Gener
         thread.join()
 
 
-# Text that is mixed at a time unless told otherwise: a sorted file of this size is shuffled whole, and training
-# stays below 200 MB.
-WINDOW_BYTES = 48 << 20
-
 # Keeps the random streams of windows, of blocks and of whatever comes apart from each other.
 _SHUFFLING_STREAM = 1
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from manymill.constants import FeatureWeights, Loss, Norm, Value
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
 from manymill.errors import PlanError
@@ -19,7 +20,6 @@ from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState, Snapshot
 from manymill.linear.text_estimator import Labels, Predicting, check_partial_fit, settings_of
 from manymill.linear.training import Trained, train
-from manymill.model.linear import FeatureWeights, Loss, Norm, Value
 
 
 class TextClassifier(Predicting, BaseEstimator):

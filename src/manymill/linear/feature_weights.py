@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.constants import FeatureWeights
 from manymill.engine import interrupts
 from manymill.errors import MemoryLimitError
 from manymill.linear.row_stream import Lane
-from manymill.model.linear import FeatureWeights
 
 # Counts looked at at a time: those of all classes are never held twice.
 SLICE_COUNTS = 1 << 20

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.constants import Norm
 from manymill.model import PROBABILISTIC_LOSSES, choose_classes, probabilities
-from manymill.model.linear import Norm
 
 
 def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], loss: str) -> float:

@@ -29,15 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.linear.holdout import mean_loss
+from manymill.linear.settings import SEARCHED
 from manymill.model import choose_classes
 
 RULES = ("uniform", "support", "damped", "mass")
-
-# What a setting may be. Support is one of those that ``auto`` chooses from.
-MERGES = ("auto", "uniform", "damped", "mass")
-
-# The rule mass with the step of least loss: what ``auto`` is where no round follows the first.
-SEARCHED = "mass+search"
 
 # Steps tried along a direction; 1 is the rule itself.
 GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)

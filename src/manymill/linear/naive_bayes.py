@@ -27,6 +27,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
+from manymill.constants import FeatureWeights, Norm, Value
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
@@ -40,7 +41,6 @@ from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
 from manymill.linear.settings import Settings
 from manymill.linear.text_estimator import Labels, plain_classes, restored
 from manymill.model import LinearModel
-from manymill.model.linear import FeatureWeights, Norm, Value
 
 # A value of 1 in the fixed point of the sums.
 ONE = 2.0**36

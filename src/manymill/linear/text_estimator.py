@@ -25,11 +25,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
+from manymill.constants import FEATURE_WEIGHTS, FeatureWeights
 from manymill.data.dataset import Dataset
 from manymill.data.reader import read
 from manymill.engine.local import workers
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 from manymill.estimator_support import refuse_own_labels, seed_from, thread_count
+from manymill.linear.parameters import declared
 from manymill.linear.row_stream import RowMaker, rows_of, whole
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState
@@ -43,13 +45,9 @@ from manymill.model import (
     probabilities,
     save_model,
 )
-from manymill.model.linear import FEATURE_WEIGHTS, FeatureWeights
 
-# Parameters that go into the settings as they are.
-_AS_THEY_ARE = (
-    "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate", "fit_intercept",
-    "passes", "patience", "holdout", "lanes", "rounds_per_pass", "merge", "interleaved", "calibrate",
-)  # fmt: skip
+# Settings that an estimator has in another form, or not at all.
+_CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})
 
 
 def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
@@ -62,7 +60,7 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
     """
     words = estimator.ngram_range
     return Settings(
-        **{name: getattr(estimator, name) for name in _AS_THEY_ARE},
+        **{name: getattr(estimator, name) for name, _, _ in declared(Settings) if name not in _CONVERTED},
         ngram_range=tuple(words) if isinstance(words, list) else words,
         class_weight=class_weight,
         seed=seed_from(estimator.random_state),

@@ -143,7 +143,7 @@ def train(
                 limit.found(n_planned, new)
             lanes = ManyLanes(
                 plan,
-                settings.weighing(counts),
+                settings.with_class_weights(counts),
                 where,
                 classes=[*classes, *counts],
                 ledger=ledger,

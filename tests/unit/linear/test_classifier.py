@@ -234,7 +234,7 @@ def test_equal_random_states_give_equal_models_and_others_others():
 
 @pytest.mark.parametrize("wrong", [-1, "seed", 1.5], ids=str)
 def test_a_random_state_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match="seed"):
+    with pytest.raises(ValueError, match="random_state="):
         small(random_state=wrong).fit(TEXTS, LABELS)
 
 
