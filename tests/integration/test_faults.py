@@ -274,7 +274,7 @@ def test_two_thousand_malformed_lines_are_counted_listed_and_do_no_harm(tmp_path
     bad_lines = set(bad)
     clean.write_text("".join(f"{line}\n" for line in lines if line not in bad_lines))
     assert (run_.ledger.n_read, run_.ledger.n_rejected) == (5000, 2000)
-    assert run_.trained.n_rows + run_.trained.measured.n_rows == 3000
+    assert run_.trained.n_rows + run_.trained.metrics.n_rows == 3000
     listed = [json.loads(line) for line in run_.ledger.path.read_text().splitlines()]
     assert all(
         record["file"].endswith("mixed.jsonl") and record["where"] and record["reason"] for record in listed

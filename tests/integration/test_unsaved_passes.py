@@ -30,7 +30,7 @@ def after_one_pass(tmp_path, source):
 def test_a_failure_in_a_later_pass_saves_the_pass_before(
     tmp_path, source, after_one_pass, monkeypatch, error
 ):
-    lessons = Lane.lessons
+    lessons = Lane.feature_batches
 
     def failing(self, pass_number, skip=0):
         for i, lesson in enumerate(lessons(self, pass_number, skip)):
@@ -38,7 +38,7 @@ def test_a_failure_in_a_later_pass_saves_the_pass_before(
                 raise error
             yield lesson
 
-    monkeypatch.setattr(Lane, "lessons", failing)
+    monkeypatch.setattr(Lane, "feature_batches", failing)
     with pytest.raises(type(error), match=str(error)):
         train_run(source, tmp_path / "run", SETTINGS)
     kept = load_model(tmp_path / "run" / "model")

@@ -38,7 +38,7 @@ def summary(run: Run) -> str:
     if ledger.n_rejected:
         listed = f"; see {ledger.path}" if ledger.path is not None else ""
         lines.append(f"bad     {ledger.summary()}{listed}")
-    accuracy = trained.measured.accuracy
+    accuracy = trained.metrics.accuracy
     quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
     lanes = f" in {trained.lanes} lanes" if trained.lanes > 1 else ""
     lines.append(

@@ -212,20 +212,20 @@ def test_failures_have_their_exit_code_and_a_message_without_a_traceback(
 
 def test_a_weight_for_a_label_that_no_row_has_is_warned_of(manymill, films):
     _, _, messages = manymill("train", films, "--out", "run", "--class-weight", "pos=2,nge=1", *FAST)
-    assert messages.count("warning class_weight has weights for labels that no row has: 'nge'\n") == 1
+    assert messages.count("warning class_weight has weights for labels without rows: 'nge'\n") == 1
 
 
 def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeypatch):
     from manymill.linear.row_stream import Lane
 
-    lessons = Lane.lessons
+    lessons = Lane.feature_batches
 
     def broken(self, number, skip=0):
         if number == 1:
             raise KeyboardInterrupt
         return lessons(self, number, skip)
 
-    monkeypatch.setattr(Lane, "lessons", broken)
+    monkeypatch.setattr(Lane, "feature_batches", broken)
     code, _, messages = manymill("train", films, "--out", "run", *FAST)
     assert code == 130
     assert messages.splitlines()[-1] == "stopped"
