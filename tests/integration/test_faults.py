@@ -176,7 +176,7 @@ def test_a_run_that_was_stopped_is_told_how_to_go_on_and_goes_on(tmp_path, write
     assert process.wait(30) == 130
     watched = run("watch", out)
     assert watched.returncode == 0
-    assert f"manymill resume {out} goes on with it" in watched.stderr
+    assert f"manymill resume {out} resumes it" in watched.stderr
     assert run("resume", out).returncode == 0
     assert "done" in run("watch", out).stderr.splitlines()[-1]
 

@@ -144,7 +144,7 @@ def test_another_kind_of_model_is_not_written_over(manymill, run, files):
         (["train", "train.parquet", "--model", "forest", "--label", "none"], 1, "no column 'none'"),
         (["train", "train.parquet", "--model", "forest", "--label", "tree", "--lanes", "2"], 2, "--lanes"),
         (["resume", "run"], 1, "repeat its train command"),
-        (["train", "train.parquet", "--label", "tree", "--trees", "2"], 2, "--trees means nothing"),
+        (["train", "train.parquet", "--label", "tree", "--trees", "2"], 2, "--trees does not apply"),
         (["predict", "run", "test.csv", "--scores"], 1, "--probabilities"),
         (["predict", "run", "test.csv", "--text", "x0"], 2, "--text"),
         (["predict", "run", "lacking.csv"], 1, "no column 'x1'"),

@@ -179,7 +179,7 @@ def test_plan_and_train_take_the_same_options(manymill):
     [
         ([], 2, "FILES"),
         (["FILMS", "--loss", "huber"], 2, "huber"),
-        (["FILMS", "--memory", "much"], 2, "no size"),
+        (["FILMS", "--memory", "much"], 2, "not a size"),
         (["FILMS", "--class-weight", "heavy"], 2, "weights by label"),
         (["FILMS", "--threads", "0"], 2, "threads"),
         (["FILMS", "--no-such-option"], 2, "no-such-option"),
@@ -249,7 +249,7 @@ def test_a_size_is_read_with_its_unit(text, n_bytes):
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "2 iB", "2GBs", "nan"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(click.BadParameter, match="no size"):
+    with pytest.raises(click.BadParameter, match="not a size"):
         Size().convert(text, None, None)
 
 
