@@ -90,7 +90,7 @@ def test_lanes_whose_driver_is_killed_again_and_again_end_with_the_same_model(tm
         process.kill()
         process.wait()
     resumed = run("resume", out, "--engine", "processes:2")
-    assert resumed.returncode == 0 or "is over" in resumed.stderr
+    assert resumed.returncode == 0 or "is finished" in resumed.stderr
     assert contents(out / "model") == contents(undisturbed.folder / "model")
 
 

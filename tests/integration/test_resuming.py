@@ -147,7 +147,7 @@ def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
 
 def test_who_resumes_a_forest_is_told_how(tmp_path):
     PartitionedForestClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1], run=tmp_path)
-    with pytest.raises(RunFolderError, match="give its train command again"):
+    with pytest.raises(RunFolderError, match="repeat its train command"):
         resume_run(tmp_path)
 
 

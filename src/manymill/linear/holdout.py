@@ -23,6 +23,21 @@ from manymill import _core
 from manymill.constants import Norm
 from manymill.model import PROBABILISTIC_LOSSES, choose_classes, probabilities
 
+# With 100 rows the error of T is about a sixth.
+MIN_ROWS = 100
+
+# Scores used to fit the temperature: more would take memory without gain, as it is a single number.
+MAX_SCORES = 1 << 20
+
+# Bounds of ln T: T from 1/20 to 20.
+_LOW, _HIGH = math.log(0.05), math.log(20.0)
+
+_STEPS = 24  # shrink the bracket to 6e-5 of its width
+
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+
+HashedRows = tuple[_core.Rows, NDArray[np.int32]]
+
 
 def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], loss: str) -> float:
     """The mean loss of the rows.
@@ -59,18 +74,6 @@ def _margin_loss(m: NDArray[np.float64], loss: str) -> NDArray[np.float64]:
     if loss == "modified_huber":
         return np.where(m >= -1.0, np.maximum(0.0, 1.0 - m) ** 2, -4.0 * m)
     return 0.5 * (1.0 - m) ** 2
-
-
-# With 100 rows the error of T is about a sixth.
-MIN_ROWS = 100
-
-# Scores used to fit the temperature: more would take memory without gain, as it is a single number.
-MAX_SCORES = 1 << 20
-
-# Bounds of ln T: T from 1/20 to 20.
-_LOW, _HIGH = math.log(0.05), math.log(20.0)
-_STEPS = 24  # shrink the bracket to 6e-5 of its width
-_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 def fit_temperature(scores: NDArray[np.float32], classes: NDArray[np.int32], loss: str) -> float:
@@ -162,9 +165,6 @@ class ScoreSample:
             return 1.0
         scores, classes = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         return fit_temperature(scores, classes, loss)
-
-
-HashedRows = tuple[_core.Rows, NDArray[np.int32]]
 
 
 class Holdout:

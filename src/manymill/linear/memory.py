@@ -68,6 +68,9 @@ BROADCASTS = 9
 # ``rust/src/learn/changes.rs``.
 COPIED = 64
 
+# Warn if training needs more memory than planned by this factor.
+_WARNING_FACTOR = 1.1
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
@@ -295,10 +298,6 @@ def _proc_bytes(path: str, name: str) -> int | None:
         return int(kilobytes) * 1024
     except (OSError, StopIteration):
         return None
-
-
-# Warn if training needs more memory than planned by this factor.
-_WARNING_FACTOR = 1.1
 
 
 @dataclass(frozen=True, slots=True)

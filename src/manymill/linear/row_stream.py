@@ -36,6 +36,16 @@ from manymill.model.rows import RowHasher
 # Text hashed by one task: large enough to make the cost of starting it negligible, small enough for few in flight.
 SLICE_BYTES = 1 << 20
 
+# Rows are cached after the first pass if all of them fit: about 35 MB of text in words and pairs of words. This depends
+# on the plan and not on the machine, since it changes the order of later passes.
+CACHE_BYTES = 80 << 20
+
+# Bytes of rows per byte of text by the longest n-gram, at 8 bytes per distinct feature. On six corpora they were 0.5 to
+# 0.94, 1.3 to 2.1 and 2.3 to 3.5.
+_ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
+
+_PER_FURTHER_WORD = 1.4
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -189,16 +199,6 @@ def rows_of(
         hasher = SliceHasher(analyzer, executor, 2 * threads, feature_weights)
         for _, rows in hasher.hash_all(all_rows(batch, None) for batch in batches if len(batch)):
             yield rows
-
-
-# Rows are cached after the first pass if all of them fit: about 35 MB of text in words and pairs of words. This depends
-# on the plan and not on the machine, since it changes the order of later passes.
-CACHE_BYTES = 80 << 20
-
-# Bytes of rows per byte of text by the longest n-gram, at 8 bytes per distinct feature. On six corpora they were 0.5 to
-# 0.94, 1.3 to 2.1 and 2.3 to 3.5.
-_ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
-_PER_FURTHER_WORD = 1.4
 
 
 def state_bytes(n_features: int, n_outputs: int) -> int:

@@ -28,6 +28,8 @@ from manymill.run_folder import RunFolder, has_ended, read_plan
 from manymill.storage.ownership import RUN, check_folder
 from manymill.storage.records import value_of
 
+_UNREPEATABLE = {"-": "the standard input", "memory": "data in memory"}
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -242,9 +244,6 @@ class _RunConfig:
             "engine": public_url(engine) if isinstance(engine, str) else engine,
             "threads": self.threads,
         }
-
-
-_UNREPEATABLE = {"-": "the standard input", "memory": "data in memory"}
 
 
 def _train_into(folder: RunFolder, config: _RunConfig, observe: Observer, checkpoint_seconds: float) -> Run:

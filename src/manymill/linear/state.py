@@ -19,6 +19,9 @@ from manymill.data.batches import Labels
 from manymill.linear.settings import Settings
 from manymill.model import Analyzer, LinearModel
 
+# Bytes of weights copied at a time: a large state is never held twice.
+SLICE_BYTES = 8 << 20
+
 
 class ClassIndex:
     """Names of classes and their numbers; new names get the next numbers."""
@@ -107,10 +110,6 @@ class ClassWeights:
         counts = np.maximum(self.counts, 1)
         balanced = self.counts.sum() / (np.count_nonzero(self.counts) * counts)
         return np.asarray(balanced, np.float32)
-
-
-# Bytes of weights copied at a time: a large state is never held twice.
-SLICE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

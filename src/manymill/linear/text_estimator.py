@@ -40,6 +40,9 @@ from manymill.model import (
 # Settings that an estimator has in another form, or not at all.
 _CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})
 
+# Classes listed in a message.
+SHOWN_CLASSES = 12
+
 
 def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
     """The settings from an estimator's parameters, with class weights by the training's class names.
@@ -85,10 +88,6 @@ def check_partial_fit(estimator: Any, classes: object) -> None:
         )
     if getattr(estimator, "classes_", None) is None and classes is None:
         raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
-
-
-# Classes listed in a message.
-SHOWN_CLASSES = 12
 
 
 class EncodedTargets:

@@ -25,6 +25,9 @@ from manymill.linear.state import ClassIndex, LinearState, load_state
 # Time between two progress events.
 PROGRESS_SECONDS = 0.5
 
+# Time between two measurements on held-out rows within a pass.
+MEASURE_SECONDS = 3.0
+
 
 class LearnStats(Protocol):
     """Statistics of learnt rows, such as ``LearnStats`` of the core."""
@@ -127,10 +130,6 @@ class PassStats:
             kept=kept,
             seconds=time.monotonic() - self._start,
         )
-
-
-# Time between two measurements on held-out rows within a pass.
-MEASURE_SECONDS = 3.0
 
 
 class Trainer(Protocol):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
 from manymill.engine import interrupts
+from manymill.engine.base import Engine
 from manymill.engine.local import available_threads, workers
 from manymill.engine.selection import engine_for
 from manymill.errors import MemoryLimitError, PlanError
@@ -127,22 +128,17 @@ def train(
     with ExitStack() as stack:
         trainer: Trainer
         if settings.lanes > 1:
-            where = stack.enter_context(engine_for(engine, threads=threads))
-            stack.callback(
-                setattr, where, "on_loss", where.on_loss
-            )  # the engine may be used after this training
-            where.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
-            stack.callback(setattr, where, "on_silence", where.on_silence)
-            where.on_silence = lambda what, who, seconds: observe(WorkerSilent(what, who, round(seconds, 1)))
-            check_shareable(plan, where)
+            pool = stack.enter_context(engine_for(engine, threads=threads))
+            stack.enter_context(_observed(pool, observe))
+            check_shareable(plan, pool)
             balanced = settings.class_weight == "balanced"
-            counts = class_counts(plan, where, check=limit.check) if balanced else plan.class_counts
+            counts = class_counts(plan, pool, check=limit.check) if balanced else plan.class_counts
             if new := sorted(counts.keys() - {*classes, *plan.class_counts}):
                 limit.announce(n_planned, new)
             lanes = LaneTrainer(
                 plan,
                 settings.with_class_weights(counts),
-                where,
+                pool,
                 classes=[*classes, *counts],
                 ledger=ledger,
                 observe=observe,
@@ -170,6 +166,18 @@ def train(
         return training.run()
 
 
+@contextmanager
+def _observed(engine: Engine, observe: Observer) -> Iterator[None]:
+    """Report lost and silent workers of an engine as events; the engine may be used afterwards."""
+    before = engine.on_loss, engine.on_silence
+    engine.on_loss = lambda what, why, loss: observe(WorkerLost(what, why, loss))
+    engine.on_silence = lambda what, who, seconds: observe(WorkerSilent(what, who, round(seconds, 1)))
+    try:
+        yield
+    finally:
+        engine.on_loss, engine.on_silence = before
+
+
 class _Training:
     """One training from the first to the last pass."""
 
@@ -191,10 +199,9 @@ class _Training:
         self._best_pass = 0
         self._start = time.monotonic()
         self._saved_at = self._start
-        self._expects_better = (
-            False  # the best state is not saved, since the next pass is expected to be better
-        )
-        self._unsaved: Snapshot | None = None  # a copy of that state, to save after a failure
+        # The best state is not saved, since the next pass is expected to be better; its copy is saved after a failure.
+        self._expects_better = False
+        self._unsaved: Snapshot | None = None
         self._recorder: Recorder | None = None
         self._ledger = Ledger()
         self._from = Position()
@@ -299,10 +306,8 @@ class _Training:
         # Without held-out rows the next pass counts as better, and saving may take longer than a pass.
         early = time.monotonic() - self._saved_at < UNSAVED_SECONDS
         expects_better = metrics.accuracy is None and number < self._settings.passes and early
-        self._expects_better, self._unsaved = (
-            expects_better,
-            state.snapshot() if expects_better and self._save_on_failure else None,
-        )
+        self._expects_better = expects_better
+        self._unsaved = state.snapshot() if expects_better and self._save_on_failure else None
         # Ctrl-C waits until the state is saved; if it aborts saving, the state must not count as saved.
         with interrupts.deferred():
             if not expects_better:

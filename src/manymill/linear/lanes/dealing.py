@@ -34,6 +34,9 @@ _MIN_BLOCK_BYTES = 16 << 10
 # Separate the random streams of lanes from those of blocks and windows.
 _DEALING, _ROUNDS, _SEEDS = 10, 11, 12
 
+# Blocks read by one task: enough to be worth a task on a cluster.
+_BLOCKS_PER_TASK = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
@@ -225,10 +228,6 @@ def publish_plan(plan: Plan, engine: Engine) -> SharedPlan | PublishedPlan:
         plan.dataset.storage_options,
         plan.urls,
     )
-
-
-# Blocks read by one task: enough to be worth a task on a cluster.
-_BLOCKS_PER_TASK = 16
 
 
 @dataclass(frozen=True, slots=True)

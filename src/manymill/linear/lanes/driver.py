@@ -59,6 +59,10 @@ from manymill.metrics import cramers_v
 # Maximum number of broadcast changes before the full state is broadcast again.
 _MAX_CHANGES = 8
 
+# Cramér's V of lanes and labels that causes a warning: interleaved blocks of a sorted source have about 0.1,
+# neighbouring blocks 1.
+_SKEWED = 0.3
+
 
 class Broadcasts:
     """Publishes the driver's state: the changes of each round, and from time to time the full state.
@@ -95,11 +99,6 @@ class Broadcasts:
         full = () if self.current.full is None else (self.current.full,)
         for _, published in [*full, *self.current.changes]:
             self._engine.withdraw(published)
-
-
-# Cramér's V of lanes and labels that causes a warning: interleaved blocks of a sorted source have about 0.1,
-# neighbouring blocks 1.
-_SKEWED = 0.3
 
 
 class LaneTrainer:

@@ -36,6 +36,15 @@ from manymill.linear.row_stream import FeatureBatch, Lane, cached_row_bytes, con
 from manymill.linear.settings import Settings
 from manymill.linear.state import load_state, new_learner
 
+# Bytes of rows to prefetch for a lane.
+_PREFETCH_BYTES = 16 << 20
+
+# Caches of trainings that a process holds: of the current one and of the one before.
+_MAX_CACHES = 2
+
+# Cached rows that are copied to a new order at a time.
+_ROWS_PER_BATCH = 4096
+
 
 class NewClassesError(Exception):
     """A lane found unknown classes: all lanes have to start again with them."""
@@ -141,10 +150,6 @@ class LaneReport:
     class_rows: tuple[int, ...] = ()  # rows of each class
 
 
-# Bytes of rows to prefetch for a lane.
-_PREFETCH_BYTES = 16 << 20
-
-
 class Prefetch:
     """Prefetches the first batches of a round, while the driver merges the previous one.
 
@@ -192,13 +197,6 @@ class Prefetch:
         while self._ready:
             yield self._ready.popleft()
         yield from self._lessons
-
-
-# Caches of trainings that a process holds: of the current one and of the one before.
-_MAX_CACHES = 2
-
-# Cached rows that are copied to a new order at a time.
-_ROWS_PER_BATCH = 4096
 
 
 def _refuse_classes(n_known: int, names: tuple[str, ...], location: str) -> None:
