@@ -331,4 +331,4 @@ def test_workers_that_are_processes_are_not_asked_to_read_the_standard_input(tmp
     with source.open("rb") as standard_input:
         failed = run("train", "-", *options, stdin=standard_input)
     assert failed.returncode == 1
-    assert "cannot read this one's standard input" in failed.stderr
+    assert "worker processes cannot read the standard input" in failed.stderr
