@@ -185,7 +185,7 @@ def _chosen_passes(folder: Path, settings: dict[str, Any], threads: int) -> dict
     train(
         scan(folder / "fit.jsonl").plan(),
         Settings(passes=passes, patience=passes, **settings),
-        keep=lambda state, number, measured: None,
+        on_best=lambda state, number, measured: None,
         observe=note,
         threads=threads,
         holdout=scan(folder / "choose.jsonl").plan(),

@@ -22,7 +22,7 @@ import scaling
 from manymill import scan
 from manymill.engine.base import Engine
 from manymill.engine.selection import as_engine
-from manymill.linear.lanes.dealing import worker
+from manymill.linear.lanes import worker
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import train
@@ -59,7 +59,7 @@ def once(file: Path, settings: Settings, engine: Engine, threads: int) -> tuple[
     gc.collect()
     start = time.perf_counter()
     state: LinearState = train(
-        plan, settings, keep=lambda *ignored: None, engine=engine, threads=threads
+        plan, settings, on_best=lambda *ignored: None, engine=engine, threads=threads
     ).state
     seconds = time.perf_counter() - start
     for weights in state.weights():

@@ -36,7 +36,7 @@ import measure
 
 from manymill.engine.processes import ProcessEngine
 from manymill.engine.spool import Ref
-from manymill.linear.lanes.dealing import driver, worker
+from manymill.linear.lanes import driver, worker
 from manymill.linear.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ class StagedEngine(ProcessEngine):
 def _map(task: tuple[Callable[[Any], tuple[Any, Any]], Any, Path]) -> tuple[Any, int]:
     """A map task: it keeps nothing of the previous round, and writes its part to a file."""
     function, item, out = task
-    worker.forget(item.work.token)
+    worker.evict(item.job.token)
     report, part = function(item)
     return report, 0 if part is None else out.write_bytes(pickle.dumps(part, protocol=5))
 

@@ -31,8 +31,9 @@ import pyarrow.json
 from measure import machine, versions, write_json
 
 from manymill import _core, scan
-from manymill.data.reader import WINDOW_BYTES, read, windows
-from manymill.linear.row_stream import Rows
+from manymill.constants import WINDOW_BYTES
+from manymill.data.reader import read, windows
+from manymill.linear.row_stream import WindowRows
 from manymill.linear.state import ClassIndex
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +132,7 @@ def _to_slices(path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
         batches = read(plan, seed=0, keyed=True, executor=executor)
         for window in windows(batches, window_bytes=WINDOW_BYTES, seed=0, pass_number=0):
-            rows = Rows(window, index)
+            rows = WindowRows(window, index)
             for _ in rows.slices(~rows.held_out(0.02)):
                 pass
 

@@ -43,10 +43,10 @@ import scaling
 from manymill import _core, scan
 from manymill.data.reader import read
 from manymill.engine.base import Engine
-from manymill.linear.lanes.worker import add_up
-from manymill.linear.row_stream import RowMaker, whole
+from manymill.linear.lanes.worker import combine_sums
+from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
-from manymill.linear.state import ClassIndex, new_learner, taken
+from manymill.linear.state import ClassIndex, dump_state, new_learner
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = (1, 2, 10, 30, 100, 300, 1000)
@@ -125,10 +125,10 @@ def _parts(file: Path) -> tuple[list[_core.MergeSums], _core.Learner]:
     """The parts of sixteen lanes of a whole corpus, and a learner to merge them into."""
     settings = Settings(ngram_range=(1, 2)).for_classes(2)
     index = ClassIndex(["neg", "pos"])
-    maker = RowMaker(settings.analyzer, None, 1, None)
+    hasher = SliceHasher(settings.analyzer, None, 1, None)
     batches = [batch for batch in read(scan(file).plan()) if len(batch)]
     learner, parts = new_learner(settings, 2), []
-    rows_of_all = list(maker.ahead(whole(batch, index) for batch in batches))
+    rows_of_all = list(hasher.hash_all(all_rows(batch, index) for batch in batches))
     for lane in range(PARTS):
         learner.begin_changes()
         n_rows = 0
@@ -150,13 +150,13 @@ def _merging(folder: Path) -> dict[str, float]:
     adding = []
     for _ in range(5):
         start = time.thread_time()
-        add_up(parts[:FAN_IN])
+        combine_sums(parts[:FAN_IN])
         adding.append((time.thread_time() - start) / sum(map(_mb, parts[:FAN_IN])))
-    merged = add_up([add_up(parts[i : i + FAN_IN]) for i in range(0, PARTS, FAN_IN)])
+    merged = combine_sums([combine_sums(parts[i : i + FAN_IN]) for i in range(0, PARTS, FAN_IN)])
     merged_mb = _mb(merged)
     start = time.thread_time()
     merged.merge_into(learner, "support", 1.0)
-    state = taken(learner, merged.features())
+    state = dump_state(learner, merged.features())
     driver = time.thread_time() - start
     return {
         "adding_seconds_per_mb": statistics.median(adding),

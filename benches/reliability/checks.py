@@ -174,7 +174,7 @@ def wrong_again(
     arguments = command.again(inputs, folder, number)
     code = run_undisturbed(arguments, folder)
     stderr = said(folder)
-    over = arguments[0] == "resume" and code == 1 and "is over" in stderr
+    over = arguments[0] == "resume" and code == 1 and "is finished" in stderr
     if over and not was_killed:
         # The run said what it could not write or remove: the next training makes it good.
         arguments, over = (command.anew or command.arguments)(inputs, folder), False

@@ -124,7 +124,7 @@ class Command:
 
 
 _FAST = ["--text", "text", "--label", "label", "--n-features", "512", "--passes", "2", "--patience", "2"]
-_LOST = r"cannot (write|list)|no longer recorded|only counted"
+_LOST = r"cannot (write|list)|not recorded|only counted"
 _LINEAR = ("work/run/model/model.json", "work/run/model/*.safetensors", "work/run/bad_rows.jsonl")
 _LISTED = (("work/run/bad_rows.jsonl", _LOST),)
 

@@ -194,11 +194,13 @@ def _make_trees(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         forest.fit(*_rows(), run=folder)
-    (folder / "digest").write_text(checked_json.read(folder / "checkpoint" / "forest.json")["digest"])
+    (folder / "fingerprint").write_text(
+        checked_json.read(folder / "checkpoint" / "forest.json")["fingerprint"]
+    )
 
 
 def _load_trees(folder: Path) -> Any:
-    trees = TreeFolder(folder / "checkpoint", (folder / "digest").read_text())
+    trees = TreeFolder(folder / "checkpoint", (folder / "fingerprint").read_text())
     found = []
     for grown in trees.trees(_forest().forest_):
         state = grown.tree.tree_.__getstate__()

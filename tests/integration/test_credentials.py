@@ -151,7 +151,7 @@ def test_a_cluster_of_a_run_folder_is_not_connected_to(languages, write, tmp_pat
     train_run(scan(write("some.jsonl", languages[:300])), tmp_path / "run", SETTINGS, engine="2")
     with RunFolder(tmp_path / "run") as folder:
         folder.write_plan(read_plan(tmp_path / "run") | {"engine": "dask://127.0.0.1:1"})
-    with pytest.raises(RunFolderError, match="an address is not taken from a run folder"):
+    with pytest.raises(RunFolderError, match="addresses in a run folder are not trusted"):
         resume_run(tmp_path / "run")
 
 

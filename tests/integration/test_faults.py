@@ -90,7 +90,7 @@ def test_lanes_whose_driver_is_killed_again_and_again_end_with_the_same_model(tm
         process.kill()
         process.wait()
     resumed = run("resume", out, "--engine", "processes:2")
-    assert resumed.returncode == 0 or "is over" in resumed.stderr
+    assert resumed.returncode == 0 or "is finished" in resumed.stderr
     assert contents(out / "model") == contents(undisturbed.folder / "model")
 
 
@@ -176,7 +176,7 @@ def test_a_run_that_was_stopped_is_told_how_to_go_on_and_goes_on(tmp_path, write
     assert process.wait(30) == 130
     watched = run("watch", out)
     assert watched.returncode == 0
-    assert f"manymill resume {out} goes on with it" in watched.stderr
+    assert f"manymill resume {out} resumes it" in watched.stderr
     assert run("resume", out).returncode == 0
     assert "done" in run("watch", out).stderr.splitlines()[-1]
 
@@ -274,7 +274,7 @@ def test_two_thousand_malformed_lines_are_counted_listed_and_do_no_harm(tmp_path
     bad_lines = set(bad)
     clean.write_text("".join(f"{line}\n" for line in lines if line not in bad_lines))
     assert (run_.ledger.n_read, run_.ledger.n_rejected) == (5000, 2000)
-    assert run_.trained.n_rows + run_.trained.measured.n_rows == 3000
+    assert run_.trained.n_rows + run_.trained.metrics.n_rows == 3000
     listed = [json.loads(line) for line in run_.ledger.path.read_text().splitlines()]
     assert all(
         record["file"].endswith("mixed.jsonl") and record["where"] and record["reason"] for record in listed
@@ -331,4 +331,4 @@ def test_workers_that_are_processes_are_not_asked_to_read_the_standard_input(tmp
     with source.open("rb") as standard_input:
         failed = run("train", "-", *options, stdin=standard_input)
     assert failed.returncode == 1
-    assert "cannot read this one's standard input" in failed.stderr
+    assert "worker processes cannot read the standard input" in failed.stderr

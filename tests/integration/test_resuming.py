@@ -118,13 +118,13 @@ def test_held_out_rows_that_changed_begin_a_new_run(write, languages_test, sourc
     events = []
     train_run(scan(source), copies[0], MANY, holdout=scan(held), observe=events.append)
     assert not any(isinstance(event, Resumed) for event in events)
-    assert "begins anew" in str(events)
+    assert "starts from the beginning" in str(events)
 
 
 def test_a_run_that_is_over_is_not_gone_on_with(source, tmp_path):
     train_run(scan(source), tmp_path / "run", MANY)
     assert not (tmp_path / "run" / "checkpoint").exists()
-    with pytest.raises(RunFolderError, match="is over"):
+    with pytest.raises(RunFolderError, match="is finished"):
         resume_run(tmp_path / "run")
 
 
@@ -147,7 +147,7 @@ def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
 
 def test_who_resumes_a_forest_is_told_how(tmp_path):
     PartitionedForestClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1], run=tmp_path)
-    with pytest.raises(RunFolderError, match="give its train command again"):
+    with pytest.raises(RunFolderError, match="repeat its train command"):
         resume_run(tmp_path)
 
 

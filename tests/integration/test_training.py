@@ -71,7 +71,7 @@ def test_rows_learnt_held_out_and_bad_add_up_to_the_rows_read(tmp_path, write, l
     run = train_run(scan(write("some.jsonl", rows)), tmp_path / "run", SETTINGS)
     assert run.ledger.n_read == 2002
     assert run.ledger.n_rejected == 2
-    assert run.trained.n_rows + run.trained.measured.n_rows == 2000
+    assert run.trained.n_rows + run.trained.metrics.n_rows == 2000
 
 
 def test_equal_texts_are_held_out_together(tmp_path, write, languages):
@@ -79,8 +79,8 @@ def test_equal_texts_are_held_out_together(tmp_path, write, languages):
     run = train_run(
         scan(write("some.jsonl", rows)), tmp_path / "run", Settings(n_features=2**12, holdout=0.2)
     )
-    assert run.trained.measured.n_rows % 4 == 0
-    assert run.trained.measured.n_rows > 0
+    assert run.trained.metrics.n_rows % 4 == 0
+    assert run.trained.metrics.n_rows > 0
 
 
 def test_progressive_loss_of_the_first_pass_is_honest(tmp_path, write, languages):
@@ -143,13 +143,13 @@ def test_the_best_pass_is_kept_and_training_stops_when_nothing_is_gained(tmp_pat
     best = max(passes, key=lambda event: (event.holdout_accuracy, -event.holdout_loss))
     assert len(passes) < 9
     assert run.trained.best_pass == best.pass_number
-    assert run.trained.measured.accuracy == best.holdout_accuracy
+    assert run.trained.metrics.accuracy == best.holdout_accuracy
 
 
 def test_a_file_of_held_out_rows_is_used_instead_of_a_share(tmp_path, write, languages, languages_test):
     source, other = write("train.jsonl", languages[:5000]), write("valid.jsonl", languages_test[:700])
     run = train_run(scan(source), tmp_path / "run", Settings(n_features=2**14), holdout=scan(other))
-    assert run.trained.measured.n_rows == 700
+    assert run.trained.metrics.n_rows == 700
     assert run.trained.n_rows == 5000
 
 
@@ -200,7 +200,7 @@ def test_a_stop_while_the_model_is_being_saved_saves_it_all_the_same(tmp_path, w
             raise KeyboardInterrupt
 
     plan = scan(write("some.jsonl", languages[:2000])).plan()
-    trained = train(plan, SETTINGS, keep=keep)
+    trained = train(plan, SETTINGS, on_best=keep)
     assert trained.interrupted
     assert kept == [1, 1]
 

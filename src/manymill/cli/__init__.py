@@ -1,9 +1,9 @@
-"""The command line: one file a command, no logic. Heavy imports are inside the commands.
+"""Command line: one module per command, without logic of its own; commands import heavy modules when they run.
 
-stdout is data, stderr is progress and messages. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C, 141 the
-reader of the output went away.
+stdout is for data, stderr for progress and messages. Exit codes: 0 success, 1 failure, 2 invalid usage, 130 stopped by
+Ctrl-C, 141 the reader of the output closed it.
 
-This file is what starts: it imports next to nothing before it listens to Ctrl-C, and everything else after.
+This module is the entry point: it handles Ctrl-C first and imports everything else afterwards.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import sys
 def main() -> None:
     """Run the command line and exit."""
     try:
-        # A request of a system to end, or a terminal that is closed, is met like Ctrl-C: what was learnt is kept.
+        # SIGTERM and a closed terminal are handled like Ctrl-C: the model learnt so far is saved.
         from manymill.engine import interrupts
 
         interrupts.install_handlers()
     except KeyboardInterrupt:
         sys.exit(_stopped())
     try:
-        # Nothing here multiplies matrices: the threads that NumPy's OpenBLAS starts would only spin for 20 ms.
+        # No command multiplies matrices: the threads of NumPy's OpenBLAS would only spin for 20 ms.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         code = _run()
         interrupts.finish()
@@ -30,7 +30,7 @@ def main() -> None:
         interrupts.finish()
         code = _stopped()
     except Exception as error:
-        # While modules are being loaded, an interruption may come out as any error.
+        # During imports an interruption may raise any error.
         if not interrupts.stop_requested():
             raise
         interrupts.finish()
@@ -40,21 +40,21 @@ def main() -> None:
 
 def _run() -> int:
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stdout is None:
         print("error: the standard output is closed", file=sys.stderr)
-        print("hint:  send it to /dev/null if it is not wanted", file=sys.stderr)
+        print("hint:  redirect it to /dev/null to discard the output", file=sys.stderr)
         return 1
     from manymill.cli.app import run
 
     return run(sys.argv[1:])
 
 
-def _stopped(how: str = "") -> int:
+def _stopped(details: str = "") -> int:
     from contextlib import suppress  # not at the start: see above
 
-    with suppress(OSError, AttributeError):  # stderr may be full, gone, or not there
-        print(f"stopped{how}", file=sys.stderr, flush=True)
+    with suppress(OSError, AttributeError):  # stderr may be full, closed or missing
+        print(f"stopped{details}", file=sys.stderr, flush=True)
     return 130

@@ -1,4 +1,4 @@
-"""`manymill abort`: end another process's search."""
+"""`manymill abort`: stop the search of another process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from manymill.cli.output import say
 @click.command()
 @options.run
 def abort(run: Path) -> None:
-    """Have the search of RUN begin nothing more; what is finished is kept."""
+    """Stop the search of RUN: no further evaluation starts, and finished results are kept."""
     from manymill.search.journal import request_abort
     from manymill.storage.journal import is_locked
 
     request_abort(run)
-    told = "was asked to end" if is_locked(run) else "has no process at it: there is nothing to end"
-    say(f"the search in {run} {told}")
+    outcome = "will stop" if is_locked(run) else "is not running: there is nothing to stop"
+    say(f"the search in {run} {outcome}")

@@ -1,7 +1,4 @@
-"""The commands of `manymill`, and the options that stand before them.
-
-One run of the command line: what a command raises becomes a message and an exit code.
-"""
+"""The `manymill` command: its subcommands and global options; errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ from manymill.cli.watch import watch
 from manymill.errors import ManymillError, SettingsError
 
 
-def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
+def _show_version(context: click.Context, option: click.Parameter, show: bool) -> None:
+    if show and not context.resilient_parsing:
         from manymill import __version__
 
         click.echo(f"manymill {__version__}")
@@ -42,7 +39,7 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
     callback=_show_version,
     help="Show the version.",
 )
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def app(context: click.Context, debug: bool) -> None:
     """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
@@ -51,7 +48,7 @@ def app(context: click.Context, debug: bool) -> None:
     from manymill.cli.output import say
     from manymill.log import forward_warnings
 
-    # A command that shows events tells warnings among them.
+    # Commands that show events show warnings among them instead.
     context.with_resource(forward_warnings(lambda message: say(f"warning {message}"), exclusive=True))
 
 
@@ -60,9 +57,9 @@ for _command in (train, resume, watch, evaluate, predict, plan, hash, search, ab
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; gives its exit code. ``KeyboardInterrupt`` is left to the caller."""
+    """Run a command and return its exit code; ``KeyboardInterrupt`` is passed on."""
     if os.environ.get("_MANYMILL_COMPLETE"):
-        app(prog_name="manymill")  # the shell asks what may stand here; click answers and exits
+        app(prog_name="manymill")  # shell completion: click answers and exits
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
@@ -78,7 +75,7 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is left to say, nor for Python's flush at exit.
+        # The reader closed the pipe (`| head`): also discard what Python flushes at exit.
         _drop(sys.stdout)
         _drop(sys.stderr)
         return 141
@@ -92,13 +89,13 @@ def run(arguments: list[str]) -> int:
             raise
         _say(
             f"there is not enough memory: {error}",
-            hint="use smaller settings, for example --n-features, or a larger machine",
+            hint="reduce the settings, for example --n-features, or use a larger machine",
         )
         return 1
     except OSError as error:
         if os.environ.get("MANYMILL_DEBUG"):
             raise
-        # With a name it is some file; without, it is a stream: nearly always a full disk behind `> file`.
+        # Without a file name it is a stream: nearly always a full disk behind `> file`.
         where = f"{error.filename}" if error.filename else "cannot write the output"
         _drop(sys.stdout)
         _say(f"{where}: {error.strerror or error}")
@@ -106,7 +103,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
-    # Not by calling the group: click would turn a closed pipe into exit code 1.
+    # Not by calling the group: click would map a closed pipe to exit code 1.
     try:
         with app.make_context("manymill", arguments) as context:
             app.invoke(context)
@@ -116,7 +113,7 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _by_option(error: ManymillError, arguments: list[str]) -> str:
-    """The message of an error; an invalid parameter is named by the option of the command that it came from."""
+    """The message of an error, with the option of the command in place of an invalid parameter's name."""
     invalid = error.parameter if isinstance(error, SettingsError) else None
     command = next((app.commands[word] for word in arguments if word in app.commands), None)
     if invalid is not None and command is not None:
@@ -128,7 +125,7 @@ def _by_option(error: ManymillError, arguments: list[str]) -> str:
 
 
 def _say(what: str, *, hint: str = "") -> None:
-    """Tell people on stderr, if that can still be written."""
+    """Print an error on stderr, if it is writable."""
     try:
         say(f"error: {what}")
         if hint:
@@ -138,8 +135,8 @@ def _say(what: str, *, hint: str = "") -> None:
 
 
 def _drop(stream: IO[str]) -> None:
-    """Let what is still buffered go nowhere, so that Python's own flush at exit cannot fail."""
+    """Discard what is buffered, so that Python's flush at exit cannot fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError:
-        return  # no file of the system's stands behind it
+        return  # the stream has no file descriptor

@@ -1,4 +1,4 @@
-"""`manymill evaluate`: how good a model is on labelled files."""
+"""`manymill evaluate`: metrics of a model on labelled files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluate(
     json: bool,
     **reading: Any,
 ) -> None:
-    """Evaluate the model of RUN on labelled FILES: accuracy, F1, a table of classes, confusions."""
+    """Evaluate the model of RUN on labelled FILES: accuracy, F1, metrics by class, confusions."""
     from manymill.cli.model_input import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.evaluate import evaluate as evaluate_plan

@@ -1,4 +1,4 @@
-"""What `train`, `predict` and `evaluate` do with a forest of tables."""
+"""Options and training of forests on tables, for `train --model forest`."""
 
 from __future__ import annotations
 
@@ -12,38 +12,45 @@ from manymill.cli import options
 from manymill.cli.output import say_lines
 
 if TYPE_CHECKING:
-    from manymill.cli.training_options import Request
+    from manymill.cli.training_options import TrainingRequest
     from manymill.forest.run import ForestRun
 
-# Options of `train` that say something to a forest too; the others are of linear models alone.
-_SHARED = frozenset({
+# Options of `train` that forests use as well; the others are for linear models only.
+_SHARED_OPTIONS = frozenset({
     "files", "label", "format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes", "holdout", "seed",
     "threads", "out", "engine", "workers", "stall_seconds", "json", "model",
 })  # fmt: skip
-_OWN = frozenset({"task", "n_trees", "mode", "n_partitions", "max_bytes"})
+_FOREST_OPTIONS = frozenset({"task", "n_trees", "mode", "n_partitions", "max_bytes"})
 
-asked = options.combined(
+forest_options = options.combined(
     click.option(
         "--model",
         type=click.Choice(["linear", "forest"]),
         default="linear",
         show_default=True,
-        help="linear learns text; forest grows trees on tables of numbers and categories (Parquet, CSV).",
+        help="linear: a linear model of text; forest: trees on tables of numbers and categories (Parquet, CSV).",
     ),
     click.option(
         "--task",
         type=click.Choice(["classification", "regression"]),
         default="classification",
         show_default=True,
-        help="Forests: learn classes, or values.",
+        help="Forests: predict classes, or numbers.",
     ),
-    click.option("--trees", "n_trees", type=click.IntRange(1), default=100, show_default=True, help="Trees."),
+    click.option(
+        "--trees",
+        "n_trees",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Forests: number of trees.",
+    ),
     click.option(
         "--mode",
         type=click.Choice(["shared", "partitions", "patches"]),
         default="shared",
         show_default=True,
-        help="Forests: a tree sees all rows, those of one partition, or rows drawn from all partitions.",
+        help="Forests: train a tree on all rows, on one partition, or on rows sampled from all partitions.",
     ),
     click.option(
         "--partitions",
@@ -51,23 +58,25 @@ asked = options.combined(
         type=click.IntRange(1),
         default=8,
         show_default=True,
-        help="Forests: parts of the rows.",
+        help="Forests: number of partitions of the rows.",
     ),
     click.option(
-        "--max-bytes", type=options.Size(), help="Forests: size of the saved model at most, such as 20MB."
+        "--max-bytes", type=options.Size(), help="Forests: maximum size of the saved model, such as 20MB."
     ),
 )
 
 
 def check_options(model: str) -> None:
-    """Refuse options that were given and mean nothing to that kind of model."""
+    """Refuse options that do not apply to the kind of model."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        wrong = name in _OWN if model == "linear" else name not in _SHARED | _OWN
+        wrong = (
+            name in _FOREST_OPTIONS if model == "linear" else name not in _SHARED_OPTIONS | _FOREST_OPTIONS
+        )
         if given and wrong:
-            raise click.UsageError(f"{parameter.opts[0]} means nothing to --model {model}: leave it out")
+            raise click.UsageError(f"{parameter.opts[0]} does not apply to --model {model}: leave it out")
         if given and model == "forest":
             _refuse_without_effect(name, context.params)
 
@@ -81,8 +90,8 @@ def _refuse_without_effect(name: str, given: dict[str, Any]) -> None:
         raise click.UsageError("--threads has no effect on a forest with --engine or --workers: leave it out")
 
 
-def train_forest(request: Request, out: Path, engine: Any, *, json: bool, **values: Any) -> None:
-    """Grow a forest, show how it goes, and say what came out."""
+def train_forest(request: TrainingRequest, out: Path, engine: Any, *, json: bool, **values: Any) -> None:
+    """Train a forest with progress, and print a summary."""
     from manymill.cli.progress import follow
     from manymill.forest.run import ForestSettings, train_forest_run
 

@@ -1,4 +1,4 @@
-"""`manymill hash`: files of text to a file of hashed features."""
+"""`manymill hash`: hash files of text into a feature matrix."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="X.npz",
-    help="The matrix; labels go beside it.",
+    help="Output file of the matrix; labels go to a file next to it.",
 )
 @click.option("--svmlight", is_flag=True, help="Write the SVMlight format instead of SciPy's .npz.")
-@click.option("--compressed", is_flag=True, help="Deflate the .npz: smaller, and far slower.")
+@click.option("--compressed", is_flag=True, help="Compress the .npz file: smaller, and much slower.")
 @options.text
 @options.label
-@click.option("--no-labels", is_flag=True, help="Neither look for labels nor write any.")
+@click.option("--no-labels", is_flag=True, help="Neither read nor write labels.")
 @options.reading
 @click.option(
     "--analyzer",
     type=click.Choice(["word", "char", "char_wb"]),
     default="word",
     show_default=True,
-    help="What features are made of: words, characters, or characters inside of words.",
+    help="Units of features: words, characters, or characters within words.",
 )
 @click.option(
     "--ngram-range",
@@ -44,20 +44,20 @@ if TYPE_CHECKING:
     metavar="LEAST GREATEST",
     default=(1, 1),
     show_default="1 1",
-    help="Words or characters of a feature: 1 2 is words and pairs of words.",
+    help="Words or characters of a feature, from LEAST to GREATEST: 1 2 is words and pairs of words.",
 )
 @click.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
 @click.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")
 @click.option(
-    "--alternate-sign/--no-alternate-sign", default=True, help="Let half of the words count -1, or not."
+    "--alternate-sign/--no-alternate-sign", default=True, help="Count half of the features as -1, or not."
 )
-@click.option("--binary", is_flag=True, help="Make every value 1 before the norm.")
+@click.option("--binary", is_flag=True, help="Set every value to 1 before normalisation.")
 @click.option(
     "--norm",
-    type=click.Choice(["l2", "l1", "none"]),
+    type=options.ChoiceOrNone(["l2", "l1"]),
     default="l2",
     show_default=True,
-    help="What a row is divided by.",
+    help="Norm that each row is divided by.",
 )
 @click.option(
     "--dtype",
@@ -85,20 +85,19 @@ def hash(
     overwrite: bool,
     threads: int | None,
     json: bool,
-    norm: str,
     **settings: Any,
 ) -> None:
-    """Hash the texts of FILES into one matrix: the one of scikit-learn's HashingVectorizer, bit for bit."""
+    """Hash the texts of FILES into one matrix, bit for bit that of scikit-learn's HashingVectorizer."""
     import time
 
     from manymill.engine.local import available_threads
     from manymill.features import FeatureSettings, write_features
 
     if svmlight and compressed:
-        raise click.UsageError("--compressed is for .npz: compress the lines with gzip or zstd")
+        raise click.UsageError("--compressed is only for .npz: compress SVMlight files with gzip or zstd")
     if no_labels and label is not None:
-        raise click.UsageError("--label and --no-labels cannot stand together")
-    chosen = FeatureSettings(norm=None if norm == "none" else norm, **settings)  # type: ignore[arg-type]
+        raise click.UsageError("--label and --no-labels exclude each other: give only one of them")
+    chosen = FeatureSettings(**settings)
     start = time.perf_counter()
     reading = {
         "text": text,
@@ -126,7 +125,7 @@ def hash(
 
 
 def _plan(files: tuple[str, ...], *, label: str | None, labelled: bool, **reading: Any) -> Plan:
-    """The plan of reading: with labels, if they are wanted and there are any."""
+    """The plan of reading, with labels if there are any and they are wanted."""
     from manymill.cli.progress import PlainLines
     from manymill.data.dataset import scan
     from manymill.errors import SchemaError
@@ -137,9 +136,9 @@ def _plan(files: tuple[str, ...], *, label: str | None, labelled: bool, **readin
     except SchemaError:
         if not labelled or label is not None:
             raise
-        # Nobody asked for labels in particular; if it was the text that is missing, this fails again.
+        # Labels are optional here. If the text column is missing, this fails again.
         plan = scan(list(files), labelled=False, **reading).plan(observe=lines.show)
-        say("No column looks like a label: none are written.")
+        say("No label column was found: no labels are written.")
         return plan
 
 
@@ -148,7 +147,7 @@ def _show(features: Features, seconds: float) -> None:
     if n_bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in features.bad_counts.items())
         listed = f"; see {features.bad_rows}" if features.bad_rows else ""
-        say(f"bad     {n_bad:,} records are no rows: {reasons}{listed}")
+        say(f"bad     {n_bad:,} bad records skipped: {reasons}{listed}")
     speed = f"{features.text_bytes / 1e6:,.1f} MB of text in {seconds:.1f} s, {_speed(features, seconds):,.1f} MB/s"
     say(
         f"done    {features.n_rows:,} rows, {features.n_features:,} columns, {features.n_values:,} values; {speed}"

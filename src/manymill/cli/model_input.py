@@ -1,4 +1,4 @@
-"""What `evaluate` and `predict` begin with: a model, and a plan of reading that suits it."""
+"""Input of `evaluate` and `predict`: the model and the plan of reading."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_model(path: Path) -> LinearModel:
     if model.unicode_version != unicodedata.unidata_version:
         say(
             f"warning the model was trained with Unicode {model.unicode_version}, this Python has"
-            f" {unicodedata.unidata_version}: a few rare letters may be read differently"
+            f" {unicodedata.unidata_version}: words with a few rare characters may be split differently"
         )
     return model
 
@@ -41,11 +41,11 @@ def open_forest(path: Path, threads: int) -> TableModel | None:
 
 
 def tables_for(files: list[str], *, text: str | None, label: str | None = None, **reading: Any) -> Dataset:
-    """The tables to give to a forest."""
+    """The dataset of tables for a forest."""
     from manymill.data.dataset import scan
 
     if text is not None:
-        raise click.UsageError("--text means nothing to a forest: leave it out")
+        raise click.UsageError("--text does not apply to a forest: leave it out")
     return scan(files, label=label, labelled=label is not None, **reading)
 
 
@@ -58,7 +58,7 @@ def plan_for(
     labelled: bool,
     **reading: Any,
 ) -> Plan:
-    """The plan of reading; columns that are not named are those of the training, or guessed."""
+    """The plan of reading; columns that are not given are those of the training, or guessed."""
     from manymill.cli.progress import PlainLines
     from manymill.data.dataset import scan
     from manymill.errors import SchemaError
@@ -75,7 +75,7 @@ def plan_for(
         try:
             chosen = plan(text or trained_text, label or trained_label)
         except SchemaError:
-            # These files may have other columns than those trained on; what is guessed is said below.
+            # The files may have other columns than the training data; the notes say which were guessed.
             chosen = plan(text, label)
     for note in [*chosen.notes, *(f"warning {warning}" for warning in chosen.warnings)]:
         say(note)

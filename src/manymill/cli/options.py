@@ -1,9 +1,9 @@
-"""Options that several commands share."""
+"""Options and option types that several commands share."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,34 +20,51 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
+        """The number of bytes."""
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
         if not match or (match[3] and not match[2]):
-            self.fail(f"{value!r} is no size: write 2GB, 512MiB, or a number of bytes", param, ctx)
+            self.fail(f"{value!r} is not a size: write 2GB, 512MiB, or a number of bytes", param, ctx)
         n_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
         if n_bytes < 1:
-            self.fail("a size is 1 byte or more", param, ctx)
+            self.fail("a size must be 1 byte or more", param, ctx)
         return n_bytes
 
 
+def size_text(n_bytes: int) -> str:
+    """A number of bytes as :class:`Size` reads it: ``48MiB``."""
+    return f"{n_bytes >> 20}MiB" if n_bytes % (1 << 20) == 0 else str(n_bytes)
+
+
+class ChoiceOrNone(click.Choice[str]):
+    """One of some strings, or ``none`` for None."""
+
+    def __init__(self, choices: Iterable[str]) -> None:
+        super().__init__([*choices, "none"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The string, or None."""
+        chosen = super().convert(value, param, ctx)
+        return None if chosen == "none" else chosen
+
+
 class Encoding(click.ParamType[str]):
-    """The name of an encoding that Python has."""
+    """The name of an encoding that Python supports."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name as it was given."""
+        """The given name."""
         try:
             "".encode(value)
         except (LookupError, ValueError):
-            self.fail(f"there is no encoding {value!r}; there are utf-8, latin-1, cp1252, ...", param, ctx)
+            self.fail(f"{value!r} is not an encoding; use utf-8, latin-1, cp1252, ...", param, ctx)
         return str(value)
 
 
 def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, shown in the order given."""
+    """Several options as one decorator; help lists them in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -65,28 +82,28 @@ threads = click.option("--threads", type=click.IntRange(1), help="Threads; all p
 engine = click.option(
     "--engine",
     metavar="ENGINE",
-    help="Who works: threads (a number of them), processes, processes:4, dask://cluster.json, dask://host:port.",
+    help="Engine: threads (or their number), processes, processes:4, dask://cluster.json, dask://host:port.",
 )
 overwrite = click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace files that manymill did not write, or that were changed since; never one that is read.",
+    help="Overwrite files that manymill did not write or that were changed since; never an input file.",
 )
 stall_seconds = click.option(
     "--stall-seconds",
     type=click.FloatRange(1),
     metavar="SECONDS",
-    help="Processes, clusters: a worker without a heartbeat for so long is replaced; 45 if not given, inf: never.",
+    help="Processes, clusters: replace a worker without a heartbeat for so long; 45 if not given, inf: never.",
 )
 json = click.option("--json", is_flag=True, help="Write JSON records to stdout.")
 
-# How files are read, whatever is done with them.
+# Options of reading files.
 reading = combined(
     click.option(
         "--format",
         type=click.Choice(["jsonl", "csv", "tsv", "parquet", "fasttext", "reviews", "folder"]),
         metavar="FORMAT",
-        help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; told from the file if not given.",
+        help="jsonl, csv, tsv, parquet, fasttext, reviews or folder; detected if not given.",
     ),
     click.option(
         "--encoding", type=Encoding(), default="utf-8", show_default=True, help="Encoding of text files."
@@ -98,12 +115,12 @@ reading = combined(
         type=Size(),
         default="64MiB",
         show_default=True,
-        help="Longer records are left out as bad.",
+        help="Longer records are skipped as bad.",
     ),
     click.option(
         "--max-decompressed",
         "max_decompressed_bytes",
         type=Size(),
-        help="Stop at a compressed file that holds more, such as 100GB; no limit if not given.",
+        help="Stop at a compressed file with more data, such as 100GB; no limit if not given.",
     ),
 )

@@ -1,4 +1,4 @@
-"""`manymill plan`: what a training would read, need and take; nothing is trained."""
+"""`manymill plan`: forecast the data, memory and time of a training."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import click
 
 from manymill.cli import options
 from manymill.cli.output import show, show_json
-from manymill.cli.training_options import Request, takes_request
+from manymill.cli.training_options import TrainingRequest, with_training_request
 
 
 @click.command()
-@takes_request
+@with_training_request
 @options.json
-def plan(request: Request, json: bool) -> None:
-    """Show what a training on FILES would read and need; nothing is trained."""
+def plan(request: TrainingRequest, json: bool) -> None:
+    """Show the data, memory and time of a training on FILES, without training."""
     from manymill.cli.progress import PlainLines
     from manymill.linear.forecast import forecast
 

@@ -1,4 +1,4 @@
-"""`manymill predict`: labels and scores for files of text."""
+"""`manymill predict`: predict labels, scores and probabilities for files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     default=Path("-"),
     show_default=True,
     metavar="FOLDER",
-    help="One part file for each input goes here; - is stdout.",
+    help="Folder for one part file per input; - is stdout.",
 )
 @click.option(
     "--to",
     type=click.Choice(["jsonl", "csv", "parquet"]),
-    help="Format of the output; parquet for parquet, else jsonl.",
+    help="Output format; if not given parquet for Parquet files, else jsonl.",
 )
-@click.option("--scores", is_flag=True, help="Add a column of scores for each class.")
-@click.option("--probabilities", is_flag=True, help="Add a column of probabilities for each class.")
+@click.option("--scores", is_flag=True, help="Add a column of scores per class.")
+@click.option("--probabilities", is_flag=True, help="Add a column of probabilities per class.")
 @options.text
 @options.reading
 @options.overwrite
@@ -51,7 +51,7 @@ def predict(
     json: bool,
     **reading: Any,
 ) -> None:
-    """Predict the labels of FILES. Run again after an interruption: finished parts are skipped."""
+    """Predict the labels of FILES. After an interruption run it again: finished parts are skipped."""
     from manymill.cli.model_input import open_forest, open_model, plan_for, tables_for
     from manymill.engine.local import available_threads
     from manymill.predict import Columns, predict_stream
@@ -59,9 +59,9 @@ def predict(
 
     streaming = str(out) == "-"
     if streaming and (json or to == "parquet"):
-        raise click.UsageError("--json and --to parquet need a folder for the parts: give --out")
+        raise click.UsageError("--json and --to parquet need a folder: give --out")
     if streaming and overwrite:
-        raise click.UsageError("--overwrite is for the part files of a folder: give --out")
+        raise click.UsageError("--overwrite needs a folder: give --out")
     threads = threads or available_threads()
     if (forest := open_forest(run, threads)) is not None:
         from manymill.predict.forests import predict_tables, predict_tables_stream
@@ -96,8 +96,8 @@ def _show(result: PartResult) -> None:
         say(f"warning {result.warning}")
     n_bad = sum(result.bad_counts.values())
     listed = f", see {result.bad_rows}" if result.bad_rows else ""
-    bad = f", {n_bad:,} bad records left out{listed}" if n_bad else ""
-    before = " (finished before, skipped)" if result.skipped else ""
+    bad = f", {n_bad:,} bad records skipped{listed}" if n_bad else ""
+    before = " (already finished)" if result.skipped else ""
     say(f"{result.part}  {result.n_rows:,} rows{bad}{before}")
 
 

@@ -1,4 +1,4 @@
-"""Progress as people and programs read it: live on a terminal, plain lines elsewhere, JSON on request."""
+"""Display of events: a live bar on a terminal, plain lines elsewhere, or JSON records."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from manymill.events import (
 )
 from manymill.log import forward_warnings
 
-# Between two plain lines of progress: a log file of an hour's training stays readable.
+# Seconds between two plain lines of progress, to keep log files readable.
 PLAIN_SECONDS = 5.0
-# Of the bar on a terminal: the figures beside it need the rest of 80 columns.
+# Width of the bar on a terminal: the figures need the rest of 80 columns.
 BAR_WIDTH = 10
-# Lanes shown one by one beside the bar; of more, each sign stands for several.
+# Maximum number of signs for lanes; with more lanes a sign stands for several.
 SHOWN_LANES = 32
 
 
 @contextmanager
 def follow(*, json: bool) -> Iterator[Observer]:
-    """An observer that shows events: on stderr, or with ``json`` on stdout as one record a line."""
+    """An observer that shows events: on stderr, or with ``json`` as one record per line on stdout."""
     with (
         contextmanager(_observer)(json=json) as observe,
         forward_warnings(lambda message: observe(Warned(message)), exclusive=True),
@@ -63,7 +63,7 @@ def _print_json(event: Event) -> None:
 
 
 def _live() -> Iterator[Observer]:
-    """A bar of the pass, under the lines of what has happened."""
+    """A progress bar of the pass, below the lines of events."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -103,7 +103,7 @@ def _live() -> Iterator[Observer]:
 
 
 class LaneRow:
-    """The lanes of the round at work: which are done, and with what loss."""
+    """The progress of the current round: which lanes are done, and their last loss."""
 
     def __init__(self) -> None:
         self.task: Any = None
@@ -111,13 +111,13 @@ class LaneRow:
         self._done: set[int] = set()
 
     def after(self, event: LaneEnded) -> tuple[float, str]:
-        """The share of the round that is done, and a sign for each lane: ``##-#  3/4 lanes of round 2, loss 0.412``."""
+        """Share of the round that is done, and a sign per lane: ``##-#  3/4 of round 2, loss 0.412``."""
         if self._round != (event.pass_number, event.round_number):
             self._round = (event.pass_number, event.round_number)
             self._done.clear()
         self._done.add(event.lane)
         n_signs = min(event.lanes, SHOWN_LANES)
-        # Of lanes that share a sign all have to be done.
+        # A shared sign is set when all of its lanes are done.
         open_signs = {
             (lane - 1) * n_signs // event.lanes
             for lane in range(1, event.lanes + 1)
@@ -131,20 +131,20 @@ class LaneRow:
 
 
 class PlainLines:
-    """Lines for a log."""
+    """Prints events as lines of a log."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def show(self, event: Event) -> None:
-        """Print the event, or nothing where it needs no line or comes too soon after the last one."""
+        """Print the event, unless it has no line or comes too soon after the last one."""
         if isinstance(event, Progress):
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()
             line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
         elif isinstance(event, Sampled):
-            interrupts.raise_if_requested()  # Python may have dropped the interrupt
+            interrupts.raise_if_requested()  # Python may have lost the interrupt
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()
@@ -156,19 +156,19 @@ class PlainLines:
 
 
 def _figures(event: Progress, *, memory: bool) -> str:
-    """The figures of this moment: with all that stands before them, no wider than 80 columns."""
-    # Once there is an accuracy on held-out rows, the loss gives way.
+    """The current figures, short enough for lines of 80 columns."""
+    # The accuracy on held-out rows replaces the loss once it is known.
     held = event.holdout_accuracy
     quality = f"loss {event.loss:.3f}" if held is None else f"held-out {held:.3f}"
-    taken = f"{event.memory_bytes / 1e6:.0f} MB  " if memory else ""
+    used = f"{event.memory_bytes / 1e6:.0f} MB  " if memory else ""
     return (
         f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  accuracy {event.accuracy:.3f}  "
-        f"{quality}  {taken}{_clock(event.eta_seconds)} left"
+        f"{quality}  {used}{_clock(event.eta_seconds)} left"
     )
 
 
 def _sampled(event: Sampled) -> str:
-    """How far the sample for the plan is."""
+    """The progress of sampling for the plan."""
     return (
         f"plan    {event.n_bytes / 1e6:,.1f} of {event.size / 1e6:,.1f} MB of {shortened(event.file)} read, "
         f"{event.n_rows:,} rows so far, {_clock(event.seconds)}"
@@ -176,9 +176,9 @@ def _sampled(event: Sampled) -> str:
 
 
 def describe(event: Event) -> str | None:
-    """An event as a line, a plan as some, escaped; None for those that need none."""
-    told = _described(event)
-    return None if told is None else display.lines([told] if isinstance(told, str) else told)
+    """An event as escaped text of one or more lines; None if it is not shown."""
+    text = _described(event)
+    return None if text is None else display.lines([text] if isinstance(text, str) else text)
 
 
 def _described(event: Event) -> str | list[str] | None:
@@ -198,37 +198,39 @@ def _described(event: Event) -> str | list[str] | None:
         if event.holdout_accuracy is not None:
             held = f"  held-out {event.holdout_accuracy:.4f} of {event.holdout_rows:,} rows"
         first = " (before learning each row)" if event.pass_number == 1 else ""
-        kept = "  kept" if event.kept else ""
+        saved = "  saved" if event.kept else ""
         return (
             f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  "
-            f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{kept}"
+            f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{saved}"
         )
     if isinstance(event, RoundEnded):
         step = "" if event.step == 1 else f" x {event.step:g}"
         held = "" if event.holdout_accuracy is None else f"  held-out {event.holdout_accuracy:.4f}"
-        travelled = f"  {_bytes(event.bytes_out)} out, {_bytes(event.bytes_back)} back so far"
+        exchanged = f"  {_bytes(event.bytes_out)} out, {_bytes(event.bytes_back)} back so far"
         return (
             f"pass {event.pass_number}  round {event.round_number} of {event.rounds}  merged by {event.rule}{step}"
-            f"{held}{travelled if event.bytes_out else ''}  {event.seconds:.1f} s"
+            f"{held}{exchanged if event.bytes_out else ''}  {event.seconds:.1f} s"
         )
     if isinstance(event, ForestGrown):
         held = "" if event.score is None else f"  held-out {event.score:.4f}"
         return f"trees   {event.trees:,} with {event.n_nodes:,} nodes{held}  {event.seconds:.1f} s"
     if isinstance(event, WorkerLost):
-        again = f"it is done again (loss {event.loss})" if event.loss else "another is started"
-        return f"warning {event.what}: {event.why}; {again}"
+        action = f"the task is repeated (loss {event.loss})" if event.loss else "another worker is started"
+        return f"warning {event.what}: {event.why}; {action}"
     if isinstance(event, WorkerSilent):
-        return f"warning {event.what}: no sign of life from its worker ({event.worker}) for {event.seconds:.0f} s"
+        return (
+            f"warning {event.what}: no heartbeat from its worker ({event.worker}) for {event.seconds:.0f} s"
+        )
     if isinstance(event, Resumed):
         where = "" if event.round_number == 1 else f", step {event.round_number}"
         return f"resumed pass {event.pass_number}{where}"
     if isinstance(event, Interrupted):
-        return "stopping: the state of this moment is kept" if event.kept else "stopping"
+        return "stopping: the current state is saved" if event.kept else "stopping"
     return None
 
 
 def _bytes(number: int) -> str:
-    """Bytes that travelled: ``850 kB``, ``12 MB``."""
+    """A number of bytes: ``850 kB``, ``12 MB``."""
     return f"{number / 1e6:,.0f} MB" if number >= 10**7 else f"{number / 1e3:,.0f} kB"
 
 

@@ -1,4 +1,4 @@
-"""`manymill resume`: go on with a training that was stopped or killed."""
+"""`manymill resume`: resume a training that was stopped or killed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def resume(
     stall_seconds: float | None,
     json: bool,
 ) -> None:
-    """Go on with the training of RUN, to the same model as if it had not been stopped.
+    """Resume the training of RUN; the model is the same as without the interruption.
 
-    SOURCE is needed again only where it was named by URLs with credentials or queries: no run folder holds those.
+    Give SOURCE again only if it was given by URLs with credentials or queries, which run folders do not contain.
     """
     from manymill.cli.progress import follow
     from manymill.engine.selection import engine_name
     from manymill.linear.run import resume_run
 
-    named = engine_name(engine, stall_seconds=stall_seconds)
+    chosen = engine_name(engine, stall_seconds=stall_seconds)
     with follow(json=json) as observe:
-        done = resume_run(run, source=source, threads=threads, engine=named, observe=observe)
+        done = resume_run(run, source=source, threads=threads, engine=chosen, observe=observe)
     if not json:
         from manymill.cli.summary import summary
 

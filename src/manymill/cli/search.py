@@ -1,4 +1,4 @@
-"""`manymill search`: the best settings for a model of text."""
+"""`manymill search`: search for the best settings of a text model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
     from manymill.search.results import RankedCandidate
 
-# Options of reading, by their names in [data]; those that are not given leave the file's.
+# Options of reading, by their names in [data]; without the option the value of the file is used.
 _READING = ("format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes")
-# Of all reasons to fail that are told.
-_REASONS = 3
+# Maximum number of reasons of failures that are shown.
+_MAX_REASONS = 3
 
 
 @click.command()
@@ -28,16 +28,21 @@ _REASONS = 3
 @options.text
 @options.label
 @options.reading
-@click.option("--n-trials", type=click.IntRange(1), help="Candidates; 100 if nothing is said.")
-@click.option("--cv", type=click.IntRange(2), help="Splits; 5 if nothing is said.")
+@click.option("--n-trials", type=click.IntRange(1), help="Number of candidates; 100 if not given.")
+@click.option("--cv", type=click.IntRange(2), help="Number of splits; 5 if not given.")
 @click.option(
-    "--scoring", metavar="METRIC", help="What is best, in scikit-learn's words; accuracy, or f1_macro."
+    "--scoring",
+    metavar="METRIC",
+    help="Metric to maximise, by its name in scikit-learn, such as accuracy or f1_macro.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="After so long nothing more is begun."
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Start no evaluation after so many seconds."
 )
 @click.option(
-    "--halving", is_flag=True, default=None, help="Candidates begin with few rows, the best get more."
+    "--halving",
+    is_flag=True,
+    default=None,
+    help="Successive halving: start candidates on few rows, give the best ones more.",
 )
 @options.engine
 @options.stall_seconds
@@ -53,11 +58,11 @@ def search(
     engine: str | None,
     stall_seconds: float | None,
     json: bool,
-    **asked: Any,
+    **search_options: Any,
 ) -> None:
-    """Try settings on FILES of labelled text, or what a TOML file tells of; leave the best model in the run folder.
+    """Search settings on FILES of labelled text, or as a TOML file specifies; save the best model in the run folder.
 
-    The same command goes on with a search that was stopped. `manymill watch` shows it, `manymill abort` ends it.
+    The same command resumes a search that was stopped. `manymill watch` shows it, `manymill abort` stops it.
     """
     from manymill.engine.selection import engine_name
     from manymill.search.config import read_config
@@ -65,54 +70,54 @@ def search(
 
     if len(files) > 1 and any(name.endswith(".toml") for name in files):
         raise click.UsageError(
-            "a TOML file stands alone: it names the files of text itself, as source in [data]"
+            "give either one TOML file or files of text: the TOML file names its own, as source in [data]"
         )
-    named = engine_name(engine, stall_seconds=stall_seconds)
+    chosen = engine_name(engine, stall_seconds=stall_seconds)
     is_config = len(files) == 1 and files[0].endswith(".toml")
     config: dict[str, Any] = read_config(files[0]) if is_config else {"data": {"source": list(files)}}
-    given = {name: asked.pop(name) for name in _READING}
+    reading = {name: search_options.pop(name) for name in _READING}
     for name in _READING:
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            del given[name]
-    # What the command says goes before what the file says.
-    for table, values in (("data", {"text": text, "label": label, **given}), ("search", asked)):
+            del reading[name]
+    # Options take precedence over the file.
+    for table, values in (("data", {"text": text, "label": label, **reading}), ("search", search_options)):
         config[table] = config.get(table, {}) | {n: value for n, value in values.items() if value is not None}
 
     def watch(handle: SearchHandle) -> None:
-        told = 0
+        n_shown = 0
         try:
             over = False
             while not over:
                 over = handle.ends_within(PLAIN_SECONDS)
-                for note in handle.notes[told:]:
+                for note in handle.notes[n_shown:]:
                     say(note)
-                    told += 1
+                    n_shown += 1
                 if not (json or over):
                     say(handle.progress())
         except KeyboardInterrupt:
             handle.abort(now=True)
             handle.ends_within(None)
-            _tell_end(handle, json=json)
+            _show_end(handle, json=json)
             raise
-        handle.wait()  # for an error
-        _tell_end(handle, json=json)
+        handle.wait()  # raises its error
+        _show_end(handle, json=json)
 
-    run_search(config, out, engine=named, watch=watch)
+    run_search(config, out, engine=chosen, watch=watch)
     if not json:
         say(f"saved   {out / 'model'}")
 
 
-def _tell_end(handle: SearchHandle, *, json: bool) -> None:
-    """What came of it: before the best is fitted on all rows, which takes its time and may be stopped."""
+def _show_end(handle: SearchHandle, *, json: bool) -> None:
+    """Show ranking and failures, before the best candidate is fitted on all rows."""
     if not json:
         say(handle.progress())
-    _tell(handle.ranking(), json=json)
-    for told in _failures(handle):
-        say(f"warning {told}")
+    _show_ranking(handle.ranking(), json=json)
+    for failure in _failures(handle):
+        say(f"warning {failure}")
 
 
 def _failures(handle: SearchHandle) -> list[str]:
-    """Each reason once, with one of those who failed for it."""
+    """Each reason of failures, with one of its candidates."""
     params = handle.policy.params
     by_reason: dict[str, list[int]] = {}
     for failure in handle.failures():
@@ -121,21 +126,21 @@ def _failures(handle: SearchHandle) -> list[str]:
         f"{len(trials):,} evaluation{'s' * (len(trials) != 1)} failed, such as {params[trials[0]]}: {reason}"
         for reason, trials in by_reason.items()
     ]
-    more = len(lines) - _REASONS
-    return [*lines[:_REASONS], *([f"... and {more:,} other reasons"] if more > 0 else [])]
+    more = len(lines) - _MAX_REASONS
+    return [*lines[:_MAX_REASONS], *([f"... and {more:,} other reasons"] if more > 0 else [])]
 
 
 def show(run: Path, *, json: bool) -> None:
-    """The ranking of a search of another process."""
+    """Show the ranking of a search in another process."""
     from manymill.search.journal import read_status
 
     now = read_status(run)
     if not json:
         say(now)
-    _tell(now.ranking(), json=json)
+    _show_ranking(now.ranking(), json=json)
 
 
-def _tell(rows: list[RankedCandidate], *, json: bool) -> None:
+def _show_ranking(rows: list[RankedCandidate], *, json: bool) -> None:
     if not json:
         from manymill.search.results import ranking_text
 
@@ -148,14 +153,14 @@ def _tell(rows: list[RankedCandidate], *, json: bool) -> None:
         output.show_json(_plain(asdict(row)))
 
 
-def _plain(told: Any) -> Any:
-    """What JSON knows: a number that is none is null, and what has no name in JSON is told in words."""
+def _plain(value: Any) -> Any:
+    """The value with JSON types only: numbers that are not finite become null, other types strings."""
     import math
 
-    if isinstance(told, dict):
-        return {str(name): _plain(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_plain(value) for value in told]
-    if isinstance(told, float):
-        return told if math.isfinite(told) else None
-    return told if told is None or isinstance(told, str | int) else str(told)
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

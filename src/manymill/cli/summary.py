@@ -1,4 +1,4 @@
-"""What a finished training says: how good, where, and what to do next."""
+"""Summary of a finished training: quality, files and next commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ending(run: Path, last: Event | None) -> str:
-    """A line for the end of what was watched, by its last event."""
+    """The last line of a watched training, by its last event."""
     from manymill.events import Ended, ForestGrown
     from manymill.run_folder import has_ended
 
@@ -22,27 +22,27 @@ def ending(run: Path, last: Event | None) -> str:
         return (
             f"done    {last.trees:,} trees"
             if not last.interrupted
-            else "stopped: train again goes on with it"
+            else "stopped: the same train command resumes it"
         )
     if not isinstance(last, Ended) or not has_ended(run):
-        return f"stopped: manymill resume {run} goes on with it"
+        return f"stopped: manymill resume {run} resumes it"
     accuracy = last.holdout_accuracy
-    quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
-    return f"done    {last.n_rows:,} rows, pass {last.best_pass} of {last.passes} kept, {quality}"
+    quality = "no held-out rows" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
+    return f"done    {last.n_rows:,} rows, best pass {last.best_pass} of {last.passes}, {quality}"
 
 
 def summary(run: Run) -> str:
-    """Lines for the end of a training."""
+    """The last lines of a training."""
     trained, ledger = run.trained, run.ledger
     lines = []
     if ledger.n_rejected:
         listed = f"; see {ledger.path}" if ledger.path is not None else ""
         lines.append(f"bad     {ledger.summary()}{listed}")
-    accuracy = trained.measured.accuracy
-    quality = "nothing was held out" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
+    accuracy = trained.metrics.accuracy
+    quality = "no held-out rows" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
     lanes = f" in {trained.lanes} lanes" if trained.lanes > 1 else ""
     lines.append(
-        f"done    {trained.n_rows:,} rows{lanes}, pass {trained.best_pass} of {trained.passes} kept, {quality}"
+        f"done    {trained.n_rows:,} rows{lanes}, best pass {trained.best_pass} of {trained.passes}, {quality}"
     )
     lines.append(f"saved   {run.folder / 'model'}")
     lines.append(

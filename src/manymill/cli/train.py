@@ -1,4 +1,4 @@
-"""`manymill train`: files of labelled text, or tables, to a run folder with a model."""
+"""`manymill train`: train a model on files into a run folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 
 from manymill.cli import forests, options
 from manymill.cli.output import say_lines
-from manymill.cli.training_options import Request, takes_request
+from manymill.cli.training_options import TrainingRequest, with_training_request
 
 
 @click.command()
-@takes_request
+@with_training_request
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -23,12 +23,12 @@ from manymill.cli.training_options import Request, takes_request
     help="The run folder.",
 )
 @options.engine
-@click.option("--workers", type=click.IntRange(1), help="Workers of the engine.")
+@click.option("--workers", type=click.IntRange(1), help="Number of workers of the engine.")
 @options.stall_seconds
 @options.json
-@forests.asked
+@forests.forest_options
 def train(
-    request: Request,
+    request: TrainingRequest,
     out: Path,
     engine: str | None,
     workers: int | None,
@@ -44,9 +44,9 @@ def train(
     from manymill.model.manifest import check_kind
 
     forests.check_options(model)
-    named = engine_name(engine, workers=workers, stall_seconds=stall_seconds)
+    chosen = engine_name(engine, workers=workers, stall_seconds=stall_seconds)
     if model == "forest":
-        return forests.train_forest(request, out, named, json=json, **forest)
+        return forests.train_forest(request, out, chosen, json=json, **forest)
     check_kind(out, "linear")
     with follow(json=json) as observe:
         run = train_run(
@@ -56,7 +56,7 @@ def train(
             threads=request.threads,
             memory=request.memory,
             holdout=request.holdout,
-            engine=named,
+            engine=chosen,
             observe=observe,
         )
     if not json:

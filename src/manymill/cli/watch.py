@@ -1,4 +1,4 @@
-"""`manymill watch`: how another process's training or search is doing."""
+"""`manymill watch`: show the training or search of another process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from manymill.cli.output import say
 @options.run
 @options.json
 def watch(run: Path, json: bool) -> None:
-    """Show the training or the search of RUN, which another process does.
+    """Show the training or the search of RUN in another process.
 
-    A training is shown from its beginning until it ends; of a search the ranking so far.
+    A training is shown from its start to its end; a search by its current ranking.
     """
     if (run / "search.jsonl").exists():
         from manymill.cli.search import show

@@ -321,8 +321,6 @@ def _prefetched(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> 
         thread.join()
 
 
-# Default size of a window: a sorted file of this size is shuffled completely, and training stays below 200 MB.
-WINDOW_BYTES = 48 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from manymill.constants import WINDOW_BYTES
 from manymill.data.batches import OTHER_CLASS, TOO_LONG, Batch
 from manymill.data.blocks import is_stream, open_block
 from manymill.data.dataset import Block, Plan, SourceFile
 from manymill.data.ledger import describe_reason
-from manymill.data.reader import WINDOW_BYTES
 from manymill.display import quoted
 from manymill.errors import SchemaError, SourceError
 from manymill.events import Observer, Sampled

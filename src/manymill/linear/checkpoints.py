@@ -1,17 +1,17 @@
-"""Where a training can go on from: a state, how far it came, and what the first pass found besides rows to learn.
+"""Checkpoints of a training: its state, its position, and what the first pass found besides rows.
 
 ::
 
     checkpoint/
-    ├── position.json              how far, the classes, the best measures, counts, bad rows; names the two files beside
-    │                              it with their checksums, and ends with a checksum of its own
-    ├── state-12.safetensors       features met, their weights and squared-gradient sums; intercepts
-    └── held-out-4.safetensors     rows held out so far with their classes, and weights of features; written again only
+    ├── position.json              pass and step, classes, best metrics, counts, bad rows; names and checksums of the
+    │                              other two files; its own checksum
+    ├── state-12.safetensors       features seen, their weights and squared-gradient sums; intercepts
+    └── held-out-4.safetensors     rows held out so far with their classes, and feature weights; written again only
                                    when there are more
 
-``position.json`` is replaced last and names files that are never written again: at any moment it speaks of a whole
-checkpoint, the old one or the new one. What is read back was not damaged, since every file has its checksum; it may
-still come from anyone, so every value is looked at.
+``position.json`` is replaced last and names files that never change: at any moment it describes a complete checkpoint,
+the old one or the new one. Checksums detect damage; since a checkpoint may still come from anyone, every value is
+validated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.errors import RunFolderError
-from manymill.linear.holdout import HashedRows, Measured
+from manymill.linear.holdout import HashedRows, HoldoutMetrics
 from manymill.linear.state import Arrays
 from manymill.storage import checked_json
 from manymill.storage.durable import sync_folder
@@ -39,32 +39,32 @@ from manymill.storage.records import from_record
 from manymill.storage.tensors import read_arrays, write_arrays
 
 _POSITION = "position.json"
-_FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 1
+_FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 2
 _ARRAYS = re.compile(r"(state|held-out)-(\d{1,18})\.safetensors")
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a training came."""
+    """The position of a training in its passes."""
 
-    pass_number: int = 1  # that is begun
-    step: int = 0  # rounds of it that are merged, or windows that are learnt
-    tally: tuple[float, ...] = ()  # the running figures of the pass
-    best: Measured | None = None  # measures of the state that was kept
+    pass_number: int = 1  # the current pass, from 1
+    step: int = 0  # merged rounds, or finished windows, of the pass
+    pass_sums: tuple[float, ...] = ()  # running sums of the pass: see PassStats.sums
+    best: HoldoutMetrics | None = None  # metrics of the best saved state
     best_pass: int = 0
     classes: tuple[str, ...] = ()  # in the order of the learner's outputs
-    class_rows: tuple[int, ...] = ()  # rows of each class that balanced weights count
-    n_used: int = 0  # rows read, and bad rows by reason
-    bad_counts: Mapping[str, int] = field(default_factory=dict)
-    listed: tuple[BadRow, ...] = ()  # the first bad rows, to write their list again
-    n_classes_begun: int = 2  # that the learner had room for at first: its rate depends on that
-    asked: str = ""  # digest of the plan and the settings: what may be gone on with
+    class_rows: tuple[int, ...] = ()  # rows of each class, for balanced weights
+    n_used: int = 0  # rows read
+    bad_counts: Mapping[str, int] = field(default_factory=dict)  # bad rows by reason
+    bad_rows: tuple[BadRow, ...] = ()  # the first bad rows, to write their list again
+    n_classes_at_start: int = 2  # classes when the learner was created: its rate depends on it
+    fingerprint: str = ""  # of the plan and the settings
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A training that can be gone on with."""
+    """A stored training state with its position."""
 
     position: Position
     state: Arrays
@@ -74,19 +74,19 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of arrays beside ``position.json``."""
+    """A file of arrays next to ``position.json``."""
 
     name: str
     checksum: str
 
 
 class Checkpoints:
-    """The checkpoint of one run.
+    """The checkpoint folder of one run.
 
     Parameters
     ----------
     folder : path
-        Made when the first checkpoint is written.
+        Created with the first checkpoint.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -108,7 +108,7 @@ class Checkpoints:
         Raises
         ------
         RunFolderError
-            If it cannot be written; the old one stays.
+            If writing fails; the old checkpoint stays.
         """
         try:
             claim_folder(self._folder, CHECKPOINT)
@@ -129,7 +129,7 @@ class Checkpoints:
             self._n_held_out, self._held_out = len(held), held_file
             self._used = {_POSITION, state_file.name, held_file.name}
             self._drop_unused()
-        except (OSError, ValueError) as error:  # a loss beyond all numbers is not JSON
+        except (OSError, ValueError) as error:  # JSON has no infinite loss
             self._drop_unused()
             reason = getattr(error, "strerror", None) or str(error)
             raise RunFolderError(f"cannot write a checkpoint to {self._folder}: {reason}") from error
@@ -138,7 +138,7 @@ class Checkpoints:
         try:
             checked_json.write(self._folder / _POSITION, content)
         except OSError:
-            # It may have its name although that could not be brought to the disk: the files of both positions stay.
+            # The rename may have happened although syncing failed: keep the files of both positions.
             with suppress(OSError, ValueError):
                 if (self._folder / _POSITION).read_bytes() == checked_json.encode(content):
                     self._used |= {content["state"]["name"], content["held_out"]["name"]}
@@ -157,12 +157,12 @@ class Checkpoints:
                     entry.unlink()
 
     def load(self) -> Checkpoint | None:
-        """The checkpoint; None if there is none.
+        """The checkpoint, or None.
 
         Raises
         ------
         RunFolderError
-            If it is damaged, or of another version.
+            If it is damaged, or of another version of manymill.
         """
         content = self._content()
         if content is None:
@@ -193,19 +193,19 @@ class Checkpoints:
         except OSError as error:
             self._cannot_read(file.name, error)
 
-    def asked(self) -> str | None:
-        """The digest of the training whose checkpoint is there; None without one.
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the training that wrote the checkpoint; None without a checkpoint.
 
         Raises
         ------
         RunFolderError
-            If it is damaged, or of another version.
+            If it is damaged, or of another version of manymill.
         """
         content = self._content()
         if content is None:
             return None
         try:
-            return from_record(Position, content["position"]).asked
+            return from_record(Position, content["position"]).fingerprint
         except (ValueError, KeyError) as error:
             raise self.damaged(error) from error
 
@@ -219,16 +219,16 @@ class Checkpoints:
         except ValueError as error:
             raise self.damaged(ValueError(f"{_POSITION}: {error}")) from error
         if content.get("format") != _FORMAT:
-            raise self.damaged(ValueError(f"{_POSITION} is not of a checkpoint"))
+            raise self.damaged(ValueError(f"{_POSITION} is not a file of a checkpoint"))
         if content.get("format_version") != _FORMAT_VERSION:
             raise RunFolderError(
                 f"the checkpoint in {self._folder} is of another version of manymill",
-                "go on with that version, or remove the folder to train from the beginning",
+                "resume with that version, or remove the folder to train from the beginning",
             )
         return content
 
     def remove(self) -> None:
-        """There is nothing to go on with any more."""
+        """Remove the checkpoint."""
         self._used = set()
         with suppress(OSError):
             remove_folder(self._folder, CHECKPOINT)
@@ -240,8 +240,8 @@ class Checkpoints:
         ) from error
 
     def damaged(self, error: Exception) -> RunFolderError:
-        """What to raise if what was read cannot be gone on with."""
-        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        """The error for a checkpoint whose content is invalid."""
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
         return RunFolderError(
             f"the checkpoint in {self._folder} is damaged: {what}",
             "remove that folder to train from the beginning",
@@ -249,34 +249,34 @@ class Checkpoints:
 
 
 def _check_position(position: Position) -> None:
-    """Refuse what cannot be of a training, whatever wrote it."""
-    counts = (position.step, position.best_pass, position.n_used, position.n_classes_begun)
+    """Refuse values that no training writes."""
+    counts = (position.step, position.best_pass, position.n_used, position.n_classes_at_start)
     if min(*counts, *position.class_rows, *position.bad_counts.values()) < 0:
         raise ValueError("a count is negative")
     if position.pass_number < 1 or position.best_pass > position.pass_number:
-        raise ValueError("its pass is impossible")
+        raise ValueError("its pass number is invalid")
     if (position.best is None) != (position.best_pass == 0):
-        raise ValueError("it has no measures of the best pass")
-    if len(position.tally) not in (0, 4) or (position.step and not position.tally):
-        raise ValueError("the figures of the pass are not four")
+        raise ValueError("the metrics of the best pass are missing")
+    if len(position.pass_sums) not in (0, 4) or (position.step and not position.pass_sums):
+        raise ValueError("the sums of the pass are not four numbers")
     if len(set(position.classes)) < len(position.classes):
-        raise ValueError("a class stands twice")
-    if not 2 <= position.n_classes_begun <= max(2, len(position.classes)):
-        raise ValueError("it began with other classes")
+        raise ValueError("a class occurs twice")
+    if not 2 <= position.n_classes_at_start <= max(2, len(position.classes)):
+        raise ValueError("its number of classes at the start is invalid")
     if position.best is not None:
-        _check_measures(position.best)
+        _check_metrics(position.best)
 
 
-def _check_measures(best: Measured) -> None:
+def _check_metrics(best: HoldoutMetrics) -> None:
     without_rows = best.n_rows == 0
     if best.n_rows < 0 or (best.loss is None) != without_rows or (best.accuracy is None) != without_rows:
-        raise ValueError("the measures of the best pass are impossible")
+        raise ValueError("the metrics of the best pass are invalid")
     if not best.temperature > 0:
-        raise ValueError("the temperature of the best pass is impossible")
+        raise ValueError("the temperature of the best pass is invalid")
 
 
 def _number_of(name: str, kind: str) -> int:
-    """The number in the name of a file of a checkpoint."""
+    """The number in the name of a checkpoint file."""
     found = _ARRAYS.fullmatch(name)
     if found is None or found[1] != kind:
         raise ValueError(f"{name[:40]!r} is not a file of a checkpoint")
@@ -296,14 +296,14 @@ def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float3
 def _held_out_of(arrays: Arrays, n_classes: int) -> list[HashedRows]:
     n_parts = arrays["n_parts"]
     if n_parts.shape != (1,) or n_parts.dtype != np.int64:
-        raise ValueError("the number of parts that are held out is not one number")
+        raise ValueError("the number of held-out parts is invalid")
     parts = []
     for i in range(int(n_parts[0])):
         rows = _core.Rows.from_arrays(arrays[f"indptr{i}"], arrays[f"indices{i}"], arrays[f"values{i}"])
         classes = arrays[f"classes{i}"]
         if classes.dtype != np.int32 or classes.shape != (len(rows),):
-            raise ValueError(f"held-out rows {i} have other classes")
+            raise ValueError(f"the classes of held-out rows {i} have the wrong shape or type")
         if len(classes) and (classes.min() < -1 or classes.max() >= n_classes):
-            raise ValueError(f"held-out rows {i} are of classes that are not there")
+            raise ValueError(f"held-out rows {i} have unknown classes")
         parts.append((rows, classes))
     return parts

@@ -1,9 +1,7 @@
-"""What counts of rows say: weights of features and of classes.
+"""Feature weights: naive Bayes log-count ratios and inverse document frequencies, from counts of a separate pass.
 
-In: whole numbers, which add up exactly (:class:`manymill._core.FeatureCounts`). Out: float arrays. Nothing here reads a
-row. Logarithms are NumPy's, whose last bit may differ between processors: weights are computed once and handed on.
-
-The counting pass: a lane's rows are counted once, and weighed by what was counted from then on.
+The counts are integers, which add up exactly (:class:`manymill._core.FeatureCounts`). Logarithms are NumPy's, whose
+last bit may differ between processors: weights are computed once and passed on.
 """
 
 from __future__ import annotations
@@ -12,59 +10,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.constants import FeatureWeights
 from manymill.engine import interrupts
 from manymill.errors import MemoryLimitError
 from manymill.linear.row_stream import Lane
-from manymill.model.linear import FeatureWeights
 
-# Counts looked at at a time: those of all classes are never held twice.
+# Counts processed at a time: the counts of all classes are never copied at once.
 SLICE_COUNTS = 1 << 20
 
 
-def counts_for(kind: FeatureWeights, n_features: int, n_classes: int) -> _core.FeatureCounts:
-    """Counts of no rows, of the shape that these weights need."""
+def empty_counts(kind: FeatureWeights, n_features: int, n_classes: int) -> _core.FeatureCounts:
+    """Counts without rows, in the shape that the weights need."""
     return _core.FeatureCounts(n_features, n_classes, by_class=kind == "nb")
 
 
 def feature_weights(kind: FeatureWeights, counts: _core.FeatureCounts) -> NDArray[np.float32]:
-    """The weights of all features, ``(n_features,)``; those that were never met weigh 0."""
+    """The weights of all features, ``(n_features,)``; 0 for a feature without rows."""
     if kind == "nb":
         return nb_weights(counts)
     n_rows = int(counts.rows.sum())
-    if n_rows < counts.n_features:  # fewer logarithms than one for each feature
+    if n_rows < counts.n_features:  # fewer logarithms than one per feature
         return counts.by_frequency(idf(np.arange(n_rows + 1, dtype=np.uint32), n_rows))
     return idf(counts.document_frequencies(), n_rows)
 
 
 def idf(df: NDArray[np.uint32], n_rows: int) -> NDArray[np.float32]:
-    """``ln((1 + n) / (1 + df)) + 1`` for features that are in a row, else 0, ``(n_features,)``.
+    """``ln((1 + n) / (1 + df)) + 1``, 0 for features without rows, ``(n_features,)``.
 
     Parameters
     ----------
     df : ndarray of shape (n_features,)
-        In how many rows each feature is.
+        Number of rows with each feature.
     n_rows : int
-        How many rows there are.
+        Number of rows.
     """
     smooth = np.log((1.0 + n_rows) / (1.0 + df.astype(np.float64))) + 1.0
     return np.where(df > 0, smooth, 0.0).astype(np.float32)
 
 
 def nb_weights(counts: _core.FeatureCounts, alpha: float | None = None) -> NDArray[np.float32]:
-    """How much each feature tells of the class, ``(n_features,)``; 0 for one that is in no row.
+    """How well each feature separates the classes, ``(n_features,)``; 0 for a feature without rows.
 
-    With two classes the absolute log-count ratio of naive Bayes (Wang and Manning 2012): ``|ln(p / q)|``, where ``p``
-    is the share of the feature among the features of the rows of one class, each counted once a row, and ``q`` that of
-    the other, counts smoothed by ``alpha``.
+    With two classes this is the absolute log-count ratio of naive Bayes (Wang and Manning 2012): ``|ln(p / q)|``, where
+    ``p`` is the share of the feature among the features of one class, each counted once per row, and ``q`` that of the
+    other class, with counts smoothed by ``alpha``.
 
-    With more classes the root of the divergence (Kullback and Leibler 1951) of the classes of the rows that hold the
-    feature from the classes of all rows: ``sqrt(sum_c p_c ln(p_c / prior_c))``, with ``alpha`` rows a class added that
-    are distributed as all rows are. ``benches/bar.py`` compares accuracy with and without these weights.
+    With more classes it is the root of the divergence (Kullback and Leibler 1951) between the classes of the rows with
+    the feature and the classes of all rows: ``sqrt(sum_c p_c ln(p_c / prior_c))``, smoothed by ``alpha`` rows per class
+    with the distribution of all rows. ``benches/bar.py`` compares accuracy with and without these weights.
 
     Parameters
     ----------
     counts : FeatureCounts
-        By class.
+        Counts by class.
     alpha : float, optional
         Smoothing, above 0; 1 with two classes and 0.1 with more if not given.
     """
@@ -76,53 +74,53 @@ def nb_weights(counts: _core.FeatureCounts, alpha: float | None = None) -> NDArr
     measure = _log_count_ratio if n_classes == 2 else _divergence
     for start in range(0, n_features, step):
         part = counts.counts(start, min(start + step, n_features))
-        met = part.any(axis=1)
-        weights[start : start + len(part)][met] = measure(part[met].astype(np.float64), counts, alpha)
+        seen = part.any(axis=1)
+        weights[start : start + len(part)][seen] = measure(part[seen].astype(np.float64), counts, alpha)
     return weights
 
 
 def _log_count_ratio(
-    of_class: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
+    class_counts: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
 ) -> NDArray[np.float64]:
-    shares = (alpha + of_class) / (alpha * counts.n_features + counts.distinct)
+    shares = (alpha + class_counts) / (alpha * counts.n_features + counts.distinct)
     ratio: NDArray[np.float64] = np.abs(np.log(shares[:, 1] / shares[:, 0]))
     return ratio
 
 
 def _divergence(
-    of_class: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
+    class_counts: NDArray[np.float64], counts: _core.FeatureCounts, alpha: float
 ) -> NDArray[np.float64]:
     with_rows = counts.rows > 0
     prior = counts.rows[with_rows] / counts.rows.sum()
     added = alpha * len(prior)
-    shares = of_class[:, with_rows] + added * prior
+    shares = class_counts[:, with_rows] + added * prior
     shares /= shares.sum(axis=1, keepdims=True)
     divergence = (shares * np.log(shares / prior)).sum(axis=1)
-    # Rounding makes the divergence of equal distributions a little less than 0 at times.
+    # Rounding may make the divergence of equal distributions slightly negative.
     root: NDArray[np.float64] = np.sqrt(np.maximum(divergence, 0.0))
     return root
 
 
-def weigh(lane: Lane, kind: FeatureWeights, n_features: int) -> None:
-    """Count the rows that a lane learns, and have it multiply their values by the weights of their features.
+def fit_feature_weights(lane: Lane, kind: FeatureWeights, n_features: int) -> None:
+    """Count the features of a lane's training rows and apply the resulting weights to the lane.
 
-    If the lane is refused further classes, the rows before them are counted: the pass that learns is refused at the
-    same place, and has learnt something by then.
+    If there is no memory for further classes, the rows before them are counted: the training pass will stop at the
+    same row.
     """
-    counts = counts_for(kind, n_features, max(1, len(lane.index)))
+    counts = empty_counts(kind, n_features, max(1, len(lane.index)))
     try:
-        count(lane, counts)
+        count_features(lane, counts)
     except MemoryLimitError:
         if lane.refusal is None or not counts.rows.any():
             raise
-        lane.begin_again()
-    lane.weigh(feature_weights(kind, counts))
+        lane.reset()
+    lane.apply_feature_weights(feature_weights(kind, counts))
 
 
-def count(lane: Lane, counts: _core.FeatureCounts) -> None:
-    """Count the rows that a lane learns; rows that are held out are not counted."""
-    for lesson in lane.lessons(0):
+def count_features(lane: Lane, counts: _core.FeatureCounts) -> None:
+    """Count the features of a lane's training rows, without those that are held out."""
+    for batch in lane.feature_batches(0):
         interrupts.raise_if_requested()
-        if lesson.n_classes > len(counts.rows):
-            counts.grow(lesson.n_classes)
-        counts.add(lesson.rows, lesson.classes, lesson.weights)
+        if batch.n_classes > len(counts.rows):
+            counts.grow(batch.n_classes)
+        counts.add(batch.rows, batch.classes, batch.weights)

@@ -1,4 +1,4 @@
-"""What a training would read, need and take, found without training."""
+"""Forecast of a training: what it would read, its memory and its time, without training."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import Observer
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
-from manymill.linear.row_stream import RowMaker, whole
+from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState
 
-# Classes listed; the others are counted.
+# Classes listed by name.
 SHOWN_CLASSES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a training would do."""
+    """Data, memory and time of a training."""
 
     plan: Plan
     settings: Settings
     threads: int
     memory: MemoryNeed
-    seconds: float | None  # of all passes; None if nothing could be read to tell
-    refusal: PlanError | None  # why it would not start
+    seconds: float | None  # of all passes; None if unknown
+    refusal: PlanError | None  # why training would not start
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON-serialisable fields."""
@@ -59,16 +59,16 @@ class Forecast:
             *(f"        {note}" for note in plan.notes),
             f"classes {_classes(plan)}",
             f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
-            f"shuffling {megabytes(need.window)}, rows kept between passes {megabytes(need.kept_rows)}, "
-            f"held out {megabytes(need.held_out)}, not saved yet {megabytes(need.unsaved)}, "
-            f"in hand {megabytes(need.in_hand)}, "
+            f"shuffling {megabytes(need.window)}, rows cached between passes {megabytes(need.cached_rows)}, "
+            f"held out {megabytes(need.held_out)}, unsaved state {megabytes(need.unsaved)}, "
+            f"in flight {megabytes(need.in_flight)}, "
             + (f"exchanged between lanes {megabytes(need.exchanged)}, " if need.exchanged else "")
             + (f"decoding {megabytes(need.decoders)}, " if need.decoders >= 10**6 else "")
             + f"longest record {megabytes(need.records)}, "
             + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
         if self.settings.lanes > 1:
-            rounds = f"{self.settings.rounds_per_pass} rounds a pass, merged by {self.settings.merge_used}"
+            rounds = f"{self.settings.rounds_per_pass} rounds per pass, merged by {self.settings.merge_used}"
             lines.append(f"lanes   {self.settings.lanes}, {rounds}")
         if self.seconds is not None:
             lines.append(
@@ -87,12 +87,12 @@ def forecast(
     memory: int | None = None,
     observe: Observer = lambda event: None,
 ) -> Forecast:
-    """What a training of the dataset would read, need and take.
+    """Forecast a training of the dataset.
 
     Raises
     ------
     SourceError, SchemaError, PlanError
-        If there is nothing to read, or no such column. Too little memory is told in ``refusal``.
+        If there is nothing to read, or a column does not exist. Insufficient memory is reported in ``refusal`` instead.
     """
     threads = threads or available_threads()
     plan = dataset.plan(observe=observe)
@@ -107,22 +107,22 @@ def forecast(
 
 
 def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
-    """The time of a training, from the first block learnt by a learner of its own, which is thrown away."""
+    """The time of a training, extrapolated from one block learnt by a temporary learner."""
     start = time.perf_counter()
     batch = next(iter(read(plan)), None)
     if batch is None or not len(batch):
         return None
     index = ClassIndex([*plan.class_counts, *(batch.label.names if batch.label else ())])
-    part = whole(batch, index)
+    part = all_rows(batch, index)
     with workers(1) as executor:
-        rows = RowMaker(settings.analyzer, executor, 1).rows(part)
+        rows = SliceHasher(settings.analyzer, executor, 1).rows(part)
     read_and_hashed = time.perf_counter()
     learner = LinearState(settings, index, as_integers=False).learner
     learner.learn(rows, part.classes.astype(np.int32))
-    learnt = time.perf_counter()
-    # Reading and hashing share the threads; the learner has one of its own.
+    trained = time.perf_counter()
+    # Reading and hashing share the threads; the learner uses one thread.
     blocks = plan.source_bytes / max(1, batch.n_bytes)
-    slowest = max((read_and_hashed - start) / threads, learnt - read_and_hashed)
+    slowest = max((read_and_hashed - start) / threads, trained - read_and_hashed)
     return float(slowest * blocks * (settings.passes + (settings.feature_weights is not None)))
 
 

@@ -1,17 +1,12 @@
-"""Rows that are never learnt from: they tell one pass from another.
-
-The loss of decision values, in float64: for held-out rows, which are measured but never learnt from.
-
-One number that makes probabilities honest: scores are divided by a temperature before they become any. Pure.
+"""Held-out rows: their loss and accuracy, by which passes are compared, and the temperature of probabilities.
 
 ::
 
-    temperature = the T that makes the held-out loss of probabilities(scores / T) least
-                  log loss where the loss is "log", squared error (Brier) for "modified_huber"
+    temperature = argmin over T of the held-out loss of probabilities(scores / T):
+                  log loss if the loss is "log", squared error (Brier) for "modified_huber"
 
-Averaging shrinks margins, more passes stretch them, and both leave the order of scores alone: a temperature
-(Guo et al. 2017) mends the first and cannot touch the second. It is a property of the model: the chosen
-classes are the same with any.
+Averaging shrinks margins and more passes stretch them, without changing the order of the scores: a temperature (Guo et
+al. 2017) corrects the margins and never changes the predicted classes.
 """
 
 from __future__ import annotations
@@ -25,8 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
+from manymill.constants import Norm
 from manymill.model import PROBABILISTIC_LOSSES, choose_classes, probabilities
-from manymill.model.linear import Norm
+
+# With 100 rows the error of T is about a sixth.
+MIN_ROWS = 100
+
+# Scores used to fit the temperature: more would take memory without gain, as it is a single number.
+MAX_SCORES = 1 << 20
+
+# Bounds of ln T: T from 1/20 to 20.
+_LOW, _HIGH = math.log(0.05), math.log(20.0)
+
+_STEPS = 24  # shrink the bracket to 6e-5 of its width
+
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+
+HashedRows = tuple[_core.Rows, NDArray[np.int32]]
 
 
 def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], loss: str) -> float:
@@ -37,10 +47,9 @@ def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], los
     scores : ndarray of shape (n_rows, n_outputs)
         Decision values; one output for two classes.
     classes : ndarray of shape (n_rows,)
-        The true classes; a row of an unknown class (-1) counts as one with every margin negative.
+        The true classes; for an unknown class (-1) every margin is negative.
     loss : str
-        A loss of ``settings.LOSSES``: logistic or softmax for ``"log"``, else one against the rest, summed
-        over the outputs.
+        One of ``LOSSES``: logistic or softmax for ``"log"``, else one-vs-rest, summed over the outputs.
     """
     z = scores.astype(np.float64)
     if loss == "log" and z.shape[1] > 1:
@@ -51,10 +60,10 @@ def mean_loss(scores: NDArray[np.floating[Any]], classes: NDArray[np.int32], los
         )
         return float(np.mean(total - own))
     signs = np.where(classes[:, None] == (1 if z.shape[1] == 1 else np.arange(z.shape[1])), 1.0, -1.0)
-    return float(np.mean(_of_margin(signs * z, loss).sum(axis=1)))
+    return float(np.mean(_margin_loss(signs * z, loss).sum(axis=1)))
 
 
-def _of_margin(m: NDArray[np.float64], loss: str) -> NDArray[np.float64]:
+def _margin_loss(m: NDArray[np.float64], loss: str) -> NDArray[np.float64]:
     """The loss of margins ``m = ±1 * score``; definitions as in scikit-learn's SGDClassifier."""
     if loss == "log":
         return np.logaddexp(0.0, -m)
@@ -67,51 +76,39 @@ def _of_margin(m: NDArray[np.float64], loss: str) -> NDArray[np.float64]:
     return 0.5 * (1.0 - m) ** 2
 
 
-# Fewer rows tell nothing: the error of T from 100 rows is about a sixth.
-LEAST_ROWS = 100
-
-# Scores looked at: one number is fitted, and held-out rows of many classes must not take memory of their own.
-MAX_SCORES = 1 << 20
-
-# Of ln T: from a twentieth to twenty-fold.
-_LOW, _HIGH = math.log(0.05), math.log(20.0)
-_STEPS = 24  # the bracket shrinks to 6e-5 of its width
-_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-
-
 def fit_temperature(scores: NDArray[np.float32], classes: NDArray[np.int32], loss: str) -> float:
-    """The temperature that makes the loss of the rows least.
+    """The temperature that minimises the loss of the rows.
 
     Parameters
     ----------
     scores : ndarray of shape (n_rows, n_outputs)
-        Decision values of rows that were not learnt from; rows with one that is not finite are left out.
+        Decision values of held-out rows; rows with a value that is not finite are ignored.
     classes : ndarray of shape (n_rows,)
-        The true classes; rows of an unknown one (-1) are left out.
+        The true classes; rows of an unknown class (-1) are ignored.
     loss : str
-        What the scores mean; see :func:`manymill.model.probabilities`.
+        Loss that the model was trained with; see :func:`manymill.model.probabilities`.
 
     Returns
     -------
     float
-        0.05 to 20; 1.0 where the rows cannot tell: there are fewer than 100, all or none are predicted right, or the
-        loss gives no probabilities.
+        0.05 to 20; 1.0 if it cannot be fitted: with fewer than 100 rows, if all or none of them are predicted right, or
+        if the loss gives no probabilities.
     """
     if loss not in PROBABILISTIC_LOSSES:
         return 1.0
     good = (classes >= 0) & np.isfinite(scores).all(axis=1)
     wide, classes = scores[good].astype(np.float64), classes[good]
-    if len(classes) < LEAST_ROWS:
+    if len(classes) < MIN_ROWS:
         return 1.0
     chosen = choose_classes(wide)
-    # Where all are right the loss falls for ever as T does: certainty would be made of nothing.
+    # If all are right the loss falls without bound as T does.
     if np.all(chosen == classes) or not np.any(chosen == classes):
         return 1.0
-    return math.exp(_least(wide, classes, loss))
+    return math.exp(_minimum(wide, classes, loss))
 
 
-def _least(scores: NDArray[np.float64], classes: NDArray[np.int32], loss: str) -> float:
-    """The ln T of the least loss, by golden sections: the loss has one valley in it."""
+def _minimum(scores: NDArray[np.float64], classes: NDArray[np.int32], loss: str) -> float:
+    """The ln T of the least loss, by golden-section search: the loss is unimodal in it."""
 
     def penalty(log_temperature: float) -> float:
         return _penalty(scores / math.exp(log_temperature), classes, loss)
@@ -135,56 +132,53 @@ def _penalty(scores: NDArray[np.float64], classes: NDArray[np.int32], loss: str)
     if loss == "log":
         return mean_loss(scores, classes, loss)
     given = probabilities(scores, loss, max(2, scores.shape[1]))
-    # The Brier score: clipped probabilities reach 0, where the log loss has no end.
+    # The Brier score: clipped probabilities reach 0, where the log loss is infinite.
     own = np.take_along_axis(given, classes[:, None], 1)[:, 0]
     return float(np.mean((given**2).sum(axis=1) - 2 * own))
 
 
-class HeldOutScores:
-    """Scores of held-out rows as they come, thinned evenly where there are more than are needed."""
+class ScoreSample:
+    """A sample of the scores of held-out rows, thinned evenly to ``MAX_SCORES``."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
         self._every, self._n_seen, self._n_numbers = 1, 0, 0
 
     def add(self, scores: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
-        """Take every so many rows of a part: ``(n_rows, n_outputs)``, ``(n_rows,)``."""
+        """Sample from the scores and classes of further rows: ``(n_rows, n_outputs)``, ``(n_rows,)``."""
         first = -self._n_seen % self._every
         self._n_seen += len(classes)
-        self._keep(scores[first :: self._every], classes[first :: self._every])
+        self._append(scores[first :: self._every], classes[first :: self._every])
         while self._n_numbers > MAX_SCORES and self._every < self._n_seen:
             both = [np.concatenate(column)[::2] for column in zip(*self._parts, strict=True)]
             self._every *= 2
             self._parts, self._n_numbers = [], 0
-            self._keep(both[0], both[1])
+            self._append(both[0], both[1])
 
-    def _keep(self, scores: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
+    def _append(self, scores: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
         self._parts.append((scores.copy(), classes.copy()))
         self._n_numbers += scores.size
 
     def temperature(self, loss: str) -> float:
-        """What :func:`fit_temperature` says of them."""
+        """The temperature of the sample: see :func:`fit_temperature`."""
         if not self._parts:
             return 1.0
         scores, classes = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         return fit_temperature(scores, classes, loss)
 
 
-HashedRows = tuple[_core.Rows, NDArray[np.int32]]
-
-
 class Holdout:
-    """Held-out rows with their classes, hashed once and kept: the settings bound how many."""
+    """Held-out rows with their classes, hashed once and held in memory: the settings limit their number."""
 
     def __init__(self) -> None:
         self._parts: list[HashedRows] = []
 
     def add(self, rows: _core.Rows, classes: NDArray[np.int32]) -> None:
-        """Keep rows and their classes, ``(n_rows,)``."""
+        """Add rows and their classes, ``(n_rows,)``."""
         self._parts.append((rows, classes))
 
-    def weigh(self, feature_weights: NDArray[np.float32], norm: Norm | None) -> None:
-        """Multiply the values of the rows by the weights of their features, ``(n_features,)``."""
+    def apply_feature_weights(self, feature_weights: NDArray[np.float32], norm: Norm | None) -> None:
+        """Multiply the values of the rows by the feature weights, ``(n_features,)``."""
         for i, (rows, classes) in enumerate(self._parts):
             self._parts[i] = rows.weighted(feature_weights, norm), classes
 
@@ -193,16 +187,16 @@ class Holdout:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How well rows that were not learnt from are predicted."""
+class HoldoutMetrics:
+    """How well held-out rows are predicted."""
 
     n_rows: int
     loss: float | None  # mean; None without rows
     accuracy: float | None
-    temperature: float = 1.0  # that probabilities are honest with
+    temperature: float = 1.0  # calibrates probabilities
 
-    def better_than(self, other: Measured | None) -> bool:
-        """Whether this is the better state: by accuracy, then by loss; without rows the later one is."""
+    def better_than(self, other: HoldoutMetrics | None) -> bool:
+        """Whether this state is better than an earlier one: by accuracy, then by loss; without rows it is."""
         if other is None or self.accuracy is None or other.accuracy is None:
             return True
         assert self.loss is not None
@@ -212,12 +206,9 @@ class Measured:
 
 def measure(
     parts: Iterable[HashedRows], learner: _core.Learner, loss: str, *, calibrate: bool = False
-) -> Measured:
-    """Mean loss and accuracy of rows, and the temperature that suits them.
-
-    A class of -1, one that is not learnt, is never predicted right.
-    """
-    seen = HeldOutScores()
+) -> HoldoutMetrics:
+    """Mean loss, accuracy and temperature on rows; an unknown class (-1) is never predicted right."""
+    sample = ScoreSample()
     n_rows, n_right, total = 0, 0, 0.0
     for rows, classes in parts:
         scores = learner.scores(rows)
@@ -225,7 +216,7 @@ def measure(
         n_right += int((choose_classes(scores) == classes).sum())
         total += len(classes) * mean_loss(scores, classes, loss)
         if calibrate:
-            seen.add(scores, classes)
+            sample.add(scores, classes)
     if not n_rows:
-        return Measured(0, None, None)
-    return Measured(n_rows, total / n_rows, n_right / n_rows, seen.temperature(loss))
+        return HoldoutMetrics(0, None, None)
+    return HoldoutMetrics(n_rows, total / n_rows, n_right / n_rows, sample.temperature(loss))

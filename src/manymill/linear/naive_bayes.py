@@ -1,17 +1,13 @@
-"""ComplementNaiveBayes: one pass over texts, and models of parts that add up to the model of the whole.
+"""Complement naive Bayes: one pass over texts; models of parts of the data add up to the model of all data.
 
-Complement naive Bayes from sums of values by feature and class: pure arithmetic, in float64.
-
-::
+Sums of values by feature and class give the weights, in float64::
 
     other[j, c] = alpha + sum of the values of feature j in the rows of all classes but c
     log[j, c]   = ln(other[j, c] / sum over all features of other[., c])
     w[j, c]     = -log[j, c],  or  log[j, c] / sum over all features of log[., c]
 
-A document belongs to the class with the greatest ``sum_j x_j w[j, c]`` (Rennie, Shih, Teevan and Karger 2003; names
-and smoothing as in scikit-learn's ``ComplementNB``). Features that no row has all have the same weights.
-
-The rows of a plan summed up by feature and class: one pass, any order, the same bits.
+The predicted class of a document has the greatest ``sum_j x_j w[j, c]`` (Rennie, Shih, Teevan and Karger 2003; names
+and smoothing as in scikit-learn's ``ComplementNB``). All features without rows have the same weights.
 """
 
 from __future__ import annotations
@@ -27,6 +23,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
+from manymill.constants import FeatureWeights, Norm, Value
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
@@ -34,81 +31,80 @@ from manymill.engine.local import workers
 from manymill.errors import MemoryLimitError, PlanError, SchemaError, SettingsError
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.classifier import TextClassifier
-from manymill.linear.feature_weights import weigh
+from manymill.linear.feature_weights import fit_feature_weights
 from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY, ClassLimit
 from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
 from manymill.linear.settings import Settings
-from manymill.linear.text_estimator import Labels, plain_classes, restored
+from manymill.linear.text_estimator import EncodedTargets, from_model, plain_classes
 from manymill.model import LinearModel
-from manymill.model.linear import FeatureWeights, Norm, Value
 
-# A value of 1 in the fixed point of the sums.
+# Fixed-point representation of 1 in the sums.
 ONE = 2.0**36
 
-# Weights made at a time: those of all features in float64 are never held.
+# Weights computed at a time: those of all features are never held in float64.
 SLICE_WEIGHTS = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class ComplementWeights:
-    """The weights that sums of rows give.
+    """The weights of complement naive Bayes.
 
     Parameters
     ----------
     features : ndarray of uint32, shape (m,)
-        The features that a row has, ascending.
-    met : ndarray of float64, shape (m, n_classes)
+        The features of the rows, ascending.
+    seen : ndarray of float64, shape (m, n_classes)
         Their weights.
-    never_met : ndarray of float64, shape (n_classes,)
-        The weights of each other feature.
+    unseen : ndarray of float64, shape (n_classes,)
+        The weights of every other feature.
     n_features : int
     """
 
     features: NDArray[np.uint32]
-    met: NDArray[np.float64]
-    never_met: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    unseen: NDArray[np.float64]
     n_features: int
 
     @classmethod
     def of(cls, sums: _core.FeatureSums, *, alpha: float, weight_norm: bool) -> ComplementWeights:
-        """The weights of these sums.
+        """Compute the weights from sums.
 
         Parameters
         ----------
         sums : FeatureSums
         alpha : float
-            Added to each sum, above 0.
+            Smoothing: added to each sum, above 0.
         weight_norm : bool
-            Whether the weights of a class are divided by their sum.
+            Whether to divide the weights of a class by their sum.
         """
-        features, whole, _, _ = sums.to_arrays()
-        met = whole.astype(np.float64) / ONE
-        met = met.sum(axis=1, keepdims=True) + alpha - met
+        features, values, _, _ = sums.to_arrays()
+        seen = values.astype(np.float64) / ONE
+        seen = seen.sum(axis=1, keepdims=True) + alpha - seen
         n_others = sums.n_features - len(features)
-        total = met.sum(axis=0) + n_others * alpha
-        met = np.log(met / total)
-        never_met = np.log(alpha / total)
-        by = met.sum(axis=0) + n_others * never_met if weight_norm else -1.0
-        return cls(features, met / by, never_met / by, sums.n_features)
+        total = seen.sum(axis=0) + n_others * alpha
+        seen = np.log(seen / total)
+        unseen = np.log(alpha / total)
+        by = seen.sum(axis=0) + n_others * unseen if weight_norm else -1.0
+        return cls(features, seen / by, unseen / by, sums.n_features)
 
     def dense(self) -> NDArray[np.float64]:
         """The weights of all features, ``(n_features, n_classes)``."""
-        weights = np.tile(self.never_met, (self.n_features, 1))
-        weights[self.features] = self.met
+        weights = np.tile(self.unseen, (self.n_features, 1))
+        weights[self.features] = self.seen
         return weights
 
     def centred(self) -> Iterator[NDArray[np.float32]]:
-        """The weights as a linear model's, in slices of features, ``(n, n_outputs)``.
+        """The weights of a linear model, in slices of features, ``(n, n_outputs)``.
 
-        What all classes have in common is taken away, which moves no decision and no probability: differences are
-        small, and float32 holds them. Two classes have one output.
+        The mean over the classes is subtracted, which changes no decision and no probability and leaves differences
+        that float32 can represent. Two classes have one output.
         """
-        step = max(1, SLICE_WEIGHTS // len(self.never_met))
+        step = max(1, SLICE_WEIGHTS // len(self.unseen))
         for start in range(0, self.n_features, step):
             n = min(step, self.n_features - start)
-            weights = np.tile(self.never_met, (n, 1))
+            weights = np.tile(self.unseen, (n, 1))
             first, last = np.searchsorted(self.features, (start, start + n))
-            weights[self.features[first:last] - np.uint32(start)] = self.met[first:last]
+            weights[self.features[first:last] - np.uint32(start)] = self.seen[first:last]
             if weights.shape[1] == 2:
                 yield (weights[:, 1:] - weights[:, :1]).astype(np.float32)
             else:
@@ -116,25 +112,25 @@ class ComplementWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class Summed:
-    """Sums of rows, and what they are sums of."""
+class AccumulatedSums:
+    """Sums of rows with their classes and feature weights."""
 
     sums: _core.FeatureSums
     classes: tuple[str, ...] | tuple[int, ...]  # sorted, in the order of the sums
     feature_weights: NDArray[np.float32] | None  # (n_features,)
-    refusal: MemoryLimitError | None = None  # why further classes and the rows after them are not in the sums
+    refusal: MemoryLimitError | None = None  # why the rows from the first further class on are missing
 
 
-def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int) -> Summed:
-    """The sums of all rows of a plan.
+def accumulate_sums(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int) -> AccumulatedSums:
+    """Sum up all rows of a plan; the order of the rows does not change a bit.
 
     Parameters
     ----------
     plan : Plan
     settings : Settings
-        How documents become rows; the number of features must be known.
+        Conversion of documents to rows; the number of features must be set.
     names : sequence of str
-        Classes known to exist, besides those of the plan's sample.
+        Known classes, besides those of the plan's sample.
     threads : int
         Threads that read and hash.
 
@@ -143,19 +139,21 @@ def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int
     PlanError
         If there is no row, or only one class.
     MemoryLimitError
-        If there is not enough memory for the classes and nothing was summed up.
+        If there is not enough memory for two classes.
     SchemaError
         If the rows have weights.
     """
     if plan.columns.weight is not None:
-        raise SchemaError("rows with weights cannot be summed up exactly", "read them without their weights")
+        raise SchemaError(
+            "rows with weights are not supported: their sums are not exact", "read them without weights"
+        )
     n_features = settings.analyzer.n_features
     n_planned = len({*names, *plan.class_counts})
 
     def need(n_classes: int, n_features: int) -> int:
-        n_met = min(n_features, int(plan.text_bytes * row_bytes_per_byte(settings) / BYTES_PER_ENTRY))
-        # Sums, twice while they are put in order; the weights of all features.
-        return BASE_BYTES + 16 * n_classes * n_met + 4 * n_features * (1 + n_classes)
+        n_seen = min(n_features, int(plan.text_bytes * row_bytes_per_byte(settings) / BYTES_PER_ENTRY))
+        # Two copies of the sums while classes are sorted; the weights of all features.
+        return BASE_BYTES + 16 * n_classes * n_seen + 4 * n_features * (1 + n_classes)
 
     limit = ClassLimit(need, n_features, n_planned, limit=None)
     refusal: MemoryLimitError | None = None
@@ -170,12 +168,12 @@ def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int
             on_new_classes=limit.check,
         )
         if settings.feature_weights is not None:
-            weigh(lane, settings.feature_weights, n_features)
+            fit_feature_weights(lane, settings.feature_weights, n_features)
         sums = _core.FeatureSums(n_features, max(1, len(lane.index)))
         try:
-            for lesson in lane.lessons(0):
-                sums.grow(lesson.n_classes)
-                sums.add(lesson.rows, lesson.classes)
+            for batch in lane.feature_batches(0):
+                sums.grow(batch.n_classes)
+                sums.add(batch.rows, batch.classes)
         except MemoryLimitError as error:
             refusal = error
             if np.count_nonzero(sums.rows) < 2:
@@ -187,55 +185,55 @@ def sum_up(plan: Plan, settings: Settings, names: Sequence[str], *, threads: int
     as_integers = plan.labels_are_integers and lane.index.are_integers
     order = lane.index.sorted_order(as_integers=as_integers, first=len(found))
     classes = tuple(found[i] for i in order)
-    return Summed(
-        placed(sums, np.argsort(order), len(order)),
+    return AccumulatedSums(
+        permute_classes(sums, np.argsort(order), len(order)),
         tuple(map(int, classes)) if as_integers else classes,
         lane.feature_weights,
         refusal,
     )
 
 
-def placed(sums: _core.FeatureSums, places: NDArray[np.intp], n_classes: int) -> _core.FeatureSums:
-    """The same sums with class ``i`` as class ``places[i]`` of ``n_classes``."""
+def permute_classes(sums: _core.FeatureSums, targets: NDArray[np.intp], n_classes: int) -> _core.FeatureSums:
+    """The same sums with class ``i`` as class ``targets[i]`` of ``n_classes``."""
     features, old, old_rows, bound = sums.to_arrays()
     new = np.zeros((len(features), n_classes), np.uint64)
     rows = np.zeros(n_classes, np.uint64)
-    new[:, places], rows[places] = old, old_rows
+    new[:, targets], rows[targets] = old, old_rows
     return _core.FeatureSums.from_arrays(sums.n_features, features, new, rows, bound)
 
 
-_OF_ROWS = ("ngram_range", "n_features", "lowercase", "value", "norm", "feature_weights")
+_ROW_PARAMETERS = ("ngram_range", "n_features", "lowercase", "value", "norm", "feature_weights")
 
 
 class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
-    """Complement naive Bayes of hashed words: one pass, and exact however the rows are cut and merged.
+    """Complement naive Bayes of hashed words: one pass, and exact for any partition of the rows.
 
-    The model is what scikit-learn's ``ComplementNB`` learns from the same rows. It is made of sums of values by feature
-    and class, which are kept as whole numbers of 2^-36: models of parts of the data, merged in any order, are the model
-    of the data to the last bit. All rows weigh alike.
+    The model equals that of scikit-learn's ``ComplementNB`` on the same rows. Its sums of values by feature and class
+    are integer multiples of 2^-36: models of parts of the data, merged in any order, give the model of all data bit for
+    bit. Row weights are not supported.
 
     Parameters
     ----------
     ngram_range : tuple of int
         Least and greatest number of words of a feature.
     n_features : int or None
-        Number of hash buckets, 1 to 2^30. The sums take 4 bytes for each, and 8 for each class and feature that was
-        met. None: 2^22, or as many as keep the weights of all classes below 256 MB.
+        Number of hash buckets, 1 to 2^30. The sums take 4 bytes per bucket, and 8 per class and feature of the rows.
+        None: 2^22, or as many as keep the weights of all classes below 256 MB.
     lowercase : bool
-        Whether text is lower-cased first.
+        Whether to lower-case the text first.
     value : {"log", "count", "binary"}
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
-        What each row is divided by.
+        Norm that each row is divided by.
     feature_weights : {"idf", "nb", None}
-        What each value is multiplied by before the row is divided, counted in a pass of its own. Such a model cannot be
-        merged or learn further rows: the weights would change.
+        Weights that multiply the values before the row is normalised, counted in a separate first pass. Such a model
+        supports neither ``merge`` nor ``partial_fit``, since the weights would change.
     alpha : float
         Smoothing, above 0.
     weight_norm : bool
-        Whether the weights of a class are divided by their sum (``norm`` of scikit-learn's).
+        Whether to divide the weights of a class by their sum (``norm`` of scikit-learn's ``ComplementNB``).
     threads : int or None
-        Threads that hash; all processors if None. The model does not depend on it.
+        Threads that hash; None uses all processors. The model does not depend on it.
 
     Attributes
     ----------
@@ -281,31 +279,30 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         return set_text_tags(super().__sklearn_tags__())
 
-    # ---- learning
+    # ---- training
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
-        """Learn texts and their labels, forgetting what was learnt before.
+        """Fit texts and labels; an earlier fit is discarded.
 
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan`
-            gives. Texts that were hashed for a search are texts as well:
-            :class:`manymill.data.hashed_texts.HashedTexts`.
+            Texts: a list, NumPy array, Arrow array, pandas or polars column,
+            :class:`manymill.data.hashed_texts.HashedTexts`, or the result of :func:`manymill.scan`.
         y : array-like of shape (n_rows,)
-            Labels; left out with a Dataset, which has its own.
+            Labels; omitted with a Dataset, which contains them.
 
         Raises
         ------
         SettingsError
-            If a parameter is out of range.
+            If a parameter is invalid.
         PlanError
             If there is no row, or only one class.
         MemoryLimitError
-            If the classes of a Dataset need more memory than this machine has available; the estimator is then fitted
-            with the rows up to there, if there were any.
+            If the classes of a Dataset need more memory than is available; the estimator is then fitted with the rows
+            before them, if there are any.
         SchemaError
-            If a text is missing or no string, or the rows of a Dataset have weights.
+            If a text is missing or not a string, or the rows of a Dataset have weights.
         """
         if isinstance(X, Dataset):
             refuse_own_labels(y, None)
@@ -313,21 +310,21 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
             self.classes_ = np.array(summed.classes)
         else:
             texts = complete_texts(X)
-            labels = Labels(texts, y, None)
-            summed = self._learn(Dataset.from_memory(*labels.counting(texts)).plan(), labels.names)
-            self.classes_ = labels.classes
+            targets = EncodedTargets(texts, y, None)
+            summed = self._learn(Dataset.from_memory(*targets.weighted_rows(texts)).plan(), targets.names)
+            self.classes_ = targets.classes
         if summed.refusal is not None:
             raise summed.refusal
         return self
 
-    def _learn(self, plan: Plan, names: Sequence[str]) -> Summed:
+    def _learn(self, plan: Plan, names: Sequence[str]) -> AccumulatedSums:
         settings = self._settings().for_classes(len({*names, *plan.class_counts}))
-        summed = sum_up(plan, settings, names, threads=thread_count(self))
-        self._keep(summed.sums, summed.feature_weights, settings)
+        summed = accumulate_sums(plan, settings, names, threads=thread_count(self))
+        self._set_sums(summed.sums, summed.feature_weights, settings)
         return summed
 
     def partial_fit(self, X: Any, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Learn further rows; calls in any order, with any cut of the rows, lead to the same model.
+        """Fit further rows; the model does not depend on the order of calls or the partition of rows.
 
         Parameters
         ----------
@@ -336,64 +333,60 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_rows,)
             Labels.
         classes : array-like of shape (n_classes,), optional
-            All labels that may come; needed in the first call.
+            All labels that may occur; required in the first call.
 
         Raises
         ------
         PlanError
-            If the first call has no ``classes``, a label is none of them, or there are ``feature_weights``.
+            If the first call has no ``classes``, a label is not one of them, or there are ``feature_weights``.
         SchemaError
-            If a text is missing or no string.
+            If a text is missing or not a string.
         """
-        self._check_open()
+        self._check_counts_are_final()
         known = getattr(self, "classes_", None)
         if known is None and classes is None:
-            raise PlanError(
-                "the first call of partial_fit must be given classes", "name all labels that may come"
-            )
+            raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
         texts = complete_texts(X)
-        labels = Labels(texts, y, None, known if known is not None else classes)
+        targets = EncodedTargets(texts, y, None, known if known is not None else classes)
         if known is None:
-            settings = self._settings().for_classes(len(labels.classes))
-            sums = _core.FeatureSums(settings.analyzer.n_features, len(labels.classes))
-            self.classes_ = labels.classes
-            self._keep(sums, None, settings)
+            settings = self._settings().for_classes(len(targets.classes))
+            sums = _core.FeatureSums(settings.analyzer.n_features, len(targets.classes))
+            self.classes_ = targets.classes
+            self._set_sums(sums, None, settings)
         elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
             raise PlanError("classes differ from those of the first call of partial_fit")
-        codes, start = labels.codes.astype(np.int32), 0
-        for rows in rows_of(texts, self._rows_as.analyzer, None, threads=thread_count(self)):
+        codes, start = targets.codes.astype(np.int32), 0
+        for rows in rows_of(texts, self._row_settings.analyzer, None, threads=thread_count(self)):
             self._sums.add(rows, codes[start : start + len(rows)])
             start += len(rows)
-        self._forget()
+        self._reset_model()
         return self
 
     def merge(self, *others: ComplementNaiveBayes) -> ComplementNaiveBayes:
-        """A new model that has learnt the rows of this one and of all others, bit for bit, in whatever order.
-
-        Its classes are those of all models.
+        """A new model of the rows and classes of this model and all others; the order does not change a bit.
 
         Raises
         ------
         PlanError
-            If rows are made otherwise by another model, or there are ``feature_weights``.
+            If the models convert documents to rows in different ways, or have ``feature_weights``.
         """
         models = [self, *others]
         for model in models:
             check_is_fitted(model, "classes_")
-            model._check_open()
-            if model._rows_as.analyzer != self._rows_as.analyzer:
+            model._check_counts_are_final()
+            if model._row_settings.analyzer != self._row_settings.analyzer:
                 raise PlanError(
-                    f"a model of rows by {model._rows_as.analyzer} cannot be merged with one of rows by "
-                    f"{self._rows_as.analyzer}",
-                    "fit both with the same parameters, n_features among them",
+                    f"models with different parameters cannot be merged: {model._row_settings.analyzer} and "
+                    f"{self._row_settings.analyzer}",
+                    "fit both with the same parameters, including n_features",
                 )
         merged = type(self)(**self.get_params())
         merged.classes_ = np.unique(np.concatenate([model.classes_ for model in models]))
         n = len(merged.classes_)
         sums = _core.FeatureSums(self._sums.n_features, n)
         for model in models:
-            sums.merge(placed(model._sums, np.searchsorted(merged.classes_, model.classes_), n))
-        merged._keep(sums, None, self._rows_as)
+            sums.merge(permute_classes(model._sums, np.searchsorted(merged.classes_, model.classes_), n))
+        merged._set_sums(sums, None, self._row_settings)
         return merged
 
     def _settings(self) -> Settings:
@@ -401,24 +394,26 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         if not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < np.inf:
             raise SettingsError.invalid("alpha", alpha, "a number above 0")
         words = self.ngram_range
-        parameters = {name: getattr(self, name) for name in _OF_ROWS}
+        parameters = {name: getattr(self, name) for name in _ROW_PARAMETERS}
         parameters["ngram_range"] = tuple(words) if isinstance(words, list) else words
         return Settings(**parameters, passes=1, holdout=0.0)
 
-    def _check_open(self) -> None:
+    def _check_counts_are_final(self) -> None:
         if self.feature_weights is not None:
             raise PlanError(
-                f"feature_weights={self.feature_weights!r} were counted over the rows of one fit",
+                f"feature_weights={self.feature_weights!r} depend on all rows of one fit",
                 "use fit with all rows, or feature_weights=None",
             )
 
-    def _keep(self, sums: _core.FeatureSums, weights: NDArray[np.float32] | None, settings: Settings) -> None:
-        self._sums, self._feature_weights, self._rows_as = sums, weights, settings
-        self._forget()
+    def _set_sums(
+        self, sums: _core.FeatureSums, weights: NDArray[np.float32] | None, settings: Settings
+    ) -> None:
+        self._sums, self._feature_weights, self._row_settings = sums, weights, settings
+        self._reset_model()
 
-    # ---- predicting: a linear model of the weights does it
+    # ---- prediction, by a linear model of the weights
 
-    def _forget(self) -> None:
+    def _reset_model(self) -> None:
         self._linear_model: TextClassifier | None = None
 
     def _weights(self) -> ComplementWeights:
@@ -426,20 +421,20 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         return ComplementWeights.of(self._sums, alpha=float(self.alpha), weight_norm=bool(self.weight_norm))
 
     def _linear(self) -> TextClassifier:
-        """The classifier with these weights."""
+        """The linear classifier with these weights."""
         check_is_fitted(self, "classes_")
         if self._linear_model is None:
             weights = np.concatenate(list(self._weights().centred()))
             model = LinearModel(
                 classes=plain_classes(self.classes_),
                 loss="log",
-                analyzer=self._rows_as.analyzer,
+                analyzer=self._row_settings.analyzer,
                 fit_intercept=False,
                 weights=weights,
                 intercept=np.zeros(weights.shape[1], np.float32),
                 feature_weights=self._feature_weights,
             )
-            linear: TextClassifier = restored(TextClassifier, model)
+            linear: TextClassifier = from_model(TextClassifier, model)
             linear.set_params(threads=self.threads, feature_weights=self.feature_weights)
             linear.classes_ = self.classes_
             self._linear_model = linear
@@ -448,7 +443,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Scores of the classes: ``(n_rows,)`` for two (above 0 is the second), else ``(n_rows, n_classes)``.
 
-        What all classes of a row have in common is left out.
+        The mean over the classes is subtracted.
 
         Parameters
         ----------
@@ -468,7 +463,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         return self._linear().predict(X)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """The probability of each class, ``(n_rows, n_classes)``: as naive Bayes has it, far too sure.
+        """The probability of each class, ``(n_rows, n_classes)``; as in any naive Bayes, overconfident.
 
         Parameters
         ----------
@@ -485,7 +480,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         X : sequence of str of shape (n_rows,), or Dataset
             Texts.
         y, sample_weight : array-like of shape (n_rows,)
-            Labels and, if wanted, weights; left out with a Dataset, which has its own labels.
+            Labels and optional weights; omitted with a Dataset, which contains labels.
         """
         return self._linear().score(X, y, sample_weight)
 
@@ -512,7 +507,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         """
         self._linear().save(folder)
 
-    # The sums are native: a pickle holds their arrays.
+    # The sums are native objects: a pickle contains their arrays.
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

@@ -1,4 +1,4 @@
-"""When a training writes checkpoints, what they say, and how it goes on from one."""
+"""Recorder of checkpoints: when a training writes them, and how it resumes from one."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ import numpy as np
 from manymill.errors import RunFolderError
 from manymill.events import Observer, Warned
 from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
-from manymill.linear.state import taken
+from manymill.linear.state import dump_state
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Plan
     from manymill.data.ledger import Ledger
     from manymill.linear.settings import Settings
-    from manymill.linear.trainers import Learning
+    from manymill.linear.trainers import Trainer
 
-# Between two checkpoints: how much work a kill may cost.
-LEAST_SECONDS = 10.0
+# Between two checkpoints: the work that a kill may cost.
+MIN_SECONDS = 10.0
 
 
 class Recorder:
-    """Writes the checkpoints of a training, none sooner than is worth its time.
+    """Writes the checkpoints of a training at a minimum distance in time.
 
     Parameters
     ----------
     checkpoints : Checkpoints
-    asked : str
-        What :func:`digest` says of the plan and the settings.
+    plan_fingerprint : str
+        Fingerprint of the plan and the settings: see :func:`fingerprint`.
     observe : callable
-        Told if a checkpoint cannot be written, which ends no training.
-    least_seconds : float
-        Between two checkpoints.
+        Called with a warning if a checkpoint cannot be written; the training continues.
+    min_seconds : float
+        Minimum time between two checkpoints.
     """
 
     def __init__(
         self,
         checkpoints: Checkpoints,
-        asked: str,
+        plan_fingerprint: str,
         *,
         observe: Observer = lambda event: None,
-        least_seconds: float = LEAST_SECONDS,
+        min_seconds: float = MIN_SECONDS,
     ) -> None:
-        self._checkpoints, self._asked, self._observe = checkpoints, asked, observe
-        self._least_seconds = least_seconds
-        self._next = time.monotonic() + least_seconds
+        self._checkpoints, self._fingerprint, self._observe = checkpoints, plan_fingerprint, observe
+        self._min_seconds = min_seconds
+        self._next = time.monotonic() + min_seconds
         self._has_warned = False
 
-    def found(self, learning: Learning, ledger: Ledger, passes: int) -> Position | None:
-        """The position of the checkpoint that is there, its state put into who learns; None if there is none.
+    def resume(self, trainer: Trainer, ledger: Ledger, passes: int) -> Position | None:
+        """Restore the trainer and the ledger from the checkpoint and return its position; None without a checkpoint.
 
-        ``passes`` is how many the training has at most.
+        ``passes`` is the maximum number of passes.
 
         Raises
         ------
@@ -66,71 +66,71 @@ class Recorder:
         if checkpoint is None:
             return None
         position = checkpoint.position
-        if position.asked != self._asked:
+        if position.fingerprint != self._fingerprint:
             raise RunFolderError(
                 "the source or the settings differ from those of the run that was stopped",
                 "give the same files and options, or name another folder with --out",
             )
         try:
             if position.pass_number > passes:
-                raise ValueError(f"it is of pass {position.pass_number} of {passes}")
-            learning.restore(checkpoint)
-            _check_features(checkpoint, learning)
+                raise ValueError(f"its pass {position.pass_number} is greater than {passes}")
+            trainer.restore(checkpoint)
+            _check_features(checkpoint, trainer)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise self._checkpoints.damaged(error) from error
-        if learning.reads_again:
+        if trainer.rereads_first_pass:
             ledger.resume(0, {}, ())
         else:
-            ledger.resume(position.n_used, position.bad_counts, position.listed)
+            ledger.resume(position.n_used, position.bad_counts, position.bad_rows)
         return position
 
-    def record(self, position: Position, learning: Learning, ledger: Ledger) -> None:
-        """Write a checkpoint, unless the last one is recent or nothing has been learnt."""
-        state = learning.state
+    def record(self, position: Position, trainer: Trainer, ledger: Ledger) -> None:
+        """Write a checkpoint, unless the last one is recent or nothing was learnt yet."""
+        state = trainer.state
         if state is None or time.monotonic() < self._next:
             return
-        whole = replace(
+        full = replace(
             position,
-            asked=self._asked,
-            classes=learning.index.names,
-            class_rows=learning.class_rows,
-            n_classes_begun=state.n_classes_begun,
+            fingerprint=self._fingerprint,
+            classes=trainer.index.names,
+            class_rows=trainer.class_rows,
+            n_classes_at_start=state.n_classes_at_start,
             n_used=ledger.n_used,
             bad_counts=dict(ledger.counts),
-            listed=tuple(ledger.first),
+            bad_rows=tuple(ledger.first),
         )
-        arrays = taken(state.learner, state.learner.met())
+        arrays = dump_state(state.learner, state.learner.met())
         try:
-            self._checkpoints.save(whole, arrays, learning.held_out(), state.feature_weights)
+            self._checkpoints.save(full, arrays, trainer.held_out(), state.feature_weights)
         except RunFolderError as error:
-            # A checkpoint is not worth hours of training; there may be room for the next one.
+            # Losing a checkpoint is better than losing the training; the next one may succeed.
             if not self._has_warned:
-                self._observe(Warned(f"{error.what}; the training goes on, and the last checkpoint stays"))
+                self._observe(Warned(f"{error.what}; the training continues, and the last checkpoint stays"))
             self._has_warned = True
-        self._next = time.monotonic() + self._least_seconds
+        self._next = time.monotonic() + self._min_seconds
 
     def remove(self) -> None:
-        """There is nothing to go on with any more."""
+        """Remove the checkpoint."""
         self._checkpoints.remove()
 
 
-def digest(plan: Plan, settings: Settings, holdout: Plan | None = None) -> str:
-    """What decides the model's bytes besides the data of the files: files with their stamps, blocks, settings."""
-    told = {
+def fingerprint(plan: Plan, settings: Settings, holdout: Plan | None = None) -> str:
+    """Hash of everything that decides the model besides the files' data: file stamps, blocks and settings."""
+    content = {
         "plan": plan.to_json(),
         "settings": settings.to_json(),
         "holdout": None if holdout is None else holdout.to_json(),
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _check_features(checkpoint: Checkpoint, learning: Learning) -> None:
-    """Refuse held-out rows and weights that are not of the learner's features: nobody looks at them until later."""
-    assert learning.state is not None
-    n_features = learning.state.learner.n_features
+def _check_features(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Refuse held-out rows and feature weights that do not match the learner's features: they are used only later."""
+    assert trainer.state is not None
+    n_features = trainer.state.learner.n_features
     for rows, _ in checkpoint.held_out:
         if np.any(rows.arrays()[1] >= n_features):
-            raise ValueError("held-out rows have features that are not there")
+            raise ValueError("held-out rows have unknown features")
     weights = checkpoint.feature_weights
     if weights is not None and (weights.shape != (n_features,) or weights.dtype != np.float32):
-        raise ValueError("there are weights of other features")
+        raise ValueError("the feature weights have the wrong shape or type")

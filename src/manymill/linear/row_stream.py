@@ -1,19 +1,11 @@
-"""The whole of a worker's work: partitions in, lessons out, learnt in order.
-
-In: a plan. Out: lessons, rows of features with their classes, in an order that the plan and the seed decide.
+"""Stream of feature batches: the rows of a plan, shuffled, hashed and split into training and held-out rows.
 
 ::
 
-    read ─► window ─► held out? ─► slices of about 1 MB ─► hash, on other threads ─► lessons, in order
+    read ─► window ─► held out? ─► slices of about 1 MB ─► hash, on other threads ─► feature batches, in order
 
-Slices of a window are hashed ahead of the learner on as many threads as there are; the learner takes them in
-order, so the model never depends on the number of threads.
-
-A window of documents cut into slices: what one task hashes, and what one lesson teaches.
-
-Slices of documents turned into rows of features, ahead of whoever takes them, in order.
-
-How large rows of features become, and whether a training keeps them between its passes: known from the plan.
+Slices of a window are hashed ahead of the learner on the executor's threads; the learner takes them in order, so the
+model does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -41,24 +33,33 @@ from manymill.linear.state import ClassIndex, ClassWeights
 from manymill.model import Analyzer
 from manymill.model.rows import RowHasher
 
-# Text hashed by one task: large enough that starting a task costs nothing, small enough that few are in
-# flight.
+# Text hashed by one task: large enough to make the cost of starting it negligible, small enough for few in flight.
 SLICE_BYTES = 1 << 20
+
+# Rows are cached after the first pass if all of them fit: about 35 MB of text in words and pairs of words. This depends
+# on the plan and not on the machine, since it changes the order of later passes.
+CACHE_BYTES = 80 << 20
+
+# Bytes of rows per byte of text by the longest n-gram, at 8 bytes per distinct feature. On six corpora they were 0.5 to
+# 0.94, 1.3 to 2.1 and 2.3 to 3.5.
+_ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
+
+_PER_FURTHER_WORD = 1.4
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows picked from the batches of a window, not hashed yet."""
+    """Rows selected from the batches of a window, before hashing."""
 
-    documents: list[Documents]  # of the whole window
+    documents: list[Documents]  # all documents of the window
     chunk_of: NDArray[np.uint32]  # (n_rows,)
     row_of: NDArray[np.uint32]  # (n_rows,)
     classes: NDArray[np.int32]  # (n_rows,)
     weights: NDArray[np.float32] | None  # (n_rows,); None: every row weighs 1
 
 
-class Rows:
-    """All rows of a window in their shuffled order, with what training needs to know of each."""
+class WindowRows:
+    """All rows of a window in shuffled order, with their classes and weights."""
 
     def __init__(self, window: Window, index: ClassIndex) -> None:
         batches = self._batches = window.batches
@@ -75,17 +76,17 @@ class Rows:
         columns = [np.ones(len(b), np.float32) if b.weight is None else b.weight for b in self._batches]
         return np.concatenate(columns).take(self._order)
 
-    def weigh(
-        self, class_weights: ClassWeights, index: ClassIndex, learnt: NDArray[np.bool_], *, count: bool
+    def apply_class_weights(
+        self, class_weights: ClassWeights, index: ClassIndex, training: NDArray[np.bool_], *, count: bool
     ) -> None:
         """Multiply each row's weight by that of its class."""
-        by_class = class_weights.update(self.classes[learnt], index, count=count)
+        by_class = class_weights.update(self.classes[training], index, count=count)
         if by_class is not None:
             own = np.float32(1.0) if self._weights is None else self._weights
             self._weights = by_class[self.classes] * own
 
     def held_out(self, share: float) -> NDArray[np.bool_]:
-        """Which rows are held out, ``(n_rows,)``, by a hash of the text: equal texts go together."""
+        """Mask of the held-out rows, ``(n_rows,)``, by a hash of the text: equal texts stay together."""
         if not share:
             return np.zeros(len(self.classes), np.bool_)
         keys = np.concatenate([_keys(batch) for batch in self._batches]).take(self._order)
@@ -105,15 +106,15 @@ class Rows:
             )
 
 
-def whole(batch: Batch, index: ClassIndex | None) -> Slice:
-    """All rows of a batch in their own order; without an index their classes are all -1."""
+def all_rows(batch: Batch, index: ClassIndex | None) -> Slice:
+    """All rows of a batch in order; without an index their classes are -1."""
     n = len(batch)
     codes = np.full(n, -1, np.int32) if index is None else _codes(batch, index)
     return Slice([batch.documents], np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32), codes, None)
 
 
 def _keys(batch: Batch) -> NDArray[np.uint64]:
-    assert batch.keys is not None, "rows that may be held out are read with their keys"
+    assert batch.keys is not None, "rows to hold out are read with keys"
     return batch.keys
 
 
@@ -122,19 +123,19 @@ def _codes(batch: Batch, index: ClassIndex) -> NDArray[np.int32]:
     return index.encode(batch.label)
 
 
-class RowMaker:
-    """An analyzer, ready to be applied on other threads.
+class SliceHasher:
+    """Hashes slices to rows of features on an executor.
 
     Parameters
     ----------
     analyzer : Analyzer
-        How a document becomes a row.
+        Conversion of documents to rows.
     executor : Executor or None
-        Threads that hash; None: the thread that takes the rows does.
+        Threads that hash; None: the consumer's thread.
     look_ahead : int
-        Slices in hand at a time.
+        Maximum number of slices in flight.
     feature_weights : ndarray of float32, shape (n_features,), optional
-        What each value is multiplied by before the row is divided by its norm.
+        Weights that values are multiplied by before the row is normalised.
     """
 
     def __init__(
@@ -155,39 +156,39 @@ class RowMaker:
         hashed = [chunk for chunk in part.documents if not isinstance(chunk, tuple)]
         return self._hasher.rows_of_hashed(hashed, part.chunk_of, part.row_of)
 
-    def ahead(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
-        """Slices and their rows in order; a bounded number of them is hashed ahead."""
+    def hash_all(self, slices: Iterable[Slice]) -> Iterator[tuple[Slice, _core.Rows]]:
+        """Slices with their rows, in order; a limited number is hashed ahead."""
         if self._executor is None:
-            return map(self._paired, slices)
-        return map_in_order(self._paired, slices, executor=self._executor, look_ahead=self._look_ahead)
+            return map(self._hashed, slices)
+        return map_in_order(self._hashed, slices, executor=self._executor, look_ahead=self._look_ahead)
 
-    def _paired(self, part: Slice) -> tuple[Slice, _core.Rows]:
+    def _hashed(self, part: Slice) -> tuple[Slice, _core.Rows]:
         return part, self.rows(part)
 
 
 def rows_of(
     X: Any, analyzer: Analyzer, feature_weights: NDArray[np.float32] | None, *, threads: int
 ) -> Iterator[_core.Rows]:
-    """The rows of texts in their own order, some at a time.
+    """Hash texts to rows, in order, in batches.
 
     Parameters
     ----------
     X : Dataset or sequence of str
         Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan` gives.
     analyzer : Analyzer
-        How a document becomes a row.
+        Conversion of documents to rows.
     feature_weights : ndarray of float32, shape (n_features,), or None
-        What each value is multiplied by before the row is divided by its norm.
+        Weights that values are multiplied by before the row is normalised.
     threads : int
         Threads that hash.
 
     Raises
     ------
     SchemaError
-        If there is no text, one is missing, or one is no string.
+        If there is no text, or a text is missing or not a string.
     """
     if not isinstance(X, Dataset):
-        # Here, since files are trained on without Arrow.
+        # Imported here, since training on files needs no Arrow.
         from manymill.data.memory import complete_texts
 
         X = Dataset.from_memory(complete_texts(X))
@@ -195,32 +196,22 @@ def rows_of(
     ahead = threads > 1 or not plan.is_hashed
     with workers(threads) if ahead else nullcontext() as executor:
         batches = read(plan, executor=executor, look_ahead=2 * threads)
-        maker = RowMaker(analyzer, executor, 2 * threads, feature_weights)
-        for _, rows in maker.ahead(whole(batch, None) for batch in batches if len(batch)):
+        hasher = SliceHasher(analyzer, executor, 2 * threads, feature_weights)
+        for _, rows in hasher.hash_all(all_rows(batch, None) for batch in batches if len(batch)):
             yield rows
 
 
-# Rows kept from the first pass for the others if all of them fit: about 35 MB of text in words and pairs of words.
-# A property of the plan, not of the machine: the order of later passes depends on it.
-CACHE_BYTES = 80 << 20
-
-# Bytes of rows for a byte of text by the longest n-gram: 8 bytes for a distinct feature. Measured on six corpora:
-# 0.5 to 0.94, 1.3 to 2.1 and 2.3 to 3.5.
-_ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
-_PER_FURTHER_WORD = 1.4
-
-
 def state_bytes(n_features: int, n_outputs: int) -> int:
-    """Bytes of a learner's weights and squared-gradient sums at most, as ``rust/src/learn/table.rs`` lays them out."""
+    """Maximum bytes of a learner's weights and squared-gradient sums, in the layout of ``rust/src/learn/table.rs``."""
     if n_outputs == 1:
         return 8 * n_features
-    filled_up = 4 if n_outputs < 32 else 8
-    block = -(-(n_outputs + 1) // filled_up) * filled_up
+    alignment = 4 if n_outputs < 32 else 8
+    block = -(-(n_outputs + 1) // alignment) * alignment
     return 4 * n_features * (block + 1)
 
 
 def count_bytes(settings: Settings, n_features: int, n_classes: int) -> int:
-    """Bytes of the counts that feature weights are made of, at most."""
+    """Maximum bytes of the counts from which feature weights are computed."""
     if settings.feature_weights is None:
         return 0
     columns = n_classes if settings.feature_weights == "nb" else 1
@@ -228,30 +219,30 @@ def count_bytes(settings: Settings, n_features: int, n_classes: int) -> int:
 
 
 def row_bytes_per_byte(settings: Settings) -> float:
-    """Bytes of rows for a byte of text, at most on ordinary text."""
+    """Maximum bytes of rows per byte of ordinary text."""
     longest = settings.ngram_range[1]
     return _ROW_BYTES_PER_BYTE[min(3, longest)] + _PER_FURTHER_WORD * max(0, longest - 3)
 
 
-def kept_row_bytes(plan: Plan, settings: Settings) -> int:
-    """Bytes of rows that are kept between passes; 0 if there is one visit, or too much text to keep them."""
+def cached_row_bytes(plan: Plan, settings: Settings) -> int:
+    """Bytes of rows that are cached between passes; 0 with a single pass, or if there is too much text."""
     n_bytes = int(plan.text_bytes * row_bytes_per_byte(settings))
-    visits = settings.passes + (settings.feature_weights is not None)
-    return n_bytes if visits > 1 and n_bytes <= CACHE_BYTES else 0
+    n_reads = settings.passes + (settings.feature_weights is not None)
+    return n_bytes if n_reads > 1 and n_bytes <= CACHE_BYTES else 0
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """Rows to learn, in order."""
+class FeatureBatch:
+    """Hashed rows with classes and weights, to be learnt in order."""
 
     rows: _core.Rows
     classes: NDArray[np.int32]  # (n_rows,)
     weights: NDArray[np.float32] | None  # (n_rows,); None: every row weighs 1
-    n_classes: int  # known when the lesson was made: the learner must have room for them
-    share: float  # of the pass that is over after this lesson, 0 to 1
+    n_classes: int  # classes known so far: the learner needs outputs for them
+    share: float  # of the pass that is finished after this batch, 0 to 1
 
-    def taken(self, order: NDArray[np.uint32]) -> Lesson:
-        """The lesson with its rows in another order."""
+    def take(self, order: NDArray[np.uint32]) -> FeatureBatch:
+        """A batch of the rows with these indices."""
         return replace(
             self,
             rows=self.rows.take(order),
@@ -260,55 +251,55 @@ class Lesson:
         )
 
 
-def joined(lessons: Sequence[Lesson]) -> Lesson | None:
-    """The rows of several lessons as one; None if there are none. The lessons' own rows are copied."""
-    if not lessons:
+def concatenate(batches: Sequence[FeatureBatch]) -> FeatureBatch | None:
+    """One batch with copies of the rows of several; None without batches."""
+    if not batches:
         return None
-    indptr, indices, values = zip(*(lesson.rows.arrays() for lesson in lessons), strict=True)
+    indptr, indices, values = zip(*(batch.rows.arrays() for batch in batches), strict=True)
     n_before = np.cumsum([0, *(len(part) for part in indices)])
     starts = [part[:-1] + before for part, before in zip(indptr, n_before, strict=False)]
-    weighted = any(lesson.weights is not None for lesson in lessons)
+    weighted = any(batch.weights is not None for batch in batches)
     return replace(
-        lessons[-1],
+        batches[-1],
         rows=_core.Rows.from_arrays(
             np.concatenate([*starts, n_before[-1:]]), np.concatenate(indices), np.concatenate(values)
         ),
-        classes=np.concatenate([lesson.classes for lesson in lessons]),
-        weights=np.concatenate([_weights(lesson) for lesson in lessons]) if weighted else None,
+        classes=np.concatenate([batch.classes for batch in batches]),
+        weights=np.concatenate([_weights(batch) for batch in batches]) if weighted else None,
     )
 
 
-def _weights(lesson: Lesson) -> NDArray[np.float32]:
-    return np.ones(len(lesson.classes), np.float32) if lesson.weights is None else lesson.weights
+def _weights(batch: FeatureBatch) -> NDArray[np.float32]:
+    return np.ones(len(batch.classes), np.float32) if batch.weights is None else batch.weights
 
 
 class Lane:
-    """One ordered stream of rows, read and hashed ahead of the learner that takes them.
+    """One ordered stream of rows, read and hashed ahead of the learner.
 
     Parameters
     ----------
     plan : Plan
-        What is read.
+        Source of the rows.
     settings : Settings
-        How text becomes rows, in which order, and which rows are held out.
+        Conversion of text to rows, their order and the share of held-out rows.
     executor : Executor or None
-        Threads that parse and hash; None: all is done by the thread that takes the lessons.
+        Threads that parse and hash; None: the consumer's thread.
     threads : int
-        How many of them: decides how far ahead they work, never what comes out.
+        Number of these threads: decides how far ahead they work, never the result.
     classes : sequence of str
-        Classes known to exist, besides those of the plan's sample.
+        Known classes, besides those of the plan's sample.
     ledger : Ledger
-        Told of every batch of the first visit, with its bad rows.
+        Counts the rows of the first pass and records its bad rows.
     on_new_classes : callable
-        Called with how many classes are known, the names of those that are met first now, and where the first of them
-        is, before they are learnt. If it raises ``MemoryLimitError``, the rows of known classes of the window are still
-        given, then the error is raised.
+        Called before rows of new classes are given, with the number of known classes, the names of the new ones and the
+        location of the first. If it raises ``MemoryLimitError``, the window's rows of known classes are still given,
+        then the error is raised.
     on_window : callable
-        Told how many windows of the pass have been learnt whenever one more has, before the next is read.
+        Called after each window, before the next is read, with the number of finished windows of the pass.
     feature_weights : ndarray of float32, shape (n_features,), optional
-        What values are multiplied by, if that is known.
+        Feature weights, if they are known already.
     first : bool
-        Whether the first visit is the first: rows are held out, classes and bad rows are counted.
+        Whether the first pass to read is the first one: it holds rows out and counts classes and bad rows.
     """
 
     def __init__(
@@ -330,41 +321,41 @@ class Lane:
         self._plan, self._settings, self._executor = plan, settings, executor
         self._look_ahead = 2 * threads
         self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
-        self._skips = False
-        self.refusal: MemoryLimitError | None = None  # there was no room for classes that were met
-        # Rows that are counted first are divided by their norm once they are weighed.
-        counted = settings.feature_weights is not None and feature_weights is None
-        analyzer = replace(settings.analyzer, norm=None) if counted else settings.analyzer
-        self._maker = RowMaker(analyzer, executor, self._look_ahead, feature_weights)
+        self._is_skipping = False
+        self.refusal: MemoryLimitError | None = None  # there was no memory for new classes
+        # Without feature weights yet, rows are normalised only after these were applied.
+        unweighted = settings.feature_weights is not None and feature_weights is None
+        analyzer = replace(settings.analyzer, norm=None) if unweighted else settings.analyzer
+        self._hasher = SliceHasher(analyzer, executor, self._look_ahead, feature_weights)
         self.feature_weights = feature_weights
         self._is_first = first
         self._class_weights = ClassWeights(settings.class_weight)
-        self._share_held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
-        self._kept: list[Lesson] | None = None
+        self._holdout_share = settings.holdout_share(plan.n_rows, plan.text_bytes)
+        self._cached: list[FeatureBatch] | None = None
 
-    def lessons(self, pass_number: int, skip: int = 0) -> Iterator[Lesson]:
-        """The lessons of a pass, numbered from 0. Small data is read and hashed in the first visit only.
+    def feature_batches(self, pass_number: int, skip: int = 0) -> Iterator[FeatureBatch]:
+        """The batches of a pass, numbered from 0. Small data is read and hashed in the first pass only.
 
         Parameters
         ----------
         pass_number : int
         skip : int
-            Windows that were learnt before, by a training that this one goes on with; they are read and passed over.
+            Number of windows to skip, because the training that is resumed has learnt them.
         """
-        if self.keeps:
-            if pass_number and self._is_first:  # an earlier training has had the first pass
-                for _ in self._keeping(self.read(0)):
+        if self.caches_rows:
+            if pass_number and self._is_first:  # resumed after the first pass: fill the cache
+                for _ in self._caching(self.read(0)):
                     pass
-            if self._kept is not None:
-                return self._again(self._kept, pass_number)
+            if self._cached is not None:
+                return self._shuffled(self._cached, pass_number)
             if self._is_first:
-                return self._keeping(self.read(pass_number))
+                return self._caching(self.read(pass_number))
         return self.read(pass_number, skip=skip)
 
     @property
-    def keeps(self) -> bool:
-        """Whether rows are kept between passes: what the first pass found is then found again, not restored."""
-        return kept_row_bytes(self._plan, self._settings) > 0
+    def caches_rows(self) -> bool:
+        """Whether rows are cached between passes: a resumed training then repeats the first pass."""
+        return cached_row_bytes(self._plan, self._settings) > 0
 
     def restore(
         self,
@@ -375,59 +366,59 @@ class Lane:
         first: bool,
         feature_weights: NDArray[np.float32] | None,
     ) -> None:
-        """Know what an earlier training found in its first visit, over or not."""
+        """Restore the classes, counts and held-out rows of the training that is resumed."""
         self.index = ClassIndex.in_order(classes)
         self._class_weights.counts = np.array(class_rows, np.int64)
         self._is_first = first
         if feature_weights is not None:
-            self.weigh(feature_weights)
+            self.apply_feature_weights(feature_weights)
         for rows, codes in held_out:
             self.holdout.add(rows, codes)
 
-    def begin_again(self) -> None:
-        """Forget what the first visit found besides classes: the next one is the first again."""
+    def reset(self) -> None:
+        """Reset everything but the classes: the next pass is the first one."""
         self._ledger.resume(0, {}, ())
-        self.holdout, self._kept = Holdout(), None
+        self.holdout, self._cached = Holdout(), None
         self._class_weights = ClassWeights(self._settings.class_weight)
 
     @property
     def class_rows(self) -> tuple[int, ...]:
-        """Rows of each class that balanced weights count."""
+        """Rows of each class, for balanced weights."""
         return tuple(self._class_weights.counts.tolist())
 
-    def weigh(self, feature_weights: NDArray[np.float32]) -> None:
-        """Multiply the values of all rows from now on by the weights of their features, ``(n_features,)``."""
+    def apply_feature_weights(self, feature_weights: NDArray[np.float32]) -> None:
+        """Multiply the values of all cached and later rows by the feature weights, ``(n_features,)``."""
         norm = self._settings.norm
         self.feature_weights = feature_weights
-        self._maker = RowMaker(self._settings.analyzer, self._executor, self._look_ahead, feature_weights)
-        self.holdout.weigh(feature_weights, norm)
-        for i, lesson in enumerate(self._kept or ()):
-            assert self._kept is not None
-            self._kept[i] = replace(lesson, rows=lesson.rows.weighted(feature_weights, norm))
+        self._hasher = SliceHasher(self._settings.analyzer, self._executor, self._look_ahead, feature_weights)
+        self.holdout.apply_feature_weights(feature_weights, norm)
+        for i, batch in enumerate(self._cached or ()):
+            assert self._cached is not None
+            self._cached[i] = replace(batch, rows=batch.rows.weighted(feature_weights, norm))
 
     @property
     def n_bad(self) -> int:
-        """Bad rows met in the first pass."""
+        """Bad rows of the first pass."""
         return self._ledger.n_rejected
 
     def read(
         self, pass_number: int, blocks: Sequence[int] | None = None, *, skip: int = 0
-    ) -> Iterator[Lesson]:
-        """The lessons of some blocks in a pass, read and hashed; of all blocks with None."""
+    ) -> Iterator[FeatureBatch]:
+        """The batches of some blocks of a pass; of all blocks with None."""
         settings, plan, first = self._settings, self._plan, self._is_first
         batches: Iterable[Batch] = read(
             plan,
             order=blocks,
             seed=settings.seed,
             pass_number=pass_number,
-            keyed=self._share_held_out > 0,
+            keyed=self._holdout_share > 0,
             executor=self._executor,
             look_ahead=self._look_ahead,
         )
         if first:
-            batches = self._noting(batches)
+            batches = self._record_bad_rows(batches)
         n_bytes = number = 0
-        self._skips = skip > 0
+        self._is_skipping = skip > 0
         shuffled = windows(
             batches, window_bytes=settings.window_bytes, seed=settings.seed, pass_number=pass_number
         )
@@ -437,48 +428,50 @@ class Lane:
             stop = min(1.0, n_bytes / max(1, plan.source_bytes))
             number += 1
             if number > skip:
-                yield from self._taught(window, first=first, span=(start, stop))
+                yield from self._window_batches(window, first=first, span=(start, stop))
                 self.on_window(number)
-            self._skips = number < skip
-            # The text of this window goes before that of the next one is read.
+            self._is_skipping = number < skip
+            # Free the text of this window before the next one is read.
             del window
         self._is_first = False
 
-    def _taught(self, window: Window, *, first: bool, span: tuple[float, float]) -> Iterator[Lesson]:
-        """The lessons of a window; ``span`` is its share of the pass."""
+    def _window_batches(
+        self, window: Window, *, first: bool, span: tuple[float, float]
+    ) -> Iterator[FeatureBatch]:
+        """The batches of a window; ``span`` is its share of the pass."""
         refusal = self._number_classes(window)
-        rows = Rows(window, self.index)
-        known = rows.classes >= 0  # all of them, unless further classes were refused
-        held = rows.held_out(self._share_held_out)
-        learnt = ~held & known
-        rows.weigh(self._class_weights, self.index, learnt, count=first)
+        rows = WindowRows(window, self.index)
+        known = rows.classes >= 0  # False only if new classes were refused
+        held = rows.held_out(self._holdout_share)
+        training = ~held & known
+        rows.apply_class_weights(self._class_weights, self.index, training, count=first)
         if first:
             for part in rows.slices(held & known):
-                self.holdout.add(self._maker.rows(part), part.classes)
-        slices = list(rows.slices(learnt))
+                self.holdout.add(self._hasher.rows(part), part.classes)
+        slices = list(rows.slices(training))
         start, stop = span
-        for i, (part, hashed) in enumerate(self._maker.ahead(slices)):
+        for i, (part, hashed) in enumerate(self._hasher.hash_all(slices)):
             share = start + (stop - start) * (i + 1) / len(slices)
-            yield Lesson(hashed, part.classes, part.weights, len(self.index), share)
+            yield FeatureBatch(hashed, part.classes, part.weights, len(self.index), share)
         if refusal is not None:
             raise refusal
 
     def _number_classes(self, window: Window) -> MemoryLimitError | None:
-        """Number the classes that are met first in this window; the error if there is no room for them."""
+        """Number the new classes of a window; returns the error if there is no memory for them."""
         labels = [batch.label for batch in window.batches if batch.label is not None]
         new = self.index.missing(name for label in labels for name in label.names)
         if not new:
             return None
         try:
-            self._on_new_classes(len(self.index), new, self._place_of(new[0], window))
+            self._on_new_classes(len(self.index), new, self._location_of(new[0], window))
         except MemoryLimitError as error:
             self.refusal = error
             return error
         self.index.add(new)
         return None
 
-    def _place_of(self, name: str, window: Window) -> str:
-        """The file and the place of the first row of a class in a window."""
+    def _location_of(self, name: str, window: Window) -> str:
+        """File and row of the first row of a class in a window."""
         for batch in window.batches:
             if batch.label is None or name not in batch.label.names:
                 continue
@@ -487,36 +480,38 @@ class Lane:
                 return ", ".join(locate_row(self._plan, batch, int(rows[0])))
         return ""
 
-    def _noting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _record_bad_rows(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            if not self._skips:
+            if not self._is_skipping:
                 self._ledger.add(batch)
             yield batch
 
-    def other_rows(self, plan: Plan) -> Iterator[HashedRows]:
-        """The rows of another plan in its own order, with their classes; -1 for one that is not learnt."""
+    def hash_plan(self, plan: Plan) -> Iterator[HashedRows]:
+        """The rows of another plan in order, with their classes; -1 for an unknown class."""
         batches = read(plan, executor=self._executor, look_ahead=self._look_ahead)
-        for part, hashed in self._maker.ahead(whole(batch, self.index) for batch in batches if len(batch)):
+        for part, hashed in self._hasher.hash_all(
+            all_rows(batch, self.index) for batch in batches if len(batch)
+        ):
             yield hashed, part.classes
 
-    def _keeping(self, lessons: Iterator[Lesson]) -> Iterator[Lesson]:
-        """The same lessons, kept for the next passes; all of them are dropped if the plan's estimate was too low."""
-        kept: list[Lesson] = []
+    def _caching(self, batches: Iterator[FeatureBatch]) -> Iterator[FeatureBatch]:
+        """The same batches, which are cached for later passes unless they need more memory than estimated."""
+        cached: list[FeatureBatch] = []
         n_bytes = 0
-        for lesson in lessons:
-            n_bytes += lesson.rows.nbytes
+        for batch in batches:
+            n_bytes += batch.rows.nbytes
             if n_bytes <= CACHE_BYTES:
-                kept.append(lesson)
+                cached.append(batch)
             else:
-                kept.clear()
-            yield lesson
+                cached.clear()
+            yield batch
         if n_bytes <= CACHE_BYTES:
-            self._kept = kept
+            self._cached = cached
 
-    def _again(self, kept: list[Lesson], pass_number: int) -> Iterator[Lesson]:
-        """The lessons of the first pass in a new order: lessons among each other, rows inside each."""
+    def _shuffled(self, cached: list[FeatureBatch], pass_number: int) -> Iterator[FeatureBatch]:
+        """The cached batches in a new order, with their rows in a new order."""
         generator = np.random.default_rng([self._settings.seed, pass_number])
-        for i, which in enumerate(generator.permutation(len(kept))):
-            order = generator.permutation(len(kept[which].classes)).astype(np.uint32)
-            lesson = kept[which].taken(order)
-            yield replace(lesson, n_classes=len(self.index), share=(i + 1) / len(kept))
+        for i, which in enumerate(generator.permutation(len(cached))):
+            order = generator.permutation(len(cached[which].classes)).astype(np.uint32)
+            batch = cached[which].take(order)
+            yield replace(batch, n_classes=len(self.index), share=(i + 1) / len(cached))

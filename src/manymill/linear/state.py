@@ -1,15 +1,7 @@
-"""What has been learnt: a learner, with its outputs in the order of the sorted classes.
+"""State of a linear model: numbered classes with their weights, the learner, and its state as arrays.
 
-Which class has which number, and how much its rows weigh.
-
-Classes are numbered as they are met: first those of the plan's sample, then, window by window, new ones in
-sorted order. The numbers are private to a training; a finished model has its classes in sorted order.
-
-A model read from a folder, with the face of a state that was learnt.
-
-A learner's state as arrays: of all features, or of those that changed.
-
-Values are absolute: one who missed some changes and loads the whole state has the same bytes as one who took them all.
+Classes are numbered in order of appearance: first those of the plan's sample, then new ones, sorted within each window.
+The numbers are private to a training; a finished model has its classes in sorted order.
 """
 
 from __future__ import annotations
@@ -27,9 +19,12 @@ from manymill.data.batches import Labels
 from manymill.linear.settings import Settings
 from manymill.model import Analyzer, LinearModel
 
+# Bytes of weights copied at a time: a large state is never held twice.
+SLICE_BYTES = 8 << 20
+
 
 class ClassIndex:
-    """Names of classes and their numbers, growing as new names are met."""
+    """Names of classes and their numbers; new names get the next numbers."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._numbers: dict[str, int] = {}
@@ -44,19 +39,19 @@ class ClassIndex:
         return tuple(self._numbers)
 
     def add(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Number those names that have no number yet, in sorted order, and return them."""
+        """Number the names without a number, in sorted order, and return them."""
         new = self.missing(names)
         for name in new:
             self._numbers[name] = len(self._numbers)
         return new
 
     def missing(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those names that have no number yet, sorted."""
+        """The names without a number, sorted."""
         return tuple(sorted(set(names) - self._numbers.keys()))
 
     @classmethod
     def in_order(cls, names: Iterable[str]) -> ClassIndex:
-        """An index that numbers the names in the order given."""
+        """An index that numbers the names in the given order."""
         index = cls()
         index._numbers = {name: number for number, name in enumerate(names)}
         return index
@@ -71,23 +66,23 @@ class ClassIndex:
 
     @property
     def are_integers(self) -> bool:
-        """Whether each name is an integer as it is written."""
+        """Whether each name is the decimal form of an integer."""
         return all(re.fullmatch(r"0|-?[1-9][0-9]*", name) for name in self._numbers)
 
     def sorted_order(self, *, as_integers: bool, first: int | None = None) -> NDArray[np.intp]:
-        """The numbers of the classes in the order of their names, ``(n_classes,)``: of the ``first`` ones if given."""
+        """The numbers of the (``first``) classes, sorted by name, ``(n_classes,)``."""
         names = self.names[:first]
         key = (lambda i: int(names[i])) if as_integers else (lambda i: names[i])
         return np.array(sorted(range(len(names)), key=key), np.intp)
 
 
 class ClassWeights:
-    """The weight of a row by its class: none, given by name, or balanced over the rows met so far.
+    """Weights of rows by class: none, given by name, or balanced over the rows so far.
 
     Attributes
     ----------
     counts : ndarray of int64, shape (n_classes,)
-        Rows of each class met so far, where weights are balanced.
+        Rows of each class so far, if weights are balanced.
     """
 
     def __init__(self, class_weight: str | Mapping[Any, float] | None) -> None:
@@ -102,8 +97,7 @@ class ClassWeights:
     ) -> NDArray[np.float32] | None:
         """The weights of all classes, ``(n_classes,)``; None if every row weighs 1.
 
-        These rows are counted first; ``count=False`` leaves the counts alone: every row has been counted in an
-        earlier pass.
+        The rows are counted first, unless ``count`` is False because they were counted in an earlier pass.
         """
         if self._given:
             return np.array([self._given.get(name, 1.0) for name in index.names], np.float32)
@@ -113,25 +107,21 @@ class ClassWeights:
             self.counts = np.bincount(codes, minlength=len(index)) + np.pad(
                 self.counts, (0, len(index) - len(self.counts))
             )
-        met = np.maximum(self.counts, 1)
-        balanced = self.counts.sum() / (np.count_nonzero(self.counts) * met)
+        counts = np.maximum(self.counts, 1)
+        balanced = self.counts.sum() / (np.count_nonzero(self.counts) * counts)
         return np.asarray(balanced, np.float32)
-
-
-# Bytes of weights copied out at a time: the whole of a large state is never held twice.
-SLICE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy of the weights of a learner, in the learner's own order of outputs."""
+    """A copy of the weights of a learner, in the order of its outputs."""
 
     weights: NDArray[np.float32]  # (n_features, n_outputs)
     intercept: NDArray[np.float32]  # (2, n_outputs): intercepts and their squared-gradient sums
 
 
 def new_learner(settings: Settings, n_classes: int) -> _core.Learner:
-    """A learner that knows nothing yet."""
+    """An untrained learner."""
     return _core.Learner(
         settings.analyzer.n_features,
         n_classes,
@@ -149,16 +139,15 @@ class LinearState:
     Parameters
     ----------
     settings : Settings
-        How it learns.
+        Settings of the learner.
     index : ClassIndex
-        The classes in the order in which they were met, which is the order of the learner's outputs. It may
-        grow; call :meth:`make_room` then.
+        The classes in the order of the learner's outputs. Call :meth:`make_room` when classes are added.
     as_integers : bool
-        Whether classes are sorted and given as integers, if all of them are.
+        Whether classes are sorted and returned as integers, if all of them are.
     feature_weights : ndarray of float32, shape (n_features,), optional
-        What each value of the rows that it learns was multiplied by.
-    n_classes_begun : int, optional
-        Classes that were known when the learning began, where it goes on: its rate depends on that.
+        Weights that the values of its rows were multiplied by.
+    n_classes_at_start : int, optional
+        Number of classes when the learner was created, if training resumes: its rate depends on it.
     """
 
     def __init__(
@@ -168,12 +157,12 @@ class LinearState:
         *,
         as_integers: bool,
         feature_weights: NDArray[np.float32] | None = None,
-        n_classes_begun: int | None = None,
+        n_classes_at_start: int | None = None,
     ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
         self.feature_weights = feature_weights
-        self.n_classes_begun = max(2, len(index)) if n_classes_begun is None else n_classes_begun
-        self.learner = new_learner(settings, self.n_classes_begun)
+        self.n_classes_at_start = max(2, len(index)) if n_classes_at_start is None else n_classes_at_start
+        self.learner = new_learner(settings, self.n_classes_at_start)
         self.make_room(len(index))
 
     @property
@@ -183,11 +172,11 @@ class LinearState:
 
     @property
     def analyzer(self) -> Analyzer:
-        """How documents become the rows that it learns."""
+        """Conversion of documents to rows."""
         return self._settings.analyzer
 
     def make_room(self, n_classes: int) -> None:
-        """Have outputs for so many classes at least."""
+        """Add outputs for at least ``n_classes`` classes."""
         if n_classes > self.learner.n_classes:
             self.learner.grow(n_classes)
 
@@ -206,23 +195,23 @@ class LinearState:
         return self._order().astype(np.int32)
 
     def _order(self) -> NDArray[np.intp]:
-        # A class may have a number before the learner has an output for it, if the training is stopped in between.
+        # If training was interrupted, a class may have a number but no output yet.
         n_classes = self.learner.n_classes
         return self._index.sorted_order(as_integers=self._sorted_as_integers(), first=n_classes)
 
     def _sorted_as_integers(self) -> bool:
-        # A class met late may be the first that is no integer.
+        # A class found later may be the first that is not an integer.
         return self._as_integers and self._index.are_integers
 
     def _arranged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs, ``(..., n_outputs)``, in the order of the classes; for two classes the sign is turned."""
+        """Outputs, ``(..., n_outputs)``, in the order of the classes; for two classes the sign may flip."""
         order = self._order()
         if self.learner.n_outputs > 1:
             return np.ascontiguousarray(outputs[..., order])
         return outputs if order[0] < order[-1] else -outputs
 
     def weights(self) -> Iterator[NDArray[np.float32]]:
-        """The weights in slices of shape ``(n, n_outputs)``, feature after feature."""
+        """The weights in slices of features, ``(n, n_outputs)``."""
         for start, stop in self._spans():
             yield self._arranged(self.learner.weights(start, stop))
 
@@ -235,13 +224,13 @@ class LinearState:
         return self._arranged(self.learner.scores(rows))
 
     def snapshot(self) -> Snapshot:
-        """A copy of the weights as they are now."""
+        """A copy of the current weights."""
         return Snapshot(self.learner.weights(0, self.learner.n_features), self.learner.intercept_state())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to earlier weights; the squared-gradient sums stay, so that learning goes on with care."""
+        """Restore earlier weights; the squared-gradient sums stay, so later steps remain short."""
         for start, stop in self._spans():
-            # Where weights grew without bound the sums did so too.
+            # If weights diverged, so did the sums.
             sums = np.nan_to_num(self.learner.accumulators(start, stop), copy=False)
             self.learner.set_state(start, snapshot.weights[start:stop], sums)
         self.learner.set_intercept_state(snapshot.intercept, self.learner.n_rows_seen)
@@ -281,12 +270,12 @@ class LinearState:
 
 
 class LoadedState:
-    """Weights that lie in a memory-mapped file: they can be used, and not changed.
+    """Read-only state with the memory-mapped weights of a model folder.
 
     Parameters
     ----------
     model : LinearModel
-        What :func:`manymill.model.load_model` gives.
+        Result of :func:`manymill.model.load_model`.
     """
 
     def __init__(self, model: LinearModel) -> None:
@@ -294,12 +283,12 @@ class LoadedState:
 
     @property
     def analyzer(self) -> Analyzer:
-        """How documents become rows."""
+        """Conversion of documents to rows."""
         return self._model.analyzer
 
     @property
     def feature_weights(self) -> NDArray[np.float32] | None:
-        """What each value is multiplied by, ``(n_features,)``; None: by 1."""
+        """Weights that values are multiplied by, ``(n_features,)``; None: 1."""
         return self._model.feature_weights
 
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
@@ -320,8 +309,11 @@ class LoadedState:
 Arrays = dict[str, NDArray[Any]]
 
 
-def put(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
-    """Overwrite the features of a broadcast; the squared-gradient sums divided among ``share`` lanes."""
+def load_state(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
+    """Overwrite features of a learner, with the squared-gradient sums divided by ``share`` lanes.
+
+    Values are absolute: loading a full state gives the same bytes as loading every change before it.
+    """
     sums: NDArray[np.float32] = arrays["sums"]
     learner.scatter(arrays["features"], arrays["weights"], sums / np.float32(share))
     intercept = arrays["intercept"].copy()
@@ -329,8 +321,8 @@ def put(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
     learner.set_intercept_state(intercept, int(arrays["n_rows_seen"][0]))
 
 
-def taken(learner: _core.Learner, features: NDArray[np.uint32]) -> Arrays:
-    """The state of features, as :func:`put` takes it."""
+def dump_state(learner: _core.Learner, features: NDArray[np.uint32]) -> Arrays:
+    """The state of some features, for :func:`load_state`."""
     weights, sums = learner.gather(features)
     return {
         "features": features,

@@ -1,13 +1,4 @@
-"""The parameters of an estimator as settings of a training.
-
-The labels of an estimator's rows: any values that NumPy can sort, known to the training by plain names.
-
-A classifier as the description of a model folder, and back.
-
-The accuracy on a dataset's own labels, in memory that does not grow with the rows.
-
-What a fitted classifier does: scores, labels, probabilities of texts; saving and loading.
-"""
+"""Common parts of text classifiers: settings, encoded targets, prediction, saving and loading."""
 
 from __future__ import annotations
 
@@ -25,12 +16,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
+from manymill.constants import FEATURE_WEIGHTS, FeatureWeights
 from manymill.data.dataset import Dataset
 from manymill.data.reader import read
 from manymill.engine.local import workers
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 from manymill.estimator_support import refuse_own_labels, seed_from, thread_count
-from manymill.linear.row_stream import RowMaker, rows_of, whole
+from manymill.linear.parameters import declared
+from manymill.linear.row_stream import SliceHasher, all_rows, rows_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState
 from manymill.model import (
@@ -43,26 +36,25 @@ from manymill.model import (
     probabilities,
     save_model,
 )
-from manymill.model.linear import FEATURE_WEIGHTS, FeatureWeights
 
-# Parameters that go into the settings as they are.
-_AS_THEY_ARE = (
-    "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate", "fit_intercept",
-    "passes", "patience", "holdout", "lanes", "rounds_per_pass", "merge", "interleaved", "calibrate",
-)  # fmt: skip
+# Settings that an estimator has in another form, or not at all.
+_CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})
+
+# Classes listed in a message.
+SHOWN_CLASSES = 12
 
 
 def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
-    """The settings that an estimator's parameters say, with weights of classes by the training's names.
+    """The settings from an estimator's parameters, with class weights by the training's class names.
 
     Raises
     ------
     SettingsError
-        If one has a value that cannot be.
+        If a parameter is invalid.
     """
     words = estimator.ngram_range
     return Settings(
-        **{name: getattr(estimator, name) for name in _AS_THEY_ARE},
+        **{name: getattr(estimator, name) for name, _, _ in declared(Settings) if name not in _CONVERTED},
         ngram_range=tuple(words) if isinstance(words, list) else words,
         class_weight=class_weight,
         seed=seed_from(estimator.random_state),
@@ -70,68 +62,62 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
 
 
 def check_partial_fit(estimator: Any, classes: object) -> None:
-    """Find out before any text is looked at whether an estimator can learn further rows.
+    """Check whether an estimator supports a call of ``partial_fit``.
 
     Raises
     ------
     PlanError
-        If the classes are not known yet, or the weights of classes or of features need more than the rows of one call.
+        If the classes are not known, or class weights or feature weights depend on all rows.
     ModelError
         If the model was loaded from a folder.
     """
     if isinstance(getattr(estimator, "_state", None), LoadedState):
         raise ModelError(
-            "a model loaded from a folder cannot learn further: its squared-gradient sums are not saved",
-            "pickle the estimator instead, or fit anew",
+            "a model loaded from a folder has no squared-gradient sums, which partial_fit needs",
+            "pickle the estimator instead, or call fit",
         )
     if estimator.class_weight == "balanced":
         raise PlanError(
-            "class_weight='balanced' needs to see more than the rows of one call",
+            "class_weight='balanced' depends on all rows, not on those of one call",
             "give weights by class, or use fit",
         )
     if estimator.feature_weights is not None:
         raise PlanError(
-            f"feature_weights={estimator.feature_weights!r} need to count more than the rows of one call",
+            f"feature_weights={estimator.feature_weights!r} depend on all rows, not on those of one call",
             "use fit, or feature_weights=None",
         )
     if getattr(estimator, "classes_", None) is None and classes is None:
-        raise PlanError(
-            "the first call of partial_fit must be given classes", "name all labels that may come"
-        )
+        raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
 
 
-# Classes listed in a message.
-SHOWN_CLASSES = 12
-
-
-class Labels:
-    """Labels and weights of rows, checked.
+class EncodedTargets:
+    """Validated labels of rows, encoded as class codes, with row weights.
 
     Parameters
     ----------
     X : sized
-        The texts, for their number.
+        The texts.
     y : array-like of shape (n_rows,)
         Labels.
     sample_weight : array-like of shape (n_rows,) or None
         Weights of rows.
     classes : array-like of shape (n_classes,), optional
-        All labels there may be; those of ``y`` if not given.
+        All possible labels; those of ``y`` if not given.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
         Sorted.
     names : list of str
-        What the training calls the classes; sorted, so in the order of ``classes``.
+        Names of the classes in the training, sorted in the order of ``classes``.
     codes : ndarray of shape (n_rows,)
-        The position of each row's label in ``classes``.
+        The index of each row's label in ``classes``.
     weights : ndarray of float32, shape (n_rows,), or None
 
     Raises
     ------
     PlanError
-        If there is only one class, or a label that is none of ``classes``.
+        If there is only one class, or a label is not in ``classes``.
     SchemaError
         If lengths differ, or a weight is negative or not finite.
     """
@@ -152,50 +138,54 @@ class Labels:
         if unknown.any():
             known = ", ".join(map(repr, self.classes[:SHOWN_CLASSES].tolist()))
             more = ", ..." if len(self.classes) > SHOWN_CLASSES else ""
-            raise PlanError(f"the label {labels[unknown].tolist()[0]!r} is none of the classes {known}{more}")
+            raise PlanError(
+                f"the label {labels[unknown].tolist()[0]!r} is not one of the classes {known}{more}"
+            )
         width = len(str(len(self.classes) - 1))
         self.names = [f"{number:0{width}}" for number in range(len(self.classes))]
         self.weights = None if sample_weight is None else _weights(X, sample_weight)
 
-    def counting(self, texts: pa.Array) -> tuple[pa.Array, list[str], NDArray[np.float32] | None]:
-        """Texts, names of classes and weights of the rows that count: those of weight 0 are left out.
+    def weighted_rows(self, texts: pa.Array) -> tuple[pa.Array, list[str], NDArray[np.float32] | None]:
+        """Texts, class names and weights of the rows with a positive weight.
 
         Raises
         ------
         SchemaError
-            If no row counts.
+            If there is none.
         """
         names, weights = np.array(self.names, object)[self.codes], self.weights
         if weights is None or weights.all():
             return texts, names.tolist(), weights
-        counts = weights > 0
-        if not counts.any():
+        positive = weights > 0
+        if not positive.any():
             raise SchemaError("sample_weight is zero for every row")
-        return texts.filter(pa.array(counts)), names[counts].tolist(), weights[counts]
+        return texts.filter(pa.array(positive)), names[positive].tolist(), weights[positive]
 
-    def by_name(self, class_weight: str | Mapping[Any, float] | None) -> str | Mapping[str, float] | None:
-        """Weights given by label as weights by name.
+    def weights_by_name(
+        self, class_weight: str | Mapping[Any, float] | None
+    ) -> str | Mapping[str, float] | None:
+        """Convert class weights by label to weights by name.
 
         Raises
         ------
         SettingsError
-            If a weight is of no class.
+            If a label is not a class.
         """
         if not isinstance(class_weight, Mapping):
             return class_weight
         unknown = [label for label in class_weight if label not in set(self.classes.tolist())]
         if unknown:
             raise SettingsError(
-                f"class_weight names {unknown[0]!r}, which is none of the classes",
-                "write labels as they are in y",
+                f"class_weight has a weight for {unknown[0]!r}, which is not a class",
+                "use the labels of y",
             )
         return {
             name: class_weight.get(label, 1.0)
             for name, label in zip(self.names, self.classes.tolist(), strict=True)
         }
 
-    def weighted(self, class_weight: str | Mapping[Any, float] | None) -> NDArray[np.float32] | None:
-        """The weights of rows times those of their classes."""
+    def row_weights(self, class_weight: str | Mapping[Any, float] | None) -> NDArray[np.float32] | None:
+        """The weights of rows, multiplied by those of their classes."""
         if not isinstance(class_weight, Mapping):
             return self.weights
         by_class = np.array([class_weight.get(label, 1.0) for label in self.classes.tolist()], np.float32)
@@ -216,14 +206,14 @@ def _weights(X: Any, sample_weight: ArrayLike) -> NDArray[np.float32]:
 
 
 def plain_classes(classes: NDArray[Any]) -> tuple[str, ...] | tuple[int, ...]:
-    """Labels as a model folder holds them: integers, or else strings."""
+    """Labels in the form of a model folder: integers, or else strings."""
     if np.issubdtype(classes.dtype, np.integer):
         return tuple(int(c) for c in classes.tolist())
     return tuple(str(c) for c in classes.tolist())
 
 
-def description_of(classifier: Any) -> ModelDescription:
-    """What the folder of a fitted classifier says."""
+def describe(classifier: Any) -> ModelDescription:
+    """The model description of a fitted classifier."""
     return ModelDescription(
         classes=plain_classes(classifier.classes_),
         loss=classifier.loss,
@@ -238,8 +228,8 @@ def description_of(classifier: Any) -> ModelDescription:
     )
 
 
-def restored(kind: type[Any], model: LinearModel) -> Any:
-    """A fitted classifier of that class with the weights of a model."""
+def from_model(kind: type[Any], model: LinearModel) -> Any:
+    """A fitted classifier with the weights of a model."""
     classifier = kind(**_parameters_of(model))
     classifier._state = LoadedState(model)
     classifier.classes_ = np.array(model.classes)
@@ -250,7 +240,7 @@ def restored(kind: type[Any], model: LinearModel) -> Any:
 
 
 def _parameters_of(model: LinearModel) -> dict[str, Any]:
-    """The parameters of the classifier that a folder holds, as far as the folder tells them."""
+    """The parameters of the classifier that are recorded in a model folder."""
     analyzer = model.analyzer
     return {
         "ngram_range": analyzer.ngram_range,
@@ -258,17 +248,17 @@ def _parameters_of(model: LinearModel) -> dict[str, Any]:
         "lowercase": analyzer.lowercase,
         "value": analyzer.value,
         "norm": analyzer.norm,
-        "feature_weights": _feature_weights(model.facts),
+        "feature_weights": _recorded_feature_weights(model.facts),
         "loss": model.loss,
         "fit_intercept": model.fit_intercept,
     }
 
 
-def _feature_weights(facts: Mapping[str, Any]) -> FeatureWeights | None:
-    """The kind of feature weights that a model says it was trained with; None if it does not say."""
+def _recorded_feature_weights(facts: Mapping[str, Any]) -> FeatureWeights | None:
+    """The feature weights that a model was trained with; None if they are not recorded."""
     settings = facts.get("settings")
-    told = settings.get("feature_weights") if isinstance(settings, dict) else None
-    return next((kind for kind in FEATURE_WEIGHTS if kind == told), None)
+    recorded = settings.get("feature_weights") if isinstance(settings, dict) else None
+    return next((kind for kind in FEATURE_WEIGHTS if kind == recorded), None)
 
 
 class _State(Protocol):
@@ -282,14 +272,14 @@ class _State(Protocol):
 
 
 def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threads: int) -> float:
-    """The share of rows whose label is predicted; files hold labels as text, so the texts are compared.
+    """The accuracy on a dataset; labels are compared as text, since files contain text.
 
     Parameters
     ----------
     dataset : Dataset
-        With labels. A label that is none of ``classes`` counts as missed.
+        Labelled rows. A label that is not in ``classes`` counts as an error.
     state : LinearState or LoadedState
-        What scores rows.
+        Scores rows.
     classes : ndarray of shape (n_classes,)
         In the order of the state's outputs.
     threads : int
@@ -308,23 +298,23 @@ def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threa
     n_rows = n_correct = 0
     with workers(threads) as executor:
         batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
-        maker = RowMaker(state.analyzer, executor, 2 * threads, state.feature_weights)
-        for part, rows in maker.ahead(whole(batch, index) for batch in batches if len(batch)):
+        hasher = SliceHasher(state.analyzer, executor, 2 * threads, state.feature_weights)
+        for part, rows in hasher.hash_all(all_rows(batch, index) for batch in batches if len(batch)):
             n_rows += len(rows)
             n_correct += int(np.sum(choose_classes(state.scores(rows)) == part.classes))
     if not n_rows:
-        raise PlanError("there is no row to score", "look at the labels and texts of the files")
+        raise PlanError("there is no row to score", "check the labels and texts of the files")
     return n_correct / n_rows
 
 
-def _has_probabilities(classifier: Predicting) -> bool:
+def _has_probabilities(classifier: TextPrediction) -> bool:
     if classifier.loss not in PROBABILISTIC_LOSSES:
         raise AttributeError(f"the loss {classifier.loss!r} gives no probabilities")
     return True
 
 
-class Predicting(ClassifierMixin):
-    """The half of a classifier that a fitted state is enough for."""
+class TextPrediction(ClassifierMixin):
+    """Mixin of classifiers with a fitted linear state: prediction, scoring, saving and loading."""
 
     loss: Any
     threads: int | None
@@ -342,7 +332,7 @@ class Predicting(ClassifierMixin):
 
         Returns
         -------
-        ndarray of shape (n_rows,) for two classes (above 0 is the second class), else (n_rows, n_classes)
+        ndarray of shape (n_rows,) for two classes (positive for the second class), else (n_rows, n_classes)
         """
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
@@ -353,26 +343,26 @@ class Predicting(ClassifierMixin):
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts. Records of a Dataset that are no rows are left out (so are rows without a label,
-            unless it has ``labelled=False``): there may be fewer labels than records.
+            Texts. Bad records of a Dataset are skipped, as are rows without a label unless it has ``labelled=False``:
+            there may be fewer labels than records.
         """
         scores = self._scores(X)
         return self.classes_[choose_classes(scores)]
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """The share of rows whose label is predicted.
+        """The accuracy: the share of rows whose label is predicted correctly.
 
         Parameters
         ----------
         X : sequence of str of shape (n_rows,), or Dataset
-            Texts. Records of a Dataset that are no rows are left out.
+            Texts. Bad records of a Dataset are skipped.
         y, sample_weight : array-like of shape (n_rows,)
-            Labels and, if wanted, weights; left out with a Dataset, which has its own labels.
+            Labels and optional weights; omitted with a Dataset, which contains labels.
 
         Raises
         ------
         SchemaError, PlanError
-            If a Dataset has no labels, or has no row; if labels are given besides it.
+            If a Dataset has no labels or no row, or if labels are given in addition to it.
         """
         if not isinstance(X, Dataset):
             return float(super().score(X, y, sample_weight))
@@ -384,7 +374,7 @@ class Predicting(ClassifierMixin):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each class, ``(n_rows, n_classes)``.
 
-        There is none but for ``loss`` "log" and "modified_huber".
+        Only available for ``loss`` "log" and "modified_huber".
 
         Parameters
         ----------
@@ -418,10 +408,10 @@ class Predicting(ClassifierMixin):
     # ---- saving
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Save the model as a folder of JSON and safetensors: nothing in it can be executed.
+        """Save the model as a folder of JSON and safetensors, which contains no code.
 
-        The old model of that name, if any, stays until the new one is whole. Labels that are neither strings
-        nor integers are saved as strings.
+        An old model in the folder stays until the new one is complete. Labels that are neither strings nor integers are
+        saved as strings.
 
         Raises
         ------
@@ -430,17 +420,17 @@ class Predicting(ClassifierMixin):
         """
         check_is_fitted(self, "classes_")
         save_model(
-            folder, description_of(self), self._state.weights(), self.intercept_, self._state.feature_weights
+            folder, describe(self), self._state.weights(), self.intercept_, self._state.feature_weights
         )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """The classifier of a model folder; its weights stay on disk, memory-mapped.
+        """Load a classifier from a model folder; its weights are memory-mapped.
 
         Raises
         ------
         ModelError
             If the folder is corrupt or hostile.
         """
-        classifier: Self = restored(cls, load_model(folder))
+        classifier: Self = from_model(cls, load_model(folder))
         return classifier

@@ -1,7 +1,4 @@
-"""What the training loop needs of whoever learns, and the one that learns with a single lane.
-
-The running figures of a pass: what progress shows.
-"""
+"""Trainers: the interface of the training loop, the sequential trainer, and the statistics of a pass."""
 
 from __future__ import annotations
 
@@ -18,46 +15,49 @@ from manymill.engine import interrupts
 from manymill.errors import RunFolderError
 from manymill.events import Observer, PassEnded, Progress
 from manymill.linear.checkpoints import Checkpoint
-from manymill.linear.feature_weights import weigh
-from manymill.linear.holdout import HashedRows, Measured, measure
+from manymill.linear.feature_weights import fit_feature_weights
+from manymill.linear.holdout import HashedRows, HoldoutMetrics, measure
 from manymill.linear.memory import resident_bytes
-from manymill.linear.row_stream import Lane, Lesson
+from manymill.linear.row_stream import FeatureBatch, Lane
 from manymill.linear.settings import Settings
-from manymill.linear.state import ClassIndex, LinearState, put
+from manymill.linear.state import ClassIndex, LinearState, load_state
 
-# Between two records of progress.
+# Time between two progress events.
 PROGRESS_SECONDS = 0.5
 
+# Time between two measurements on held-out rows within a pass.
+MEASURE_SECONDS = 3.0
 
-class Stats(Protocol):
-    """What learning some rows saw: see ``LearnStats`` of the core."""
+
+class LearnStats(Protocol):
+    """Statistics of learnt rows, such as ``LearnStats`` of the core."""
 
     @property
     def n_rows(self) -> int:
-        """Rows learnt from."""
+        """Number of rows."""
 
     @property
     def weight_sum(self) -> float:
-        """The sum of their weights."""
+        """Sum of their weights."""
 
     @property
     def loss_sum(self) -> float:
-        """The sum of weight times loss."""
+        """Sum of weight times loss."""
 
     @property
     def n_correct(self) -> int:
-        """Rows whose class was predicted."""
+        """Number of rows predicted correctly."""
 
 
-class Tally:
-    """Rows, loss and time of one pass.
+class PassStats:
+    """Statistics of one pass: rows, loss, accuracy and time.
 
     Parameters
     ----------
     number, passes : int
-        This pass, from 1, and how many there will be at most.
+        Number of this pass, from 1, and maximum number of passes.
     source_bytes : int
-        What a pass reads.
+        Bytes that a pass reads.
     """
 
     def __init__(self, number: int, passes: int, source_bytes: int) -> None:
@@ -66,43 +66,42 @@ class Tally:
         self.n_rows, self._n_correct, self._loss, self._weight = 0, 0, 0.0, 0.0
         self._recent = (0, 0, 0.0, 0.0)
 
-    def add(self, stats: Stats) -> None:
-        """Count what was learnt."""
+    def add(self, stats: LearnStats) -> None:
+        """Add the statistics of learnt rows."""
         self.n_rows += stats.n_rows
         self._n_correct += stats.n_correct
         self._loss += stats.loss_sum
         self._weight += stats.weight_sum
 
-    def count_again(self, figures: Sequence[float], stats: Iterable[Stats]) -> None:
-        """Count what was learnt since the figures in this order: in another the last bits of the sums differ."""
-        n_rows, n_correct, self._loss, self._weight = figures
-        self.n_rows, self._n_correct = int(n_rows), int(n_correct)
+    def add_in_order(self, start: Sequence[float], stats: Iterable[LearnStats]) -> None:
+        """Reset to earlier sums and add the statistics in this order: another order changes the last bits."""
+        self._set_sums(start)
         for each in stats:
             self.add(each)
 
-    def figures(self) -> tuple[float, ...]:
-        """The sums so far, for a checkpoint."""
-        return self._now()
+    def restore(self, sums: Sequence[float]) -> None:
+        """Continue from the sums of a checkpoint."""
+        self._set_sums(sums)
+        self._recent = self.sums()
 
-    def restore(self, figures: Sequence[float]) -> None:
-        """Go on from the sums of a checkpoint."""
-        n_rows, n_correct, self._loss, self._weight = figures
+    def _set_sums(self, sums: Sequence[float]) -> None:
+        n_rows, n_correct, self._loss, self._weight = sums
         self.n_rows, self._n_correct = int(n_rows), int(n_correct)
-        self._recent = self._now()
 
-    def _now(self) -> tuple[int, int, float, float]:
+    def sums(self) -> tuple[int, int, float, float]:
+        """The running sums: rows, correct rows, weighted loss and weight."""
         return self.n_rows, self._n_correct, self._loss, self._weight
 
     def is_due(self) -> bool:
-        """Whether the last record of progress is old enough for another."""
+        """Whether the next progress event is due."""
         return time.monotonic() - self._shown >= PROGRESS_SECONDS
 
     def progress(self, share: float, holdout_accuracy: float | None) -> Progress:
-        """A record of progress; ``share`` of the pass is over."""
+        """A progress event; ``share`` of the pass is finished."""
         now = time.monotonic()
         seconds = now - self._start
-        rows, correct, loss, weight = (a - b for a, b in zip(self._now(), self._recent, strict=True))
-        self._recent, self._shown = self._now(), now
+        rows, correct, loss, weight = (a - b for a, b in zip(self.sums(), self._recent, strict=True))
+        self._recent, self._shown = self.sums(), now
         return Progress(
             pass_number=self.number,
             passes=self._passes,
@@ -117,93 +116,89 @@ class Tally:
             eta_seconds=seconds / max(share, 1e-9) * (self._passes - self.number + 1) - seconds,
         )
 
-    def ended(self, n_bad: int, measured: Measured, *, kept: bool) -> PassEnded:
-        """The record of the whole pass."""
+    def ended(self, n_bad: int, metrics: HoldoutMetrics, *, kept: bool) -> PassEnded:
+        """The event of the finished pass."""
         return PassEnded(
             pass_number=self.number,
             n_rows=self.n_rows,
             n_bad=n_bad,
             loss=self._loss / self._weight if self._weight else 0.0,
             accuracy=self._n_correct / self.n_rows if self.n_rows else 0.0,
-            holdout_rows=measured.n_rows,
-            holdout_loss=measured.loss,
-            holdout_accuracy=measured.accuracy,
+            holdout_rows=metrics.n_rows,
+            holdout_loss=metrics.loss,
+            holdout_accuracy=metrics.accuracy,
             kept=kept,
             seconds=time.monotonic() - self._start,
         )
 
 
-# Between two measurements on held-out rows in mid-pass.
-GLANCE_SECONDS = 3.0
-
-
-class Learning(Protocol):
-    """One who visits all rows, pass after pass."""
+class Trainer(Protocol):
+    """Trains a state on all rows, pass by pass."""
 
     @property
     def index(self) -> ClassIndex:
-        """The classes met so far."""
+        """The classes found so far."""
 
     @property
     def state(self) -> LinearState | None:
-        """What has been learnt; None before the first row."""
+        """The trained state; None before the first row."""
 
     @property
     def n_bad(self) -> int:
-        """Bad rows met in the first pass."""
+        """Bad rows of the first pass."""
 
     @property
     def n_lanes(self) -> int:
-        """How many learn side by side."""
+        """Number of lanes."""
 
-    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
-        """Learn from every row once more.
+    def run_pass(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn every row once.
 
         Parameters
         ----------
-        tally : Tally
-            Told what was learnt.
+        pass_stats : PassStats
+            Collects the statistics.
         skip : int
-            Steps of this pass that were made before, by a training that this one goes on with.
+            Steps of this pass that the resumed training has finished.
         on_step : callable
-            Told how many steps of the pass are made, whenever the training could go on from there.
+            Called with the number of finished steps of the pass, whenever a checkpoint is possible.
 
         Raises
         ------
         FloatingPointError
-            If the weights grow without bound.
+            If the weights diverge.
         """
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
 
     @property
     def class_rows(self) -> tuple[int, ...]:
-        """Rows of each class that balanced weights count."""
+        """Rows of each class, for balanced weights."""
 
     @property
-    def reads_again(self) -> bool:
-        """Whether the first pass is read again, with its bad rows, by a training that goes on."""
+    def rereads_first_pass(self) -> bool:
+        """Whether a resumed training reads the first pass again, with its bad rows."""
 
     def held_out(self) -> Iterable[HashedRows]:
-        """The rows that tell one state from another."""
+        """The held-out rows."""
 
-    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
-        """The rows of another plan; -1 is the class of one that is not learnt."""
+    def hash_plan(self, plan: Plan) -> Iterable[HashedRows]:
+        """The rows of another plan, with their classes; -1 for an unknown class."""
 
 
-class OneLane:
-    """All rows in one stream, learnt in the order of the plan and the seed."""
+class SequentialTrainer:
+    """Trains on all rows in one stream, in the order given by the plan and the seed."""
 
     def __init__(self, plan: Plan, settings: Settings, lane: Lane, observe: Observer) -> None:
         self._plan, self._settings, self._lane, self._observe = plan, settings, lane, observe
         self.state: LinearState | None = None
-        self._next_glance = time.monotonic() + GLANCE_SECONDS
-        self._glanced: float | None = None
+        self._next_holdout_accuracy = time.monotonic() + MEASURE_SECONDS
+        self._last_accuracy: float | None = None
 
     @property
     def index(self) -> ClassIndex:
-        """The classes met so far."""
+        """The classes found so far."""
         return self._lane.index
 
     @property
@@ -213,35 +208,35 @@ class OneLane:
 
     @property
     def n_bad(self) -> int:
-        """Bad rows met in the first pass."""
+        """Bad rows of the first pass."""
         return self._lane.n_bad
 
     def held_out(self) -> Iterable[HashedRows]:
-        """The rows held out of the first pass."""
+        """The rows held out in the first pass."""
         return self._lane.holdout
 
-    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
+    def hash_plan(self, plan: Plan) -> Iterable[HashedRows]:
         """The rows of another plan."""
-        return self._lane.other_rows(plan)
+        return self._lane.hash_plan(plan)
 
     @property
     def class_rows(self) -> tuple[int, ...]:
-        """Rows of each class that balanced weights count."""
+        """Rows of each class, for balanced weights."""
         return self._lane.class_rows
 
     @property
-    def reads_again(self) -> bool:
-        """Whether rows are kept: they are read again."""
-        return self._lane.keeps
+    def rereads_first_pass(self) -> bool:
+        """Whether rows are cached, which a resumed training has to repeat."""
+        return self._lane.caches_rows
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         position = checkpoint.position
         known = tuple(self._lane.index.names)
         if position.classes[: len(known)] != known:
-            raise ValueError("its classes are not those of the plan")
-        if self._lane.keeps:
-            # The lane will read the first pass again and number the classes alike.
+            raise ValueError("its classes differ from those of the plan")
+        if self._lane.caches_rows:
+            # The lane will read the first pass again and number the classes in the same way.
             index = ClassIndex.in_order(position.classes)
         else:
             weights = checkpoint.feature_weights
@@ -253,14 +248,14 @@ class OneLane:
                 feature_weights=weights,
             )
             index = self._lane.index
-        self.state = self._new_state(index, checkpoint.feature_weights, position.n_classes_begun)
-        put(self.state.learner, checkpoint.state)
+        self.state = self._new_state(index, checkpoint.feature_weights, position.n_classes_at_start)
+        load_state(self.state.learner, checkpoint.state)
 
     def _new_state(
         self,
         index: ClassIndex,
         feature_weights: NDArray[np.float32] | None = None,
-        n_classes_begun: int | None = None,
+        n_classes_at_start: int | None = None,
     ) -> LinearState:
         weights = self._lane.feature_weights if feature_weights is None else feature_weights
         integers = self._plan.labels_are_integers
@@ -269,49 +264,49 @@ class OneLane:
             index,
             as_integers=integers,
             feature_weights=weights,
-            n_classes_begun=n_classes_begun,
+            n_classes_at_start=n_classes_at_start,
         )
 
-    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
-        """Learn from every row once more."""
+    def run_pass(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn every row once."""
         kind = self._settings.feature_weights
         if kind is not None and self._lane.feature_weights is None:
-            weigh(self._lane, kind, self._settings.analyzer.n_features)
+            fit_feature_weights(self._lane, kind, self._settings.analyzer.n_features)
 
         def on_window(number: int) -> None:
-            # Settled after every window, with or without a checkpoint: the model must not depend on when those are.
+            # Settle after every window, since the model must not depend on when checkpoints are written.
             if self.state is not None:
                 self.state.make_room(len(self._lane.index))
                 self.state.learner.settle()
             on_step(number)
 
-        # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
-        self._lane.on_window = (lambda number: None) if self._lane.keeps else on_window
-        for lesson in self._lane.lessons(tally.number - 1, skip):
+        # Cached rows are few: repeating the pass is cheaper than checkpoints.
+        self._lane.on_window = (lambda number: None) if self._lane.caches_rows else on_window
+        for batch in self._lane.feature_batches(pass_stats.number - 1, skip):
             interrupts.raise_if_requested()
-            tally.add(self._learn(lesson))
-            if tally.is_due():
-                self._observe(tally.progress(lesson.share, self._glance()))
+            pass_stats.add(self._learn(batch))
+            if pass_stats.is_due():
+                self._observe(pass_stats.progress(batch.share, self._holdout_accuracy()))
         if self.state is not None:
             if self.state.index.names != self._lane.index.names:
                 raise RunFolderError(
-                    "the classes of the checkpoint are not those of the source",
+                    "the classes of the checkpoint differ from those of the source",
                     "remove the folder of the checkpoint to train from the beginning",
                 )
             self.state.learner.settle()
 
-    def _learn(self, lesson: Lesson) -> _core.LearnStats:
+    def _learn(self, batch: FeatureBatch) -> _core.LearnStats:
         if self.state is None:
             self.state = self._new_state(self._lane.index)
-        self.state.make_room(lesson.n_classes)
-        return self.state.learner.learn(lesson.rows, lesson.classes, lesson.weights)
+        self.state.make_room(batch.n_classes)
+        return self.state.learner.learn(batch.rows, batch.classes, batch.weights)
 
-    def _glance(self) -> float | None:
-        """The accuracy on the rows held out so far, measured now and then: it may take a twentieth of the time."""
+    def _holdout_accuracy(self) -> float | None:
+        """The last accuracy on the rows held out so far; measuring takes at most a twentieth of the time."""
         start = time.monotonic()
-        if start >= self._next_glance and self.state is not None:
-            measured = measure(self._lane.holdout, self.state.learner, self._settings.loss)
+        if start >= self._next_holdout_accuracy and self.state is not None:
+            metrics = measure(self._lane.holdout, self.state.learner, self._settings.loss)
             end = time.monotonic()
-            self._next_glance = end + max(GLANCE_SECONDS, 20 * (end - start))
-            self._glanced = measured.accuracy
-        return self._glanced
+            self._next_holdout_accuracy = end + max(MEASURE_SECONDS, 20 * (end - start))
+            self._last_accuracy = metrics.accuracy
+        return self._last_accuracy

@@ -5,23 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manymill.constants import Loss, Norm, Value
 from manymill.errors import PlanError
-
-Loss = Literal["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]
-Value = Literal["count", "log", "binary"]
-Norm = Literal["l1", "l2"]
-FeatureWeights = Literal["nb", "idf"]
-
-LOSSES: tuple[Loss, ...] = get_args(Loss)
-VALUES: tuple[Value, ...] = get_args(Value)
-NORMS: tuple[Norm, ...] = get_args(Norm)
-FEATURE_WEIGHTS: tuple[FeatureWeights, ...] = get_args(FeatureWeights)
-MAX_FEATURES = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from manymill.constants import LOSSES, MAX_FEATURES, NORMS, VALUES
 from manymill.errors import RunFolderError
-from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
+from manymill.model.linear import Analyzer, ModelDescription
 from manymill.storage import checked_json
 from manymill.storage.checked_json import check_format, check_keys, require
 from manymill.storage.tensors import header_of

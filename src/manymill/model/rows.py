@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill import _core
-from manymill.model.linear import Analyzer, Norm
+from manymill.constants import Norm
+from manymill.model.linear import Analyzer
 
 if TYPE_CHECKING:
     from manymill.data.hashed_texts import HashedTexts as Hashed

@@ -62,8 +62,8 @@ def test_texts_without_anything_like_a_label_are_hashed_all_the_same(manymill, t
     path.write_text("".join(json.dumps({"text": f"w{i}"}) + "\n" for i in range(9)) + "no JSON\n")
     code, _, messages = manymill("hash", path, "--out", tmp_path / "X.npz")
     assert code == 0
-    assert "No column looks like a label" in messages
-    assert "1 records are no rows: 1 broken JSON; see" in messages
+    assert "No label column was found" in messages
+    assert "1 bad records skipped: 1 broken JSON; see" in messages
 
 
 @pytest.mark.parametrize(

@@ -88,14 +88,14 @@ def test_on_a_terminal_lines_stand_above_a_bar(monkeypatch):
     [
         (Warned("careful"), "warning careful"),
         (ClassesFound(tuple("abcdef"), 9), "classes 6 new: a, b, c, d, e, ...; 9 now"),
-        (Interrupted(2, True), "stopping: the state of this moment is kept"),
+        (Interrupted(2, True), "stopping: the current state is saved"),
         (Interrupted(2, False), "stopping"),
         (ModelSaved("run/model", 1), None),
         (Ended(1, 1, 1, 0, 2, None, 1.0, 1), None),
         (
             PASS,
             "pass 1  5,000 rows  loss 0.5000  accuracy 0.8000 (before learning each row)  "
-            "held-out 0.9000 of 100 rows  2.0 s  kept",
+            "held-out 0.9000 of 100 rows  2.0 s  saved",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -117,14 +117,14 @@ def test_a_round_is_a_line_with_its_rule_its_accuracy_and_what_travelled():
 def test_a_lost_worker_and_a_resumed_run_are_told():
     lost = WorkerLost("lane 3 in round 1 of pass 2", "its worker died (SIGKILL(-9))", 1)
     assert describe(lost) == (
-        "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); it is done again (loss 1)"
+        "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); the task is repeated (loss 1)"
     )
     starting = WorkerLost("lane 3", "its worker died before it began (SIGKILL(-9))", 0)
     assert describe(starting) == (
-        "warning lane 3: its worker died before it began (SIGKILL(-9)); another is started"
+        "warning lane 3: its worker died before it began (SIGKILL(-9)); another worker is started"
     )
     silent = WorkerSilent("lane 3", "process 1234", 10.2)
-    assert describe(silent) == "warning lane 3: no sign of life from its worker (process 1234) for 10 s"
+    assert describe(silent) == "warning lane 3: no heartbeat from its worker (process 1234) for 10 s"
     assert describe(Resumed(2, 1)) == "resumed pass 2"
     assert describe(Resumed(2, 4)) == "resumed pass 2, step 4"
 

@@ -125,10 +125,10 @@ def test_a_search_that_was_killed_is_told_from_one_that_runs(config, tmp_path):
 
 def test_a_search_is_asked_to_end_by_a_file(config, tmp_path):
     run("search", config, "--out", tmp_path / "run")
-    assert "nothing to end" in run("abort", tmp_path / "run").stderr
+    assert "nothing to stop" in run("abort", tmp_path / "run").stderr
     with FileLock(tmp_path / "run" / ".lock"):
         done = run("abort", tmp_path / "run")
-    assert (done.exit_code, "was asked to end" in done.stderr) == (0, True)
+    assert (done.exit_code, "will stop" in done.stderr) == (0, True)
     assert (tmp_path / "run" / ABORT_NAME).exists()
 
 
@@ -240,7 +240,7 @@ def test_more_splits_than_rows_are_refused(config, tmp_path):
 def test_a_configuration_stands_alone(config, tmp_path):
     result = run("search", config, tmp_path / "rows.jsonl", "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert "a TOML file stands alone" in result.stderr
+    assert "give either one TOML file" in result.stderr
 
 
 def test_a_search_reads_files_as_its_options_say_and_leaves_the_rest_to_the_configuration(config, tmp_path):

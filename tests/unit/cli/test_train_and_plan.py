@@ -8,7 +8,7 @@ import pytest
 
 from manymill.cli import main
 from manymill.cli.options import Size
-from manymill.cli.training_options import ClassWeights, Holdout
+from manymill.cli.training_options import ClassWeightsType, ShareOrFile
 
 FAST = ["--n-features", "4096", "--passes", "2"]
 
@@ -179,23 +179,23 @@ def test_plan_and_train_take_the_same_options(manymill):
     [
         ([], 2, "FILES"),
         (["FILMS", "--loss", "huber"], 2, "huber"),
-        (["FILMS", "--memory", "much"], 2, "no size"),
+        (["FILMS", "--memory", "much"], 2, "not a size"),
         (["FILMS", "--class-weight", "heavy"], 2, "weights by label"),
         (["FILMS", "--threads", "0"], 2, "threads"),
         (["FILMS", "--no-such-option"], 2, "no-such-option"),
-        (["FILMS", "--passes", "0"], 2, "passes=0"),
-        (["FILMS", "--patience", "0"], 2, "patience=0"),
-        (["FILMS", "--holdout", "0.9"], 2, "holdout=0.9"),
-        (["FILMS", "--n-features", "0"], 2, "n_features=0"),
-        (["FILMS", "--ngram-range", "2", "1"], 2, "ngram_range=(2, 1)"),
-        (["FILMS", "--l1", "-1"], 2, "l1=-1.0"),
-        (["FILMS", "--l2", "nan"], 2, "l2=nan"),
-        (["FILMS", "--learning-rate", "0"], 2, "learning_rate=0.0"),
-        (["FILMS", "--seed", "-1"], 2, "seed=-1"),
+        (["FILMS", "--passes", "0"], 2, "--passes=0 is invalid"),
+        (["FILMS", "--patience", "0"], 2, "--patience=0 is invalid"),
+        (["FILMS", "--holdout", "0.9"], 2, "--holdout=0.9 is invalid"),
+        (["FILMS", "--n-features", "0"], 2, "--n-features=0 is invalid"),
+        (["FILMS", "--ngram-range", "2", "1"], 2, "--ngram-range=(2, 1) is invalid"),
+        (["FILMS", "--l1", "-1"], 2, "--l1=-1.0 is invalid"),
+        (["FILMS", "--l2", "nan"], 2, "--l2=nan is invalid"),
+        (["FILMS", "--learning-rate", "0"], 2, "--learning-rate=0.0 is invalid"),
+        (["FILMS", "--seed", "-1"], 2, "--seed=-1 is invalid"),
         (["FILMS", "--window", "0"], 2, "1 byte or more"),
         (["FILMS", "--format", "xml"], 2, "xml"),
         (["FILMS", "--encoding", "no-such"], 2, "no-such"),
-        (["FILMS", "--class-weight", "pos=-1"], 2, "class_weight"),
+        (["FILMS", "--class-weight", "pos=-1"], 2, "--class-weight={'pos': -1.0} is invalid"),
         (["FILMS", "--label", "genre"], 1, "genre"),
         (["missing.jsonl"], 1, "missing.jsonl"),
     ],
@@ -212,20 +212,20 @@ def test_failures_have_their_exit_code_and_a_message_without_a_traceback(
 
 def test_a_weight_for_a_label_that_no_row_has_is_warned_of(manymill, films):
     _, _, messages = manymill("train", films, "--out", "run", "--class-weight", "pos=2,nge=1", *FAST)
-    assert messages.count("warning class_weight has weights for labels that no row has: 'nge'\n") == 1
+    assert messages.count("warning class_weight has weights for labels without rows: 'nge'\n") == 1
 
 
 def test_ctrl_c_is_exit_code_130_with_a_model(manymill, films, tmp_path, monkeypatch):
     from manymill.linear.row_stream import Lane
 
-    lessons = Lane.lessons
+    lessons = Lane.feature_batches
 
     def broken(self, number, skip=0):
         if number == 1:
             raise KeyboardInterrupt
         return lessons(self, number, skip)
 
-    monkeypatch.setattr(Lane, "lessons", broken)
+    monkeypatch.setattr(Lane, "feature_batches", broken)
     code, _, messages = manymill("train", films, "--out", "run", *FAST)
     assert code == 130
     assert messages.splitlines()[-1] == "stopped"
@@ -249,18 +249,18 @@ def test_a_size_is_read_with_its_unit(text, n_bytes):
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "2 iB", "2GBs", "nan"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(click.BadParameter, match="no size"):
+    with pytest.raises(click.BadParameter, match="not a size"):
         Size().convert(text, None, None)
 
 
 def test_weights_by_label_may_have_an_equals_sign_in_the_label():
-    assert ClassWeights().convert("a=b=2, c=0.5", None, None) == {"a=b": 2.0, "c": 0.5}
-    assert ClassWeights().convert("balanced", None, None) == "balanced"
+    assert ClassWeightsType().convert("a=b=2, c=0.5", None, None) == {"a=b": 2.0, "c": 0.5}
+    assert ClassWeightsType().convert("balanced", None, None) == "balanced"
 
 
 def test_held_out_rows_are_a_share_or_a_file():
-    assert Holdout().convert("0.1", None, None) == 0.1
-    assert Holdout().convert("valid.jsonl", None, None) == "valid.jsonl"
+    assert ShareOrFile().convert("0.1", None, None) == 0.1
+    assert ShareOrFile().convert("valid.jsonl", None, None) == "valid.jsonl"
 
 
 @pytest.mark.parametrize("kind", ["nb", "idf"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from manymill import TextClassifier
-from manymill.linear.holdout import MAX_SCORES, HeldOutScores, fit_temperature
+from manymill.linear.holdout import MAX_SCORES, ScoreSample, fit_temperature
 from manymill.metrics import Reliability
 from manymill.model import choose_classes, probabilities
 
@@ -69,7 +69,7 @@ def test_the_temperature_stays_in_its_range():
 def test_many_scores_are_thinned_evenly_whatever_the_parts():
     scores, classes = honest(1000, 1)
     wide = np.repeat(scores, 4096, axis=1)
-    whole, parted = HeldOutScores(), HeldOutScores()
+    whole, parted = ScoreSample(), ScoreSample()
     whole.add(wide, classes)
     for start in range(0, 1000, 70):
         parted.add(wide[start : start + 70], classes[start : start + 70])

@@ -76,14 +76,14 @@ def change_arrays(path, **changes):
 WRONG = {
     "pass_number": ["two", 0, -1, 1.5, None, True, 3, 10**30],
     "step": [-1, "1", 9],
-    "tally": [[1, 2], "abcd", 7],
+    "pass_sums": [[1, 2], "abcd", 7],
     "classes": [[1, 2], "abc", []],
     "class_rows": [["many"]],
     "best": [{"accuracy": 1}, 3, {"n_rows": 5, "loss": None, "accuracy": 0.5, "temperature": 1.0}],
     "best_pass": [1, 9],
     "listed": [[{"file": "a"}], [3], {}],
     "unknown": [1],
-    "n_classes_begun": [10**12, 0],
+    "n_classes_at_start": [10**12, 0],
     "bad_counts": [[1]],
     "state": [
         *(
@@ -178,7 +178,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, source, m
     train_run(source, tmp_path / "run", SETTINGS, observe=events.append, checkpoint_seconds=0)
     assert [event.message for event in events if isinstance(event, Warned)] == [
         f"cannot write a checkpoint to {tmp_path / 'run' / 'checkpoint'}: No space left on device; "
-        "the training goes on, and the last checkpoint stays"
+        "the training continues, and the last checkpoint stays"
     ]
     assert isinstance(events[-1], Ended)
 

@@ -12,11 +12,11 @@ from manymill import ComplementNaiveBayes, Dataset, TextClassifier, scan
 from manymill.data.ledger import Ledger
 from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import ClassesFound, Warned
-from manymill.linear.memory import OPTIONS, PARAMETERS, ClassLimit, memory_need
+from manymill.linear.memory import OPTION_NAMES, PARAMETER_NAMES, ClassLimit, memory_need
 from manymill.linear.row_stream import Lane, state_bytes
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
-from manymill.linear.trainers import OneLane, Tally
+from manymill.linear.trainers import PassStats, SequentialTrainer
 from manymill.model import load_model
 
 SETTINGS = Settings(n_features=2**18, passes=2, holdout=0.0)
@@ -53,10 +53,10 @@ def test_a_growth_that_does_not_fit_keeps_a_model_and_says_all_there_is_to_say(t
         train_run(plan, run, SETTINGS, threads=2, memory=promise(plan))
     told = str(raised.value)
     assert isinstance(raised.value, PlanError)
-    assert "302 classes were met, 300 of which the plan did not have" in told
+    assert "302 classes were found, 300 of them not in the plan" in told
     assert f"(such as 'late300' in {path}, byte " in told
     assert "the training would need " in told
-    assert "what was learnt until then is kept" in told
+    assert "the model learnt so far is saved" in told
     for way in ("--classes", "--memory", "--n-features", "--label"):
         assert way in raised.value.hint
     assert load_model(run / "model").classes == ("a", "b")
@@ -79,9 +79,9 @@ def test_a_training_that_outgrows_its_plan_without_a_limit_warns_with_the_figure
     (found,) = [event for event in events if isinstance(event, ClassesFound)]
     assert found.n_classes == 42
     (warned,) = [
-        event.message for event in events if isinstance(event, Warned) and "the plan had 2" in event.message
+        event.message for event in events if isinstance(event, Warned) and "the plan has 2" in event.message
     ]
-    assert "42 classes were met" in warned
+    assert "42 classes were found" in warned
     assert " instead of " in warned
     assert "--classes" in warned
 
@@ -100,7 +100,7 @@ def test_a_resumed_training_keeps_to_its_limit(tmp_path):
 def test_what_is_weighed_by_counts_keeps_a_model_as_well(tmp_path, kind):
     plan, run = plan_without_late(write(tmp_path, 300)), tmp_path / "run"
     weighed = replace(SETTINGS, feature_weights=kind)
-    with pytest.raises(MemoryLimitError, match="is kept"):
+    with pytest.raises(MemoryLimitError, match="is saved"):
         train_run(plan, run, weighed, threads=2, memory=promise(plan, weighed))
     assert load_model(run / "model").classes == ("a", "b")
 
@@ -132,7 +132,7 @@ def test_hostile_labels_are_escaped_and_cut(tmp_path):
 def test_lanes_keep_a_model_of_the_classes_of_the_plan(tmp_path):
     plan, run = plan_without_late(write(tmp_path, 300)), tmp_path / "run"
     lanes = replace(SETTINGS, lanes=2, rounds_per_pass=2)
-    with pytest.raises(MemoryLimitError, match="is kept"):
+    with pytest.raises(MemoryLimitError, match="is saved"):
         train_run(plan, run, lanes, threads=2, memory=promise(plan, lanes))
     assert load_model(run / "model").classes == ("a", "b")
 
@@ -192,7 +192,7 @@ def test_the_state_never_exceeds_the_promised_bytes(labels, n_planned, room, win
     lane = Lane(
         plan, used, executor=None, threads=1, classes=(), ledger=Ledger(), on_new_classes=limit.admit
     )  # fmt: skip
-    learning = OneLane(plan, used, lane, lambda event: None)
+    learning = SequentialTrainer(plan, used, lane, lambda event: None)
     sampled = []
 
     def sample(step):
@@ -201,7 +201,7 @@ def test_the_state_never_exceeds_the_promised_bytes(labels, n_planned, room, win
 
     try:
         for number in (1, 2):
-            learning.visit(Tally(number, 2, plan.source_bytes), 0, sample)
+            learning.run_pass(PassStats(number, 2, plan.source_bytes), 0, sample)
             sample(0)
     except MemoryLimitError:
         sample(0)
@@ -216,5 +216,7 @@ def test_the_state_never_exceeds_the_promised_bytes(labels, n_planned, room, win
 
 
 def test_the_words_are_those_of_the_interface():
-    assert all(word.startswith("--") for word in (OPTIONS.classes, OPTIONS.memory, OPTIONS.n_features))
-    assert PARAMETERS.memory is None
+    assert all(
+        word.startswith("--") for word in (OPTION_NAMES.classes, OPTION_NAMES.memory, OPTION_NAMES.n_features)
+    )
+    assert PARAMETER_NAMES.memory is None

@@ -9,7 +9,7 @@ from scipy.stats.contingency import association
 from manymill import _core
 from manymill._core import FeatureCounts
 from manymill.linear.feature_weights import (
-    counts_for,
+    empty_counts,
     feature_weights,
     idf,
     nb_weights,
@@ -86,7 +86,7 @@ def test_one_partition_or_label_has_no_skew(table):
 
 @pytest.mark.parametrize("n_features", [2, 5, 100])
 def test_frequencies_weigh_alike_whether_there_are_more_rows_or_features(n_features):
-    counts = counts_for("idf", n_features, 2)
+    counts = empty_counts("idf", n_features, 2)
     indptr = np.array([0, 1, 2, 2, 4, 5])
     rows = _core.Rows.from_arrays(indptr, np.array([1, 0, 0, 1, 1], np.uint32), np.ones(5, np.float32))
     counts.add(rows, np.zeros(5, np.int32))

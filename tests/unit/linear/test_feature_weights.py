@@ -85,7 +85,7 @@ def test_rows_of_weight_0_do_not_count():
 
 
 def test_partial_fit_is_refused():
-    with pytest.raises(PlanError, match="need to count more"):
+    with pytest.raises(PlanError, match="depend on all rows"):
         TextClassifier(feature_weights="nb").partial_fit(TEXTS, Y, classes=LABELS)
 
 
@@ -101,7 +101,7 @@ def test_more_memory_is_expected():
         for kind in (None, "nb")
     )
     assert weighed.state == plain.state + (4 << 20)
-    assert weighed.in_hand > plain.in_hand
+    assert weighed.in_flight > plain.in_flight
 
 
 def test_a_model_without_weights_loads_without(tmp_path):

@@ -8,7 +8,7 @@ from manymill.data.dataset import Plan
 from manymill.data.reader import read
 from manymill.errors import PlanError
 from manymill.linear.memory import (
-    LEAST_RECORD,
+    MIN_RECORD,
     available_bytes,
     check_memory,
     longest_record,
@@ -18,7 +18,7 @@ from manymill.linear.memory import (
     resident_bytes,
     with_record_room,
 )
-from manymill.linear.row_stream import CACHE_BYTES, kept_row_bytes, row_bytes_per_byte
+from manymill.linear.row_stream import CACHE_BYTES, cached_row_bytes, row_bytes_per_byte
 from manymill.linear.settings import Settings
 
 SMALL = replace(
@@ -64,9 +64,9 @@ def test_many_short_rows_take_more_than_few_long_ones():
 
 
 def test_rows_are_kept_between_passes_if_they_are_few():
-    assert need(SMALL).kept_rows == kept_row_bytes(SMALL, FIXED) > 0
-    assert need(LARGE).kept_rows == 0
-    assert need(SMALL, replace(FIXED, passes=1)).kept_rows == 0
+    assert need(SMALL).cached_rows == cached_row_bytes(SMALL, FIXED) > 0
+    assert need(LARGE).cached_rows == 0
+    assert need(SMALL, replace(FIXED, passes=1)).cached_rows == 0
 
 
 def test_the_bytes_of_all_parts_are_the_total():
@@ -87,13 +87,13 @@ def test_a_pass_that_is_not_saved_yet_is_a_copy_of_the_weights_where_nothing_is_
 
 @pytest.mark.parametrize("threads", [1, 8])
 def test_each_thread_has_a_bounded_amount_in_hand(threads):
-    assert need(threads=threads).in_hand == threads * need(threads=1).in_hand
+    assert need(threads=threads).in_flight == threads * need(threads=1).in_flight
 
 
 def test_longer_n_grams_make_larger_rows():
     sizes = [row_bytes_per_byte(Settings(ngram_range=(1, longest))) for longest in range(1, 7)]
     assert sizes == sorted(set(sizes))
-    assert kept_row_bytes(replace(SMALL, text_bytes=CACHE_BYTES), Settings(ngram_range=(1, 2))) == 0
+    assert cached_row_bytes(replace(SMALL, text_bytes=CACHE_BYTES), Settings(ngram_range=(1, 2))) == 0
 
 
 @pytest.mark.parametrize("limit", [180 << 20, 250 << 20, 2 << 30])
@@ -114,7 +114,7 @@ def test_the_cheaper_settings_of_a_refusal_fit(limit):
 
 
 def test_a_limit_below_everything_says_what_is_the_least():
-    with pytest.raises(PlanError, match=r"needs [0-9]{2,3} MB; give at least that"):
+    with pytest.raises(PlanError, match=r"needs [0-9]{2,3} MB; allow at least that"):
         check_memory(LARGE, FIXED, threads=2, limit=1 << 20)
 
 
@@ -137,7 +137,7 @@ def test_this_process_holds_less_now_than_at_its_peak():
 
 def test_the_files_of_linux_tell_what_psutil_does(monkeypatch):
     told = [measure() for measure in (available_bytes, resident_bytes)]
-    monkeypatch.setattr("manymill.linear.memory._told", lambda path, name: None)
+    monkeypatch.setattr("manymill.linear.memory._proc_bytes", lambda path, name: None)
     asked = [measure() for measure in (available_bytes, resident_bytes)]
     assert told == pytest.approx(asked, rel=0.2)
     assert peak_memory_bytes() == pytest.approx(asked[1], rel=0.2)
@@ -172,7 +172,7 @@ def test_room_is_for_the_longest_record_of_the_whole_source(tmp_path):
     plan = scan(lines(tmp_path / "a.jsonl", 10_000)).plan()
     assert plan.exact
     assert 10_000 <= longest_record(plan) < 10_100
-    assert longest_record(replace(plan, exact=False)) == LEAST_RECORD
+    assert longest_record(replace(plan, exact=False)) == MIN_RECORD
 
 
 def test_a_record_that_no_sampled_piece_can_hold_asks_for_room_for_the_longest_allowed(tmp_path):
@@ -185,7 +185,7 @@ def test_a_record_that_no_sampled_piece_can_hold_asks_for_room_for_the_longest_a
 def test_a_tight_promise_leaves_out_records_that_it_has_no_room_for_and_says_what_they_need(tmp_path):
     plan = replace(scan(lines(tmp_path / "a.jsonl", 5 << 20, 3)).plan(), exact=False, longest_record=100)
     tight = with_record_room(plan, FIXED, threads=2, limit=need(plan).total)
-    assert tight.record_room == LEAST_RECORD
+    assert tight.record_room == MIN_RECORD
     assert [len(batch) for batch in read(plan) if len(batch)] == [1, 1, 1]
     bad = [row for batch in read(tight) for row in batch.bad]
     assert {row.reason for row in bad} == {"record too large for the memory"}
@@ -193,7 +193,7 @@ def test_a_tight_promise_leaves_out_records_that_it_has_no_room_for_and_says_wha
     assert needed in bad[0].detail
     assert sum(batch.n_bad for batch in read(tight)) == 3
     assert need(tight).total <= need(plan).total + 10
-    assert Plan.from_json(tight.to_json()).record_room == LEAST_RECORD
+    assert Plan.from_json(tight.to_json()).record_room == MIN_RECORD
     assert with_record_room(plan, FIXED, threads=2, limit=None) == plan
     ample = with_record_room(plan, FIXED, threads=2, limit=tight.record_memory)
     assert [len(batch) for batch in read(ample) if len(batch)] == [1, 1, 1]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from manymill.linear.holdout import mean_loss
-from manymill.linear.merging import GRID, MERGES, SEARCHED, choose, rules_of
+from manymill.linear.merging import GRID, choose, rules_of
+from manymill.linear.settings import MERGES, SEARCHED
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 3, 200).astype(np.int32)

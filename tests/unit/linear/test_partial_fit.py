@@ -22,7 +22,7 @@ def scores(classifier):
 
 
 def test_the_first_call_must_name_all_classes():
-    with pytest.raises(PlanError, match="first call of partial_fit must be given classes"):
+    with pytest.raises(PlanError, match="first call of partial_fit needs classes"):
         small().partial_fit(TEXTS, LABELS)
 
 
@@ -37,7 +37,7 @@ def test_classes_may_be_given_again_but_not_others():
 def test_a_label_that_is_none_of_the_classes_is_refused_by_name_and_nothing_is_learnt(first):
     classifier = small() if first else small().partial_fit(TEXTS, LABELS, CLASSES)
     before = None if first else scores(classifier)
-    with pytest.raises(PlanError, match="'awful' is none of the classes"):
+    with pytest.raises(PlanError, match="'awful' is not one of the classes"):
         classifier.partial_fit(["an awful film"], ["awful"], CLASSES)
     assert hasattr(classifier, "classes_") is not first
     assert first or scores(classifier) == before

@@ -63,14 +63,14 @@ def rows_of(lessons):
 
 
 def test_a_pass_has_every_row_once(lane):
-    found = rows_of(lane().lessons(0))
+    found = rows_of(lane().feature_batches(0))
     assert len({feature for feature, _, _ in found}) == len(found) == N_ROWS
     assert sorted(value for _, value, _ in found) == sorted(1.0 + i % 7 for i in range(N_ROWS))
 
 
 @pytest.mark.parametrize("again", [0, 1], ids=["first pass", "second pass"])
 def test_lessons_do_not_depend_on_the_number_of_threads(lane, nothing_kept, again):
-    one, many = (contents(lane(threads=n).lessons(again)) for n in (1, 4))
+    one, many = (contents(lane(threads=n).feature_batches(again)) for n in (1, 4))
     assert len(one) > 1
     assert one == many
 
@@ -79,29 +79,29 @@ def test_lessons_do_not_depend_on_the_number_of_threads(lane, nothing_kept, agai
 def test_a_later_pass_has_the_same_rows_in_another_order(lane, monkeypatch, cache_bytes):
     monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", cache_bytes)
     stream = lane()
-    first, second, third = (rows_of(stream.lessons(number)) for number in range(3))
+    first, second, third = (rows_of(stream.feature_batches(number)) for number in range(3))
     assert sorted(first) == sorted(second) == sorted(third)
     assert first != second != third != first
 
 
 def test_kept_rows_are_hashed_once(lane, monkeypatch):
     stream = lane()
-    first = rows_of(stream.lessons(0))
+    first = rows_of(stream.feature_batches(0))
     monkeypatch.setattr("manymill.linear.row_stream.read", None)
-    assert sorted(rows_of(stream.lessons(1))) == sorted(first)
+    assert sorted(rows_of(stream.feature_batches(1))) == sorted(first)
 
 
 def test_rows_larger_than_foreseen_are_not_kept(lane, monkeypatch):
     stream = lane()
     monkeypatch.setattr("manymill.linear.row_stream.CACHE_BYTES", 100)
-    first = rows_of(stream.lessons(0))
-    assert sorted(rows_of(stream.lessons(1))) == sorted(first)
-    assert stream._kept is None
+    first = rows_of(stream.feature_batches(0))
+    assert sorted(rows_of(stream.feature_batches(1))) == sorted(first)
+    assert stream._cached is None
 
 
 def test_another_seed_is_another_order(lane):
     other = Settings(**{**SETTINGS.to_json(), "seed": 1})
-    assert rows_of(lane().lessons(0)) != rows_of(lane(other).lessons(0))
+    assert rows_of(lane().feature_batches(0)) != rows_of(lane(other).feature_batches(0))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def file_plan(tmp_path):
 
 
 def test_the_share_that_is_over_rises_to_one(lane, file_plan):
-    shares = [lesson.share for lesson in lane(plan=file_plan).lessons(0)]
+    shares = [lesson.share for lesson in lane(plan=file_plan).feature_batches(0)]
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.5
     assert shares[-1] == pytest.approx(1)
@@ -122,7 +122,7 @@ def test_the_share_that_is_over_rises_to_one(lane, file_plan):
 
 def test_held_out_rows_are_in_no_lesson_of_any_pass(lane, nothing_kept):
     stream = lane(Settings(**{**SETTINGS.to_json(), "holdout": 0.3}))
-    learnt = {feature for number in range(2) for feature, _, _ in rows_of(stream.lessons(number))}
+    learnt = {feature for number in range(2) for feature, _, _ in rows_of(stream.feature_batches(number))}
     held = {int(feature) for rows, _ in stream.holdout for feature in rows.arrays()[1]}
     assert len(held) + len(learnt) == N_ROWS
     assert held
@@ -132,7 +132,7 @@ def test_held_out_rows_are_in_no_lesson_of_any_pass(lane, nothing_kept):
 def test_the_seed_does_not_choose_what_is_held_out(lane):
     def held_out(seed):
         stream = lane(Settings(**{**SETTINGS.to_json(), "holdout": 0.3, "seed": seed}))
-        list(stream.lessons(0))
+        list(stream.feature_batches(0))
         return sorted(int(feature) for rows, _ in stream.holdout for feature in rows.arrays()[1])
 
     assert held_out(0) == held_out(1)
@@ -141,7 +141,7 @@ def test_the_seed_does_not_choose_what_is_held_out(lane):
 def test_classes_met_first_now_are_told_and_have_a_number(lane):
     told = []
     stream = lane(plan=replace(PLAN, class_counts={"b": 1}), told=lambda *new: told.append(new))
-    lessons = list(stream.lessons(0))
+    lessons = list(stream.feature_batches(0))
     ((n_known, names, where),) = told
     assert (n_known, names) == (1, ("a",))
     assert LABELS[int(where.removeprefix("memory, row "))] == "a"
@@ -152,7 +152,7 @@ def test_classes_met_first_now_are_told_and_have_a_number(lane):
 def test_classes_that_are_known_are_numbered_first_and_not_told(lane):
     told = []
     stream = lane(classes=["b", "a", "never"], told=lambda *new: told.append(new))
-    list(stream.lessons(0))
+    list(stream.feature_batches(0))
     assert stream.index.names == ("a", "b", "never")
     assert not told
 
@@ -160,7 +160,7 @@ def test_classes_that_are_known_are_numbered_first_and_not_told(lane):
 def test_rows_of_another_plan_come_in_their_own_order_and_unknown_classes_are_minus_one(lane):
     stream = lane(classes=["a", "b"])
     other = Dataset.from_memory(["one", "two words", "three"], ["b", "new", "a"]).plan()
-    (rows, classes), *rest = stream.other_rows(other)
+    (rows, classes), *rest = stream.hash_plan(other)
     assert not rest
     assert np.diff(rows.arrays()[0]).tolist() == [1, 2, 1]
     assert classes.tolist() == [1, -1, 0]

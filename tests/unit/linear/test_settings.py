@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from manymill.errors import PlanError, SettingsError
-from manymill.linear.merging import SEARCHED
-from manymill.linear.settings import Settings
+from manymill.linear.settings import SEARCHED, Settings
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,15 @@
-"""Iterative parameter mixing: lanes learn from the same state, their states are merged, and again.
+"""Driver of lanes: iterative parameter mixing, in which lanes train from the same state and are merged every round.
 
 ::
 
     state ── broadcast ──► every lane learns its rows of this round          (on the engine)
-      ▲                          │ what changed, sparse
+      ▲                          │ sparse changes
       │                          ▼
       └── rule, chosen on ◄── sums in a fixed tree, in lane order            (float64)
           held-out rows
 
-McDonald, Hall and Mann 2010 show why to mix after every round and not once at the end; their scheme is one round a
-pass, and the one-shot mixing of Mann et al. 2009 is one round of one pass.
-
-The state of the driver on its way to the workers: what changed round by round, and now and then all of it.
+McDonald, Hall and Mann 2010 show why to mix after every round and not once at the end: their scheme is one round per
+pass. The one-shot mixing of Mann et al. 2009 is one round of one pass.
 """
 
 from __future__ import annotations
@@ -36,94 +34,92 @@ from manymill.linear import merging
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.feature_weights import feature_weights
 from manymill.linear.holdout import HashedRows, Holdout
-from manymill.linear.lanes.dealing import SharedPlan, class_counts, share
+from manymill.linear.lanes.dealing import SharedPlan, class_counts, publish_plan
 from manymill.linear.lanes.worker import (
     Broadcast,
     CountTask,
+    LaneJob,
     LaneReport,
     LaneTask,
     NewClassesError,
-    Work,
-    add_counts,
-    add_up,
+    combine_counts,
+    combine_sums,
     count_lane,
-    forget,
+    evict,
     learn_round,
-    read_ahead,
+    prefetch_round,
 )
 from manymill.linear.memory import ClassLimit
-from manymill.linear.row_stream import RowMaker, whole
+from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
-from manymill.linear.state import Arrays, ClassIndex, LinearState, put, taken
-from manymill.linear.trainers import Tally
+from manymill.linear.state import Arrays, ClassIndex, LinearState, dump_state, load_state
+from manymill.linear.trainers import PassStats
 from manymill.metrics import cramers_v
 
-# Rounds whose changes are broadcast one by one before the whole state is again.
-_CHANGES = 8
+# Maximum number of broadcast changes before the full state is broadcast again.
+_MAX_CHANGES = 8
+
+# Cramér's V of lanes and labels that causes a warning: interleaved blocks of a sorted source have about 0.1,
+# neighbouring blocks 1.
+_SKEWED = 0.3
 
 
 class Broadcasts:
-    """What has been broadcast, for workers who may have missed some of it.
+    """Publishes the driver's state: the changes of each round, and from time to time the full state.
 
     Parameters
     ----------
     engine : Engine
-        Where it is published.
+        Engine to publish on.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.now = Broadcast()
+        self.current = Broadcast()
 
-    def change(self, changed: Arrays, whole: Callable[[], Arrays]) -> None:
-        """Have the next round start from a state in which these features have new values; ``whole`` gives all of it."""
-        if len(self.now.changes) >= _CHANGES:
-            self.replace(whole())
+    def change(self, changed: Arrays, full_state: Callable[[], Arrays]) -> None:
+        """Broadcast the new values of changed features, or the result of ``full_state``."""
+        if len(self.current.changes) >= _MAX_CHANGES:
+            self.replace(full_state())
             return
-        version = self.now.version + 1
-        changes = (*self.now.changes, (version, self._engine.publish(changed)))
-        self.now = Broadcast(version, self.now.full, changes)
+        version = self.current.version + 1
+        changes = (*self.current.changes, (version, self._engine.publish(changed)))
+        self.current = Broadcast(version, self.current.full, changes)
 
     def replace(self, state: Arrays) -> None:
-        """Have the next round start from this state, whatever was broadcast before."""
-        version = self.now.version + 1
+        """Broadcast a full state."""
+        version = self.current.version + 1
         published = self._engine.publish(state)
-        # Nobody is at work now: every worker loads what it lacks when its next task begins.
+        # No task is running; workers load the state with their next task.
         self.withdraw()
-        self.now = Broadcast(version, (version, published))
+        self.current = Broadcast(version, (version, published))
 
     def withdraw(self) -> None:
-        """Take back all that was published."""
-        full = () if self.now.full is None else (self.now.full,)
-        for _, published in [*full, *self.now.changes]:
+        """Withdraw everything that was published."""
+        full = () if self.current.full is None else (self.current.full,)
+        for _, published in [*full, *self.current.changes]:
             self._engine.withdraw(published)
 
 
-# Cramér's V of lanes and labels from which on it is worth a word. Interleaved blocks of a sorted source have about 0.1,
-# neighbours 1.
-_SKEWED = 0.3
-
-
-class ManyLanes:
-    """Several lanes, merged every round.
+class LaneTrainer:
+    """Trains in several lanes that are merged every round.
 
     Parameters
     ----------
     plan : Plan
-        What is read.
+        Data to read.
     settings : Settings
-        How to learn, in how many lanes and rounds, and how to merge.
+        Parameters of the training, with lanes, rounds and merge rule.
     engine : Engine
-        Where lanes work.
+        Engine that runs the lanes.
     classes : sequence of str
-        The classes as far as they are known: where a lane meets another all labels are counted, and the lanes begin
-        anew.
+        The known classes. If a lane finds another class, all labels are counted and the lanes start again.
     ledger : Ledger
-        Told of the bad rows of the first pass.
+        Records the bad rows of the first pass.
     observe : callable
         Called with every event.
     limit : ClassLimit
-        Asked before the lanes begin anew with more classes.
+        Memory limit, checked before the lanes start again with more classes.
     """
 
     def __init__(
@@ -139,179 +135,179 @@ class ManyLanes:
     ) -> None:
         self._plan, self._settings, self._engine = plan, settings, engine
         self._ledger, self._observe, self._limit = ledger, observe, limit
-        self._source = share(plan, engine)
-        self._begin(classes)
+        self._source = publish_plan(plan, engine)
+        self._start(classes)
         if len(self._lanes) < settings.lanes:
             observe(
                 Warned(
-                    f"{settings.lanes} lanes were asked for, but the source feeds only {len(self._lanes)}: its files "
-                    f"cannot be cut further. Give more files, or lines of JSON that are not compressed"
+                    f"{settings.lanes} lanes were requested, but the source has blocks for only {len(self._lanes)}: "
+                    f"its files cannot be split further. Give more files, or uncompressed JSON lines"
                 )
             )
 
-    def _begin(self, classes: Iterable[str]) -> None:
-        """Know nothing but the classes."""
+    def _start(self, classes: Iterable[str]) -> None:
+        """Start with an untrained state of these classes."""
         self.index = ClassIndex(classes)
         self.state = LinearState(self._settings, self.index, as_integers=self._plan.labels_are_integers)
         self._holdout = Holdout()
         n_outputs = 1 if len(self.index) <= 2 else len(self.index)
-        self._work = Work(
+        self._job = LaneJob(
             token=uuid.uuid4().hex,
             source=self._source,
             settings=self._settings,
             classes=self.index.names,
             rules=merging.rules_of(self._settings.merge_used, n_outputs),
         )
-        self._lanes = replace(self._work, source=SharedPlan(self._plan)).lanes()
-        # Rows of each class in each lane, over all rounds so far.
+        self._lanes = replace(self._job, source=SharedPlan(self._plan)).lanes()
+        # Rows of each class in each lane so far.
         self._histograms = np.zeros((len(self._lanes), max(2, len(self.index))), np.int64)
         self._broadcasts = Broadcasts(self._engine)
-        self._accuracy: float | None = None  # of the last choice on held-out rows
-        # Features of the rows to choose by, and the parts of the held-out rows that are in it.
-        self._is_judged = np.zeros(self.state.learner.n_features, np.bool_)
-        self._n_judged = 0
+        self._accuracy: float | None = None  # on held-out rows after the last round
+        # Features of the held-out rows that choose the rule, and the number of their parts.
+        self._in_selection = np.zeros(self.state.learner.n_features, np.bool_)
+        self._n_selected = 0
 
-    def __enter__(self) -> ManyLanes:
+    def __enter__(self) -> LaneTrainer:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._release()
         self._source.withdraw(self._engine)
 
-    def _end(self) -> None:
-        """Have workers let go of what was learnt, and take back what was published; the plan stays."""
-        forget(self._work.token)
+    def _release(self) -> None:
+        """Drop the caches of workers and withdraw everything but the plan."""
+        evict(self._job.token)
         self._broadcasts.withdraw()
-        if self._work.feature_weights is not None:
-            self._engine.withdraw(self._work.feature_weights)
+        if self._job.feature_weights is not None:
+            self._engine.withdraw(self._job.feature_weights)
 
     @property
     def n_lanes(self) -> int:
-        """As many as the source feeds."""
+        """Number of lanes, limited by the blocks of the source."""
         return len(self._lanes)
 
     @property
     def n_bad(self) -> int:
-        """Bad rows met in the first pass."""
+        """Bad rows of the first pass."""
         return self._ledger.n_rejected
 
     def held_out(self) -> Iterable[HashedRows]:
-        """The rows held out of the first pass, in the order of rounds and lanes."""
+        """The rows held out in the first pass, in the order of rounds and lanes."""
         return self._holdout
 
-    def rows_of(self, plan: Plan) -> Iterable[HashedRows]:
-        """The rows of another plan, read here."""
-        maker = RowMaker(self._work.settings.analyzer, None, 1, self.state.feature_weights)
-        for part, rows in maker.ahead(whole(batch, self.index) for batch in read(plan) if len(batch)):
+    def hash_plan(self, plan: Plan) -> Iterable[HashedRows]:
+        """The rows of another plan, read in this process."""
+        hasher = SliceHasher(self._job.settings.analyzer, None, 1, self.state.feature_weights)
+        for part, rows in hasher.hash_all(all_rows(batch, self.index) for batch in read(plan) if len(batch)):
             yield rows, part.classes
 
     @property
     def class_rows(self) -> tuple[int, ...]:
-        """Nothing: the weights of classes are known before the first round."""
+        """Empty: class weights are known before the first round."""
         return ()
 
     @property
-    def reads_again(self) -> bool:
-        """Never: rounds that are merged are told of once."""
+    def rereads_first_pass(self) -> bool:
+        """False: the bad rows of merged rounds are recorded."""
         return False
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        needed = {name for name, n_rows in self._plan.class_counts.items() if n_rows}
-        if not needed <= set(checkpoint.position.classes):
-            raise ValueError("it lacks classes of the plan")
+        """Resume from a checkpoint."""
+        planned = {name for name, n_rows in self._plan.class_counts.items() if n_rows}
+        if not planned <= set(checkpoint.position.classes):
+            raise ValueError("classes of the plan are missing")
         if checkpoint.position.step > self._lanes.rounds:
-            raise ValueError(f"it is of round {checkpoint.position.step} of {self._lanes.rounds}")
+            raise ValueError(f"its round {checkpoint.position.step} is greater than {self._lanes.rounds}")
         if checkpoint.position.classes != self.index.names:
-            self._end()
-            self._begin(checkpoint.position.classes)
+            self._release()
+            self._start(checkpoint.position.classes)
         if checkpoint.feature_weights is not None:
-            self._weigh_by(checkpoint.feature_weights)
+            self._apply_feature_weights(checkpoint.feature_weights)
         for rows, classes in checkpoint.held_out:
             self._holdout.add(rows, classes)
-        put(self.state.learner, checkpoint.state)
+        load_state(self.state.learner, checkpoint.state)
         self._broadcasts.replace(checkpoint.state)
 
-    def visit(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
-        """Learn from every row once more, in rounds."""
+    def run_pass(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
+        """Learn every row once, in rounds."""
         try:
-            self._rounds(tally, skip, on_step)
+            self._run_rounds(pass_stats, skip, on_step)
         except NewClassesError as error:
-            # The plan's sample lacked a class that lanes must agree on: now every label is looked at.
+            # The lanes must agree on all classes: count every label, since the plan's sample lacked a class.
             try:
                 counts = class_counts(self._plan, self._engine, check=self._limit.check)
             except MemoryLimitError:
                 if not self.state.learner.n_rows_seen:
-                    self._learn_known_classes(tally)
+                    self._learn_known_classes(pass_stats)
                 raise
-            self._end()
+            self._release()
             self._ledger.resume(0, {}, ())
-            tally.restore((0, 0, 0.0, 0.0))
-            self._begin(counts)
-            self._limit.found(len(counts) - len(error.names), error.names)
-            self._rounds(tally, 0, on_step)
+            pass_stats.restore((0, 0, 0.0, 0.0))
+            self._start(counts)
+            self._limit.announce(len(counts) - len(error.names), error.names)
+            self._run_rounds(pass_stats, 0, on_step)
 
-    def _learn_known_classes(self, tally: Tally) -> None:
-        """Learn one round of the rows whose classes are known: what is kept where there is no room for the others."""
-        self._end()
+    def _learn_known_classes(self, pass_stats: PassStats) -> None:
+        """Learn one round of the rows with known classes, to have a model if there is no memory for the others."""
+        self._release()
         self._source.withdraw(self._engine)
         self._plan = replace(self._plan, dataset=replace(self._plan.dataset, classes=self.index.names))
-        self._source = share(self._plan, self._engine)
-        self._begin(self.index.names)
-        self._weigh()
-        self._round(tally, 0)
+        self._source = publish_plan(self._plan, self._engine)
+        self._start(self.index.names)
+        self._fit_feature_weights()
+        self._round(pass_stats, 0)
 
-    def _weigh(self) -> None:
-        """Count the features of all lanes and weigh by them, if weights are asked for and not known yet."""
-        kind = self._work.settings.feature_weights
-        if kind is not None and self._work.feature_weights is None:
-            tasks = [CountTask(self._work, lane) for lane in range(len(self._lanes))]
-            counted = self._engine.fold(count_lane, tasks, add_counts, keys=range(len(tasks)))[1]
-            assert counted is not None
-            self._weigh_by(feature_weights(kind, counted))
+    def _fit_feature_weights(self) -> None:
+        """Count the features of all lanes and apply the weights, if the settings have any and they are not known."""
+        kind = self._job.settings.feature_weights
+        if kind is not None and self._job.feature_weights is None:
+            tasks = [CountTask(self._job, lane) for lane in range(len(self._lanes))]
+            counts = self._engine.fold(count_lane, tasks, combine_counts, keys=range(len(tasks)))[1]
+            assert counts is not None
+            self._apply_feature_weights(feature_weights(kind, counts))
 
-    def _rounds(self, tally: Tally, skip: int, on_step: Callable[[int], None]) -> None:
-        self._weigh()
+    def _run_rounds(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
+        self._fit_feature_weights()
         for number in range(skip, self._lanes.rounds):
-            self._round(tally, number)
+            self._round(pass_stats, number)
             on_step(number + 1)
-        if tally.number == 1 and skip == 0:
-            self._advise()
+        if pass_stats.number == 1 and skip == 0:
+            self._warn_if_skewed()
 
-    def _advise(self) -> None:
-        """Say so if lanes differ in their labels: each then pulls towards its own."""
+    def _warn_if_skewed(self) -> None:
+        """Warn if the lanes differ in their labels, since each then learns another distribution."""
         v = cramers_v(self._histograms)
         if v < _SKEWED:
             return
         remedy = (
-            "its files cannot be cut: mix them, or give lines of JSON that are not compressed"
+            "its files cannot be split: shuffle them, or give uncompressed JSON lines"
             if self._settings.interleaved
-            else "leave out --contiguous (interleaved=False), so that each gets partitions from all over the source"
+            else "leave out --contiguous (interleaved=False): each lane then gets partitions from all over the source"
         )
         self._observe(
             Warned(f"the lanes differ in their labels (Cramér's V {v:.2f}), which costs accuracy: {remedy}")
         )
 
-    def _weigh_by(self, weights: NDArray[np.float32]) -> None:
+    def _apply_feature_weights(self, weights: NDArray[np.float32]) -> None:
         self.state.feature_weights = weights
-        self._work = replace(self._work, feature_weights=self._engine.publish({"weights": weights}))
+        self._job = replace(self._job, feature_weights=self._engine.publish({"weights": weights}))
 
-    def _round(self, tally: Tally, number: int) -> None:
+    def _round(self, pass_stats: PassStats, number: int) -> None:
         started = time.monotonic()
         n_lanes, rounds = len(self._lanes), self._lanes.rounds
-        tasks = [self._task(lane, tally, number) for lane in range(n_lanes)]
-        n_done, before = 0, tally.figures()
+        tasks = [self._task(lane, pass_stats, number) for lane in range(n_lanes)]
+        n_done, before = 0, pass_stats.sums()
 
         def on_done(lane: int, report: LaneReport) -> None:
             nonlocal n_done
             n_done += 1
-            self._use_idle(n_done, tally, number)
-            tally.add(report)
+            self._prefetch_if_idle(n_done, pass_stats, number)
+            pass_stats.add(report)
             self._observe(
                 LaneEnded(
-                    pass_number=tally.number,
+                    pass_number=pass_stats.number,
                     round_number=number + 1,
                     lane=lane + 1,
                     lanes=n_lanes,
@@ -320,20 +316,22 @@ class ManyLanes:
                     seconds=report.seconds,
                 )
             )
-            if tally.is_due():
-                self._observe(tally.progress((number + n_done / n_lanes) / rounds, self._accuracy))
+            if pass_stats.is_due():
+                self._observe(pass_stats.progress((number + n_done / n_lanes) / rounds, self._accuracy))
 
-        reports, sums = self._engine.fold(learn_round, tasks, add_up, keys=range(n_lanes), on_done=on_done)
-        tally.count_again(before, reports)
+        reports, sums = self._engine.fold(
+            learn_round, tasks, combine_sums, keys=range(n_lanes), on_done=on_done
+        )
+        pass_stats.add_in_order(before, reports)
         for report in reports:
-            self._told(report)
+            self._record_report(report)
         if sums is None:
             return
         choice = self._merge(sums)
         self._accuracy = choice.accuracy
         self._observe(
             RoundEnded(
-                pass_number=tally.number,
+                pass_number=pass_stats.number,
                 round_number=number + 1,
                 rounds=rounds,
                 rule=choice.rule,
@@ -347,51 +345,53 @@ class ManyLanes:
             )
         )
 
-    def _task(self, lane: int, tally: Tally, number: int) -> LaneTask:
-        where = self._where(lane, tally, number)
-        return LaneTask(self._work, lane, tally.number - 1, number, self._broadcasts.now, where)
+    def _task(self, lane: int, pass_stats: PassStats, number: int) -> LaneTask:
+        location = self._location(lane, pass_stats, number)
+        return LaneTask(self._job, lane, pass_stats.number - 1, number, self._broadcasts.current, location)
 
-    def _use_idle(self, n_done: int, tally: Tally, number: int) -> None:
-        """Have a worker for which a round has no lane left read ahead, for one of the first lanes of the next one."""
+    def _prefetch_if_idle(self, n_done: int, pass_stats: PassStats, number: int) -> None:
+        """Let a worker without a lane in this round prefetch for one of the first lanes of the next round."""
         lane = n_done - 1 - max(0, len(self._lanes) - self._engine.width)
         if self._engine.shares_memory and lane >= 0 and number + 1 < self._lanes.rounds:
-            self._engine.submit(read_ahead, self._task(lane, tally, number + 1), key=lane)
+            self._engine.submit(prefetch_round, self._task(lane, pass_stats, number + 1), key=lane)
 
-    def _where(self, lane: int, tally: Tally, number: int) -> str:
-        """What a lane's round begins with, for people."""
-        plan, blocks = self._lanes.plan, self._lanes.of_round(lane, tally.number - 1, number)
+    def _location(self, lane: int, pass_stats: PassStats, number: int) -> str:
+        """The first file and block of a lane's round, for messages."""
+        plan, blocks = self._lanes.plan, self._lanes.of_round(lane, pass_stats.number - 1, number)
         if not blocks:
             return ""
         block = plan.blocks[blocks[0]]
-        return f" (it begins with {plan.files[block.file].path}, {block.start} to {block.stop})"
+        return f" (it starts with {plan.files[block.file].path}, {block.start} to {block.stop})"
 
-    def _told(self, report: LaneReport) -> None:
+    def _record_report(self, report: LaneReport) -> None:
         self._histograms[report.lane] += report.class_rows
         self._ledger.count(report.n_used, dict(report.bad_counts), report.bad)
         for rows, classes in report.held_out:
             self._holdout.add(rows, classes)
 
-    def _merge(self, sums: _core.MergeSums) -> merging.Choice:
-        """Take the best of the states that the rules give, and broadcast it."""
+    def _merge(self, sums: _core.MergeSums) -> merging.MergeChoice:
+        """Apply the sums by the best rule, and broadcast the new state."""
         learner = self.state.learner
-        rows, classes = self._judged()
+        rows, classes = self._selection()
         before = _scores(learner, rows)
-        candidates = dict.fromkeys(self._work.rules, before)
+        candidates = dict.fromkeys(self._job.rules, before)
         if rows:
-            # Of each candidate only what the rows to choose by have: the rest would not be looked at.
-            part = sums.part(self._is_judged)
-            now = taken(learner, part.features())
-            for rule in self._work.rules:
+            # Only the features of the selected held-out rows matter for the choice.
+            part = sums.part(self._in_selection)
+            now = dump_state(learner, part.features())
+            for rule in self._job.rules:
                 part.merge_into(learner, rule, 1.0)
                 candidates[rule] = _scores(learner, rows)
-                put(learner, now)
+                load_state(learner, now)
         choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge_used)
         sums.merge_into(learner, choice.rule, choice.step)
-        self._broadcasts.change(taken(learner, sums.features()), whole=lambda: taken(learner, learner.met()))
+        self._broadcasts.change(
+            dump_state(learner, sums.features()), full_state=lambda: dump_state(learner, learner.met())
+        )
         return choice
 
-    def _judged(self) -> tuple[list[_core.Rows], NDArray[np.int32]]:
-        """Held-out rows to choose by: as many of the first ones as take little time."""
+    def _selection(self) -> tuple[list[_core.Rows], NDArray[np.int32]]:
+        """The first held-out rows, as many as are quickly scored, to choose the rule by."""
         most = max(1, merging.MARGINS // self.state.learner.n_outputs)
         parts, codes, n_rows = [], [np.zeros(0, np.int32)], 0
         for rows, classes in self._holdout:
@@ -400,9 +400,9 @@ class ManyLanes:
             parts.append(rows)
             codes.append(classes)
             n_rows += len(classes)
-            if len(parts) > self._n_judged:
-                self._is_judged[rows.arrays()[1]] = True
-                self._n_judged += 1
+            if len(parts) > self._n_selected:
+                self._in_selection[rows.arrays()[1]] = True
+                self._n_selected += 1
         return parts, np.concatenate(codes)
 
 

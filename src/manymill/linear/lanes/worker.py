@@ -1,20 +1,12 @@
-"""What a worker does for a lane in one round: it brings its state up to date, learns, gives back what changed.
+"""Worker side of lanes: tasks, what a process caches between rounds, prefetching, and learning a round.
 
 ::
 
-    broadcast (what the last rounds changed, or everything) ──► learner, as the driver's state is
-    the lane's blocks of this round ──► rows ──► learner ──► what changed ──► sums to be merged
-                                                    └── put back as it was: the next lane starts from the same state
+    broadcast (changes of the last rounds, or the full state) ──► learner, in the driver's state
+    the lane's blocks of this round ──► rows ──► learner ──► changes ──► sums to be merged
+                                                    └── reset: the next lane starts from the same state
 
-What travels between the driver and whoever works on a lane: tasks out, reports back.
-
-What a worker keeps of a training between rounds: learners, and the rows of its lanes.
-
-It saves time and decides nothing: a worker that has lost it, or never had it, makes it anew to the same bytes.
-
-The first lessons of a round, read and hashed before it begins: while the driver merges, workers have nothing to do.
-
-It saves time and decides nothing: the lessons are those that would be read later, in the same order.
+Caches and prefetching only save time: a worker that has lost them computes the same bytes again.
 """
 
 from __future__ import annotations
@@ -37,42 +29,51 @@ from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
 from manymill.engine import interrupts
 from manymill.engine.spool import Ref
-from manymill.linear.feature_weights import counts_for
+from manymill.linear.feature_weights import empty_counts
 from manymill.linear.holdout import HashedRows
 from manymill.linear.lanes.dealing import Lanes, deal
-from manymill.linear.row_stream import Lane, Lesson, joined, kept_row_bytes
+from manymill.linear.row_stream import FeatureBatch, Lane, cached_row_bytes, concatenate
 from manymill.linear.settings import Settings
-from manymill.linear.state import new_learner, put
+from manymill.linear.state import load_state, new_learner
+
+# Bytes of rows to prefetch for a lane.
+_PREFETCH_BYTES = 16 << 20
+
+# Caches of trainings that a process holds: of the current one and of the one before.
+_MAX_CACHES = 2
+
+# Cached rows that are copied to a new order at a time.
+_ROWS_PER_BATCH = 4096
 
 
 class NewClassesError(Exception):
-    """A lane met classes that it does not know: all lanes have to begin anew with them."""
+    """A lane found unknown classes: all lanes have to start again with them."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__(names)
         self.names = names
 
 
-class Source(Protocol):
-    """Where a worker has the plan from."""
+class PlanSource(Protocol):
+    """Source of a worker's plan."""
 
     def plan(self) -> Plan:
-        """The plan."""
+        """Load the plan."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """All that the lanes of a training have in common; small, since it travels with every task."""
+class LaneJob:
+    """The common part of all tasks of a training; small, since it is sent with every task."""
 
-    token: str  # of this training on this driver
-    source: Source
+    token: str  # identifies the training
+    source: PlanSource
     settings: Settings
     classes: tuple[str, ...]  # in the order of the learner's outputs
-    rules: tuple[str, ...]  # what the merging will need sums for
+    rules: tuple[str, ...]  # rules whose sums the driver needs
     feature_weights: Ref | None = None
 
     def lanes(self) -> Lanes:
-        """The plan, dealt: the same on every worker."""
+        """The blocks of the lanes, the same on every worker."""
         settings = self.settings
         return deal(
             self.source.plan(),
@@ -85,16 +86,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """The state that a round starts from, as changes of an earlier one.
+    """The state at the start of a round, as changes of an earlier one.
 
     Parameters
     ----------
     version : int
-        Rounds that are behind this state; 0 is the state that knows nothing.
+        Number of rounds before this state; 0 is the untrained state.
     full : (int, Ref) or None
-        A whole state and its version.
+        A full state and its version.
     changes : tuple of (int, Ref)
-        For each version after the whole state's, up to this one: the new values of the features that changed.
+        For each version after the full state, up to this one: the new values of the changed features.
     """
 
     version: int = 0
@@ -104,37 +105,37 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class LaneTask:
-    """A lane's part of a round; passes and rounds are numbered from 0."""
+    """A round of a lane; passes and rounds are numbered from 0."""
 
-    work: Work
+    job: LaneJob
     lane: int
     pass_number: int
     round_number: int
     broadcast: Broadcast
-    where: str = ""  # what it begins with, for people
+    location: str = ""  # first file and block, for messages
 
     @property
     def name(self) -> str:
-        """What people call it, should it fail."""
-        return f"lane {self.lane + 1} in round {self.round_number + 1} of pass {self.pass_number + 1}{self.where}"
+        """Name in error messages."""
+        return f"lane {self.lane + 1} in round {self.round_number + 1} of pass {self.pass_number + 1}{self.location}"
 
 
 @dataclass(frozen=True, slots=True)
 class CountTask:
-    """A lane whose features are counted."""
+    """Counting the features of a lane."""
 
-    work: Work
+    job: LaneJob
     lane: int
 
     @property
     def name(self) -> str:
-        """What people call it, should it fail."""
+        """Name in error messages."""
         return f"the counts of lane {self.lane + 1}"
 
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """What the driver is told of a lane's round, besides the changes."""
+    """Statistics of a lane's round and results of its first pass; the changes are returned separately."""
 
     lane: int
     n_rows: int = 0
@@ -149,125 +150,114 @@ class LaneReport:
     class_rows: tuple[int, ...] = ()  # rows of each class
 
 
-# Bytes of rows that are read ahead for a lane.
-_MOST_BYTES = 16 << 20
-
-
-class Ahead:
-    """Lessons of one round of one lane.
+class Prefetch:
+    """Prefetches the first batches of a round, while the driver merges the previous one.
 
     Parameters
     ----------
     which : (int, int)
-        The pass and the round.
-    lessons : iterator of Lesson
-        All of its lessons.
+        Pass and round.
+    batches : iterator of FeatureBatch
+        All batches of the round, in order.
     """
 
-    def __init__(self, which: tuple[int, int], lessons: Iterator[Lesson]) -> None:
-        self.which = which
-        self._lessons = lessons
-        self._ready: deque[Lesson] = deque()
-        self._is_due = threading.Event()
+    def __init__(self, key: tuple[int, int], batches: Iterator[FeatureBatch]) -> None:
+        self.key = key
+        self._lessons = batches
+        self._ready: deque[FeatureBatch] = deque()
+        self._stopped = threading.Event()
         self._filling = threading.Lock()
-        self._failed = False
+        self._has_failed = False
 
     def fill(self) -> None:
-        """Read lessons until the round begins, or there are enough."""
+        """Read batches until there are enough, or :meth:`stop` is called."""
         n_bytes = 0
         with self._filling:
-            while n_bytes < _MOST_BYTES and not self._is_due.is_set():
+            while n_bytes < _PREFETCH_BYTES and not self._stopped.is_set():
                 try:
-                    lesson = next(self._lessons, None)
+                    batch = next(self._lessons, None)
                 except Exception:
-                    # Whoever reads them again when they are due meets the same, and says so.
-                    self._failed = True
+                    # The error is raised when the round reads the batches again.
+                    self._has_failed = True
                     self._ready.clear()
                     return
-                if lesson is None:
+                if batch is None:
                     return
-                self._ready.append(lesson)
-                n_bytes += lesson.rows.nbytes
+                self._ready.append(batch)
+                n_bytes += batch.rows.nbytes
 
     def stop(self) -> bool:
-        """Have no more lessons read ahead; whether those that were may be used."""
-        self._is_due.set()
+        """Stop reading; returns whether the prefetched batches are valid."""
+        self._stopped.set()
         with self._filling:
-            return not self._failed
+            return not self._has_failed
 
-    def lessons(self) -> Iterator[Lesson]:
-        """All lessons, those that are ready first."""
+    def feature_batches(self) -> Iterator[FeatureBatch]:
+        """All batches of the round, starting with the prefetched ones."""
         while self._ready:
             yield self._ready.popleft()
         yield from self._lessons
 
 
-# Runs whose learners and rows a process keeps: one is at work, and another may follow it.
-_RUNS = 2
-
-# Kept rows that are copied into their new order at a time.
-_ROWS_OF_A_LESSON = 4096
-
-
-def _refuse_classes(n_known: int, names: tuple[str, ...], where: str) -> None:
+def _refuse_classes(n_known: int, names: tuple[str, ...], location: str) -> None:
     raise NewClassesError(names)
 
 
 class _LaneRows:
-    """The rows of one lane, round by round; kept after the first pass where they are few."""
+    """The rows of one lane by round; cached after the first pass if they are few."""
 
-    def __init__(self, place: Place, lane: int) -> None:
-        self._place, self._number = place, lane
-        self._keeps = bool(kept_row_bytes(place.lanes.plan, place.work.settings))
-        self._kept: dict[int, list[Lesson]] = {}
-        self._all: Lesson | None = None
-        self._told: dict[int, LaneReport] = {}
-        self._ahead: Ahead | None = None
+    def __init__(self, cache: WorkerCache, lane: int) -> None:
+        self._cache, self._number = cache, lane
+        self._caches_rows = bool(cached_row_bytes(cache.lanes.plan, cache.job.settings))
+        self._cached: dict[int, list[FeatureBatch]] = {}
+        self._all: FeatureBatch | None = None
+        self._reports: dict[int, LaneReport] = {}
+        self._prefetch: Prefetch | None = None
 
-    def lessons(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
-        if pass_number and self._keeps:
-            return self._again(pass_number, round_number)
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead.stop() and ahead.which == (pass_number, round_number):
-            return ahead.lessons()
-        return self._fresh(pass_number, round_number)
+    def feature_batches(self, pass_number: int, round_number: int) -> Iterator[FeatureBatch]:
+        if pass_number and self._caches_rows:
+            return self._shuffled(pass_number, round_number)
+        prefetch, self._prefetch = self._prefetch, None
+        if prefetch is not None and prefetch.stop() and prefetch.key == (pass_number, round_number):
+            return prefetch.feature_batches()
+        return self._read(pass_number, round_number)
 
-    def read_ahead(self, pass_number: int, round_number: int) -> None:
-        """Read some lessons of a round that has not begun."""
-        if not (pass_number and self._keeps):
-            self._ahead = Ahead((pass_number, round_number), self._fresh(pass_number, round_number))
-            self._ahead.fill()
+    def prefetch_round(self, pass_number: int, round_number: int) -> None:
+        """Read some batches of a later round."""
+        if not (pass_number and self._caches_rows):
+            self._prefetch = Prefetch((pass_number, round_number), self._read(pass_number, round_number))
+            self._prefetch.fill()
 
-    def stop_ahead(self) -> None:
-        """Read nothing ahead any more."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.stop()
+    def stop_prefetch(self) -> None:
+        """Stop prefetching."""
+        prefetch, self._prefetch = self._prefetch, None
+        if prefetch is not None:
+            prefetch.stop()
 
-    def told(self, pass_number: int, round_number: int) -> LaneReport:
-        """What the first visit of a round's rows found besides rows to learn; nothing later on."""
-        found = None if pass_number else self._told.pop(round_number, None)
+    def pop_report(self, pass_number: int, round_number: int) -> LaneReport:
+        """The report of a round in the first pass: held-out rows and bad rows; empty in later passes."""
+        found = None if pass_number else self._reports.pop(round_number, None)
         return LaneReport(self._number) if found is None else found
 
-    def _fresh(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
-        place, ledger = self._place, Ledger()
-        blocks = place.lanes.of_round(self._number, pass_number, round_number)
-        lane = place.lane(
+    def _read(self, pass_number: int, round_number: int) -> Iterator[FeatureBatch]:
+        cache, ledger = self._cache, Ledger()
+        blocks = cache.lanes.of_round(self._number, pass_number, round_number)
+        lane = cache.lane(
             self._number,
             round_number,
             ledger=ledger,
             first=pass_number == 0,
-            weights=place.feature_weights(),
+            weights=cache.feature_weights(),
         )
-        kept: list[Lesson] = []
-        for lesson in lane.read(pass_number, blocks):
-            if self._keeps:
-                kept.append(lesson)
-            yield lesson
-        if self._keeps:
-            self._kept[round_number] = kept
+        cached: list[FeatureBatch] = []
+        for batch in lane.read(pass_number, blocks):
+            if self._caches_rows:
+                cached.append(batch)
+            yield batch
+        if self._caches_rows:
+            self._cached[round_number] = cached
         if pass_number == 0:
-            self._told[round_number] = LaneReport(
+            self._reports[round_number] = LaneReport(
                 self._number,
                 held_out=tuple(lane.holdout),
                 n_used=ledger.n_used,
@@ -275,40 +265,40 @@ class _LaneRows:
                 bad=tuple(ledger.first),
             )
 
-    def _again(self, pass_number: int, round_number: int) -> Iterator[Lesson]:
-        """Lessons of the first pass in a new order, over all rounds, and their rows in a new order."""
-        rounds = self._place.lanes.rounds
+    def _shuffled(self, pass_number: int, round_number: int) -> Iterator[FeatureBatch]:
+        """The cached rows of all rounds in a new order."""
+        rounds = self._cache.lanes.rounds
         for number in range(rounds):
-            if number not in self._kept:  # this worker has not had that round
-                for _ in self._fresh(0, number):
+            if number not in self._cached:  # another worker had that round
+                for _ in self._read(0, number):
                     pass
-                self._told.pop(number, None)
+                self._reports.pop(number, None)
         if self._all is None:
-            self._all = joined([lesson for number in range(rounds) for lesson in self._kept[number]])
-            self._kept = {number: [] for number in range(rounds)}
+            self._all = concatenate([batch for number in range(rounds) for batch in self._cached[number]])
+            self._cached = {number: [] for number in range(rounds)}
         if self._all is None:
             return
         n_rows = len(self._all.classes)
-        order = np.random.default_rng((self._place.lanes.seed, pass_number, self._number)).permutation(n_rows)
+        order = np.random.default_rng((self._cache.lanes.seed, pass_number, self._number)).permutation(n_rows)
         mine = np.array_split(order.astype(np.uint32), rounds)[round_number]
-        for start in range(0, len(mine), _ROWS_OF_A_LESSON):
-            yield self._all.taken(mine[start : start + _ROWS_OF_A_LESSON])
+        for start in range(0, len(mine), _ROWS_PER_BATCH):
+            yield self._all.take(mine[start : start + _ROWS_PER_BATCH])
 
 
-class Place:
-    """What a process keeps of one training."""
+class WorkerCache:
+    """Learners and rows of one training that a process caches between rounds."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.lanes = work.lanes()
+    def __init__(self, job: LaneJob) -> None:
+        self.job = job
+        self.lanes = job.lanes()
         self._lock = threading.Lock()
         self._idle: list[tuple[int, _core.Learner]] = []
         self._rows: dict[int, _LaneRows] = {}
-        self._over = False
+        self._has_ended = False
 
     def feature_weights(self) -> NDArray[np.float32] | None:
-        """What the values of rows are multiplied by."""
-        published = self.work.feature_weights
+        """Weights that the values of rows are multiplied by."""
+        published = self.job.feature_weights
         return None if published is None else published.load()["weights"]
 
     def lane(
@@ -320,13 +310,13 @@ class Place:
         first: bool,
         weights: NDArray[np.float32] | None,
     ) -> Lane:
-        """A reader of a lane's rows of a round, all of whose work is done by the thread that takes them."""
+        """A reader of the rows of a lane's round that works on the consumer's thread."""
         return Lane(
             self.lanes.plan,
-            replace(self.work.settings, seed=self.lanes.seed_of(lane, round_number)),
+            replace(self.job.settings, seed=self.lanes.seed_of(lane, round_number)),
             executor=None,
             threads=1,
-            classes=self.work.classes,
+            classes=self.job.classes,
             ledger=ledger,
             on_new_classes=_refuse_classes,
             feature_weights=weights,
@@ -334,15 +324,15 @@ class Place:
         )
 
     def check(self) -> None:
-        """Raise ``KeyboardInterrupt`` if nobody waits for this training any more."""
-        if self._over or interrupts.stop_requested():
+        """Raise ``KeyboardInterrupt`` if the training was stopped."""
+        if self._has_ended or interrupts.stop_requested():
             raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Have the tasks at work stop soon."""
-        self._over = True
+        """Stop the running tasks soon."""
+        self._has_ended = True
         for rows in list(self._rows.values()):
-            rows.stop_ahead()
+            rows.stop_prefetch()
 
     def rows(self, lane: int) -> _LaneRows:
         """The rows of a lane."""
@@ -351,11 +341,11 @@ class Place:
 
     @contextmanager
     def learner(self, broadcast: Broadcast) -> Iterator[_core.Learner]:
-        """A learner in the broadcast state, kept for the next task unless this one fails."""
+        """A learner in the broadcast state, cached for the next task unless this one fails."""
         with self._lock:
             version, learner = self._idle.pop() if self._idle else (0, None)
         if learner is None:
-            learner = new_learner(self.work.settings, max(2, len(self.work.classes)))
+            learner = new_learner(self.job.settings, max(2, len(self.job.classes)))
         self._catch_up(learner, version, broadcast)
         yield learner
         with self._lock:
@@ -367,32 +357,32 @@ class Place:
             missing = [broadcast.full, *broadcast.changes]
         share = len(self.lanes)
         for _, published in missing:
-            put(learner, published.load(), share)
+            load_state(learner, published.load(), share)
 
 
-_places: OrderedDict[str, Place] = OrderedDict()
-_places_lock = threading.Lock()
+_caches: OrderedDict[str, WorkerCache] = OrderedDict()
+_caches_lock = threading.Lock()
 
 
-def place_of(work: Work) -> Place:
-    """What this process keeps of a training."""
-    with _places_lock:
-        if work.token not in _places:
-            _places[work.token] = Place(work)
-        # The weights of features come later than the first task.
-        _places[work.token].work = work
-        while len(_places) > _RUNS:
-            _places.popitem(last=False)
-        _places.move_to_end(work.token)
-        return _places[work.token]
+def worker_cache(job: LaneJob) -> WorkerCache:
+    """The cache of a training in this process."""
+    with _caches_lock:
+        if job.token not in _caches:
+            _caches[job.token] = WorkerCache(job)
+        # Feature weights are known only after the first tasks.
+        _caches[job.token].job = job
+        while len(_caches) > _MAX_CACHES:
+            _caches.popitem(last=False)
+        _caches.move_to_end(job.token)
+        return _caches[job.token]
 
 
-def forget(token: str) -> None:
-    """Let go of what this process keeps of a training, and have its tasks stop."""
-    with _places_lock:
-        place = _places.pop(token, None)
-    if place is not None:
-        place.end()
+def evict(token: str) -> None:
+    """Drop the cache of a training in this process, and stop its tasks."""
+    with _caches_lock:
+        cache = _caches.pop(token, None)
+    if cache is not None:
+        cache.end()
 
 
 def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
@@ -401,30 +391,30 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     Raises
     ------
     SourceError, RowError
-        As reading does.
+        If reading fails.
     FloatingPointError
-        If the weights grow without bound.
+        If the weights diverge.
     """
     started = time.monotonic()
-    place = place_of(task.work)
-    rows = place.rows(task.lane)
+    cache = worker_cache(task.job)
+    rows = cache.rows(task.lane)
     n_rows, weight_sum, loss_sum, n_correct = 0, 0.0, 0.0, 0
-    class_rows = np.zeros(max(2, len(task.work.classes)), np.int64)
-    with place.learner(task.broadcast) as learner:
+    class_rows = np.zeros(max(2, len(task.job.classes)), np.int64)
+    with cache.learner(task.broadcast) as learner:
         learner.begin_changes()
-        for lesson in rows.lessons(task.pass_number, task.round_number):
-            place.check()
-            stats = learner.learn(lesson.rows, lesson.classes, lesson.weights)
+        for batch in rows.feature_batches(task.pass_number, task.round_number):
+            cache.check()
+            stats = learner.learn(batch.rows, batch.classes, batch.weights)
             n_rows += stats.n_rows
             weight_sum += stats.weight_sum
             loss_sum += stats.loss_sum
             n_correct += stats.n_correct
-            class_rows += np.bincount(lesson.classes, minlength=len(class_rows))
-        sums = _core.MergeSums.of(learner, n_rows, task.work.rules)
-    told = rows.told(task.pass_number, task.round_number)
+            class_rows += np.bincount(batch.classes, minlength=len(class_rows))
+        sums = _core.MergeSums.of(learner, n_rows, task.job.rules)
+    report = rows.pop_report(task.pass_number, task.round_number)
     seconds = time.monotonic() - started
     return replace(
-        told,
+        report,
         n_rows=n_rows,
         weight_sum=weight_sum,
         loss_sum=loss_sum,
@@ -434,34 +424,34 @@ def learn_round(task: LaneTask) -> tuple[LaneReport, _core.MergeSums | None]:
     ), sums if n_rows else None
 
 
-def read_ahead(task: LaneTask) -> None:
-    """Read the first lessons of a lane's round that has not begun; where memory is shared."""
-    place_of(task.work).rows(task.lane).read_ahead(task.pass_number, task.round_number)
+def prefetch_round(task: LaneTask) -> None:
+    """Prefetch the first batches of a lane's next round, if the engine shares memory."""
+    worker_cache(task.job).rows(task.lane).prefetch_round(task.pass_number, task.round_number)
 
 
 def count_lane(task: CountTask) -> tuple[None, _core.FeatureCounts | None]:
-    """Count the features of a lane's rows, for the weights of features."""
-    place, lane = place_of(task.work), task.lane
-    kind = task.work.settings.feature_weights
+    """Count the features of a lane's rows, for feature weights."""
+    cache, lane = worker_cache(task.job), task.lane
+    kind = task.job.settings.feature_weights
     assert kind is not None
-    counts = counts_for(kind, task.work.settings.analyzer.n_features, max(1, len(task.work.classes)))
-    for number in range(place.lanes.rounds):
-        rows = place.lane(lane, number, ledger=Ledger(), first=True, weights=None)
-        for lesson in rows.read(0, place.lanes.of_round(lane, 0, number)):
-            place.check()
-            counts.add(lesson.rows, lesson.classes, lesson.weights)
+    counts = empty_counts(kind, task.job.settings.analyzer.n_features, max(1, len(task.job.classes)))
+    for number in range(cache.lanes.rounds):
+        rows = cache.lane(lane, number, ledger=Ledger(), first=True, weights=None)
+        for batch in rows.read(0, cache.lanes.of_round(lane, 0, number)):
+            cache.check()
+            counts.add(batch.rows, batch.classes, batch.weights)
     return None, counts
 
 
-def add_counts(parts: list[_core.FeatureCounts]) -> _core.FeatureCounts:
-    """The counts of several lanes; whole numbers, so that no order changes them."""
-    # A copy: on a cluster the parts may be asked for again.
+def combine_counts(parts: list[_core.FeatureCounts]) -> _core.FeatureCounts:
+    """Add the counts of several lanes; they are integers, so the order does not matter."""
+    # Copy, since a cluster may use the parts again.
     counts = copy.copy(parts[0])
     for part in parts[1:]:
         counts.merge(part)
     return counts
 
 
-def add_up(parts: list[_core.MergeSums]) -> _core.MergeSums:
-    """The sums of several lanes, in their order."""
+def combine_sums(parts: list[_core.MergeSums]) -> _core.MergeSums:
+    """Add the sums of several lanes, in their order."""
     return _core.MergeSums.combine(parts)

@@ -18,7 +18,7 @@ def events_of(**settings):
     settings = {"passes": 1, "rounds_per_pass": 2, "holdout": 0.0, **settings}
     asked = Settings(n_features=2**12, lanes=4, **settings)
     plan = Dataset.from_memory(TEXTS, LABELS).plan()
-    train(plan, asked, keep=lambda *state: None, observe=seen.append, threads=2)
+    train(plan, asked, on_best=lambda *state: None, observe=seen.append, threads=2)
     return seen
 
 

@@ -1,0 +1,20 @@
+"""Constants that several packages share; importing them costs nothing."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Loss = Literal["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]
+Value = Literal["log", "count", "binary"]
+Norm = Literal["l2", "l1"]
+FeatureWeights = Literal["nb", "idf"]
+
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+VALUES: tuple[Value, ...] = get_args(Value)
+NORMS: tuple[Norm, ...] = get_args(Norm)
+FEATURE_WEIGHTS: tuple[FeatureWeights, ...] = get_args(FeatureWeights)
+MAX_FEATURES = 2**30
+
+# Default size of the text that is shuffled at a time: a sorted file of this size is shuffled completely, and training
+# stays below 200 MB.
+WINDOW_BYTES = 48 << 20
