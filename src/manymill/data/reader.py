@@ -321,8 +321,6 @@ def _prefetched(items: Generator[tuple[Any, int], None, None], n_ahead: int) -> 
         thread.join()
 
 
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """Several batches with a random order of their rows.

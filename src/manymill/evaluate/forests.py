@@ -14,7 +14,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.table.blocks import table_files
 from manymill.errors import SchemaError
 from manymill.evaluate.run import Evaluation
-from manymill.forest.run import TableModel, encoded_blocks, check_rows, parse_numbers, column_strings
+from manymill.forest.run import TableModel, check_rows, column_strings, encoded_blocks, parse_numbers
 from manymill.metrics import Counts
 
 _MISSING = "label missing"

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table import Table, encode_table
-from manymill.data.table.blocks import blocks_of, files_of
-from manymill.data.table.schema import TableSchema, text_of
+from manymill.data.table.blocks import table_batches, table_files
+from manymill.data.table.schema import TableSchema, as_strings
 from manymill.engine import interrupts
 from manymill.errors import ModelError, PlanError, RowError, SchemaError, SettingsError
 from manymill.events import Observer, Warned
@@ -121,7 +121,7 @@ def train_forest_run(
         observe(Warned(message))
     with RunFolder(out) as folder:
         folder.refuse_to_read_own_files(
-            file.path for read in (source, holdout) if read is not None for file in files_of(read)
+            file.path for read in (source, holdout) if read is not None for file in table_files(read)
         )
         if not folder.checkpoint.exists():
             folder.begin()
@@ -229,7 +229,7 @@ def encoded_blocks(
 ) -> Iterator[tuple[int, NDArray[np.float32], pa.RecordBatch]]:
     """Read a file block by block: the index of the first row, the encoded rows, and the original columns."""
     start = 0
-    for batch in blocks_of(file, dataset):
+    for batch in table_batches(file, dataset):
         if batch.num_rows:
             yield start, model.schema.encode(batch, file.path, start + 1), batch
         start += batch.num_rows
@@ -248,7 +248,7 @@ def column_strings(batch: pa.RecordBatch, column: str, path: str) -> tuple[list[
         raise SchemaError(
             f"{path}: there is no column {column!r}", f"it has {', '.join(batch.schema.names)[:200]}"
         )
-    strings = text_of(batch.column(index))
+    strings = as_strings(batch.column(index))
     return strings.drop_null().to_pylist(), np.asarray(pc.is_valid(strings))
 
 

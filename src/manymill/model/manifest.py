@@ -126,7 +126,9 @@ def load(text: bytes) -> tuple[ModelDescription, WeightsFile]:
 
 
 def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
-    keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
+    check_keys(
+        FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES
+    )
     for name in ("manymill_version", "requires_manymill", "unicode_version"):
         require(name, content[name], isinstance(content[name], str))
     require("kind", content["kind"], content["kind"] == "linear")
