@@ -173,7 +173,11 @@ def check_vectorizer(vectorizer: Any) -> None:
     ------
     SettingsError
     """
-    if not get_tags(vectorizer).requires_fit:
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    # The tags of these two say that no fit is needed only from scikit-learn 1.8 on.
+    if isinstance(vectorizer, FeatureHasher | HashingVectorizer) or not get_tags(vectorizer).requires_fit:
         return
     try:
         check_is_fitted(vectorizer)
