@@ -115,7 +115,9 @@ def test_a_footer_that_places_a_column_before_the_file_is_refused(tmp_path):
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     refused = 0
     for at in range(footer, len(whole) - 8):
-        damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]  # the lowest bit of a number is its sign
+        damaged = (
+            whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        )  # the lowest bit of a number is its sign
         try:
             groups = row_groups_of(io.BytesIO(damaged))
         except ValueError:
