@@ -1,10 +1,10 @@
-"""The bar of quality: our best settings beside ``TfidfVectorizer((1, 2), sublinear_tf=True)`` and ``LinearSVC``.
+"""Best settings of TextClassifier against ``TfidfVectorizer((1, 2), sublinear_tf=True)`` with ``LinearSVC``.
 
-Settings are chosen on a part of the training rows that is as unlike the rest as the test rows are: of 20 newsgroups and
-IMDB the last fifth of each class, which are newer mails, and reviews of other films (they stand film by film; chosen at
-random, the best settings would be those that know the names of films); else a fifth at random. Then all training rows
-are learnt, several seeds, and the test rows looked at once. scikit-learn's is fitted once on all training rows, with
-its default C, as it has no seed that matters.
+Settings are chosen on a part of the training rows that differs from the rest as the test rows do. For 20 newsgroups
+and IMDB this is the last fifth of each class: newer mails, and reviews of other films (rows are ordered by film; with
+random rows, the best settings would be those that memorise names of films). For other corpora it is a random fifth.
+Then the chosen settings are trained on all training rows with several seeds, and scored once on the test rows.
+scikit-learn's model is fitted once on all training rows with its default C, as its seed hardly matters.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ REDDIT_PART = 10
 
 
 def measure(folder: Path, seeds: int, threads: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one corpus, each with its own chosen settings, as they come."""
+    """Yield the rows of one corpus, each with its own chosen settings."""
     rows: list[dict[str, Any]] = []
     for variant in _variants(folder):
         rows = [*rows, _lanes(variant, seeds, threads)]
@@ -73,7 +73,7 @@ def _variants(folder: Path) -> Iterator[Path]:
 
 
 def _part(folder: Path) -> Path:
-    """Every tenth training row of a corpus, all test rows."""
+    """Every tenth training row of a corpus, and all test rows."""
     out = folder.with_name(f"{folder.name}-tenth")
     out.mkdir(exist_ok=True)
     lines = (folder / "train.jsonl").read_bytes().splitlines()
@@ -100,7 +100,7 @@ def _stripped(folder: Path) -> Path:
 
 
 def _split(folder: Path) -> Path:
-    """Write the part of the training rows to choose on, and the rest; gives the folder."""
+    """Write the training rows for model selection, and the rest; returns the folder."""
     lines = (folder / "train.jsonl").read_bytes().splitlines()
     if folder.name.startswith(IN_ORDER):
         groups: dict[str, list[bytes]] = defaultdict(list)
@@ -174,7 +174,7 @@ def _lanes(folder: Path, seeds: int, threads: int) -> dict[str, Any]:
 
 
 def _chosen_passes(folder: Path, settings: dict[str, Any], threads: int) -> dict[str, Any]:
-    """The best number of passes for these settings on the rows to choose on."""
+    """The best number of passes for these settings on the rows for model selection."""
     found: dict[int, float] = {}
 
     def note(event: Event) -> None:

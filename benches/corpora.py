@@ -5,14 +5,14 @@ From ``NAME-train.jsonl.zst`` and ``NAME-test.jsonl.zst`` it makes, in ``WORK/NA
 ``train.jsonl``, ``test.jsonl``
     Decompressed, in the order of the source (some are sorted by class).
 ``shuffled.jsonl``
-    The training rows shuffled once, for programs that take them as they come.
+    The training rows shuffled once, for programs that do not shuffle.
 ``sorted.jsonl``
-    The training rows sorted by label: the worst that can happen to partitions.
+    The training rows sorted by label: the worst case for partitions.
 ``{train,test}.vw``, ``{train,test}.ft``
-    What Vowpal Wabbit and fastText read, shuffled alike, with the very tokens that scikit-learn's default
-    pattern finds in lower-cased text. Making them is not part of anyone's time.
+    Input of Vowpal Wabbit and fastText in the same order as ``shuffled.jsonl``, with the tokens that scikit-learn's
+    default pattern finds in lower-cased text. No program's time includes making them.
 ``info.json``
-    Rows, bytes, classes, and the seconds that tokenising in Python took.
+    Rows, bytes, classes, and the seconds for tokenising in Python.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_rows(path: Path) -> list[bytes]:
 
 
 def write_tokenised(lines: list[bytes], classes: dict[str, int], out: Path) -> float:
-    """Write ``out.vw`` and ``out.ft``; gives the seconds spent on tokenising."""
+    """Write ``out.vw`` and ``out.ft``; returns the seconds for tokenising."""
     seconds = 0.0
     with (
         out.with_suffix(".vw").open("w", encoding="utf-8") as vw,
@@ -61,7 +61,7 @@ def write_rows(path: Path, rows: list[bytes]) -> None:
 
 
 def unpack(data: Path, work: Path, name: str) -> Path:
-    """Make the JSON lines of one corpus, unless they are there; gives their folder."""
+    """Write the JSON lines of one corpus, unless they exist; returns their folder."""
     folder = work / name
     if (folder / "shuffled.jsonl").exists():
         return folder
@@ -76,7 +76,7 @@ def unpack(data: Path, work: Path, name: str) -> Path:
 
 
 def prepare(data: Path, work: Path, name: str) -> None:
-    """Make all inputs of one corpus, unless they are there."""
+    """Make all inputs of one corpus, unless they exist."""
     folder = work / name
     if (folder / "info.json").exists():
         return

@@ -1,7 +1,7 @@
-"""Accuracy with the default settings and words and pairs of words: ``python benches/defaults.py --data FOLDER``.
+"""Accuracy with default settings and words and pairs of words: ``python benches/defaults.py --data FOLDER``.
 
-Each corpus is trained as it lies there, compressed and sorted as it is, and evaluated on its test rows. The defaults
-were chosen on parts of the training rows; the test rows were not looked at for that.
+Each corpus is trained on from its compressed file, sorted as it is, and evaluated on its test rows. The defaults were
+chosen on parts of the training rows, without the test rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CORPORA = ("imdb", "20news-bydate", "debian-sections", "spamassassin", "bible-la
 
 
 def measure(data: Path, name: str) -> dict[str, Any]:
-    """One training and evaluation by the command line."""
+    """Train and evaluate once on the command line."""
     with tempfile.TemporaryDirectory() as folder:
         train = data / f"{name}-train.jsonl.zst"
         cost = run([MANYMILL, "train", str(train), "--ngram-range", "1", "2", "--out", folder + "/run"])
@@ -37,7 +37,7 @@ def measure(data: Path, name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all corpora, print and keep the results."""
+    """Measure all corpora, print and save the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the full corpora")
     data = parser.parse_args().data

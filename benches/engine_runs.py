@@ -1,8 +1,7 @@
-"""The same training on threads, processes and a Dask cluster: the bytes of its weights, and how long it takes.
+"""The same training on threads, processes and a Dask cluster: bytes of the weights, and throughput.
 
-Dask's cluster has two worker processes on this machine, of one thread each, and speaks over the loopback only. Times
-are from a plan to the last state, in seconds of the wall; workers are there before the clock runs, with all
-that they import.
+The Dask cluster has two worker processes of one thread each on this machine, and uses the loopback interface only.
+Times are wall seconds from plan to last state; workers have started and imported everything before.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def speeds(folder: Path, repeats: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def _speeds_of(folder: Path, size: int, repeats: int) -> list[dict[str, Any]]:
-    """All arms on one size, taking turns."""
+    """Run all arms on one size, alternating."""
     file = folder / "replicated.jsonl"
     scaling.replicate(folder / "shuffled.jsonl", file, size)
     words = {"ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
@@ -117,7 +116,7 @@ def _speeds_of(folder: Path, size: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def warm(engine: Engine) -> None:
-    """Have the workers and their imports before the clock runs."""
+    """Start the workers and their imports before the measurement."""
     list(engine.map(_imported, range(4 * engine.width), keys=range(4 * engine.width)))
 
 
@@ -128,7 +127,7 @@ def _imported(number: int) -> str:
 def _row(
     corpus: str, arm: str, n_bytes: int, seconds: dict[str, list[float]], loads: list[float]
 ) -> dict[str, Any]:
-    """One arm: medians, and medians of the ratios within a turn, in which the machine was as busy for both."""
+    """One arm: medians, and medians of the ratios between runs of the same turn, when the machine was equally busy."""
     one, two = seconds["one lane, one thread"], seconds["two lanes, two threads"]
     mine = seconds[arm]
     return {

@@ -1,11 +1,11 @@
-"""Forests on KDD Cup 1999 beside other programs: seconds of a fit and accuracy on the official test, all in one run.
+"""Forests on KDD Cup 1999 against other programs: seconds of a fit, and accuracy on the official test.
 
     python benches/forest_peers.py --data FOLDER [--trees 16] [--repeats 3]
 
-FOLDER holds ``kddcup.data_10_percent.gz`` to learn from and ``corrected.gz``, the official test. Two workers each, as
-many trees, every program's own defaults for the rest; programs take turns, and ours has its workers up. LightGBM and
-YDF are passed over where they are not installed. Besides: bytes that a second fit writes, with an engine that knows
-nothing of the first.
+FOLDER holds ``kddcup.data_10_percent.gz`` for training and ``corrected.gz``, the official test. All programs use two
+workers, the same number of trees, and their own defaults for the rest; they run alternately, and manymill's workers
+have started before. LightGBM and YDF are skipped if they are not installed. Also measured: the bytes that a second
+fit with a new engine writes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Fit = Callable[[Any, Any], Predict]
 
 
 def tables(data: Path, work: Path) -> tuple[Any, Any, Any, Any]:
-    """Rows to learn from, rows to test with; labels are numbers, -1 for those that cannot be learnt."""
+    """Training and test rows; labels are numbers, -1 for those that are not in the training set."""
     train = encode_table(scan(data / "kddcup.data_10_percent.gz", label="41", format="csv"), folder=work)
     test = encode_table(
         scan(data / "corrected.gz", label="41", format="csv"), schema=train.schema, folder=work
@@ -50,7 +50,7 @@ def tables(data: Path, work: Path) -> tuple[Any, Any, Any, Any]:
 
 
 def arms(n_trees: int, stack: ExitStack) -> Iterator[tuple[str, Fit]]:
-    """What is fitted, by name: first those that others are compared with."""
+    """The estimators to fit, by name; first those that others are compared with."""
     kinds = {"extra-trees": ExtraTreesClassifier, "random forest": RandomForestClassifier}
     for kind, of in kinds.items():
         yield (
@@ -96,7 +96,7 @@ def _ydf(X: Any, y: Any, n_trees: int) -> Predict:
 
 
 def compared(options: argparse.Namespace, rows: tuple[Any, Any, Any, Any]) -> list[dict[str, Any]]:
-    """Seconds of all arms, which take turns, and the accuracy of each."""
+    """Seconds and accuracy of all arms, run alternately."""
     X, y, X_test, y_test = rows
     seconds: dict[str, list[float]] = {}
     right: dict[str, float] = {}
@@ -132,7 +132,7 @@ def compared(options: argparse.Namespace, rows: tuple[Any, Any, Any, Any]) -> li
 
 
 def written(X: Any, y: Any, store: Path) -> list[int]:
-    """Bytes that each of two fits puts into the store."""
+    """Bytes that each of two fits writes to the store."""
     sizes, before = [], _files(store)
     for _ in range(2):
         with as_engine("processes:1") as engine:
@@ -144,7 +144,7 @@ def written(X: Any, y: Any, store: Path) -> list[int]:
 
 
 def _files(folder: Path) -> dict[tuple[str, int], int]:
-    """Sizes by name and inode: what is written anew has another inode."""
+    """Sizes by name and inode: a rewritten file has another inode."""
     stats = [(path, path.stat()) for path in folder.rglob("*.safetensors")]
     return {(path.name, stat.st_ino): stat.st_size for path, stat in stats}
 

@@ -1,21 +1,22 @@
-"""Forests beside scikit-learn's: the same trees, time, memory, and what partitions cost.
+"""Forests against scikit-learn's: the same trees, time, memory, and the cost of partitions.
 
     python benches/forests.py --data FOLDER [--sections identical speed memory gap large combining] [--gigabytes 5]
 
 ``identical``
-    Trees field by field, for 1, 2 and 3 workers, on threads, processes and a Dask cluster.
+    Trees compared field by field, for 1, 2 and 3 workers, on threads, processes and a Dask cluster.
 ``speed``
-    Shared mode with 2 workers against scikit-learn's ``n_jobs=2`` in turn, workers up; bytes of a second fit.
+    Shared mode with 2 started workers against scikit-learn's ``n_jobs=2``, alternating; bytes that a second fit
+    writes.
 ``memory``
-    Private memory of worker processes that grow on a mapped matrix, above what they have on a tiny one. It goes with
-    the rows, not with the bytes of the matrix: scikit-learn numbers and sorts all labels anew for each tree.
+    Private memory of worker processes that grow trees on a mapped matrix, minus that on a tiny one. It depends on the
+    number of rows, not on the bytes of the matrix: scikit-learn encodes and sorts all labels for each tree.
 ``gap``
     KDD99 (10 %) and its official test: partitions and patches against a forest of all rows; rows in random order, and
     sorted by label; by number of partitions and of rows.
 ``large``
-    A mapped matrix of many gigabytes in partitions: greatest private memory of driver and workers together.
+    A mapped matrix of many gigabytes in partitions: peak private memory of driver and workers together.
 ``combining``
-    1,000 trees made one.
+    1,000 trees combined into one forest.
 
 Results are written to ``benches/results/forests.json``, each section with the machine and the command.
 """
@@ -52,7 +53,7 @@ PARTITIONS = 16
 
 
 def main() -> None:
-    """Measure, tell, keep."""
+    """Measure, print and save the sections."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def identical(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
-    """Which engines grow the trees of scikit-learn."""
+    """Compare the trees of every engine with scikit-learn's."""
     from distributed import Client, LocalCluster
 
     X, y = make_classification(4000, 20, n_informative=10, n_classes=4, random_state=0)
@@ -117,7 +118,7 @@ def _same(ours: Any, theirs: Any) -> bool:
 
 
 def speed(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
-    """Seconds of a fit, ours and scikit-learn's in turn."""
+    """Seconds of a fit, manymill's and scikit-learn's alternating."""
     X, y = make_classification(40_000, 30, n_informative=12, n_classes=4, random_state=0)
     X = X.astype(np.float32)
     rows = []
@@ -197,10 +198,10 @@ def _matrix(path: Path, gigabytes: float, n_columns: int = 50) -> tuple[Any, Any
 
 
 class _Peak:
-    """The greatest memory of this process and of its workers while a block runs.
+    """The peak memory of this process and its workers while a block runs.
 
-    What is a process's own and in no file: the system gives pages of a map back when memory is short, and counts them
-    as private where one process alone has touched them.
+    Only anonymous memory counts: the system drops pages of a mapped file when memory is short, but counts them as
+    private if a single process has touched them.
     """
 
     def __enter__(self) -> _Peak:
@@ -272,7 +273,7 @@ def gap(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
 
 
 def _diversity(forest: Any, X: Any) -> float:
-    """The share of rows on which two trees disagree, over pairs of neighbours."""
+    """The share of rows on which two trees disagree, over pairs of adjacent trees."""
     votes = [tree.predict(np.asarray(X)) for tree in forest.estimators_]
     return float(np.mean([np.mean(a != b) for a, b in itertools.pairwise(votes)]))
 
@@ -288,7 +289,7 @@ def _table(source: Path, path: Path) -> Any:
 
 
 def large(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
-    """A matrix that no worker may hold; each partition has a tree, so that all rows are learnt from."""
+    """A matrix too large for any worker; each partition has a tree, so all rows are used."""
     X, y = _matrix(work / "rows.npy", options.gigabytes)
     start = time.perf_counter()
     with _Peak() as peak:

@@ -2,11 +2,11 @@
 
     python benches/hash.py [--quick] [--data FOLDER] [--corpora 20news imdb ...]
 
-Times are CPU seconds of the thread on a sample of the documents of train, the two libraries taking turns; manymill
-reads an Arrow column into fresh arrays, scikit-learn the list of ``str`` that it takes. Differing bits are counted
-over train and test, whole (n-grams of characters: over the sample that is timed).
+Times are CPU seconds of the thread on a sample of the training documents, the two libraries alternating; manymill
+reads an Arrow column into fresh arrays, scikit-learn its ``list`` of ``str``. Differing bits are counted over all
+documents of train and test (n-grams of characters: over the timed sample).
 
-For words also: every tier of kernels that the processor has, each in a process of its own; ``list[str]`` instead of
+For words there are also: every kernel tier of the processor, each in a process of its own; ``list[str]`` instead of
 Arrow; and two threads instead of one, in wall seconds.
 """
 
@@ -106,7 +106,7 @@ def _column(folder: Path, name: str, *, quick: bool) -> pa.ChunkedArray:
 
 
 def _documents(column: pa.ChunkedArray, most_bytes: int) -> int:
-    """How many of the first documents have so many bytes."""
+    """How many of the first documents have this many bytes."""
     lengths = np.cumsum(pa.compute.binary_length(column).to_numpy())
     return max(1, int(np.searchsorted(lengths, most_bytes)))
 
@@ -169,7 +169,7 @@ def _megabytes(column: pa.ChunkedArray) -> float:
 
 
 def _two_threads(sample: pa.ChunkedArray, setting: dict[str, Any], repeats: int) -> float:
-    """How many times as fast two threads are, by the least wall seconds of both."""
+    """Speed of two threads relative to one, by the least wall seconds of both."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(5 * repeats):
         for n_jobs, taken in seconds.items():
@@ -180,7 +180,7 @@ def _two_threads(sample: pa.ChunkedArray, setting: dict[str, Any], repeats: int)
 
 
 def _in_tier(tier: str, sample: pa.ChunkedArray, setting: str, repeats: int) -> list[float]:
-    """CPU seconds in another process, whose kernels are of this tier."""
+    """CPU seconds in another process that uses kernels of this tier."""
     with tempfile.NamedTemporaryFile(suffix=".arrow") as file:
         table = pa.table({"text": sample})
         with pa.ipc.new_file(file.name, table.schema) as writer:
@@ -195,7 +195,7 @@ def _in_tier(tier: str, sample: pa.ChunkedArray, setting: str, repeats: int) -> 
 
 
 def _alone(sample: str, setting: str, repeats: int) -> None:
-    """What :func:`_in_tier` runs: print the seconds as JSON."""
+    """The process of :func:`_in_tier`: print the seconds as JSON."""
     with pa.ipc.open_file(sample) as reader:
         column = reader.read_all()["text"]
     vectorizer = HashingVectorizer(**SETTINGS[setting])
@@ -211,7 +211,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def _differing_bits(X: Any, Y: Any) -> int:
-    """Bits in which data, indices and row pointers differ; of arrays of other lengths, all."""
+    """Number of differing bits of data, indices and row pointers; all bits of arrays with other lengths."""
     total = 0
     for name in ("data", "indices", "indptr"):
         a, b = getattr(X, name), getattr(Y, name)

@@ -1,8 +1,8 @@
-"""Accuracy of several lanes beside one lane: how much the mixing of parameters costs.
+"""Accuracy of several lanes against one lane: the cost of merging parameters.
 
-One training of six passes tells what three passes give as well: after each pass the state that is the best on held-out
-rows so far is scored on test, as a training of so many passes would keep it. Nothing is tuned: settings are the
-defaults with words and pairs of words, and the test rows decide nothing.
+A training of six passes also gives the result of three: after each pass the best state so far on the held-out rows is
+scored on test, as a training of that many passes would save it. Nothing is tuned: settings are the defaults with
+words and pairs of words, and no choice depends on the test rows.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ GOALS = {
 
 
 def trained(folder: Path, case: Case, seed: int, threads: int) -> dict[str, Any]:
-    """Test accuracy in per cent by passes, from one training, and the seconds that it took without scoring."""
+    """Test accuracy in % by passes, from one training, and its seconds without scoring."""
     test = scan(folder / "test.jsonl")
     kept: dict[int, float] = {}
     scoring = 0.0
@@ -92,7 +92,7 @@ def trained(folder: Path, case: Case, seed: int, threads: int) -> dict[str, Any]
 def measure(
     folder: Path, seeds: int, threads: int, cases: tuple[Case, ...]
 ) -> Iterator[list[dict[str, Any]]]:
-    """The table of one corpus after each seed: a measurement that is stopped has told what it had."""
+    """Yield the table of one corpus after each seed, so that an interrupted measurement keeps its results."""
     runs: dict[str, list[dict[str, Any]]] = {case.name: [] for case in cases}
     for seed in range(seeds):
         for case in cases:
@@ -129,7 +129,7 @@ def table(
 
 
 def against(one_lane: dict[int, float], name: str, passes: int, accuracy: float) -> dict[str, Any]:
-    """What is lost beside one lane, and whether that is allowed."""
+    """The loss against one lane, and whether it is within the limit."""
     if (name, passes) not in GOALS:
         return {"lost": None, "may_lose": None, "reached": None}
     beside, most = GOALS[name, passes]

@@ -2,10 +2,10 @@
 
     python benches/learn.py [--data FOLDER] [--corpora imdb 20news] [--repeats N]
 
-manymill reads an Arrow column, in an order shuffled once, makes rows of it and learns them, in slices as training
-does; scikit-learn turns the list of ``str`` in the same order into a matrix and learns it with ``SGDClassifier``'s
-``partial_fit``. Times are CPU seconds of the thread, the two taking turns; accuracies are on test after that epoch.
-Predicting is timed on test from Arrow, with the model in memory, alone: text in, class numbers out.
+manymill reads an Arrow column, in an order shuffled once, and hashes and learns it in slices as training does;
+scikit-learn vectorizes the ``list`` of ``str`` in the same order and fits ``SGDClassifier`` with ``partial_fit``.
+Times are CPU seconds of the thread, alternating; accuracies are on test after that epoch. Prediction is timed
+separately on test from Arrow, with the model in memory: text to class numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ N_FEATURES = 2**20  # scikit-learn's default, for both
 
 
 class Corpus:
-    """Documents of one split in an order of their own, with their classes."""
+    """Documents of one split in shuffled order, with their classes."""
 
     def __init__(self, folder: Path, name: str, split: str, classes: list[str]) -> None:
         with pa.input_stream(str(folder / f"{FILES[name]}-{split}.jsonl.zst"), compression="zstd") as stream:
@@ -54,14 +54,14 @@ class Corpus:
         self.n_bytes = int(self.documents[0][1][-1] - self.documents[0][1][0])
 
     def slices(self) -> Iterator[slice]:
-        """Neighbours in the order, about ``SLICE_BYTES`` each."""
+        """Consecutive documents of about ``SLICE_BYTES`` each."""
         step = max(1, round(len(self.rows) * SLICE_BYTES / self.n_bytes))
         for start in range(0, len(self.rows), step):
             yield slice(start, start + step)
 
 
 class Model:
-    """What one epoch of manymill's learner gives."""
+    """The result of one epoch of manymill's learner."""
 
     def __init__(self, n_classes: int) -> None:
         self.settings = Settings().for_classes(n_classes)

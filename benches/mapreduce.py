@@ -1,20 +1,20 @@
-"""An iterative training staged through disk, as map-reduce stages it, beside the same training in place.
+"""An iterative training that stages its state on disk, as map-reduce does, against the same training in place.
 
     python benches/mapreduce.py --data FOLDER [--corpora imdb 20news-bydate] [--rounds 10] [--repeats 3]
 
-The job is iterative mixing of parameters: every round each of eight lanes learns all its rows once, starting from the
-merged state; states are merged; and again. Both arms are the same code on two worker processes, so that the models
-have the same bytes, which is checked. What differs is where things are between rounds:
+The job is iterative parameter mixing: in every round each of eight lanes trains once on all its rows, starting from
+the merged state; then the states are merged. Both arms run the same code on two worker processes, so the models have
+the same bytes, which is checked. They differ in where data is between rounds:
 
 staged
-    A map task reads its part of the source anew, cuts and hashes it, reads the whole state from a file, and writes
-    what it changed to a file; a reduce task reads files and writes one. No worker keeps anything from round to round.
+    A map task reads, splits and hashes its part of the source again, reads the whole state from a file, and writes
+    its changes to a file; a reduce task reads files and writes one. No worker keeps anything between rounds.
 in place
-    Workers keep their rows and their learner; only what changed travels: to the driver through pipes, to the workers as
-    one file a round, which each of them maps.
+    Workers keep their rows and their learner. Only changes are transferred: to the driver through pipes, to the
+    workers as one file per round that each of them maps.
 
-What map-reduce would cost besides is left out, in its favour: no process is started for a task, no file is replicated
-or synced, and files stay in the memory of the system.
+Other costs of map-reduce are left out, in its favour: no process is started for a task, no file is replicated or
+synced, and files stay in the page cache.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ WORKERS = 2
 
 
 class StagedEngine(ProcessEngine):
-    """Two processes that forget, and hand everything on in files.
+    """Two stateless processes that exchange everything in files.
 
     Attributes
     ----------
     read, written : int
-        Bytes of files, besides the source.
+        Bytes of files, without the source.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,7 +77,7 @@ class StagedEngine(ProcessEngine):
         fan_in: int = 4,
         on_done: Callable[[int, Any], None] | None = None,
     ) -> tuple[list[Any], Any]:
-        """Map, shuffle and reduce: the tree is that of every engine."""
+        """Map, shuffle and reduce in the same tree as every engine."""
         tasks = [(function, item, self._new()) for item in items]
         reports, files = [], []
         for index, (report, n_bytes) in enumerate(self.map(_map, tasks)):
@@ -107,7 +107,7 @@ class StagedEngine(ProcessEngine):
 
 
 def _map(task: tuple[Callable[[Any], tuple[Any, Any]], Any, Path]) -> tuple[Any, int]:
-    """A map task: nothing is kept of the round before, and the part goes to a file."""
+    """A map task: it keeps nothing of the previous round, and writes its part to a file."""
     function, item, out = task
     worker.forget(item.work.token)
     report, part = function(item)
@@ -115,7 +115,7 @@ def _map(task: tuple[Callable[[Any], tuple[Any, Any]], Any, Path]) -> tuple[Any,
 
 
 def _reduce(task: tuple[Callable[[list[Any]], Any], list[Path], Path]) -> tuple[int, int]:
-    """A reduce task; gives the bytes read and written."""
+    """A reduce task; returns the bytes read and written."""
     combine, files, out = task
     n_read = sum(file.stat().st_size for file in files)
     merged = combine([pickle.loads(file.read_bytes()) for file in files])
@@ -125,7 +125,7 @@ def _reduce(task: tuple[Callable[[list[Any]], Any], list[Path], Path]) -> tuple[
 
 
 def staged(file: Path, settings: Settings) -> dict[str, Any]:
-    """The training through files. Its state is written whole in every round: nobody has the one before."""
+    """The training through files. Every round writes the whole state, since no worker has the previous one."""
     with (
         tempfile.TemporaryDirectory(dir=file.parent) as folder,
         StagedEngine(Path(folder)) as engine,
@@ -144,7 +144,7 @@ def staged(file: Path, settings: Settings) -> dict[str, Any]:
 
 
 class PlaceEngine(ProcessEngine):
-    """Two processes as they are; counts what is published.
+    """The ordinary engine of two processes, which counts the published bytes.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class PlaceEngine(ProcessEngine):
 
 
 def in_place(file: Path, settings: Settings) -> dict[str, Any]:
-    """The training as it is: parts come back through pipes, changes are published as files that workers map."""
+    """The ordinary training: parts come back through pipes, changes are published as files that workers map."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder, PlaceEngine(Path(folder)) as engine:
         engine_runs.warm(engine)
         back = engine.bytes_back
@@ -179,7 +179,7 @@ def in_place(file: Path, settings: Settings) -> dict[str, Any]:
 
 
 def compare(folder: Path, rounds: int, repeats: int) -> list[dict[str, Any]]:
-    """Both arms, taking turns."""
+    """Run both arms, alternating."""
     # One round is one pass: staged, a round reads the source once, as a map-reduce job does.
     settings = Settings(
         ngram_range=(1, 2), lanes=LANES, passes=rounds, patience=rounds, rounds_per_pass=1, merge="uniform"

@@ -1,7 +1,7 @@
-"""What a command costs: wall and CPU seconds and peak memory of a child process.
+"""The cost of a command: wall and CPU seconds and peak memory of a child process.
 
-Nothing heavy may be imported here: until a child has loaded its own program it counts as large as its parent,
-so a fat parent would hide how thin the child is.
+Import nothing heavy here: until a child has loaded its own program, its memory counts as that of its parent, so a
+large parent would hide a small child.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of a command took.
+    """The cost of one run of a command.
 
     Attributes
     ----------
     wall_seconds, cpu_seconds
-        From start to end of the process; CPU is user and system, of it and of its children.
+        From start to end of the process; CPU is user and system, including its children.
     peak_bytes
-        Greatest resident memory, shared libraries and mapped files counted.
+        Peak resident memory, including shared libraries and mapped files.
     output
-        What the command printed.
+        Its output.
     """
 
     wall_seconds: float
@@ -41,7 +41,7 @@ class Cost:
 
 
 def run(command: list[str]) -> Cost:
-    """The cost of a command; raises ``RuntimeError`` with its last words if it fails."""
+    """The cost of a command; raises ``RuntimeError`` with its last output if it fails."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -59,7 +59,7 @@ def run(command: list[str]) -> Cost:
 
 
 def machine() -> dict[str, Any]:
-    """Where and when the figures were taken, and how busy it was there."""
+    """Machine and time of the measurement, and the load."""
     cpu = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -79,7 +79,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Installed versions of packages; "absent" for one that is not there."""
+    """Installed versions of packages; "absent" for a missing one."""
     found = {}
     for package in packages:
         try:
@@ -90,12 +90,12 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Keep results, readable in a diff."""
+    """Save results as JSON with readable diffs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Results that were kept."""
+    """Load saved results."""
     content: dict[str, Any] = json.loads(path.read_text())
     return content

@@ -1,9 +1,9 @@
-"""The promise of ``--memory`` on hostile shapes: peak memory of the process tree, over what ``plan`` said.
+"""The limit of ``--memory`` on hostile shapes of data: peak memory of the process tree relative to the plan.
 
-Each shape is made in a temporary folder, planned, and trained on with ``--memory`` set to the promise; a shape that is
-refused in order holds the promise as well (where ``plan`` refuses it, against the memory of an ordinary training).
-``--scale 0.1`` makes the shapes a tenth as large, with ``--max-record`` scaled likewise; ``--shapes NAME ...`` runs
-some of them and leaves the figures of the others. Results go to ``benches/results/memory-shapes.json``.
+Each shape is generated in a temporary folder, planned, and trained on with ``--memory`` set to the plan's figure. A
+shape that is refused with an error also passes (if ``plan`` refuses it: against the memory of an ordinary training).
+``--scale 0.1`` makes the shapes a tenth as large and scales ``--max-record``; ``--shapes NAME ...`` runs some of them
+and keeps the results of the others. Results go to ``benches/results/memory-shapes.json``.
 """
 
 from __future__ import annotations
@@ -141,12 +141,12 @@ def bz2_bomb(folder: Path, scale: float) -> list[str]:
 
 
 def allowed_line(folder: Path, scale: float) -> list[str]:
-    """A record as long as ``--max-record`` of a gibibyte allows."""
+    """A record as long as a ``--max-record`` of 1 GiB allows."""
     return one_line(folder, scale)
 
 
 def late_classes(folder: Path, scale: float) -> list[str]:
-    """Two classes, for longer than a sample is, then thousands of classes of one row each."""
+    """Two classes for longer than the sample, then thousands of classes of one row each."""
     pick = random.Random(0)
     words = [f"word{i}" for i in range(5000)]
     with gzip.open(folder / "a.jsonl.gz", "wb", 1) as out:
@@ -161,7 +161,7 @@ def late_classes(folder: Path, scale: float) -> list[str]:
 
 
 def rare_record(folder: Path, scale: float) -> list[str]:
-    """One record just under ``--max-record`` that no sample meets."""
+    """One record just below ``--max-record`` that no sample contains."""
     words = " ".join(f"word{i}" for i in range(40)).encode()
     line = b'{"text": "' + b"good fun " * int(6.6e6 * scale) + b'", "label": "a"}\n'
     rows = [_rows(1)[:-1].replace(b"fun", words) + b"\n" + _rows(2) for _ in range(int(300_000 * scale))]
@@ -204,7 +204,7 @@ def long_unicode(folder: Path, scale: float) -> list[str]:
 
 
 def long_distinct(folder: Path, scale: float) -> list[str]:
-    """Long records of random words of two letters, the most words for their size."""
+    """Long records of random words of two letters: the most words for their size."""
     pick = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     words = " ".join(a + b for a, b in (pick.choices(letters, k=2) for _ in range(300_000)))
@@ -277,7 +277,7 @@ ORDINARY_BYTES = 240_000_000
 
 
 def watched(command: list[str], to: str) -> tuple[int, int, str]:
-    """Exit code, peak resident bytes of the process tree, and the last words of a command that writes to a file."""
+    """Exit code, peak resident bytes of the process tree, and last output of a command that writes to a file."""
     with tempfile.TemporaryFile() as out, open(to, "wb") as printed:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=out)
         root, peak = psutil.Process(process.pid), 0
@@ -293,7 +293,7 @@ def watched(command: list[str], to: str) -> tuple[int, int, str]:
 
 
 def measured(name: str, scale: float) -> dict[str, Any]:
-    """The promise for a shape, and the peak of planning and of training with it."""
+    """The plan's figure for a shape, and the peaks of planning and of training with it."""
     with tempfile.TemporaryDirectory(prefix="manymill-shape-") as folder:
         inputs = Path(folder) / "in"
         inputs.mkdir()

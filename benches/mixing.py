@@ -1,19 +1,19 @@
-"""Lanes that are merged: accuracy, the bar of quality, the same bytes everywhere, throughput.
+"""Lanes and merging: accuracy, best settings, equal bytes on every engine, throughput.
 
     python benches/mixing.py --data FOLDER [--sections accuracy rules bar bytes speed] [--corpora imdb ...] [--seeds 5]
 
 ``accuracy``
-    16 and 64 lanes beside one lane, one-shot mixing, rows sorted by label: see :mod:`lane_accuracy`.
+    16 and 64 lanes against one lane, one-shot mixing, rows sorted by label: see :mod:`lane_accuracy`.
 ``rules``
-    Each rule of merging for itself, 16 lanes: see :mod:`lane_accuracy`.
+    Each merge rule alone, 16 lanes: see :mod:`lane_accuracy`.
 ``bar``
-    Settings chosen on a part of the training rows, beside ``TfidfVectorizer`` and ``LinearSVC``: see :mod:`bar`.
+    Settings chosen on a part of the training rows, against ``TfidfVectorizer`` and ``LinearSVC``: see :mod:`bar`.
 ``bytes``
-    A digest of the weights from threads, processes and Dask: see :mod:`engine_runs`.
+    A digest of the weights on threads, processes and Dask: see :mod:`engine_runs`.
 ``speed``
-    Two lanes on two threads beside one lane on one, and Dask beside threads: see :mod:`engine_runs`.
+    Two lanes on two threads against one lane on one, and Dask against threads: see :mod:`engine_runs`.
 
-Each section is a file of its own in ``results``.
+Each section has a file of its own in ``results``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def keep(section: str, name: str, rows: Rows) -> None:
-    """Print the rows of a corpus and put them in the place of its former ones."""
+    """Print the rows of a corpus and replace its saved ones."""
     for row in rows:
         print("  ".join(str(value) for value in row.values() if not isinstance(value, list | dict)))
     path = RESULTS / f"mixing-{section}.json"
@@ -98,7 +98,7 @@ def keep(section: str, name: str, rows: Rows) -> None:
 
 
 def _asked(words: list[str]) -> list[str]:
-    """The options without the folders of this machine."""
+    """The command without the folders of this machine."""
     kept = []
     for i, word in enumerate(words):
         if word not in ("--data", "--work") and (i == 0 or words[i - 1] not in ("--data", "--work")):

@@ -1,9 +1,9 @@
-"""Mixtures of scikit-learn's linear models against the same models fitted on all rows: test accuracy in per cent.
+"""Averaged linear models of scikit-learn against the same models fitted on all rows: test accuracy in %.
 
     python benches/parameter_mixing.py --data FOLDER [--parts 16] [--seeds 3]
 
-FOLDER holds ``20news-bydate`` and ``imdb`` as ``NAME-train.jsonl.zst`` and ``NAME-test.jsonl.zst``. Default parameters
-everywhere; nothing is tuned.
+FOLDER holds ``20news-bydate`` and ``imdb`` as ``NAME-train.jsonl.zst`` and ``NAME-test.jsonl.zst``. All parameters
+are defaults; nothing is tuned.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One training or evaluation by a peer, in a process of its own: ``python benches/peers.py VERB PEER ...``.
+"""One training or evaluation by another program, in its own process: ``python benches/peers.py VERB PEER ...``.
 
-``train`` ends when the model is saved and prints ``{"work_seconds": ...}``: the part after the imports.
-``evaluate`` prints ``{"accuracy": ...}`` on the test rows. The folder is one that ``corpora.py`` made.
+``train`` ends when the model is saved and prints ``{"work_seconds": ...}``, the time after the imports. ``evaluate``
+prints ``{"accuracy": ...}`` on the test rows. The folder is one that ``corpora.py`` made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def batches(path: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def train_sklearn(folder: Path, model: Path, options: argparse.Namespace) -> float:
-    """The stream of scikit-learn's documentation: JSON, HashingVectorizer, SGDClassifier.partial_fit."""
+    """The out-of-core example of scikit-learn: JSON, HashingVectorizer, SGDClassifier.partial_fit."""
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import SGDClassifier
 
@@ -54,7 +54,7 @@ def evaluate_sklearn(folder: Path, model: Path) -> float:
 
 
 def vw_arguments(folder: Path, model: Path, options: argparse.Namespace) -> str:
-    """Vowpal Wabbit's own command line. Nothing is held out: it learns from every row, as the others do."""
+    """Arguments of Vowpal Wabbit. Nothing is held out: like the others, it learns from every row."""
     n_classes = len(json.loads((folder / "info.json").read_text())["classes"])
     words = [
         "-d",
@@ -95,7 +95,7 @@ def evaluate_vw(folder: Path, model: Path) -> float:
 
 
 def train_fasttext(folder: Path, model: Path, options: argparse.Namespace) -> float:
-    """Dimension 10 as in fastText's published runs; rate 1.0, best of 0.25, 0.5, 1.0 on a tenth of train."""
+    """Dimension 10 as in fastText's published runs; rate 1.0, the best of 0.25, 0.5, 1.0 on a tenth of train."""
     import fasttext
 
     start = time.perf_counter()

@@ -2,17 +2,17 @@
 
     python benches/read.py [--quick] [--data FOLDER] [--corpora imdb reddit ...]
 
-Every corpus is cut into blocks of 1 MB in memory, and all blocks are parsed in turn by
+Every corpus is split into blocks of 1 MB in memory, and all blocks are parsed in turn by
 
 manymill
     Ordinary lines by its own extractor.
 serde_json
-    The same lines with an escape in a name, so that manymill leaves each of them to ``serde_json``.
+    The same lines with an escape in a field name, so that manymill parses each of them with ``serde_json``.
 pyarrow
-    ``pyarrow.json.read_json`` with the schema given and one thread. It has no ledger of bad rows.
+    ``pyarrow.json.read_json`` with a given schema and one thread. It does not list bad rows.
 
-Then the whole way from the file: blocks read, parsed, keyed, shuffled in windows and cut into slices for the hasher.
-Times are CPU seconds of the process, the least of several.
+Then the whole path from the file is timed: blocks read, parsed, keyed, shuffled in windows and split into slices for
+the hasher. Times are CPU seconds of the process, the least of several.
 """
 
 from __future__ import annotations

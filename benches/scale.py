@@ -1,13 +1,13 @@
-"""How far lanes scale: measured on one and two workers of this machine, projected to 10 to 1,000 hosts.
+"""How lanes scale: measured on one and two workers of this machine, projected to 10 to 1,000 hosts.
 
     python benches/scale.py --data FOLDER [--repeats 5]
 
-**Measured**: the seconds of a training on one and on two worker processes; of an empty task; of a megabyte on its way
-over the loopback; of adding up parts; of the driver's step. And the features of a part, and how they grow as parts of
-more lanes are added up (a power of their number: words of more text are fewer and fewer new ones). Text is not
-replicated there.
+**Measured**: the seconds of a training on one and on two worker processes, of an empty task, of transferring a
+megabyte over the loopback, of adding up parts, and of the driver's step. Also the number of features of a part, and
+its growth as parts of more lanes are added (a power of their number, since more text contains fewer and fewer new
+words). Text is not replicated for this.
 
-**Projected**, and no more than that: rounds of H hosts that each learn the same amount of text (weak scaling) ::
+**Projected**: rounds of H hosts that each train on the same amount of text (weak scaling) ::
 
     compute     MB of a host / (measured rate of two workers)
     tasks       H x cost of a task, on the driver
@@ -17,8 +17,8 @@ replicated there.
     broadcast   H x the merged part's state / the network's rate: every host reads it from one place
     efficiency  compute / (compute + tasks + merge + driver + broadcast)
 
-A transfer costs the greater of what was measured on the loopback (where it is the work of processors) and of the
-network's rate, which is assumed. Hosts are assumed alike, none slow, none lost, their two workers as fast as these.
+A transfer costs the greater of the measurement on the loopback (where it is processor work) and of the assumed rate
+of the network. All hosts are assumed to be equal, none slow or lost, with two workers as fast as the measured ones.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TRANSFER_MB = 16
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured here."""
+    """The measured costs."""
 
     mb_per_second_one_worker: float
     mb_per_second_two_workers: float
@@ -107,7 +107,7 @@ def _transfer_seconds_per_mb(engine: Engine) -> float:
 
 
 def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds on one and on two worker processes, taking turns; sixteen lanes in both, so the work is the same."""
+    """Seconds on one and on two worker processes, alternating; both train sixteen lanes, so the work is the same."""
     settings = Settings(
         ngram_range=(1, 2), lanes=16, passes=1, rounds_per_pass=2, holdout=0.0, merge="uniform"
     )
@@ -122,7 +122,7 @@ def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
 
 
 def _parts(file: Path) -> tuple[list[_core.MergeSums], _core.Learner]:
-    """Sixteen lanes' parts of a whole corpus, and a learner to merge them into."""
+    """The parts of sixteen lanes of a whole corpus, and a learner to merge them into."""
     settings = Settings(ngram_range=(1, 2)).for_classes(2)
     index = ClassIndex(["neg", "pos"])
     maker = RowMaker(settings.analyzer, None, 1, None)
@@ -171,7 +171,7 @@ def _merging(folder: Path) -> dict[str, float]:
 
 
 def costs(folder: Path, repeats: int) -> tuple[Costs, dict[str, Any]]:
-    """Measure; gives the single figures too."""
+    """Measure; also returns the single figures."""
     merging = _merging(folder)
     with engine_runs.engine_named("processes:2") as engine:
         processes = _task_seconds(engine), _transfer_seconds_per_mb(engine)
@@ -198,7 +198,7 @@ def costs(folder: Path, repeats: int) -> tuple[Costs, dict[str, Any]]:
 
 
 def projected(costs: Costs, hosts: int) -> dict[str, Any]:
-    """A round of so many hosts."""
+    """The projection of a round for this number of hosts."""
     host_lanes = HOST_MB / costs.part_text_mb
     wire = max(costs.transfer_seconds_per_mb_dask, 1 / NETWORK_MB_PER_SECOND)
 

@@ -1,7 +1,6 @@
-"""Memory and speed as the input grows: the same text again and again, to 30 MB, 300 MB, 3 GB of JSON lines.
+"""Memory and speed for growing inputs: one text replicated to 30 MB, 300 MB and 3 GB of JSON lines.
 
-Replicated text has no new words, so it says nothing about accuracy; memory and bytes a second are what it is
-for.
+Replicated text has no new words, so only memory and throughput are meaningful, not accuracy.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ COLUMNS = [
 
 
 def replicate(source: Path, target: Path, size: int) -> None:
-    """Write the lines of ``source`` again and again until ``target`` has ``size`` bytes, whole lines only."""
+    """Write the lines of ``source`` repeatedly until ``target`` has ``size`` bytes, whole lines only."""
     with target.open("wb") as out:
         while out.tell() < size:
             with source.open("rb") as lines:
@@ -87,7 +86,7 @@ def measure(work: Path, manymill: Path) -> list[dict[str, Any]]:
 
 
 def measure_manymill(source: Path, folder: Path, manymill: Path, case: Case, size: int) -> dict[str, Any]:
-    """One training of a file of this size."""
+    """One training on a file of this size."""
     file = folder / "train.jsonl"
     replicate(source / "shuffled.jsonl", file, size)
     command = [

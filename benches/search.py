@@ -1,21 +1,22 @@
-"""Model selection: how early the best is known, whether all is accounted for, what a task costs, what a kill does.
+"""Model selection: early ranking, completeness, overhead per task, memory, halving, and kills.
 
     python benches/search.py [--sections ranked-early grid overhead memory halving resume] [--runs 50]
 
 ``ranked-early``
-    SVC on digits, 20 points x 5 splits, for each of 20 seeds other splits and another order: at which share of the
-    tasks the ranking has the best candidate first, found by replaying the events of each search.
+    SVC on digits, 20 points x 5 splits, 20 seeds with different splits and orders: after which share of the tasks the
+    best candidate ranks first, found by replaying the events of each search.
 ``grid``
-    Nystroem and a linear model on digits, 75 x 10 = 750 tasks, beside scikit-learn's GridSearchCV on the same splits.
+    Nystroem and a linear model on digits, 75 x 10 = 750 tasks, against scikit-learn's GridSearchCV on the same
+    splits.
 ``overhead``
-    Tasks that do nothing: milliseconds a task, the start of the workers told apart.
+    Tasks that do nothing: milliseconds per task, with and without the start of the workers.
 ``memory``
-    8 processes on a matrix of 1 GB, candidates fitted on some of the rows: what the processes hold for themselves and
-    all together (a page that several have mapped counts once).
+    8 processes on a matrix of 1 GB, candidates fitted on some of the rows: private memory of each process, and of all
+    together (a page mapped by several processes counts once).
 ``halving``
-    64 SVCs on digits, asynchronous successive halving beside full evaluation.
+    64 SVCs on digits, asynchronous successive halving against full evaluation.
 ``resume``
-    Searches killed at random moments with SIGKILL and gone on with.
+    Searches killed at random moments with SIGKILL and resumed.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from manymill import SearchCV
 from manymill.search.events import Evaluated
-from manymill.search.journal import records
+from manymill.search.journal import read_records
 from manymill.search.policy import Policy
-from manymill.search.results import ranking
+from manymill.search.results import rank_candidates
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 SEEDS = 20
@@ -78,7 +79,7 @@ def ranked_early(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def first_by(X: Any, y: Any, space: dict[str, Any], seed: int) -> tuple[bool, float]:
-    """Whether the best is first at 40 % of the tasks, and from which share on it stays so."""
+    """Whether the best ranks first at 40 % of the tasks, and from which share on it stays first."""
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     search = SearchCV(SVC(), space, cv=folds, refit=False, engine=2, random_state=seed).fit(X, y)
     final = search.handle_.ranking()
@@ -87,7 +88,7 @@ def first_by(X: Any, y: Any, space: dict[str, Any], seed: int) -> tuple[bool, fl
     for event in search.handle_.log:
         policy.replay([event])
         if isinstance(event, Evaluated):
-            firsts.append(ranking(policy)[0].trial in best)
+            firsts.append(rank_candidates(policy)[0].trial in best)
     n = len(firsts)
     stays = next((place for place in range(n, 0, -1) if not firsts[place - 1]), 0) + 1
     return firsts[round(SHARE * n) - 1], stays / n
@@ -127,7 +128,7 @@ def grid(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Empty(ClassifierMixin, BaseEstimator):
-    """Does nothing."""
+    """An estimator that does nothing."""
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
@@ -169,7 +170,7 @@ def overhead(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Sum(ClassifierMixin, BaseEstimator):
-    """Reads all it is given."""
+    """An estimator that reads all its rows."""
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
@@ -216,7 +217,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def imported(modules: str) -> int:
-    """What a process holds for itself when it has imported some modules, MB."""
+    """Private memory of a process that has imported some modules, MB."""
     code = f"import {modules}, psutil; print(psutil.Process().memory_full_info().uss)"
     return round(
         int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) / 1e6
@@ -224,7 +225,7 @@ def imported(modules: str) -> int:
 
 
 def watch(over: threading.Event, peaks: dict[str, float]) -> None:
-    """Keep the greatest memory of the workers while a search runs."""
+    """Record the peak memory of the workers while a search runs."""
     me = psutil.Process()
     while not over.wait(0.3):
         own, everything = [0], 0
@@ -267,7 +268,7 @@ def halving(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def search_in(folder: str) -> None:
-    """A search of a second with a run folder."""
+    """A search that takes a second, with a run folder."""
     X, y = (part[:600] for part in load_digits(return_X_y=True))
     space = {"max_depth": [2, 4, 8, 16], "min_samples_leaf": [1, 2, 4, 8, 16]}
     tree = DecisionTreeClassifier(random_state=0)
@@ -293,7 +294,7 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
                 process.join()
 
         searched("whole")
-        seconds = max(line.get("seconds", 0.0) for line in records(Path(temporary) / "whole"))
+        seconds = max(line.get("seconds", 0.0) for line in read_records(Path(temporary) / "whole"))
         expected = final(Path(temporary) / "whole")
         for number in range(options.runs):
             folder = Path(temporary) / str(number)
@@ -317,12 +318,12 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
 def results(folder: Path) -> list[tuple[str, float]]:
     if not (folder / "search.jsonl").exists():
         return []
-    found = [line for line in records(folder) if line["event"] == "Evaluated"]
+    found = [line for line in read_records(folder) if line["event"] == "Evaluated"]
     return [(json.dumps(line["task"]), line["scores"]["score"]) for line in found]
 
 
 def final(folder: Path) -> list[tuple[float, int]]:
-    """Candidates by their mean scores over all tasks, which must be there."""
+    """Candidates by their mean scores over all tasks, none of which may be missing."""
     scores: dict[int, dict[int, float]] = {}
     for task, score in results(folder):
         told = json.loads(task)
@@ -343,7 +344,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Run the sections, print and keep their figures."""
+    """Run the sections, print and save their figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--runs", type=int, default=50, help="searches to kill")

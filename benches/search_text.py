@@ -1,18 +1,18 @@
-"""64 text configurations, hashed once, beside scikit-learn's search over pipelines; successive halving beside all.
+"""64 text configurations, hashed once, against scikit-learn's search over pipelines; and successive halving.
 
     python benches/search_text.py --data FOLDER [--arms ours halving scikit-learn] [--sample 4] [--cv 5] [--rows 25000]
 
 ``ours``
-    Every configuration on every split, over hashes that are made once: hashing is part of the time.
+    Every configuration on every split, on hashes that are computed once; the time includes hashing.
 ``halving``
-    The same configurations on 1/25 of the rows, those among the best fifth so far on 1/5, and of these on all.
+    The same configurations on 1/25 of the rows, the best fifth so far on 1/5, and the best fifth of these on all.
 ``scikit-learn``
     ``RandomizedSearchCV`` over ``HashingVectorizer``, ``TfidfTransformer`` and ``SGDClassifier``, the same
-    configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs four of the configurations and
-    tells the time of all as 16 times theirs.
+    configurations on the same splits. It takes half an hour or more: ``--sample 4`` runs four configurations and
+    reports 16 times their time.
 
 All arms have two workers. The best configuration of each is fitted on all training rows and scored on the test rows.
-Arms that are not asked for keep their figures of an earlier run.
+Arms that are not run keep their saved figures.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def drawn() -> list[dict[str, Any]]:
-    """The configurations, in the words of the pipeline."""
+    """The configurations, as parameters of the pipeline."""
     return list(ParameterSampler(SPACE, N_TRIALS, random_state=SEED))
 
 
 def translated(theirs: dict[str, Any]) -> dict[str, Any]:
-    """A configuration in our words."""
+    """A configuration as parameters of TextClassifier."""
     # The place of alpha in its range, from the greatest, whose steps are the shortest, to the least.
     place = np.log(1e-3 / theirs["learn__alpha"]) / np.log(1e-3 / 1e-7)
     return {
@@ -92,7 +92,7 @@ def translated(theirs: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts and labels, and how they are split."""
+    """Texts and labels, and their splits."""
 
     train: tuple[list[str], NDArray[Any]]
     test: tuple[list[str], NDArray[Any]]
@@ -114,7 +114,7 @@ def _read(path: Path, n_rows: int | None) -> tuple[list[str], NDArray[Any]]:
 
 
 def search(data: Corpus, options: argparse.Namespace, **how: Any) -> dict[str, Any]:
-    """All candidates, hashing counted; the best is fitted on all rows."""
+    """Evaluate all candidates, hashing included; fit the best on all rows."""
     candidates = [{name: [value] for name, value in translated(theirs).items()} for theirs in drawn()]
     engine = ENGINES[options.engine]
     asked = SearchCV(
@@ -192,7 +192,7 @@ ARMS: dict[str, Callable[[Corpus, argparse.Namespace], dict[str, Any]]] = {
 
 
 def compared(arms: dict[str, dict[str, Any]]) -> Iterator[tuple[str, float]]:
-    """The ratios that the arms are run for."""
+    """The ratios between the arms."""
     if {"ours", "scikit-learn"} <= arms.keys():
         peer, mine = arms["scikit-learn"], arms["ours"]
         yield "times sooner than scikit-learn", round(peer["seconds"] / mine["seconds"], 1)
@@ -210,7 +210,7 @@ def compared(arms: dict[str, dict[str, Any]]) -> Iterator[tuple[str, float]]:
 
 
 def main() -> None:
-    """Run the arms, print and keep their figures."""
+    """Run the arms, print and save their figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the full corpora")
     parser.add_argument("--work", type=Path, help="folder for inputs; a temporary one by default")

@@ -1,7 +1,7 @@
-"""How long manymill takes to start: ``python benches/startup.py``.
+"""Start-up time of manymill: ``python benches/startup.py``.
 
-Medians of fresh processes, warm file cache, taken in turns: ``manymill --version``, ``import manymill``, and
-``import numpy`` as the yardstick. The interpreter's own start is in all of them.
+Medians of fresh processes with a warm file cache, alternating: ``manymill --version``, ``import manymill``, and
+``import numpy`` for comparison. All include the start of the interpreter.
 """
 
 from __future__ import annotations

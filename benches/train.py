@@ -1,14 +1,13 @@
-"""File on disk to saved model, against the peers: ``python benches/train.py --data FOLDER``.
+"""File on disk to saved model, against other programs: ``python benches/train.py --data FOLDER``.
 
-Every training is a process of its own; the arms take turns, so that a busy minute of the machine hits them
-all. manymill and scikit-learn read JSON lines. fastText and Vowpal Wabbit read files that were lower-cased
-and cut into tokens beforehand (their best case: Python needs longer for that than they for learning). Rows
-come shuffled to the peers, and to manymill as the source has them. Every program learns every row in every pass:
-nothing is held out. Accuracy is that on the test rows, from
-the same models.
+Every training is a process of its own; the arms alternate, so that a busy machine affects all of them. manymill and
+scikit-learn read JSON lines. fastText and Vowpal Wabbit read files that were lower-cased and tokenised beforehand
+(their best case: tokenising in Python takes longer than their training). The other programs read shuffled rows,
+manymill reads them in the order of the source. Every program learns from every row in every pass: nothing is held
+out. The accuracy of the same models is measured on the test rows.
 
-``--memory`` instead replicates two corpora to 30 MB, 300 MB and 3 GB of JSON lines and records what manymill
-needs for them.
+``--memory`` instead replicates two corpora to 30 MB, 300 MB and 3 GB of JSON lines and records manymill's time and
+memory.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Arm:
 
     @property
     def bits(self) -> int:
-        """Binary logarithm of the size of the table of features."""
+        """Binary logarithm of the number of features."""
         return {"vw": VW_BITS, "vw-wide": VW_WIDE_BITS}.get(self.program, BITS)[self.corpus]
 
     @property
@@ -61,7 +60,7 @@ class Arm:
         return self.program.removesuffix("-wide")
 
     def train_command(self, folder: Path, model: Path) -> list[str]:
-        """What trains on the inputs in ``folder`` and saves to ``model``."""
+        """The command that trains on the inputs in ``folder`` and saves to ``model``."""
         if self.program == "manymill":
             return [
                 *(str(MANYMILL), "train", str(folder / "train.jsonl"), "--text", "text", "--label", "label"),
@@ -75,7 +74,7 @@ class Arm:
         ]
 
     def evaluate_command(self, folder: Path, model: Path) -> list[str]:
-        """What prints JSON with the accuracy on the test rows."""
+        """The command that prints JSON with the accuracy on the test rows."""
         if self.program == "manymill":
             return [str(MANYMILL), "evaluate", str(model), str(folder / "test.jsonl"), "--json"]
         return [
@@ -85,7 +84,7 @@ class Arm:
 
 
 def arms(corpora: list[str], programs: list[str]) -> Iterator[Arm]:
-    """Every pairing that is affordable."""
+    """All affordable combinations."""
     for corpus in corpora:
         for ngrams in (1, 2):
             for passes in (1, 5):
@@ -96,7 +95,7 @@ def arms(corpora: list[str], programs: list[str]) -> Iterator[Arm]:
 
 
 def too_dear(arm: Arm) -> bool:
-    """Whether an arm would take minutes, or with fastText's single pass teach nothing."""
+    """Whether an arm would take minutes, or (fastText with one pass) learn nothing."""
     if arm.program == "fasttext":
         return arm.passes == 1
     if arm.program == "sklearn":
@@ -105,7 +104,7 @@ def too_dear(arm: Arm) -> bool:
 
 
 def measure(corpora: list[str], programs: list[str], repeats: int, work: Path) -> list[dict[str, Any]]:
-    """Train every arm ``repeats`` times, taking turns, and evaluate it once."""
+    """Train every arm ``repeats`` times, alternating, and evaluate it once."""
     startup = startup_seconds() if "manymill" in programs else 0.0
     todo = list(arms(corpora, programs))
     costs: dict[Arm, list[Cost]] = {arm: [] for arm in todo}
@@ -133,7 +132,7 @@ def measure(corpora: list[str], programs: list[str], repeats: int, work: Path) -
 
 
 def startup_seconds() -> float:
-    """What manymill's process takes to start and to import what training imports, as is left out for the peers."""
+    """Seconds for manymill to start and import what training imports, which the other programs' time excludes."""
     command = [sys.executable, "-c", "import manymill.cli.app, manymill.linear.run, numpy.random"]
     return statistics.median(run(command).wall_seconds for _ in range(7))
 
@@ -141,9 +140,9 @@ def startup_seconds() -> float:
 def summary(
     arm: Arm, costs: list[Cost], startup: float, accuracy: float, info: dict[str, Any]
 ) -> dict[str, Any]:
-    """Medians of the repeats of an arm, with the walls they come from.
+    """Medians of the repeats of an arm, with their wall seconds.
 
-    Megabytes are those of the text (or of the JSON lines) once, however many passes were made.
+    Megabytes are those of the text (or of the JSON lines) once, for any number of passes.
     """
     wall = statistics.median(c.wall_seconds for c in costs)
     # The peers' processes say how long they worked after their imports.
@@ -177,7 +176,7 @@ def shown(command: list[str]) -> str:
 
 
 def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How many times as fast manymill is as each peer with the same n-grams and passes."""
+    """Speed of manymill relative to each program with the same n-grams and passes."""
     ours = {
         (r["corpus"], tuple(r["ngram_range"]), r["passes"]): r for r in rows if r["program"] == "manymill"
     }
@@ -202,7 +201,7 @@ def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def print_table(rows: list[dict[str, Any]], columns: list[str]) -> None:
-    """Rows as a table of text, a column as wide as its widest cell."""
+    """Print rows as a table, each column as wide as its widest cell."""
     cells = [columns] + [[str(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:

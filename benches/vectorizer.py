@@ -1,9 +1,9 @@
-"""What each setting of HashingVectorizer costs beside scikit-learn's, one thread, in one run.
+"""Settings of HashingVectorizer against scikit-learn's, one thread, in one run.
 
     python benches/vectorizer.py [--data FOLDER] [--corpus imdb] [--megabytes 2] [--repeats 5]
 
-Documents are a list of ``str`` for both. Times are CPU seconds of the thread, the two taking turns; the ratio is of
-the least times. The matrices must be the same to the bit.
+Documents are a list of ``str`` for both. Times are CPU seconds of the thread, alternating; the ratio is that of the
+least times. The matrices must be equal to the bit.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _texts(path: Path, most_bytes: float) -> list[str]:
-    """Documents from the whole of the file, which may be sorted by class."""
+    """Documents from the whole file, which may be sorted by class."""
     with zstandard.open(path, "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
     step = max(1, round(sum(map(len, texts)) / most_bytes))

@@ -1,9 +1,9 @@
-"""How many files a reader enters to follow one document, one lane, one tree: counted, not guessed.
+"""How many files a reader enters to follow one document, one lane, one tree.
 
     python benches/walks.py [--json FILE]
 
 Each walk is one run whose functions are recorded by ``sys.setprofile`` in every thread, after a run that has imported
-everything. A file is entered if one of its functions is called. Besides that: modules, their lines, and the imports
+everything. A file is entered if one of its functions is called. Also counted: modules, their lines, and the imports
 between them.
 """
 
@@ -76,7 +76,7 @@ def walks(file: Path) -> dict[str, Callable[[], Any]]:
 
 
 def walk(run: Callable[[], Any]) -> dict[str, int]:
-    """Files entered and functions called by one run, the second one."""
+    """Files entered and functions called by the second of two runs."""
     run()
     called: set[tuple[str, str]] = set()
 
@@ -95,7 +95,7 @@ def walk(run: Callable[[], Any]) -> dict[str, int]:
 
 
 def sizes() -> dict[str, int]:
-    """Modules, their lines, and imports of one by another, type-only ones left out."""
+    """Modules, their lines, and imports of one by another, without type-only ones."""
     modules = {name_of(path): path for path in PACKAGE.rglob("*.py")}
     arrows = {
         (name, other) for name, path in modules.items() for other in imported(path, modules) if other != name
@@ -118,7 +118,7 @@ def name_of(path: Path) -> str:
 
 
 def imported(path: Path, modules: dict[str, Path]) -> set[str]:
-    """The modules of the package that one imports, at its top or inside functions."""
+    """The modules of the package that a module imports, at its top or inside functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     type_only = {
         id(statement)

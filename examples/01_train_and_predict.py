@@ -1,6 +1,6 @@
-"""1. From a file of labelled text to a saved model, and back: ``python examples/01_train_and_predict.py``.
+"""1. From a file of labelled text to a saved model and back: ``python examples/01_train_and_predict.py``.
 
-The mail of ``examples/data`` is read in a stream, so the same lines work for files larger than memory.
+The mail of ``examples/data`` is read as a stream, so the same code works for files larger than memory.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ DATA = Path(__file__).parent / "data"
 
 def main(model: Path) -> None:
     """Train, evaluate, save, load, predict."""
-    # Nothing is read yet: this names the files and the columns.
+    # Lazy: this names the files and the columns, nothing is read yet.
     train = scan(DATA / "mail-train.jsonl.zst", text="text", label="label")
 
-    # What fits into memory may be lists, NumPy arrays, pandas or polars columns, or, as here, Arrow columns.
+    # Data in memory can be lists, NumPy arrays, pandas or polars columns, or, as here, Arrow columns.
     test = read_json(DATA / "mail-test.jsonl.zst")
 
-    # Words and pairs of words, three visits of every mail.
+    # Words and pairs of words, three passes over the mails.
     classifier = TextClassifier(ngram_range=(1, 2), passes=3).fit(train)
     print(f"classes   {', '.join(map(str, classifier.classes_))}")
     print(f"accuracy  {classifier.score(test['text'], test['label']):.4f} on {len(test):,} other mails")
 
-    # A model is a folder of JSON and safetensors: no code in it, safe to load from anyone.
+    # A model is a folder of JSON and safetensors, without code: safe to load from anyone.
     classifier.save(model)
     loaded = TextClassifier.load(model)
     mails = [

@@ -1,4 +1,4 @@
-"""A campaign: a bound on its time, a file to go on from where it was stopped, and a tally at its end."""
+"""A campaign: a time limit, a state file to continue from, and a tally at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
-    """The options that all campaigns have."""
+    """The options of all campaigns."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -29,17 +29,17 @@ def options(description: str | None) -> argparse.ArgumentParser:
 
 
 class Campaign:
-    """What was tried so far and how long there is left.
+    """The tries so far, and the time left.
 
     Parameters
     ----------
     asked : Namespace
-        Of `options`.
+        Result of `options`.
 
     Attributes
     ----------
     made : dict
-        What came of each try, by its key: of earlier runs of the same product, seed and harness as well.
+        The outcome of each try by its key, including earlier runs with the same product, seed and test code.
     """
 
     def __init__(self, asked: argparse.Namespace) -> None:
@@ -57,14 +57,14 @@ class Campaign:
             self._state.write_text(first + "\n")
 
     def add(self, key: str, result: Any) -> None:
-        """Note what came of a try."""
+        """Record the outcome of a try."""
         self.made[key] = result
         if self._state is not None:
             with self._state.open("a") as state:
                 state.write(json.dumps([key, result]) + "\n")
 
     def within(self, items: Iterable[Any]) -> Iterator[Any]:
-        """The items, until the time is spent."""
+        """The items, until the time is over."""
         for item in items:
             if time.monotonic() - self._start > 60 * self._asked.minutes:
                 print("out of time: the same command goes on", flush=True)
@@ -72,7 +72,7 @@ class Campaign:
             yield item
 
     def end(self, told: dict[str, Any]) -> None:
-        """Print the totals, write the tally, and exit: with 1 if anything failed."""
+        """Print the totals, write the tally, and exit with 1 if anything failed."""
         told["total"]["seconds"] = round(time.monotonic() - self._start)
         command = f"python {Path(sys.argv[0]).resolve().relative_to(ROOT)} {' '.join(sys.argv[1:])}"
         print(json.dumps(told["total"]))
@@ -83,7 +83,7 @@ class Campaign:
 
 
 def _product() -> str:
-    """A digest of the product and of the harness: what was tried of others does not count."""
+    """A digest of the product and of the test code; results of other versions do not count."""
     digest = hashlib.sha256()
     for folder in (ROOT / "src", Path(__file__).parent):
         for path in sorted(folder.rglob("*")):

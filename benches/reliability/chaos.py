@@ -1,11 +1,11 @@
-"""Kills drivers and workers at random moments, goes on, and compares everything with an undisturbed run.
+"""Kill drivers and workers at random moments, continue, and compare everything with an undisturbed run.
 
     python benches/reliability/chaos.py --driver-kills 1000 --worker-kills 500 --json benches/results/faults.json
 
-A try is a command that is killed (SIGKILL) up to five times at random moments and given again, or resumed, each time;
-or a command on processes two of whose workers are killed, or stopped (SIGSTOP) for good; or lanes on a Dask cluster
-that loses workers. In the end everything must be as after the undisturbed run, byte for byte, nothing else may lie
-there, and no process of it may live. Kills are those that hit: the process lived. The moments depend on the seed.
+A try is one of: a command that is killed (SIGKILL) up to five times at random moments, and repeated or resumed each
+time; a command on processes, two of whose workers are killed or stopped (SIGSTOP) for good; lanes on a Dask cluster
+that loses workers. At the end everything must have the bytes of the undisturbed run, no other files may exist, and
+none of its processes may be alive. Only kills of a living process count. The seed determines the moments.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Item = tuple[str, str, int]  # what is killed, the command, the number of the tr
 
 
 def main() -> None:
-    """Kill, compare, tell."""
+    """Kill, compare, report."""
     parser = options(__doc__)
     parser.add_argument("--driver-kills", type=int, default=100)
     parser.add_argument("--worker-kills", type=int, default=50)
@@ -107,7 +107,7 @@ def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[
 
 
 def _items(wanted: dict[str, int], names: list[str], results: dict[str, dict[str, Any]]) -> Iterator[Item]:
-    """Tries, the kinds in turn, until there are as many kills as are wanted; looks at the results as they come."""
+    """Tries, the kinds alternating, until the results so far contain enough kills."""
     on_processes = [name for name in names if name in ON_PROCESSES]
     on_threads = [name for name in names if name not in ON_PROCESSES]
     places = {
@@ -126,7 +126,7 @@ def _items(wanted: dict[str, int], names: list[str], results: dict[str, dict[str
 
 
 def _turn(on_threads: list[str], on_processes: list[str], number: int) -> str:
-    """The commands on threads in turn; now and then one on processes."""
+    """The commands on threads in turn, and now and then one on processes."""
     turn, place = divmod(number, _SHARE_ON_PROCESSES)
     if on_processes and (place == 0 or not on_threads):
         return on_processes[turn % len(on_processes)]
@@ -140,7 +140,7 @@ def _n_kills(results: dict[str, dict[str, Any]], killed: str) -> int:
 def _driver_try(
     command: Command, reference: Reference, inputs: Inputs, base: Path, generator: random.Random
 ) -> dict[str, Any]:
-    """Kill the driver again and again, then let it end."""
+    """Kill the driver repeatedly, then let it end."""
     folder = Path(tempfile.mkdtemp(prefix="try-", dir=base))
     begin(command, inputs, folder)
     arguments, kills, failures = command.arguments(inputs, folder), 0, []
@@ -169,7 +169,7 @@ def _worker_try(
     generator: random.Random,
     how: signal.Signals,
 ) -> dict[str, Any]:
-    """Kill or stop workers of a driver, which must end as if nothing had happened."""
+    """Kill or stop workers of a driver, which must end as without the fault."""
     folder = Path(tempfile.mkdtemp(prefix="try-", dir=base))
     begin(command, inputs, folder)
     arguments = command.arguments(inputs, folder) + (_STALL if how == signal.SIGSTOP else [])
@@ -195,7 +195,7 @@ def _worker_try(
 
 
 def _workers(driver: int) -> list[int]:
-    """The processes that a driver started to work for it."""
+    """The worker processes of a driver."""
     import psutil
 
     found = []
@@ -208,7 +208,7 @@ def _workers(driver: int) -> list[int]:
 
 
 def _orphans(folder: Path) -> Iterator[str]:
-    """Processes of a try that outlive it: its folder is in their environment."""
+    """Processes that outlive their try: its folder is in their environment."""
     end = time.monotonic() + _ORPHAN_SECONDS
     while (left := _of_try(folder)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -230,7 +230,7 @@ def _of_try(folder: Path) -> list[int]:
 def _cluster_try(
     command: Command, reference: Reference, inputs: Inputs, base: Path, generator: random.Random
 ) -> dict[str, Any]:
-    """Kill a worker of a Dask cluster of two in mid-training."""
+    """Kill a worker of a Dask cluster of two during a training."""
     folder = Path(tempfile.mkdtemp(prefix="try-", dir=base))
     begin(command, inputs, folder)
     address = folder / "cluster.json"
@@ -261,7 +261,7 @@ def _cluster_try(
 
 
 def _serve(address: Path, pids: Path) -> int:
-    """A cluster of two workers, until SIGTERM; says where its scheduler is and which processes its workers are."""
+    """Run a cluster of two workers until SIGTERM; reports the scheduler's address and the worker processes."""
     import dask
     from distributed import LocalCluster
 

@@ -1,4 +1,4 @@
-"""What is run and compared: undisturbed runs, and what must hold after a fault and after going on."""
+"""Undisturbed runs, and the checks after a fault and after continuing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HANG_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Reference:
-    """What an undisturbed run does and leaves."""
+    """The calls and the files of an undisturbed run."""
 
     calls: tuple[str, ...]
     deliverables: dict[str, str]
@@ -40,12 +40,12 @@ class Reference:
 
 
 def run_undisturbed(arguments: list[str], folder: Path) -> int | None:
-    """Run a command line in a child; its exit code."""
+    """Run a command line in a child; returns its exit code."""
     return forks.wait(forks.fork(lambda: call(arguments, folder), folder / "run"), HANG_SECONDS)
 
 
 def prepared(base: Path, n_rows: int = 400) -> Inputs:
-    """The inputs, and what commands find beforehand."""
+    """The inputs, and the files that exist before the commands."""
     inputs = Inputs.make(base / "inputs", n_rows)
     specimens(inputs, run_undisturbed)
     _stop_a_run(inputs)
@@ -53,7 +53,7 @@ def prepared(base: Path, n_rows: int = 400) -> Inputs:
 
 
 def _stop_a_run(inputs: Inputs) -> None:
-    """Leave a run in lanes that was killed just after a checkpoint in its middle."""
+    """Make a run in lanes that was killed just after a checkpoint in its middle."""
     command, scratch = COMMANDS["train --lanes"], inputs.folder / "scratch"
     calls = reference_of(command, inputs, inputs.folder).calls
     renamings = [n for n, call_ in enumerate(calls, 1) if call_.startswith("rename") and "position" in call_]
@@ -71,7 +71,7 @@ def _stop_a_run(inputs: Inputs) -> None:
 
 
 def reference_of(command: Command, inputs: Inputs, base: Path) -> Reference:
-    """Two undisturbed runs, which must leave the same; the calls are those of the longer one."""
+    """Two undisturbed runs, which must leave the same files; the calls are those of the longer one."""
     found = []
     for _ in range(2):
         folder = Path(tempfile.mkdtemp(prefix="quiet-", dir=base))
@@ -104,7 +104,7 @@ def run_counted(
 
 
 def said(folder: Path) -> str:
-    """What a command printed on stderr: nothing if a kill came before it began."""
+    """The stderr of a command; empty if it was killed before it began."""
     output = folder / "run.stderr"
     return output.read_text(errors="replace") if output.exists() else ""
 
@@ -112,7 +112,7 @@ def said(folder: Path) -> str:
 def wrong_end(
     command: Command, folder: Path, code: int | None, reference: Reference, *, killed: bool
 ) -> Iterator[str]:
-    """How a run ended: its exit code must be true."""
+    """Check the exit code of a run."""
     stderr = said(folder)
     if code is None:
         yield "hung"
@@ -128,7 +128,7 @@ def wrong_end(
 
 
 def lies(command: Command, folder: Path, reference: Reference, stderr: str) -> Iterator[str]:
-    """What was promised by exit code 0 and is not there, or other than it should be."""
+    """Output that exit code 0 promises but that is missing or different."""
     left = digests(folder, command.deliverables)
     for name, digest in reference.deliverables.items():
         is_told = any(Path(name).match(pattern) and re.search(told, stderr) for pattern, told in command.told)
@@ -137,7 +137,7 @@ def lies(command: Command, folder: Path, reference: Reference, stderr: str) -> I
 
 
 def wrong_left(command: Command, folder: Path, reference: Reference) -> Iterator[str]:
-    """What a fault left: a whole model, the old or the new one, and the files of others."""
+    """Check the files after a fault: the complete old or new model, and unchanged files of others."""
     yield from foreign(folder)
     if command.model is not None:
         model = folder / command.model
@@ -170,7 +170,7 @@ def wrong_again(
     *,
     was_killed: bool = True,
 ) -> Iterator[str]:
-    """The same command, or ``resume``, without any fault: the bytes of an undisturbed run, and nothing left."""
+    """Repeat the command, or ``resume``, without a fault: the bytes of an undisturbed run, and no other files."""
     arguments = command.again(inputs, folder, number)
     code = run_undisturbed(arguments, folder)
     stderr = said(folder)

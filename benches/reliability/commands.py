@@ -1,15 +1,15 @@
-"""The commands under test: how each begins, what it promises, and what must be there when it ends.
+"""The commands under test: their start, their promised output, and the files that must exist at their end.
 
 A try has a folder of its own::
 
     try/
-    ├── work/     where the command works, beside files of others
+    ├── work/     working folder of the command, with files of others in it
     ├── cache/    XDG_CACHE_HOME, and MANYMILL_CACHE where it is known
     ├── store/    MANYMILL_STORE
     ├── tmp/      TMPDIR
     └── home/     HOME
 
-The inputs lie outside, the same for all tries, and are only read.
+The inputs lie outside, are shared by all tries, and are only read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Inputs:
 
     @classmethod
     def make(cls, folder: Path, n_rows: int = 400) -> Inputs:
-        """Cut them from the shipped corpora; ``n_rows`` are to learn, half as many to predict."""
+        """Cut them from the shipped corpora: ``n_rows`` to train on, half as many to predict."""
         import pyarrow as pa
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and what it leaves.
+    """A command line and its output.
 
     Attributes
     ----------
@@ -91,17 +91,17 @@ class Command:
     deliverables : tuple of str
         Patterns of the files, relative to the folder, whose bytes the command promises.
     model : str or None
-        Where a model will lie.
+        Path of the model.
     earlier : callable or None
-        Makes what lies there beforehand.
+        Makes the files that exist before the command.
     had_model : bool
-        Whether a model lies there beforehand.
+        Whether a model exists before the command.
     told : tuple of (pattern, regular expression)
-        Files that may be missing at exit code 0 if the expression is found on stderr.
+        Files that may be missing at exit code 0 if the expression matches stderr.
     anew : callable or None
-        The arguments that begin anew what is over, if not those of the command.
+        The arguments that repeat a finished command, if they differ.
     whole : bool
-        Whether each deliverable that is there must be the one of before or the final one: no other bytes in between.
+        Whether each deliverable must always be the earlier or the final one, with no other bytes in between.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Command:
     anew: Callable[[Inputs, Path], list[str]] | None = None
 
     def again(self, inputs: Inputs, folder: Path, number: int) -> list[str]:
-        """The arguments that go on: of every second try whose run can be resumed, those of ``resume``."""
+        """The arguments that continue: ``resume`` for every second try whose run can be resumed."""
         run = folder / "work" / "run"
         if self.resumes and number % 2 and (run / "plan.json").exists() and not _is_old(run):
             return ["resume", str(run)]
@@ -175,7 +175,7 @@ def _old_run(inputs: Inputs, folder: Path) -> None:
 
 
 def _is_old(run: Path) -> bool:
-    """Whether a run folder still has the plan of the run that was there beforehand."""
+    """Whether a run folder still has the plan of the earlier run."""
     return b"old.jsonl" in (run / "plan.json").read_bytes()
 
 
@@ -276,7 +276,7 @@ def begin(command: Command, inputs: Inputs, folder: Path) -> None:
 
 
 def call(arguments: list[str], folder: Path) -> int | None:
-    """Run a command line in this process, which is a child for that alone; ends with ``SystemExit``."""
+    """Run a command line in this process, a child only for that; ends with ``SystemExit``."""
     from manymill.cli import main
     from manymill.linear.run import resume_run, train_run
 
@@ -294,7 +294,7 @@ def call(arguments: list[str], folder: Path) -> int | None:
 
 
 def digests(folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
-    """The digests of the files that match."""
+    """The digests of the matching files."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for pattern in patterns
@@ -304,13 +304,13 @@ def digests(folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
 
 
 def listing(folder: Path) -> list[str]:
-    """Every path of a try but those of locks; names that are drawn at random are shown as ``*``."""
+    """Every path of a try except locks; random parts of names are shown as ``*``."""
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     return sorted(re.sub(r"\b[0-9a-f]{32}\b(?=\.)", "*", name) for name in names if not name.endswith("lock"))
 
 
 def check_model(folder: Path) -> None:
-    """Load a model, every checksum compared; raises if it is damaged."""
+    """Load a model and verify every checksum; raises if it is damaged."""
     if (folder / "forest.json").exists():
         from manymill.forest.run import load_table_model
 
@@ -322,7 +322,7 @@ def check_model(folder: Path) -> None:
 
 
 def age(folder: Path, seconds: float = 3600) -> None:
-    """Let time pass for what lies in caches and in the folder for temporary files: sweeps spare what is fresh."""
+    """Make files in caches and in the temporary folder look old: cleaning spares new ones."""
     then = time.time() - seconds
     for place in ("cache", "store", "tmp", "work"):
         for path in (folder / place).rglob("*"):
@@ -331,7 +331,7 @@ def age(folder: Path, seconds: float = 3600) -> None:
 
 
 def specimens(inputs: Inputs, run: Callable[[list[str], Path], int | None]) -> None:
-    """Make what commands find beforehand: an old model, a run that was stopped, an old matrix."""
+    """Make the files that exist before commands: an old model, a run that was stopped, an old matrix."""
     scratch = inputs.folder / "scratch"
     begin(COMMANDS["train"], inputs, scratch)
     old = _train(inputs, scratch)

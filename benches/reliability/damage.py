@@ -1,11 +1,12 @@
-"""Damages every kind of file that a later run believes, and looks at what comes of it.
+"""Damage every kind of file that a later run relies on, and check the outcome.
 
     python benches/reliability/damage.py --minutes 60 --json benches/results/damage.json
 
-A try copies a specimen, damages one file (a flipped bit, a cut, an extension, a range zeroed, drawn at random or
-swapped with another, a digit changed, the file deleted) and uses it as the product does. Right is an error of manymill
-that names the file or its folder, or the very same result; wrong is another result, any other exception, or a crash.
-Small files have every bit flipped and are cut at every length. Tries in the file of ``--state`` are not repeated.
+A try copies a specimen, damages one file (flips a bit, truncates, extends, zeroes or randomises a range, swaps it
+with another file, changes a digit, deletes it) and uses it as the product does. Correct outcomes are an error of
+manymill that names the file or its folder, or exactly the same result; another result, any other exception or a crash
+is a failure. Small files have every bit flipped and are truncated at every length. Tries in the ``--state`` file are
+not repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Batch = tuple[str, int, list[Damage]]  # the kind, the number of the first, and 
 
 
 def main() -> None:
-    """Damage everything, tell the totals."""
+    """Damage everything, print the totals."""
     parser = options(__doc__)
     parser.add_argument("--kinds", default="", help="a regular expression that their names must hold")
     parser.add_argument("--tries", type=int, default=2000, help="of each kind; those that are cheap get more")
@@ -104,7 +105,7 @@ def _progress(base: Path, batch: Batch) -> Path:
 
 
 def _expected(kind: Kind, inputs: Inputs, base: Path) -> str:
-    """What comes of the undamaged specimen, twice."""
+    """The result of the undamaged specimen, twice."""
     progress = base / "progress"
     forks.wait(
         forks.fork(lambda: _use_all((kind.name, 0, [("none",)] * 2), kind, "", inputs, progress)),
@@ -118,7 +119,7 @@ def _expected(kind: Kind, inputs: Inputs, base: Path) -> str:
 
 
 def _use_all(batch: Batch, kind: Kind, expected: str, inputs: Inputs, progress: Path) -> None:
-    """Damage and use, one after the other; a line for each as it is done."""
+    """Damage and use one after the other; prints a line for each."""
     data = (kind.specimen / kind.file).read_bytes()
     with open(progress, "w") as out:
         for damage in batch[2]:
@@ -154,7 +155,7 @@ def _verdict(kind: Kind, expected: str, inputs: Inputs, folder: Path, path: Path
 
 
 def damages(data: bytes, n_tries: int, seed: str) -> list[Damage]:
-    """So many different damages of a file that each change it."""
+    """Different damages of a file, as many as requested, each of which changes it."""
     generator, size = random.Random(seed), len(data)
     chosen: dict[Damage, None] = {("delete",): None}
 
@@ -200,7 +201,7 @@ def _drawn(kind: str, data: bytes, digits: list[int], generator: random.Random) 
 
 
 def apply(damage: Damage, data: bytes) -> bytes | None:
-    """The damaged bytes; None if the file is to be deleted."""
+    """The damaged bytes; None to delete the file."""
     kind, *where = damage
     content = bytearray(data)
     if kind == "delete":
@@ -234,7 +235,7 @@ def apply(damage: Damage, data: bytes) -> bytes | None:
 
 
 def tally(verdicts: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
-    """Tries and verdicts of each kind of file."""
+    """Tries and outcomes of each kind of file."""
     kinds = []
     for name, found in verdicts.items():
         counts = Counter(verdict[0] for verdict in found.values())

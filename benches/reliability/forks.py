@@ -1,7 +1,7 @@
-"""Children of a process that has everything imported: a run of a command costs milliseconds to start.
+"""Children of a process that has imported everything: starting a command takes milliseconds.
 
-The parent never starts a thread. A child runs the command in its own process, with files for its output, and leaves as
-Python leaves: threads joined, exit functions called.
+The parent never starts a thread. A child runs the command in its own process, with files for its output, and exits as
+Python does: threads joined, exit functions called.
 """
 
 from __future__ import annotations
@@ -39,10 +39,8 @@ _JEMALLOC = "jemalloc_bg_thd"
 def preload() -> None:
     """Import what the commands import, so that no child has to.
 
-    Raises
-    ------
-    RuntimeError
-        If an import started a thread: children would miss it.
+    Raises ------ RuntimeError
+        If an import started a thread, which children would lack.
     """
     for name in _MODULES:
         importlib.import_module(name)
@@ -59,7 +57,7 @@ def _threads() -> set[str]:
 
 @contextmanager
 def scratch(name: str, *, keep: bool = False) -> Iterator[Path]:
-    """A folder for tries, in memory where there is such a place: syncing costs nothing there."""
+    """A folder for tries, in memory if possible, where syncing is cheap."""
     where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     base = Path(tempfile.mkdtemp(prefix=f"manymill-{name}-", dir=where))
     try:
@@ -70,7 +68,7 @@ def scratch(name: str, *, keep: bool = False) -> Iterator[Path]:
 
 
 def fork(work: Callable[[], int | None], output: Path | None = None) -> int:
-    """Run something in a child; gives its process id. Its stdout and stderr go to files beside ``output``."""
+    """Run a function in a child; returns its process id. Its stdout and stderr go to files next to ``output``."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -95,7 +93,7 @@ def fork(work: Callable[[], int | None], output: Path | None = None) -> int:
 
 
 def _leave(code: Any) -> None:
-    """Leave as the interpreter does, but for taking itself apart."""
+    """Exit as the interpreter does, but without finalising it."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
@@ -108,13 +106,13 @@ def _leave(code: Any) -> None:
 
 
 def forget_program() -> None:
-    """Let no worker that is started as a new process import the program of this one."""
+    """Keep workers that start as new processes from importing this program."""
     sys.modules["__main__"].__dict__.pop("__file__", None)
     sys.modules["__main__"].__spec__ = None
 
 
 def wait(pid: int, seconds: float) -> int | None:
-    """The exit code of a child, negative for a signal; None if it did not end in time, and was killed."""
+    """The exit code of a child, negative for a signal; None if it timed out and was killed."""
     if not ends_within(pid, seconds):
         kill(pid)
         os.waitpid(pid, 0)
@@ -123,7 +121,7 @@ def wait(pid: int, seconds: float) -> int | None:
 
 
 def ends_within(pid: int, seconds: float) -> bool:
-    """Whether a child ends within so long."""
+    """Whether a child ends within this time."""
     descriptor = os.pidfd_open(pid)
     try:
         return bool(select.select([descriptor], [], [], seconds)[0])
@@ -132,14 +130,14 @@ def ends_within(pid: int, seconds: float) -> bool:
 
 
 def kill(pid: int) -> None:
-    """End a child at once."""
+    """Kill a child."""
     os.kill(pid, signal.SIGKILL)
 
 
 def map_forked(work: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> Iterator[tuple[Any, Any]]:
-    """What came of each item, as it comes; each is worked on in a child of its own, ``jobs`` at a time.
+    """Yield the result for each item as it arrives; each runs in a child of its own, ``jobs`` at a time.
 
-    An item whose child died has ``{"error": …}``.
+    An item whose child died yields ``{"error": …}``.
     """
     left, pipes = iter(items), {}
     poll = select.poll()

@@ -1,4 +1,6 @@
-"""The tally of fuzzers, from what they printed: the last line of each log.
+"""The tally of fuzzers, from the last line of each log.
+
+Usage::
 
 make fuzz-readers SECONDS=3600 | tee readers.log
 make fuzz-loaders SECONDS=2400 | tee loaders.log

@@ -1,9 +1,9 @@
-"""The kinds of files that a later run believes: where a whole one is, who reads it, and what must come of it.
+"""The kinds of files that a later run relies on: where to get an intact one, what reads it, and the expected result.
 
-A specimen is a folder that the product wrote; each of its files is a kind, and so is a file that only another version
-has: what lies there is looked up. A use reads a copy of the specimen as the product does and gives the digest of all
-that came out: another digest than that of the undamaged specimen means that a damaged file was believed. A row of
-:data:`SPECIMENS` adds one.
+A specimen is a folder that the product wrote. Each of its files is a kind, including files that only some versions
+write: the folder is listed. A use reads a copy of the specimen as the product does and returns a digest of the
+result; a digest that differs from that of the undamaged specimen means that a damaged file was accepted. To add a
+specimen, add a row to :data:`SPECIMENS`.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Use = Callable[[Inputs, Path], str]
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """A folder whose files a later run believes.
+    """A folder whose files a later run relies on.
 
     Attributes
     ----------
     name : str
-        What it is.
+        Description.
     folder : str
-        Beneath that of all specimens.
+        Path below the folder of all specimens.
     use : callable
-        Given the inputs and a copy of the folder; gives a digest.
+        Given the inputs and a copy of the folder; returns a digest.
     pattern : str
-        Of the files that the use believes, a regular expression.
+        Regular expression of the files that the use relies on.
     share : int
-        Tries of each, as a multiple of those that are asked for: cheap ones are tried more often.
+        Tries of each, as a multiple of the requested number: cheap ones are tried more often.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Specimen:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file: one in a specimen, and who uses it."""
+    """A kind of file: one file of a specimen, and its use."""
 
     name: str
     specimen: Path
@@ -64,7 +64,7 @@ class Kind:
 
 
 def kinds_in(specimens: Path) -> dict[str, Kind]:
-    """Every kind, by name; of several files that differ in a number or a checksum, the first."""
+    """Every kind by name; of several files that differ in a number or a checksum, the first."""
     found: dict[str, Kind] = {}
     for specimen in SPECIMENS:
         folder = specimens / specimen.folder
@@ -122,11 +122,11 @@ def _resume(inputs: Inputs, folder: Path) -> str:
 
 
 def _watch(inputs: Inputs, folder: Path) -> str:
-    """Whoever only looks must not fail; what is damaged is passed over."""
+    """A read-only view must not fail; it skips what is damaged."""
     from manymill.cli.summary import ending
     from manymill.run_folder import read_events
 
-    events = list(read_events(folder, look_seconds=0.0))
+    events = list(read_events(folder, poll_seconds=0.0))
     ending(folder, events[-1] if events else None)
     return "shown"
 
@@ -153,20 +153,20 @@ def _search(inputs: Inputs, folder: Path) -> str:
 
 
 def _standing(inputs: Inputs, folder: Path) -> str:
-    """What is shown of a search: a journal that lost its end shows an earlier standing, not another one."""
+    """The displayed ranking of a search: a journal that lost its end shows an earlier ranking, not a different one."""
     found = _shown(folder)
     known = inputs.folder / "standings.json"
     return "a standing of it" if known.exists() and found in json.loads(known.read_text()) else found
 
 
 def _shown(folder: Path) -> str:
-    from manymill.search.journal import standing
+    from manymill.search.journal import read_status
 
-    return _digest(standing(folder).rows())
+    return _digest(read_status(folder).ranking())
 
 
 def _note_standings(inputs: Inputs, folder: Path) -> int:
-    """Write down all that the journal of a search has shown since its beginning."""
+    """Record every ranking that the journal of a search has shown since its beginning."""
     journal = folder / "search.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     found = []
@@ -182,7 +182,7 @@ def _hashed(inputs: Inputs, folder: Path) -> str:
     from manymill.search.hashed_corpus import HashedCorpus
 
     source = scan(inputs / "rows.jsonl", text="text", label="label")
-    with HashedCorpus.of(source, folder=folder, threads=1) as corpus:
+    with HashedCorpus.build(source, folder=folder, threads=1) as corpus:
         texts = corpus.texts
         hashes, starts, ends = texts.chunk((1, 1), True)
         rows = [np.asarray(hashes[start:end]) for start, end in zip(starts, ends, strict=True)]
@@ -206,7 +206,7 @@ def _store(inputs: Inputs, folder: Path) -> str:
 
     folder.chmod(0o700)
     arrays = {"X": np.arange(3000, dtype=np.float32).reshape(300, 10), "y": np.arange(300) % 3}
-    hold = ArrayStore(folder).hold([arrays])
+    hold = ArrayStore(folder).put([arrays])
     try:
         found = hold.refs[0].load()
         return _digest([(name, np.asarray(found[name])) for name in sorted(found)])
@@ -237,10 +237,10 @@ def _hash(inputs: Inputs, folder: Path) -> str:
 SPECIMENS = (
     Specimen("model", "model", _load_model, share=5),
     Specimen("forest", "forest", _load_forest, share=4),
-    Specimen("training, gone on with", "run", _resume, r"(?!model/).*"),
+    Specimen("training, resumed", "run", _resume, r"(?!model/).*"),
     Specimen("training, watched", "run", _watch, r"(events|plan)\.json.*"),
     Specimen("growing forest", "trees", _grow, r"(?!model/|events).*"),
-    Specimen("search, gone on with", "search", _search),
+    Specimen("search, resumed", "search", _search),
     Specimen("search, watched", "search", _standing, r"search\.jsonl"),
     Specimen("hashed texts", "hashed", _hashed),
     Specimen("table", "tables", _table),
@@ -280,14 +280,14 @@ def make(base: Path) -> tuple[Inputs, Path]:
 
 
 def _in_child(inputs: Inputs, folder: Path, use: Use) -> None:
-    """A use in an empty folder makes a specimen."""
+    """Make a specimen by a use in an empty folder."""
     folder.mkdir()
     if forks.wait(forks.fork(lambda: use(inputs, folder) and None), HANG_SECONDS) != 0:
         raise SystemExit(f"the specimen {folder.name} could not be made")
 
 
 def _grow_half(inputs: Inputs, folder: Path) -> None:
-    """A forest whose driver was killed when it had three of four trees."""
+    """A forest whose driver was killed after three of four trees."""
     folder.mkdir()
     log = shim.Log()
 

@@ -1,9 +1,9 @@
-"""Puts the figures of the last campaigns into ``docs/reliability.md``: nobody types them.
+"""Generate the tables of ``docs/reliability.md`` from the results of the last campaigns.
 
-    python benches/reliability/report.py          # writes the tables anew
-    python benches/reliability/report.py --check  # says whether they are those of the files
+    python benches/reliability/report.py          # write the tables
+    python benches/reliability/report.py --check  # fail if the page differs from the results
 
-A table stands between ``<!-- figures: NAME -->`` and ``<!-- end -->``; NAME is that of a file in ``benches/results``.
+``<!-- figures: NAME -->`` and ``<!-- end -->`` delimit the table of ``benches/results/NAME.json``.
 """
 
 from __future__ import annotations
@@ -22,35 +22,43 @@ RESULTS = ROOT / "benches" / "results"
 _BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def torture(told: dict[str, Any]) -> list[list[Any]]:
-    """A row for each command: its calls, and tries and failures over all modes."""
+def torture(results: dict[str, Any]) -> list[list[Any]]:
+    """A row per command: its calls, and the tries and failures over all modes."""
     rows: dict[str, list[Any]] = {}
-    for kind in told["kinds"]:
+    for kind in results["kinds"]:
         row = rows.setdefault(kind["command"], [f"`{kind['command']}`", kind["calls"], 0, 0, 0])
         row[2] += kind["hits"] if kind["mode"] == "kill" else 0
         row[3] += kind["tries"] if kind["mode"] != "kill" else 0
         row[4] += kind["failures"]
-    return [["command", "calls", "killed at", "made to fail at", "failures"], *rows.values(), _sum(rows)]
+    return [["command", "calls", "kills", "injected errors", "failures"], *rows.values(), _sum(rows)]
 
 
-def faults(told: dict[str, Any]) -> list[list[Any]]:
-    """A row for each kind: kills, runs, and what went wrong."""
-    wrong = ("other_bytes", "broken_models", "tracebacks", "left_behind", "processes_left", "hung", "others")
+def faults(results: dict[str, Any]) -> list[list[Any]]:
+    """A row per kind: kills, runs and failures."""
+    failures = (
+        "other_bytes",
+        "broken_models",
+        "tracebacks",
+        "left_behind",
+        "processes_left",
+        "hung",
+        "others",
+    )
     rows = {
         f"{kind['killed']} {kind['kind']}": [
             kind["killed"],
             f"`{kind['kind']}`",
             kind["kills"],
             kind["runs"],
-            sum(kind.get(name, 0) for name in wrong),
+            sum(kind.get(name, 0) for name in failures),
         ]
-        for kind in told["kinds"]
+        for kind in results["kinds"]
     }
     return [["killed", "command", "kills", "runs", "failures"], *rows.values(), _sum(rows)]
 
 
-def damage(told: dict[str, Any]) -> list[list[Any]]:
-    """A row for each kind of file: damages, and what came of them."""
+def damage(results: dict[str, Any]) -> list[list[Any]]:
+    """A row per kind of file: number of damages, and their outcomes."""
     rows = {
         kind["kind"]: [
             kind["kind"],
@@ -60,7 +68,7 @@ def damage(told: dict[str, Any]) -> list[list[Any]]:
             kind["other"],
             kind["traceback"] + kind["crash"] + kind["unnamed"],
         ]
-        for kind in told["kinds"]
+        for kind in results["kinds"]
     }
     head = [
         "file",
@@ -73,9 +81,11 @@ def damage(told: dict[str, Any]) -> list[list[Any]]:
     return [head, *rows.values(), _sum(rows)]
 
 
-def fuzz(told: dict[str, Any]) -> list[list[Any]]:
-    """A row for each target: executions and failures."""
-    rows = {kind["target"]: [kind["target"], kind["executions"], kind["failures"]] for kind in told["kinds"]}
+def fuzz(results: dict[str, Any]) -> list[list[Any]]:
+    """A row per target: executions and failures."""
+    rows = {
+        kind["target"]: [kind["target"], kind["executions"], kind["failures"]] for kind in results["kinds"]
+    }
     return [["target", "executions", "failures"], *rows.values(), _sum(rows)]
 
 
@@ -93,13 +103,13 @@ def _sum(rows: dict[str, list[Any]]) -> list[Any]:
 
 
 def figures(name: str) -> str:
-    """The table of a file of results, with its command."""
+    """The table of a results file, with its command."""
     path = RESULTS / f"{name}.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if "command" not in told:
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "command" not in results:
         return "Not run yet.\n"
-    head, *rows = TABLES[name](told)
-    lines = [f"`{told['command']}`: {told['total']['seconds']:,} s.\n"]
+    head, *rows = TABLES[name](results)
+    lines = [f"`{results['command']}`: {results['total']['seconds']:,} s.\n"]
     lines += [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     lines += [
         f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in row)} |" for row in rows
@@ -108,20 +118,20 @@ def figures(name: str) -> str:
 
 
 def filled(page: str) -> str:
-    """The page with the tables of the files."""
+    """The page with its tables replaced by those of the results files."""
     return _BLOCK.sub(lambda block: block[1] + figures(block[2]) + block[3], page)
 
 
 def main() -> None:
-    """Write, or check."""
+    """Write or check the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    if asked.check:
-        sys.exit(f"{PAGE.name} has other figures than {RESULTS}" if filled(page) != page else 0)
+    if options.check:
+        sys.exit(f"{PAGE.name} differs from the files in {RESULTS}" if filled(page) != page else 0)
     PAGE.write_text(filled(page), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""Faults in the n-th call that changes a file: the shim of ``shim.c``, compiled, loaded and set.
+"""Faults in the n-th call that changes a file: compiles, loads and controls ``shim.c``.
 
-A process that wants it starts itself once more with the shim preloaded (:func:`ensure_loaded`); nothing happens until a
-child of it calls :func:`arm`. The log of calls lies in memory that parent and child share.
+A process that needs it restarts itself with the shim preloaded (:func:`ensure_loaded`); the shim is inactive until a
+child calls :func:`arm`. The log of calls lies in memory shared by parent and child.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NEVER = 2**40
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What happens at the n-th call."""
+    """The fault at the n-th call."""
 
     name: str
     kind: int
     error: int = 0
 
     def applies(self, call: str) -> bool:
-        """Whether a call such as ``"write"`` can fail like this; the same rule as ``applies`` in ``shim.c``."""
+        """Whether a call such as ``"write"`` can fail in this mode; the same rule as ``applies`` in ``shim.c``."""
         if self.kind == _SHORT:
             return call == "write"
         return self.error != errno.ENOSPC or call not in ("unlink", "rmdir")
@@ -52,11 +52,9 @@ MODES = {
 
 
 def ensure_loaded() -> None:
-    """Start this program again with the shim preloaded, unless it is.
+    """Restart this program with the shim preloaded, unless it is.
 
-    Raises
-    ------
-    SystemExit
+    Raises ------ SystemExit
         If there is no C compiler, or it fails.
     """
     if _VARIABLE in os.environ:
@@ -86,21 +84,21 @@ def _library() -> ctypes.CDLL:
 
 
 class Log:
-    """The calls of one child: made by the parent, filled by the child, read by the parent."""
+    """The calls of one child: created by the parent, written by the child, read by the parent."""
 
     def __init__(self) -> None:
         self._library = _library()
         self._library.shim_new_log()
 
     def arm(self, folders: Iterable[Path], mode: Mode | None = None, number: int = _NEVER) -> None:
-        """Count the calls beneath the folders from now on, and fail at one of them; only in a child."""
+        """From now on count the calls below the folders, and fail at one of them; only in a child."""
         paths = ":".join(os.path.realpath(folder) for folder in folders).encode()
         kind, error = (_ONCE, 0) if mode is None else (mode.kind, mode.error)
         self._library.shim_arm(paths, kind, error, number)
 
     @property
     def hits(self) -> int:
-        """How many calls were made to fail."""
+        """Number of injected faults."""
         return int(self._library.shim_hits())
 
     def calls(self) -> list[str]:
@@ -111,5 +109,5 @@ class Log:
         ]
 
     def drop(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._library.shim_drop_log()

@@ -1,11 +1,11 @@
-"""Fails or kills each command at its n-th call that changes a file, for every n, and looks at what is left.
+"""Fail or kill each command at its n-th call that changes a file, for every n, and check the files.
 
     python benches/reliability/torture.py --minutes 40 --json benches/results/torture.json
 
-Of each command: an undisturbed run, which counts the calls; then a try for each call and mode (see ``shim.MODES``): the
-command meets the fault, what it left is checked, and the command is given again (or ``resume``) without any. In the end
-everything must be as after the undisturbed run, byte for byte, and nothing else may lie there. Tries that are in the
-file of ``--state`` are not repeated, so that a campaign goes on where it was stopped.
+For each command, an undisturbed run counts the calls. Then there is a try for each call and mode (see
+``shim.MODES``): the fault is injected, the remaining files are checked, and the command (or ``resume``) runs again
+without a fault. At the end everything must have the bytes of the undisturbed run, and no other files may exist. Tries
+in the ``--state`` file are not repeated, so that a campaign can be continued.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from commands import COMMANDS, Command, Inputs, age, begin
 
 @dataclass(frozen=True)
 class Try:
-    """A command that meets a fault."""
+    """A command with a fault."""
 
     command: str
     mode: str
@@ -36,12 +36,12 @@ class Try:
 
     @property
     def key(self) -> str:
-        """Its name in the file of the state."""
+        """The name of the try in the state file."""
         return f"{self.command} | {self.mode} | {self.number}"
 
 
 def main() -> None:
-    """Try everything, tell the totals."""
+    """Run all tries, print the totals."""
     parser = options(__doc__)
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--modes", nargs="+", choices=shim.MODES, default=list(shim.MODES))
@@ -79,7 +79,7 @@ def _try_all(base: Path, asked: argparse.Namespace, campaign: Campaign) -> dict[
 
 
 def _tries(name: str, reference: Reference, asked: argparse.Namespace) -> list[Try]:
-    """All tries of a command, in an order drawn by the seed: a campaign cut short has seen a bit of everything."""
+    """All tries of a command, in an order drawn by the seed, so that an incomplete campaign has sampled everything."""
     found = [
         Try(name, mode, number)
         for mode in asked.modes
@@ -119,7 +119,7 @@ def _try(
 
 
 def tally(results: dict[str, dict[str, Any]], calls: dict[str, int]) -> dict[str, Any]:
-    """Calls, tries, hits and failures by command and mode, and each failure with its place."""
+    """Calls, tries, hits and failures by command and mode, and each failure with its position."""
     rows: dict[tuple[str, str], Counter[str]] = {}
     points: dict[str, set[str]] = {}
     failures = []

@@ -1,9 +1,9 @@
 """Cut the shipped corpora from the full ones: ``python examples/data/cut.py --data FOLDER``.
 
-FOLDER holds ``spamassassin-{train,test}.jsonl.zst`` and ``bible-languages-{train,test}.jsonl.zst``, one
-``{"label": ..., "text": ...}`` a line. The rows kept are those of the least hash of seed and line, per label,
-so the cut does not depend on the order of the source; they stay in the order in which they stand there. The
-same sources and the same version of zstandard give the same bytes.
+FOLDER holds ``spamassassin-{train,test}.jsonl.zst`` and ``bible-languages-{train,test}.jsonl.zst``, one ``{"label":
+..., "text": ...}`` per line. For each label, the rows with the least hash of seed and line are selected, so the
+result does not depend on the order of the source; they stay in that order. The same sources and the same version of
+zstandard give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CUTS = {
 
 
 def rank(line: str) -> str:
-    """A hash that decides whether a line is kept."""
+    """A hash that decides whether a line is selected."""
     return hashlib.sha256(f"{SEED}:{line}".encode()).hexdigest()
 
 
@@ -48,7 +48,7 @@ def kept_lines(lines: list[str], wanted: int | dict[str, int], longest: int) -> 
 
 
 def main() -> None:
-    """Write every cut beside this file and print its size."""
+    """Write every cut to the folder of this file and print its size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the full corpora")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the cuts go")

@@ -1,6 +1,6 @@
-"""Make the tables of fruit up: ``python examples/data/make_fruit.py``.
+"""Generate the tables of fruit: ``python examples/data/make_fruit.py``.
 
-Numbers, a category, dates, and values that are missing, as tables have them. The same seed gives the same bytes.
+They have numbers, a category, dates and missing values. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def row(draw: random.Random) -> list[str]:
 
 
 def main() -> None:
-    """Write the tables beside this file."""
+    """Write the tables to the folder of this file."""
     draw = random.Random(SEED)
     for name, n_rows in FILES.items():
         with (Path(__file__).parent / name).open("w", newline="", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
-"""manymill: labelled text too large for one process, turned into a good linear model, cheaply, on CPUs."""
+"""manymill: linear text classifiers, forests and searches on data too large for one process, on CPUs."""
 
 from __future__ import annotations
 
-# Nothing is imported here: the command line has to listen to Ctrl-C as soon as it can.
+# Nothing is imported here: the command line must handle Ctrl-C as early as possible.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -49,8 +49,8 @@ __all__ = [
     "validation_curve",
 ]
 
-# Where each public name lives. They are imported when first used: scikit-learn alone costs a second, and the
-# command line trains without it.
+# Modules of the public names, imported on first use: importing scikit-learn takes a second, and the command line trains
+# without it.
 _HOMES = {
     "AveragingWarning": "manymill.parameter_mixing.rounds",
     "ComplementNaiveBayes": "manymill.linear.naive_bayes",

@@ -1,4 +1,4 @@
-"""``python -m manymill``: the command line."""
+"""Command line as ``python -m manymill``."""
 
 from manymill.cli import main
 

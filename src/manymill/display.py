@@ -1,13 +1,10 @@
-"""Text from data as it is shown to people: on one line, without control characters, cut to a length.
+"""Safe display of text and URLs from untrusted data.
 
-Labels, column names, values and file names come from others. Printed as they are they may move the cursor, set the
-title of a terminal, turn the direction of a line, or fill the screen. Messages and tables show them by these functions.
+Labels, column names, values and file names come from data. Printed unchanged, they could move the cursor, set the title
+of a terminal, reverse the direction of a line, or fill the screen: messages and tables escape and truncate them.
 
-URLs without their credentials: what may be printed, logged and written to files.
-
-A URL can carry a user name and a password before the host, and tokens and signatures in its query or fragment. None of
-these leaves the process: messages and files name the public part of a URL, and whoever needs the rest asks for the
-source again.
+A URL may contain a user name and a password before the host, and tokens and signatures in its query or fragment. None
+of these leaves the process: messages and files contain only the public part, `public_url`.
 """
 
 from __future__ import annotations
@@ -15,55 +12,55 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# What a message shows of a value: about one line of a terminal.
+# Characters of a value in a message: about one line of a terminal.
 LIMIT = 80
-# Names of a list that a message shows.
-_NAMES = 20
+# Names of a list in a message.
+_MAX_NAMES = 20
 _ELLIPSIS = "…"
 
 
 def escaped(text: object) -> str:
-    r"""The text with a Python escape (``\x1b``, ``\n``, ``\u202e``) for every character that is not printable.
+    r"""Return the text with a Python escape (``\x1b``, ``\n``, ``\u202e``) for every character that is not printable.
 
-    Backslashes stay as they are, so escaping twice changes nothing. Lone surrogates, which stand for bytes of file
-    names that are not UTF-8, are escaped as well: the result can always be encoded.
+    Backslashes are not escaped, so escaping twice changes nothing. Lone surrogates, which represent bytes of file names
+    that are not UTF-8, are escaped as well: the result can always be encoded.
 
     Parameters
     ----------
     text : object
-        A string; of anything else, its ``str``.
+        Converted with ``str``.
     """
     string = str(text)
     return string if string.isprintable() else "".join(map(_escape, string))
 
 
 def shortened(text: object, limit: int = LIMIT) -> str:
-    """The text escaped and cut to ``limit`` characters; an ellipsis and its full length follow if it is cut.
+    """Return the text escaped and truncated to ``limit`` characters; then an ellipsis and its full length follow.
 
     Parameters
     ----------
     text : object
-        A string; of anything else, its ``str``.
+        Converted with ``str``.
     limit : int
-        Characters shown at most, 1 or more.
+        Maximum number of characters, 1 or more.
     """
     string = str(text)
-    n = _that_fit(string, limit)
+    n = _n_fitting(string, limit)
     return escaped(string) if n == len(string) else f"{escaped(string[:n])}{_ELLIPSIS} ({_length(string)})"
 
 
 def quoted(text: object, limit: int = LIMIT) -> str:
-    """The text as its ``repr``, cut to ``limit`` characters; an ellipsis and its full length follow if it is cut.
+    """Return the ``repr`` of the text truncated to ``limit`` characters; then an ellipsis and its full length follow.
 
     Parameters
     ----------
     text : object
-        A string; of anything else, its ``str``.
+        Converted with ``str``.
     limit : int
-        Characters shown at most between the quotes, 1 or more.
+        Maximum number of characters between the quotes, 1 or more.
     """
     string = str(text)
-    n = _that_fit(string, limit)
+    n = _n_fitting(string, limit)
     shown = repr(string[:n])
     if n == len(string):
         return shown
@@ -71,25 +68,25 @@ def quoted(text: object, limit: int = LIMIT) -> str:
 
 
 def listed(names: Iterable[object], limit: int = 4 * LIMIT) -> str:
-    """Names with commas between them, each escaped and cut: 20 at most, then an ellipsis and how many there are.
+    """Return at most 20 names, each escaped and truncated, separated by commas; then an ellipsis and their number.
 
     Parameters
     ----------
     names : iterable of object
-        What to list.
+        Names to list.
     limit : int
-        Characters after which no further name is begun.
+        Number of characters after which no further name is added.
     """
     names = list(names)
     shown: list[str] = []
-    while len(shown) < min(_NAMES, len(names)) and sum(map(len, shown)) < limit:
+    while len(shown) < min(_MAX_NAMES, len(names)) and sum(map(len, shown)) < limit:
         shown.append(shortened(names[len(shown)]))
     more = f", {_ELLIPSIS} ({len(names):,} in all)" if len(shown) < len(names) else ""
     return ", ".join(shown) + more
 
 
 def lines(texts: Iterable[object]) -> str:
-    """Each text as one line, escaped: a line end within it begins no line that looks like another message."""
+    """Return each text as one escaped line: a line break in a text cannot imitate another message."""
     return "\n".join(map(escaped, texts))
 
 
@@ -97,8 +94,8 @@ def _escape(character: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 
 
-def _that_fit(string: str, limit: int) -> int:
-    """How many of the first characters take up to ``limit`` characters when they are escaped."""
+def _n_fitting(string: str, limit: int) -> int:
+    """Return how many of the first characters take at most ``limit`` characters when escaped."""
     width = 0
     for n, character in enumerate(string[: limit + 1]):
         width += len(_escape(character))
@@ -111,36 +108,36 @@ def _length(string: str) -> str:
     return f"{len(string):,} characters"
 
 
-# scheme://user:password@host/path?query#fragment. Inside of a message quotes, brackets and blanks end a URL; in a chain
-# of URLs :: does. `Path` makes one slash of the two.
+# scheme://user:password@host/path?query#fragment. In a message, quotes, brackets and blanks end a URL; in a chain of
+# URLs, :: does. `Path` collapses the two slashes into one.
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)(?P<slashes>://?)"
     r"(?P<user>[^\s/?#<>]*@)?"
-    r"(?P<place>(?:(?!::[A-Za-z][A-Za-z0-9+.-]*://)[^\s?#'\"<>])*)"
+    r"(?P<location>(?:(?!::[A-Za-z][A-Za-z0-9+.-]*://)[^\s?#'\"<>])*)"
     r"(?P<rest>[?#][^\s'\"<>]*)?"
 )
 
-# A password with an unquoted / or ? in it: what looks like a port is no number, and an @ follows.
-_TORN_PASSWORD = re.compile(r"[^/@:]*:(?!:|\d*(/|$))\S*@")
+# A password that contains an unquoted / or ?: the text after the colon is not a port number, and an @ follows.
+_UNQUOTED_PASSWORD = re.compile(r"[^/@:]*:(?!:|\d*(/|$))\S*@")
 
-# Here the part before the @ is a container, not a user.
+# Schemes whose part before the @ is a container, not a user.
 _CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
-# Here ? and # are ordinary characters of a file name, unless parameters follow.
+# In other schemes, ? and # are ordinary characters of a file name, unless parameters follow.
 _WITH_QUERY = frozenset({"http", "https", "ftp", "ftps", "webdav", "webdavs", "dav", "davs"})
 
 
 def public_url(text: str) -> str:
-    """The text with every URL in it cut down to scheme, host and path.
+    """Return the text with every URL in it reduced to scheme, host and path.
 
     Parameters
     ----------
     text : str
-        A URL, a chain of URLs (``zip://a.csv::https://…``), or any text that may mention some.
+        A URL, a chain of URLs (``zip://a.csv::https://…``), or any text that may contain some.
 
     Returns
     -------
     str
-        The same text if nothing in it is secret; text without ``:/`` never changes.
+        Unchanged if nothing in it is secret; text without ``:/`` never changes.
 
     Examples
     --------
@@ -153,23 +150,23 @@ def public_url(text: str) -> str:
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL has parts that :func:`public_url` leaves out."""
+    """Return whether a URL has parts that :func:`public_url` removes."""
     return public_url(url) != url
 
 
 def _public(url: re.Match[str]) -> str:
     scheme = url["scheme"].lower()
-    user, place, rest = url["user"] or "", url["place"], url["rest"] or ""
+    user, location, rest = url["user"] or "", url["location"], url["rest"] or ""
     if url["slashes"] == ":/" and scheme not in _WITH_QUERY and ":" not in user:
         return url[0]  # a folder whose name ends with a colon
-    if not user and (torn := _TORN_PASSWORD.match(place + rest)):
-        return _public(_URL.match(f"{url['scheme']}{url['slashes']}{(place + rest)[torn.end() :]}"))  # type: ignore[arg-type]
+    if not user and (password := _UNQUOTED_PASSWORD.match(location + rest)):
+        return _public(_URL.match(f"{url['scheme']}{url['slashes']}{(location + rest)[password.end() :]}"))  # type: ignore[arg-type]
     if not (scheme in _CONTAINERS and ":" not in user):
         user = ""
     if scheme in _WITH_QUERY or "=" in rest:
-        # In a chain the next URL follows the query of this one.
+        # In a chain, the next URL follows the query of this one.
         _, chained, after = rest.partition("::")
         # So does the punctuation of a sentence.
         end = re.search(r"[:,;.]*$", rest)[0] if url.string[url.end() :][:1].isspace() else ""  # type: ignore[index]
         rest = chained + public_url(after) if chained else end
-    return f"{url['scheme']}{url['slashes']}{user}{place}{rest}"
+    return f"{url['scheme']}{url['slashes']}{user}{location}{rest}"

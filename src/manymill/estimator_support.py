@@ -1,4 +1,4 @@
-"""What the estimators share: seeds, numbers of threads, tags, and cloning with the same engine."""
+"""Shared code of the estimators: seeds, thread counts, tags, and cloning with the same engine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Estimator = TypeVar("Estimator")
 
 
 def seed_from(random_state: Any) -> int:
-    """The seed that a ``random_state`` stands for: an integer itself, or one drawn from a generator.
+    """Return the seed of a ``random_state``: the integer itself, or one drawn from the generator.
 
     Raises
     ------
     SettingsError
-        If it is neither an integer of 0 to 2^63 - 1, nor a ``RandomState``, nor None.
+        If it is not an integer from 0 to 2^63 - 1, a ``RandomState`` or None.
     """
     if is_integer(random_state):
         check(0 <= random_state < 2**63, "random_state", random_state, "an integer from 0 to 2^63 - 1")
@@ -33,12 +33,12 @@ def seed_from(random_state: Any) -> int:
 
 
 def thread_count(estimator: Any) -> int:
-    """The number of threads that an estimator may use: its ``threads``, or all processors.
+    """Return the number of threads that an estimator may use: its ``threads``, or one per processor.
 
     Raises
     ------
     SettingsError
-        If ``threads`` is not a number of threads.
+        If ``threads`` is neither an integer of 1 or more nor None.
     """
     if estimator.threads is None:
         return available_threads()
@@ -47,7 +47,7 @@ def thread_count(estimator: Any) -> int:
 
 
 def set_text_tags(tags: Any) -> Any:
-    """Tags of an estimator whose input is a sequence of strings."""
+    """Set and return the tags of an estimator whose input is a sequence of strings."""
     tags.input_tags.string = True
     tags.input_tags.one_d_array = True
     tags.input_tags.two_d_array = False
@@ -55,40 +55,40 @@ def set_text_tags(tags: Any) -> Any:
 
 
 def refuse_own_labels(y: Any, sample_weight: Any) -> None:
-    """Refuse labels and weights beside a Dataset, which has its own.
+    """Raise if labels or weights are given with a Dataset, which contains its own.
 
     Raises
     ------
     SchemaError
-        If one of them is given.
+        If ``y`` or ``sample_weight`` is given.
     """
     if y is not None or sample_weight is not None:
-        raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        raise SchemaError("a Dataset contains its labels and weights", "leave out y and sample_weight")
 
 
 def clone_with_engine(estimator: Estimator, **shared: Any) -> Estimator:
-    """Clone an estimator, but let the clone use the same engine: a pool of workers cannot be copied.
+    """Clone an estimator; the clone uses the same engine, since a pool of workers cannot be copied.
 
     Parameters
     ----------
     estimator : estimator with a parameter ``engine``
     **shared : dict
-        Further parameters that are not cloned, and their values in the clone.
+        Other parameters that are not cloned, with their values in the clone.
 
     Returns
     -------
     estimator
-        An unfitted one, with scikit-learn's metadata requests and output configuration.
+        Unfitted, with scikit-learn's metadata requests and output configuration.
     """
     from sklearn.base import clone
 
-    given: Any = estimator
-    parameters = given.get_params(deep=False)
+    original: Any = estimator
+    parameters = original.get_params(deep=False)
     shared = {"engine": parameters["engine"], **shared}
     cloned = {name: clone(value, safe=False) for name, value in parameters.items() if name not in shared}
-    made: Any = type(given)(**cloned, **shared)
+    copied: Any = type(original)(**cloned, **shared)
     for name in ("_metadata_request", "_sklearn_output_config"):
-        if hasattr(given, name):
-            setattr(made, name, copy.deepcopy(getattr(given, name)))
-    result: Estimator = made
+        if hasattr(original, name):
+            setattr(copied, name, copy.deepcopy(getattr(original, name)))
+    result: Estimator = copied
     return result

@@ -1,7 +1,7 @@
-"""What happens in a run: small frozen records. Progress, the event log and debugging all read these.
+"""Events of a run: small frozen records for progress output, the event log and debugging.
 
-A record becomes one line of ``events.jsonl``: its fields, ``"event"`` for its name and ``"time"`` for the
-seconds since the run began.
+An event is written as one line of ``events.jsonl``: its fields, its name under ``"event"``, and the seconds since the
+start of the run under ``"time"``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened; the base of all records."""
+    """Base class of all events."""
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON-serialisable fields, its name under ``"event"``."""
+        """Return the fields as JSON-serialisable values, with the name under ``"event"``."""
         return {"event": type(self).__name__, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Planned(Event):
-    """The plan is made; nothing has been trained yet."""
+    """The plan is complete; training has not started."""
 
     files: int
     source_bytes: int
@@ -30,80 +30,80 @@ class Planned(Event):
     exact: bool
     text: str
     label: str
-    classes: int  # those in the sample
+    classes: int  # classes in the sample
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled(Event):
-    """The plan is being made: how far the reading of its sample is."""
+    """Progress of reading the sample for the plan."""
 
-    file: str  # that is being read
-    n_bytes: int  # of it, as stored, that have been read
-    size: int  # of the file, as stored
-    n_rows: int  # of the sample so far
+    file: str  # the file that is being read
+    n_bytes: int  # bytes of it read so far, as stored
+    size: int  # bytes of the file, as stored
+    n_rows: int  # rows of the sample so far
     seconds: float  # since sampling began
 
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something deserves the user's attention; the run goes on."""
+    """A warning; the run continues."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClassesFound(Event):
-    """Labels were met that neither the plan nor an earlier row had."""
+    """Rows have labels that neither the plan nor an earlier row had."""
 
     names: tuple[str, ...]
-    n_classes: int  # all that are known now
+    n_classes: int  # number of classes known so far
 
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """Where the training is."""
+    """Progress of the training."""
 
     pass_number: int  # from 1
     passes: int
-    share: float  # of this pass, 0 to 1
-    n_rows: int  # learnt from in this pass
-    megabytes_per_second: float  # of the source as it lies on disk, over this pass so far
+    share: float  # completed part of this pass, 0 to 1
+    n_rows: int  # rows trained on in this pass
+    megabytes_per_second: float  # of the source as stored, over this pass so far
     rows_per_second: float
-    loss: float  # mean over the rows since the last record, each predicted before it was learnt
+    loss: float  # mean over the rows since the last event, each predicted before it was trained on
     accuracy: float  # likewise
-    holdout_accuracy: float | None  # when it was last measured, in this pass or the one before
-    memory_bytes: int  # resident set of this process
-    eta_seconds: float  # until the last pass ends
+    holdout_accuracy: float | None  # last measurement, in this pass or the one before
+    memory_bytes: int  # resident set size of this process
+    eta_seconds: float  # until the end of the last pass
 
 
 @dataclass(frozen=True, slots=True)
 class PassEnded(Event):
-    """Every row was visited once more."""
+    """A pass over all rows has ended."""
 
     pass_number: int
     n_rows: int
     n_bad: int
-    loss: float  # mean over the pass; in the first pass this is the honest loss of progressive validation
+    loss: float  # mean over the pass; in the first pass this is the loss of progressive validation
     accuracy: float
     holdout_rows: int
     holdout_loss: float | None  # None without held-out rows
     holdout_accuracy: float | None
-    kept: bool  # whether this state is the best so far, and was kept
+    kept: bool  # whether this state is the best so far, and was saved
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEnded(Event):
-    """A lane has learnt its rows of a round."""
+    """A lane has trained on its rows of a round."""
 
     pass_number: int
     round_number: int  # from 1
     lane: int  # from 1
     lanes: int
     n_rows: int
-    loss: float  # mean, each row predicted by the lane's own state before it was learnt
-    seconds: float  # of the worker
+    loss: float  # mean, each row predicted by the lane's own state before it was trained on
+    seconds: float  # on the worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +112,40 @@ class RoundEnded(Event):
 
     pass_number: int
     round_number: int  # from 1
-    rounds: int  # of a pass
+    rounds: int  # rounds of a pass
     rule: str
-    step: float  # along the rule's direction; 1 is the rule itself
-    n_features: int  # that any lane changed
-    holdout_loss: float | None  # of the rows that the choice looked at; None without held-out rows
+    step: float  # step length along the rule's direction; 1 is the rule itself
+    n_features: int  # features that any lane changed
+    holdout_loss: float | None  # on the rows that selected the rule; None without held-out rows
     holdout_accuracy: float | None
-    bytes_out: int  # that have travelled to the workers since the run began
-    bytes_back: int  # likewise from them
+    bytes_out: int  # bytes sent to the workers since the start of the run
+    bytes_back: int  # bytes received from them
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost(Event):
-    """A worker was lost; what it did is done again elsewhere."""
+    """A worker was lost; its task runs again on another one."""
 
-    what: str  # it was doing
+    what: str  # its task
     why: str
-    loss: int  # how many workers were lost on this; 0 if this one had not begun it
+    loss: int  # number of workers lost on this task; 0 if this one had not started it
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSilent(Event):
-    """A worker gives no sign of life; it is waited for until the limit to that is reached."""
+    """A worker gives no sign of life; it is replaced when the limit is reached."""
 
-    what: str  # it was doing
+    what: str  # its task
     worker: str  # a process, or an address
-    seconds: float  # since it was last heard
+    seconds: float  # since its last sign of life
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed(Event):
-    """A run goes on from a checkpoint."""
+    """A run resumes from a checkpoint."""
 
-    pass_number: int  # that is begun or gone on with, from 1
+    pass_number: int  # the pass that starts or continues, from 1
     round_number: int  # from 1
 
 
@@ -159,19 +159,19 @@ class ModelSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(Event):
-    """The user or the system asked the run to stop."""
+    """The user or the system has requested a stop."""
 
     pass_number: int
-    kept: bool  # whether the state of that moment was kept
+    kept: bool  # whether the state of that moment was saved
 
 
 @dataclass(frozen=True, slots=True)
 class Ended(Event):
-    """The training is over."""
+    """The training has ended."""
 
     passes: int
     best_pass: int
-    n_rows: int  # of one pass
+    n_rows: int  # rows of one pass
     n_bad: int
     n_classes: int
     holdout_accuracy: float | None
@@ -181,23 +181,25 @@ class Ended(Event):
 
 @dataclass(frozen=True, slots=True)
 class TreeGrown(Event):
-    """A tree of a forest came back."""
+    """A tree of a forest has been fitted."""
 
-    tree: int  # from 1; they come in any order
-    trees: int  # that are wanted
-    partition: int | None  # that it grew on, from 1; None if it has seen all rows, or a patch of them
+    tree: int  # from 1; events come in any order
+    trees: int  # requested number of trees
+    partition: (
+        int | None
+    )  # partition that it was fitted on, from 1; None if on all rows, or on a patch of them
     n_nodes: int
-    seconds: float  # of the worker
+    seconds: float  # on the worker
 
 
 @dataclass(frozen=True, slots=True)
 class ForestGrown(Event):
-    """The trees of a forest are grown."""
+    """The trees of a forest have been fitted."""
 
     trees: int
     n_nodes: int
     score: float | None  # on held-out rows: accuracy, or R²
-    settled: bool  # whether growing was stopped because the score did not change any more
+    settled: bool  # whether early stopping ended it because the score no longer changed
     interrupted: bool  # whether the user stopped it
     seconds: float
 

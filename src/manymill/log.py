@@ -1,7 +1,7 @@
-"""Warnings of caches and engines, which are records of Python's logging, told where people and programs look.
+"""Forwarding of warnings from the library's loggers to the command line and to runs.
 
-A library logs: who uses it from Python decides where that goes. The command line prints such a warning as any other,
-and a run writes it to its events.
+Caches and engines log with Python's logging, and a program that uses the library decides where that goes. The command
+line prints such a warning like any other, and a run writes it to its events.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ CACHE, ENGINE = "manymill.cache", "manymill.engine"
 
 
 @contextmanager
-def warnings_told(tell: Callable[[str], None], *, instead: bool) -> Iterator[None]:
+def forward_warnings(forward: Callable[[str], None], *, exclusive: bool) -> Iterator[None]:
     """Call a function with each warning of the library's loggers.
 
-    The innermost one is called first. Loggers belong to the process: runs side by side in one process hear of each
-    other's caches, which they share.
+    The function of the innermost context is called first. Loggers belong to the process: runs in the same process
+    receive the warnings of each other's caches, which they share.
 
     Parameters
     ----------
-    tell : callable
+    forward : callable
         Called with the message, from any thread.
-    instead : bool
-        Whether the warning goes nowhere else; otherwise it goes on as if nobody had listened.
+    exclusive : bool
+        Whether the warning goes nowhere else; otherwise it is logged as usual.
     """
 
-    # Not a handler: with one, Python would no longer print warnings for users who have configured no logging.
-    def listen(record: logging.LogRecord) -> bool:
+    # Not a handler: with one, Python would no longer print warnings for users who have not configured logging.
+    def forwarding_filter(record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        with suppress(OSError):  # the reader may be gone, which is no fault of the cache
-            tell(record.getMessage())
-        return not instead
+        with suppress(OSError):  # the reader of the output may be gone, which must not stop a cache
+            forward(record.getMessage())
+        return not exclusive
 
     loggers = [logging.getLogger(name) for name in (CACHE, ENGINE)]
     for logger in loggers:
-        logger.filters.insert(0, listen)
+        logger.filters.insert(0, forwarding_filter)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(listen)
+            logger.removeFilter(forwarding_filter)

@@ -1,22 +1,13 @@
-"""What a classifier got right, in memory that does not grow with the rows. Pure.
+"""Metrics of classifiers, in memory that does not grow with the number of rows.
 
 ::
 
-    rows ──count──► Counts          one for each batch
-    Counts + Counts = Counts        exact: integers alone, so neither order nor grouping changes a digit
-    Counts ──summarise──► Metrics
+    rows ──count──► Counts              one per batch; contains a Reliability
+    Counts + Counts = Counts            exact: only integers, so neither order nor grouping changes a digit
+    Counts ──summarise──► Metrics       accuracy, F1, log loss, calibration error, ...
 
-Only pairs of (true, chosen) class that occur take memory, 16 bytes each.
-
-Whether probabilities hold what they say: of the rows given 80 %, are 80 % right? Pure.
-
-::
-
-    rows ──count──► Reliability         by bins of the probability of the chosen class
-    Reliability + Reliability           exact: integers alone, so neither order nor grouping changes a digit
-    Reliability.error                   expected calibration error
-
-Whether partitions differ in their labels.
+Only pairs of (true, chosen) class that occur take memory, 16 bytes each. `cramers_v` measures how much partitions
+differ in their labels.
 """
 
 from __future__ import annotations
@@ -30,42 +21,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-N_BINS = 15  # as Guo et al. 2017 and most after them, so that figures can be compared
+Label = str | int
 
-# A row's probability is counted in units of 2^-30: integers add up to the same sum in any order.
+N_BINS = 15  # as in Guo et al. 2017 and most later work, so that figures can be compared
+MAX_UNKNOWN_LABELS = 1_000
+
+# Log losses and probabilities are summed in units of 2^-30: integers have the same sum in any order.
 _UNITS = 2**30
+_NORMAL_QUANTILE_95 = 1.959963984540054
+_INTEGERS = np.dtype(np.int64)
 
 
-def _nothing() -> NDArray[np.int64]:
+def _empty_table() -> NDArray[np.int64]:
     return np.zeros((3, N_BINS), np.int64)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Rows by the probability of their chosen class.
+    """Reliability diagram: rows by the probability of their chosen class.
 
     Parameters
     ----------
     table : ndarray of int64, shape (3, n_bins)
-        Rows of each bin, those of them that are right, and their probabilities summed, in units of 2^-30.
+        Rows of each bin, correct rows among them, and the sum of their probabilities in units of 2^-30.
     """
 
-    table: NDArray[np.int64] = field(default_factory=_nothing)
+    table: NDArray[np.int64] = field(default_factory=_empty_table)
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls,
         probabilities: NDArray[np.floating[Any]],
         classes: NDArray[np.integer[Any]],
         n_bins: int = N_BINS,
     ) -> Reliability:
-        """The table of some rows.
+        """Count rows.
 
         Parameters
         ----------
         probabilities : ndarray, shape (n_rows, n_classes)
         classes : ndarray of int, shape (n_rows,)
-            The true classes; a row of an unknown one (-1) is left out.
+            The true classes; rows of an unknown class (-1) are left out.
         n_bins : int
             Bins of equal width; a probability on an edge belongs to the lower one.
         """
@@ -81,47 +77,36 @@ class Reliability:
         return cls(table)
 
     def __add__(self, other: Reliability) -> Reliability:
-        """The table of both together."""
+        """Return the sum of both tables."""
         return Reliability(self.table + other.table)
 
     @property
     def error(self) -> float | None:
-        """Mean distance of accuracy and probability (Guo et al. 2017); None without rows."""
+        """Expected calibration error (Guo et al. 2017): distance of accuracy and probability. None without rows."""
         rows, right, units = self.table
         if not rows.any():
             return None
         return float(np.abs(right - units / _UNITS).sum() / rows.sum())
 
 
-Label = str | int
-
-MAX_UNKNOWN_LABELS = 1_000
-
-# A row's log loss is counted in units of 2^-30: integers add up to the same sum in any order.
-_LOSS_UNITS = 2**30
-_NORMAL_QUANTILE_95 = 1.959963984540054
-_INTEGERS = np.dtype(np.int64)
-
-
 @dataclass(frozen=True)
 class Counts:
-    """What was true and what was chosen, counted.
+    """Counts of (true, chosen) class pairs, with sums of losses.
 
     Parameters
     ----------
     n_classes : int
-        Classes that the model knows.
+        Number of classes of the model.
     pairs : ndarray of int64
         ``true * n_classes + chosen``, ascending; an unknown true label is class ``n_classes``.
     n_of_pair : ndarray of int64
         Rows of each pair.
     loss_units, n_loss_rows : int
-        The log loss summed, in units of 2^-30, and the rows that it was summed over.
+        Sum of the log loss in units of 2^-30, and the number of rows in it.
     reliability : Reliability
-        The rows that have a log loss, by the probability of their chosen class.
+        The rows in the log loss, by the probability of their chosen class.
     unknown_labels : mapping
-        Labels in the data that the model does not know and their rows; of very many, the first in
-        alphabetical order.
+        Labels that the model does not know and their rows; the first 1,000 in alphabetical order.
     """
 
     n_classes: int
@@ -133,12 +118,12 @@ class Counts:
     unknown_labels: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Counts) -> Counts:
-        """The counts of both together."""
+        """Return the sum of both counts."""
         if self.n_classes != other.n_classes:
-            raise ValueError(f"counts of {self.n_classes} and of {other.n_classes} classes do not add up")
-        pairs, place = np.unique(np.concatenate([self.pairs, other.pairs]), return_inverse=True)
+            raise ValueError(f"counts of {self.n_classes} and {other.n_classes} classes cannot be added")
+        pairs, indices = np.unique(np.concatenate([self.pairs, other.pairs]), return_inverse=True)
         n_of_pair = np.zeros(len(pairs), _INTEGERS)
-        np.add.at(n_of_pair, place, np.concatenate([self.n_of_pair, other.n_of_pair]))
+        np.add.at(n_of_pair, indices, np.concatenate([self.n_of_pair, other.n_of_pair]))
         return Counts(
             self.n_classes,
             pairs,
@@ -152,7 +137,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How one class fared: ``support`` rows are of it, ``n_chosen`` rows were said to be."""
+    """Metrics of one class: ``support`` rows have it as label, ``n_chosen`` rows were classified as it."""
 
     label: Label
     precision: float
@@ -164,32 +149,32 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a classifier got right.
+    """Metrics of a classifier.
 
     Parameters
     ----------
     n_rows, n_correct : int
-        All rows, and those whose chosen class is their label.
+        All rows, and rows whose chosen class is their label.
     accuracy : float
         Their ratio; a row whose label the model does not know counts as wrong.
     accuracy_interval : tuple of float
         Wilson's 95 % interval of the accuracy.
     macro_f1 : float
-        Mean F1 of the model's classes that occur, as a label or as a choice; a class that the model does not
-        know is not among them, though its rows count as wrong choices.
+        Mean F1 of the model's classes that occur as a label or as a choice. Unknown classes are not included, though
+        their rows count as wrong choices.
     micro_f1 : float
         F1 of all rows pooled; equals the accuracy, since each row has one label and one choice.
     log_loss : float or None
-        Mean of ``-ln`` of the probability given to the label, over rows whose label the model knows.
+        Mean of ``-ln`` of the probability of the label, over rows whose label the model knows.
     calibration_error : float or None
         Expected calibration error of the same rows: mean distance between the probability of the chosen class and
-        the share of rows that are right, over 15 bins.
+        the share of correct rows, over 15 bins.
     classes : tuple of ClassMetrics
-        One for each class of the model.
+        One per class of the model.
     n_unknown : int
         Rows with a label that the model does not know.
     unknown_labels : mapping
-        Such labels and their rows.
+        Such labels and their rows, see `Counts`.
     """
 
     n_rows: int
@@ -213,17 +198,17 @@ def count(
     probabilities: NDArray[np.floating[Any]] | None = None,
     unknown_labels: Iterable[str] = (),
 ) -> Counts:
-    """The counts of some rows.
+    """Count rows.
 
     Parameters
     ----------
     true : ndarray of int, shape (n_rows,)
-        Position of each row's label among the model's classes, -1 if it is not among them.
+        Index of each row's label among the model's classes, -1 if the model does not know it.
     chosen : ndarray of int, shape (n_rows,)
-        Position of the class chosen.
+        Index of the chosen class.
     n_classes : int
     probabilities : ndarray, shape (n_rows, n_classes), optional
-        For the log loss; a probability below 2.2e-16 counts as that much, as in scikit-learn.
+        For the log loss; probabilities are clipped to at least 2.2e-16, as in scikit-learn.
     unknown_labels : iterable of str
         The labels of the rows whose ``true`` is -1.
     """
@@ -232,10 +217,10 @@ def count(
     loss_units, n_loss_rows, reliability = 0, 0, Reliability()
     if probabilities is not None:
         known = np.flatnonzero(true < n_classes)
-        reliability = Reliability.of(probabilities[known], true[known])
-        given = probabilities[known, true[known]].astype(np.float64)
-        losses = -np.log(np.maximum(given, np.finfo(np.float64).eps))
-        loss_units = int(np.rint(losses * _LOSS_UNITS).astype(_INTEGERS).sum())
+        reliability = Reliability.from_probabilities(probabilities[known], true[known])
+        of_label = probabilities[known, true[known]].astype(np.float64)
+        losses = -np.log(np.maximum(of_label, np.finfo(np.float64).eps))
+        loss_units = int(np.rint(losses * _UNITS).astype(_INTEGERS).sum())
         n_loss_rows = len(known)
     unknown = _first_labels(Counter(unknown_labels))
     n_of_pair = n_of_pair.astype(_INTEGERS)
@@ -243,7 +228,7 @@ def count(
 
 
 def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
-    """The metrics that counts amount to; ratios without rows are 0.
+    """Compute the metrics of counts; ratios without rows are 0.
 
     Parameters
     ----------
@@ -253,8 +238,8 @@ def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
     """
     k = counts.n_classes
     true, chosen = np.divmod(counts.pairs, k)
-    hit = true == chosen
-    correct = _sums(true[hit], counts.n_of_pair[hit], k)
+    is_correct = true == chosen
+    correct = _sums(true[is_correct], counts.n_of_pair[is_correct], k)
     support = _sums(true, counts.n_of_pair, k + 1)
     n_chosen = _sums(chosen, counts.n_of_pair, k)
     precision = _ratios(correct, n_chosen)
@@ -271,7 +256,7 @@ def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
         accuracy_interval=wilson_interval(n_correct, n_rows),
         macro_f1=float(f1[occurs].mean()) if occurs.any() else 0.0,
         micro_f1=accuracy,
-        log_loss=counts.loss_units / _LOSS_UNITS / counts.n_loss_rows if counts.n_loss_rows else None,
+        log_loss=counts.loss_units / _UNITS / counts.n_loss_rows if counts.n_loss_rows else None,
         calibration_error=counts.reliability.error,
         classes=tuple(ClassMetrics(label, *row) for label, row in zip(classes, columns, strict=True)),
         n_unknown=int(support[k]),
@@ -280,13 +265,13 @@ def summarise(counts: Counts, classes: Sequence[Label]) -> Metrics:
 
 
 def confusion_matrix(counts: Counts) -> NDArray[np.int64]:
-    """Rows of each true class (down) said to be each class (across), shape ``(n_classes, n_classes)``."""
+    """Return the rows of each true class (down) and chosen class (across), shape ``(n_classes, n_classes)``."""
     k = counts.n_classes
     return _sums(counts.pairs, counts.n_of_pair, (k + 1) * k)[: k * k].reshape(k, k)
 
 
 def largest_confusions(counts: Counts, n: int) -> list[tuple[int, int, int]]:
-    """The ``n`` most frequent errors: true class, chosen class, rows; the most frequent first."""
+    """Return the ``n`` most frequent errors as (true class, chosen class, rows); the most frequent first."""
     true, chosen = np.divmod(counts.pairs, counts.n_classes)
     errors = np.flatnonzero((true != chosen) & (true < counts.n_classes))
     order = errors[np.argsort(-counts.n_of_pair[errors], kind="stable")[:n]]
@@ -294,44 +279,30 @@ def largest_confusions(counts: Counts, n: int) -> list[tuple[int, int, int]]:
 
 
 def wilson_interval(n_correct: int, n_rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), sound for small numbers and shares near 0 and 1."""
+    """Return the 95 % score interval of a proportion (Wilson 1927), also valid for few rows and near 0 and 1."""
     if n_rows == 0:
         return 0.0, 1.0
     z2, share = _NORMAL_QUANTILE_95**2, n_correct / n_rows
     middle = share + z2 / (2 * n_rows)
     half = _NORMAL_QUANTILE_95 * math.sqrt(share * (1 - share) / n_rows + z2 / (4 * n_rows**2))
     scale = 1 + z2 / n_rows
-    # Rounding must not put the share itself outside.
+    # Rounding must not exclude the share itself.
     return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
-def _sums(places: NDArray[np.int64], numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    sums = np.zeros(length, _INTEGERS)
-    np.add.at(sums, places, numbers)
-    return sums
-
-
-def _ratios(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(parts, wholes, out=np.zeros(len(parts)), where=wholes > 0)
-
-
-def _first_labels(labels: Counter[str]) -> dict[str, int]:
-    # The first of all parts are the first of the whole: a bound that merging does not notice.
-    return {label: labels[label] for label in sorted(labels)[:MAX_UNKNOWN_LABELS]}
-
-
 def cramers_v(histograms: ArrayLike) -> float:
-    """How much partitions differ in their labels: Cramér's V, which does not grow with the number of rows.
+    """Return Cramér's V of partitions and labels: how much they depend on each other, whatever the number of rows.
 
     Parameters
     ----------
     histograms : array-like of shape (n_partitions, n_classes)
-        Rows of each label in each partition. Partitions and labels without a row do not count.
+        Rows of each label in each partition. Partitions and labels without rows are ignored.
 
     Returns
     -------
     float
-        0: all partitions are alike; 1: a label is known from its partition, or the other way round.
+        0 if all partitions have the same distribution of labels; 1 if the partition determines the label, or the
+        label the partition.
     """
     table = np.asarray(histograms, np.float64)
     table = table[table.any(axis=1)][:, table.any(axis=0)]
@@ -341,3 +312,18 @@ def cramers_v(histograms: ArrayLike) -> float:
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
     chi_square = float(((table - expected) ** 2 / expected).sum())
     return min(1.0, float(np.sqrt(chi_square / (n * (min(table.shape) - 1)))))
+
+
+def _sums(indices: NDArray[np.int64], values: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    sums = np.zeros(length, _INTEGERS)
+    np.add.at(sums, indices, values)
+    return sums
+
+
+def _ratios(numerators: NDArray[np.int64], denominators: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(numerators, denominators, out=np.zeros(len(numerators)), where=denominators > 0)
+
+
+def _first_labels(labels: Counter[str]) -> dict[str, int]:
+    # The first of a union are among the first of its parts, so merging counts keeps the result exact.
+    return {label: labels[label] for label in sorted(labels)[:MAX_UNKNOWN_LABELS]}

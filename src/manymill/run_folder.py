@@ -1,17 +1,17 @@
-"""One training, one folder.
+"""Run folder: the files of one training.
 
 ::
 
     runs/stars/
-    ├── plan.json        what was read and how: files, columns, classes of the sample, settings; with a checksum
-    ├── events.jsonl     what happened, one record a line with a checksum, written as it happens
-    ├── bad_rows.jsonl   rows that could not be used: file, place, reason
-    ├── checkpoint/      where to go on from, while the training is not over
+    ├── plan.json        sources and settings: files, columns, classes of the sample; with a checksum
+    ├── events.jsonl     events as they happen, one per line with a checksum
+    ├── bad_rows.jsonl   rows that could not be used: file, position, reason
+    ├── checkpoint/      state to resume from, until the training has ended
     ├── model/           the best state so far; see manymill.model
-    ├── .manymill.json   says that the folder is a run
-    └── .lock            held while a training writes here
+    ├── .manymill.json   marks the folder as a run
+    └── .lock            locked while a training writes to the folder
 
-One process writes (`RunFolder`); others read the plan and follow the events meanwhile.
+One process writes (`RunFolder`); others may read the plan and follow the events at the same time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from typing import Any
 from manymill import events
 from manymill.errors import RunFolderError
 from manymill.events import Event
-from manymill.log import warnings_told
+from manymill.log import forward_warnings
 from manymill.storage import checked_json
+from manymill.storage.checked_json import NO_CHECKSUM
 from manymill.storage.journal import (
-    NO_CHECKSUM,
     Journal,
     Line,
-    is_at_work,
+    is_locked,
     lock_folder,
     read_journal,
     read_line,
@@ -43,13 +43,13 @@ from manymill.storage.own_files import open_regular
 from manymill.storage.ownership import RUN, check_folder, claim_folder
 from manymill.storage.records import from_record
 
-# Between two looks at the events of another process.
-LOOK_SECONDS = 0.3
+# Time between two polls of another process's events.
+POLL_SECONDS = 0.3
 
-# Events are for people to read, but for the last one, which is brought to the disk at once.
+# Events are for people, who can miss the last seconds before a power cut; the last event is synced at once.
 _SYNC_SECONDS = 30.0
 
-# An event with the names of all classes that a model may have is far shorter.
+# Far longer than an event with the names of all classes that a model may have.
 _LINE_BYTES = 2**28
 
 _PLAN, _EVENTS = "plan.json", "events.jsonl"
@@ -63,13 +63,13 @@ _KINDS: dict[str, type[Event]] = {
 
 
 class RunFolder:
-    """A run folder that this process owns until it is closed.
+    """Run folder that this process owns until it is closed.
 
     Parameters
     ----------
     path : path
-        Made if it is not there. A folder that holds anything but a run is refused; an earlier run's model
-        stays until the first state of the new run is saved over it.
+        Created if it does not exist. A folder with anything but a run is refused; the model of an earlier run stays
+        until the first state of the new run replaces it.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class RunFolder:
     Raises
     ------
     RunFolderError
-        If the folder cannot be written, holds other things, or another process trains into it.
+        If the folder cannot be written, holds other files, or is in use by another process.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -98,20 +98,20 @@ class RunFolder:
         except Timeout as error:
             raise RunFolderError(
                 f"another run is writing to {self.path}",
-                "wait for it, stop it, or name another folder with --out",
+                "wait for it, stop it, or choose another folder with --out",
             ) from error
         except RunFolderError:
             raise
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(
-                f"cannot write to {self.path}: {reason}", "name another folder with --out"
+                f"cannot write to {self.path}: {reason}", "choose another folder with --out"
             ) from error
         self._start = time.monotonic()
         self._unreported: RunFolderError | None = None
 
     def begin(self) -> None:
-        """Forget the events and the bad rows of an earlier run; the run that is not begun goes on with it.
+        """Remove the events and bad rows of an earlier run; without this call, the earlier run is continued.
 
         Raises
         ------
@@ -127,31 +127,32 @@ class RunFolder:
             raise RunFolderError(f"cannot write to {self.path}: {reason}") from error
 
     def refuse_to_read_own_files(self, sources: Iterable[str]) -> None:
-        """Raise ``RunFolderError`` if a source lies in the folder: the run would write over it."""
+        """Raise ``RunFolderError`` if a source is in the folder: the run would overwrite it."""
         own = self.path.resolve()
         for source in sources:
             if os.path.exists(source) and own in Path(source).resolve().parents:
                 raise RunFolderError(
-                    f"{source} is read, and lies in the run folder", "name another folder with --out"
+                    f"{source} is a source of the run and lies in its folder",
+                    "choose another folder with --out",
                 )
 
     @property
     def checkpoint(self) -> Path:
-        """Where the checkpoint is, if there is one."""
+        """Path of the checkpoint, which may not exist."""
         return self.path / "checkpoint"
 
     @property
     def model(self) -> Path:
-        """Where the model folder is."""
+        """Path of the model folder."""
         return self.path / "model"
 
     @property
     def bad_rows(self) -> Path:
-        """Where bad rows are listed."""
+        """Path of the list of bad rows."""
         return self.path / "bad_rows.jsonl"
 
     def write_plan(self, plan: dict[str, Any]) -> None:
-        """Write ``plan.json`` durably: the old one or the new one is there at any moment.
+        """Write ``plan.json`` durably: a crash leaves the old plan or the new one.
 
         Raises
         ------
@@ -164,29 +165,29 @@ class RunFolder:
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunFolderError(
-                f"cannot write {file}: {reason}", "free some space, or name another folder with --out"
+                f"cannot write {file}: {reason}", "free some space, or choose another folder with --out"
             ) from error
 
     @contextmanager
     def recording_warnings(self) -> Iterator[None]:
-        """Record what caches and engines warn of, which is told by whoever listens as well."""
+        """Record the warnings of caches and engines as events; they are logged as usual as well."""
 
         def record(message: str) -> None:
             try:
                 self.record(events.Warned(message))
             except RunFolderError as error:
-                self._unreported = error  # a cache must not fail of it: the next event does
+                self._unreported = error  # must not fail in a cache: the next event raises it
 
-        with warnings_told(record, instead=False):
+        with forward_warnings(record, exclusive=False):
             yield
 
     def record(self, event: Event) -> None:
-        """Append an event; other processes see it when this returns.
+        """Append an event; other processes can read it when this returns.
 
         Raises
         ------
         RunFolderError
-            If it cannot be written: once. Later events are dropped, so that a training may go on.
+            Once, if an event cannot be written. Later events are dropped, so that the training can continue.
         """
         if self._unreported is not None:
             error, self._unreported = self._unreported, None
@@ -197,19 +198,19 @@ class RunFolder:
         try:
             self._events.append(record)
             if isinstance(event, events.Ended):
-                self._events.sync()  # whether the run is over depends on it
+                self._events.sync()  # it says that the run has ended
         except OSError as error:
             self._close_events()
             reason = error.strerror or str(error)
             raise RunFolderError(f"cannot write {self._events.path}: {reason}") from error
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Release the folder."""
         self._close_events()
         self._lock.release()
 
     def _close_events(self) -> None:
-        # A full disk may refuse what was appended; the file is closed all the same.
+        # Syncing may fail on a full disk; the file is closed in any case.
         with suppress(OSError):
             self._events.close()
 
@@ -223,20 +224,18 @@ class RunFolder:
 
 
 def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The plan of a run folder, which another process may own.
+    """Read the plan of a run folder, which may be in use by another process.
 
     Raises
     ------
     RunFolderError
-        If there is no run in the folder, its plan was changed or damaged, or is of another version.
+        If the folder is not a run folder, or its plan was changed, is damaged, or is of another version.
     """
     file = Path(path) / _PLAN
     try:
         plan = checked_json.read(file)
     except FileNotFoundError as error:
-        raise RunFolderError(
-            f"{os.fspath(path)} holds no run", "name a folder that manymill train made"
-        ) from error
+        raise RunFolderError(f"{os.fspath(path)} is not a run folder", _GIVE_RUN) from error
     except OSError as error:
         raise RunFolderError(f"cannot read {file}: {error.strerror or error}", _TRAIN_AGAIN) from error
     except ValueError as error:
@@ -248,37 +247,32 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
     return plan
 
 
-_TRAIN_AGAIN = (
-    "settings are not changed there: train again, into a new folder, with the options that are wanted"
-)
+_TRAIN_AGAIN = "do not edit this file: train again into a new folder with the options that you want"
+_GIVE_RUN = "give a folder that manymill train has written"
 
 
-def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECONDS) -> Iterator[Event]:
-    """The events of a run from its beginning on, as they happen, until it ends or its process does.
+def read_events(run: str | os.PathLike[str], *, poll_seconds: float = POLL_SECONDS) -> Iterator[Event]:
+    """Yield the events of a run from its start, as they happen, until the run or its process ends.
 
-    Events of a later version are passed over. So are damaged lines: a `Warned` names the first one of each group.
+    Events of a later version are skipped, and so are damaged lines: a `Warned` names the first one of each group.
 
     Raises
     ------
     RunFolderError
-        If there is no run in the folder, or an older version wrote it.
+        If the folder is not a run folder, or an older version wrote it.
     """
     path = Path(run) / _EVENTS
     try:
         file = open_regular(path)
     except FileNotFoundError as error:
-        raise RunFolderError(
-            f"{os.fspath(run)} holds no run", "name a folder that manymill train writes to"
-        ) from error
+        raise RunFolderError(f"{os.fspath(run)} is not a run folder", _GIVE_RUN) from error
     except OSError as error:
-        raise RunFolderError(
-            f"cannot read {path}: {error.strerror or error}", "name a folder that manymill train writes to"
-        ) from error
+        raise RunFolderError(f"cannot read {path}: {error.strerror or error}", _GIVE_RUN) from error
     with file:
         text, number, was_damaged = b"", 0, False
         while True:
-            # Asked before reading: what was written before the process ended is then read.
-            at_work = is_at_work(Path(run))
+            # Checked before reading, so that everything written before the process ended is read.
+            is_running = is_locked(Path(run))
             text += file.readline(_LINE_BYTES)
             if len(text) > _LINE_BYTES:
                 raise RunFolderError(f"{path}: line {number + 1} is longer than any event")
@@ -287,39 +281,41 @@ def read_events(run: str | os.PathLike[str], *, look_seconds: float = LOOK_SECON
                 line = read_line(text, number)
                 text = b""
                 if line.damage == NO_CHECKSUM and number == 1:
-                    raise RunFolderError(f"{path}: line 1: {line.damage}", "watch it with that version")
+                    raise RunFolderError(
+                        f"{path}: line 1: {line.damage}", "watch it with the version that wrote it"
+                    )
                 if line.damage and not was_damaged:
-                    yield events.Warned(f"{path}: line {number} is passed over: {line.damage}")
+                    yield events.Warned(f"{path}: line {number} is skipped: {line.damage}")
                 was_damaged = bool(line.damage)
                 event = _event_of(line)
                 if event is not None:
                     yield event
-            elif not at_work:
-                return  # what is left of a line was written by a process that was killed
+            elif not is_running:
+                return  # the process was killed while it wrote a line
             else:
-                time.sleep(look_seconds)
+                time.sleep(poll_seconds)
 
 
 def has_ended(run: str | os.PathLike[str]) -> bool:
-    """Whether the run came to its end: it was neither stopped nor killed.
+    """Return whether the run was completed: neither stopped nor killed.
 
-    A damaged line may have said that it was stopped: such a run is gone on with, to the same model.
+    A damaged line may have been the event of a stop: such a run counts as not completed, and resumes to the same model.
     """
-    over = in_doubt = False
+    ended = is_doubtful = False
     try:
         for line in read_journal(Path(run) / _EVENTS):
             event = _event_of(line)
             if isinstance(event, events.Planned):
-                over = in_doubt = False
-            in_doubt = in_doubt or bool(line.damage) or isinstance(event, events.Interrupted)
-            over = over or isinstance(event, events.Ended)
+                ended = is_doubtful = False
+            is_doubtful = is_doubtful or bool(line.damage) or isinstance(event, events.Interrupted)
+            ended = ended or isinstance(event, events.Ended)
     except OSError:
         return False
-    return over and not in_doubt
+    return ended and not is_doubtful
 
 
 def _event_of(line: Line) -> Event | None:
-    """The event of a line; None if it is damaged, or of a later version."""
+    """Return the event of a line; None if it is damaged, or of a later version."""
     kind = _KINDS.get(str(line.record.get("event")))
     if kind is None:
         return None

@@ -1,7 +1,6 @@
-"""Documents to scores: read, hashed and scored side by side, delivered in the order of the source.
+"""Scores of document batches by a linear model.
 
-Whatever is done with the scores of a batch is done on the thread that scored it; what comes out is the same
-for any number of threads.
+Batches may be scored on several threads at once; the scores are the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from manymill.data.batches import Batch
 from manymill.model import LinearModel
 from manymill.model.rows import RowHasher
 
-# Scores held at once by a thread, in numbers: thousands of classes must not make a batch large.
+# Scores that a thread holds at once: with thousands of classes, a batch is scored in pieces.
 MAX_SCORES = 2**22
 
 
 class Scorer:
-    """A model, ready to score batches on any number of threads at once.
+    """Scores batches with a model, on any number of threads at once.
 
     Parameters
     ----------
@@ -33,12 +32,12 @@ class Scorer:
         self._hasher = RowHasher(model.analyzer, model.feature_weights)
 
     def pieces(self, batch: Batch) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """The scores of a batch in order, in pieces of at most ``MAX_SCORES`` numbers.
+        """Score a batch in order, in pieces of at most ``MAX_SCORES`` numbers.
 
         Yields
         ------
         rows : slice
-            Which rows of the batch.
+            Rows of the batch.
         scores : ndarray of float32, shape (n, n_outputs)
         """
         step = max(1, MAX_SCORES // self.model.n_outputs)

@@ -1,4 +1,4 @@
-"""Validation of parameters: one form of the error for every value that is not allowed."""
+"""Validation of parameters, with one form of error for every invalid value."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ def check(valid: bool, name: str, value: object, expected: str) -> None:
     Parameters
     ----------
     valid : bool
-        Whether the value is allowed.
+        Whether the value is valid.
     name : str
-        Name of the parameter in Python; the command line shows the option in its place.
+        Name of the parameter in Python; the command line shows its option instead.
     value : object
-        The value that was given.
     expected : str
-        What is allowed, as it follows the word "expected".
+        Description of valid values, which follows the word "expected".
 
     Raises
     ------
     SettingsError
-        If it is not valid.
+        If it is invalid.
     """
     if not valid:
         raise SettingsError.invalid(name, value, expected)
 
 
 def check_integer(value: Any, name: str, least: int, greatest: int | None = None, also: str = "") -> None:
-    """Check for an integer from ``least`` to ``greatest``; ``also`` is added to what was expected.
+    """Check that a value is an integer from ``least`` to ``greatest``; ``also`` is appended to the expected values.
 
     Raises
     ------
     SettingsError
-        If the value is not one.
+        If it is not.
     """
     above = greatest is not None and is_integer(value) and value > greatest
     allowed = (
@@ -48,24 +47,24 @@ def check_integer(value: Any, name: str, least: int, greatest: int | None = None
 
 
 def check_bool(value: object, name: str) -> None:
-    """Check for a truth value of Python or NumPy.
+    """Check that a value is a bool of Python or NumPy.
 
     Raises
     ------
     SettingsError
-        If the value is not one.
+        If it is not.
     """
     numpy_bool = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
     check(isinstance(value, bool) or numpy_bool, name, value, "True or False")
 
 
 def check_choice(value: object, name: str, choices: Iterable[str], *, optional: bool = False) -> None:
-    """Check for one of some strings, or None if that is ``optional``.
+    """Check that a value is one of the choices, or None if it is ``optional``.
 
     Raises
     ------
     SettingsError
-        If the value is none of them.
+        If it is not.
     """
     known = tuple(choices)
     valid = isinstance(value, str) and value in known
@@ -74,17 +73,17 @@ def check_choice(value: object, name: str, choices: Iterable[str], *, optional: 
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value is an integer of Python or NumPy; a truth value is not."""
+    """Return whether a value is an integer of Python or NumPy; a bool is not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a real number of Python or NumPy; a truth value is not."""
+    """Return whether a value is a real number of Python or NumPy; a bool is not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def any_of(choices: Iterable[str]) -> str:
-    """The choices as a message lists them: ``'a', 'b' or 'c'``."""
+    """Return the choices as a message lists them: ``'a', 'b' or 'c'``."""
     return _listed([repr(choice) for choice in choices])
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from manymill.engine.shared_arrays import Shared
+from manymill.engine.shared_arrays import SharedArrays
 from manymill.engine.spool import Ref
 from manymill.errors import SourceError
 
@@ -87,7 +87,7 @@ def speak(lane: Lane) -> None:
     print(f"{lane.name} complains", file=sys.stderr)
 
 
-def lists_of(shared: Shared) -> dict[str, tuple[list[Any], bool]]:
+def lists_of(shared: SharedArrays) -> dict[str, tuple[list[Any], bool]]:
     """Values by name, and whether they are in Fortran order."""
     return {
         name: (array.toarray().tolist(), False) if issparse(array) else (array.tolist(), array.flags.fnc)

@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_result_is_not_waited_for(tmp
 def test_a_loss_is_logged_with_its_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with as_engine("processes:1") as engine:
         assert engine.submit(tasks.die_once, Lane(0, tmp_path)).result() == 0
-    assert caplog.messages == ["lane 0: its worker died (SIGKILL(-9)); it is tried again (loss 1 of 3)"]
+    assert caplog.messages == ["lane 0: its worker died (SIGKILL(-9)); trying again (loss 1 of 3)"]
 
 
 def test_deaths_count_for_the_item_that_was_worked_on_and_no_other(tmp_path: Path) -> None:

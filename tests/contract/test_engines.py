@@ -160,7 +160,7 @@ def test_what_a_worker_prints_is_printed_here(engine: Engine, capsys: pytest.Cap
 
 @remote
 def test_a_result_that_cannot_be_pickled_is_an_error_that_names_the_item(engine: Engine) -> None:
-    with pytest.raises(EngineError, match="of type lock, cannot be brought back") as caught:
+    with pytest.raises(EngineError, match="of type lock, cannot be sent back") as caught:
         engine.submit(tasks.a_lock, Lane(4)).result()
     assert caught.value.__notes__ == ["while working on lane 4"]
 

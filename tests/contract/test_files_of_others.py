@@ -290,7 +290,7 @@ def test_predict_never_writes_over_what_it_reads(shared, tmp_path, overwrite, li
     elif kind == "texts":
         to, part = [], read
     before = read.read_bytes()
-    with pytest.raises(RunFolderError, match="is read, and would be replaced"):
+    with pytest.raises(RunFolderError, match="is an input, and would be replaced"):
         command("predict", shared / kind, read, "--out", tmp_path, *to, *overwrite)
     assert read.read_bytes() == before
 
@@ -322,7 +322,7 @@ def test_a_part_of_an_earlier_version_is_not_replaced_without_a_checksum(shared,
     del told["checksum"]
     record.write_text(json.dumps(told))
     (tmp_path / ".manymill" / MARKER).unlink()
-    with pytest.raises(RunFolderError, match="no record"):
+    with pytest.raises(RunFolderError, match="is not an unchanged output"):
         command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path, "--scores")
     command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path, "--scores", "--overwrite")
 
@@ -331,7 +331,7 @@ def test_a_part_of_an_earlier_version_is_not_replaced_without_a_checksum(shared,
 def test_a_training_does_not_read_what_it_writes(shared, tmp_path, name):
     train(shared / "rows.jsonl", tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(before := (shared / "rows.jsonl").read_bytes())
-    with pytest.raises(RunFolderError, match="lies in the run folder"):
+    with pytest.raises(RunFolderError, match="is a source of the run and lies in its folder"):
         train(tmp_path / "run" / name, tmp_path / "run")
     assert (tmp_path / "run" / name).read_bytes() == before
 

@@ -39,7 +39,7 @@ from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 from manymill.model import Analyzer, ModelDescription, load_model, save_model
 from manymill.run_folder import read_events, read_plan
-from manymill.search.journal import FILE_NAME, FORMAT, events_of
+from manymill.search.journal import FILE_NAME, FORMAT, read_search
 from manymill.storage import checked_json
 from manymill.storage.cache import Cache
 from manymill.storage.journal import Journal
@@ -180,9 +180,9 @@ def _load_plan(folder: Path) -> Any:
 
 def _load_events(folder: Path) -> Any:
     def is_of_damage(event: Any) -> bool:
-        return isinstance(event, Warned) and "is passed over" in event.message
+        return isinstance(event, Warned) and "is skipped" in event.message
 
-    return [plain(event) for event in read_events(folder, look_seconds=0) if not is_of_damage(event)]
+    return [plain(event) for event in read_events(folder, poll_seconds=0) if not is_of_damage(event)]
 
 
 def _load_checkpoint(folder: Path) -> Any:
@@ -203,7 +203,7 @@ def _load_trees(folder: Path) -> Any:
     for grown in trees.trees(_forest().forest_):
         state = grown.tree.tree_.__getstate__()
         nodes = [state["nodes"][name].tobytes() for name in state["nodes"].dtype.names]
-        found.append([grown.number, grown.part, nodes, state["values"].tobytes()])
+        found.append([grown.number, grown.partition, nodes, state["values"].tobytes()])
     return sorted(found)
 
 
@@ -236,7 +236,7 @@ def _make_search(folder: Path) -> None:
 
 
 def _load_search(folder: Path) -> Any:
-    events, settings, why = events_of(folder)
+    events, settings, why = read_search(folder)
     return [thing for thing in (plain(settings), *map(plain, events), why) if thing]
 
 
@@ -267,11 +267,11 @@ _ARRAYS = {"a": np.arange(100, dtype=np.float64), "b": np.arange(7, dtype=np.int
 
 
 def _make_store(folder: Path) -> None:
-    ArrayStore(folder).hold([_ARRAYS]).close()
+    ArrayStore(folder).put([_ARRAYS]).close()
 
 
 def _load_store(folder: Path) -> Any:
-    held = ArrayStore(folder).hold([_ARRAYS])
+    held = ArrayStore(folder).put([_ARRAYS])
     try:
         return plain(held.refs[0].load())
     finally:

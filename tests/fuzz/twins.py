@@ -18,11 +18,11 @@ import numpy as np
 Row = tuple[int, bytes, str | None, float | None]
 
 DIFFERENCES = {
-    "constants": "`NaN` and `Infinity` are no JSON",
-    "surrogates": "lone surrogates in a text, a label, a weight or a name of a field are refused",
+    "constants": "`NaN` and `Infinity` are not valid JSON",
+    "surrogates": "lone surrogates in a text, label, weight or field name are refused",
     "range": "a label that is a number must be a finite double",
-    "return": "A carriage return alone ends no record",
-    "quote": "a quote that never closes",
+    "return": "A carriage return alone does not end a record",
+    "quote": "A quote that never closes makes its record a bad row",
 }
 
 csv.field_size_limit(1 << 40)

@@ -1,4 +1,4 @@
-"""The repository as the house tests see it: its root and its tracked files."""
+"""The repository for the house tests: its root and its tracked files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUILT = {"target", "__pycache__"}
 
 
 def files(*suffixes: str) -> list[Path]:
-    """Files with one of the suffixes (all files if none is named), sorted; what git ignores is left out."""
+    """Files with one of the suffixes (all files without any), sorted, without those that git ignores."""
     listed = _tracked() if shutil.which("git") and (ROOT / ".git").exists() else _walked()
     return sorted(path for path in listed if path.is_file() and (not suffixes or path.suffix in suffixes))
 

@@ -1,4 +1,4 @@
-"""Files and functions stay small enough to be read at once; ``pytest -rP`` shows the table."""
+"""Files and functions stay short; ``pytest -rP`` shows the table."""
 
 import ast
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def lines_of_code(path: Path) -> int:
 
 
 def functions(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of every function with its name; its docstring does not count, its signature does."""
+    """Lines of every function with its name; the signature counts, the docstring does not."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -40,7 +40,7 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def longest(title: str, rows: list[tuple[int, str]], wall: int) -> list[tuple[int, str]]:
-    """Print the ten longest; gives those beyond the wall."""
+    """Print the ten longest; returns those above the limit."""
     rows = sorted(rows, reverse=True)
     print(f"{title}: {len(rows)}, median {rows[len(rows) // 2][0]} lines, wall {wall}")
     for lines, name in rows[:10]:

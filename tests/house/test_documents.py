@@ -1,4 +1,4 @@
-"""The code and the commands of the documents run, in a folder that has the examples' data."""
+"""The code and the commands of the documents run, in a folder with the data of the examples."""
 
 import os
 import re
@@ -17,14 +17,14 @@ COMMANDS = ["train", "evaluate", "predict", "plan", "hash", "watch"]
 
 
 def blocks(path: Path, language: str) -> list[tuple[int, str]]:
-    """Blocks of a language with the number of the line that each starts on."""
+    """Blocks of a language with the line number of each."""
     text = path.read_text(encoding="utf-8")
     found = [match for match in FENCE.finditer(text) if match.group(1) == language]
     return [(text.count("\n", 0, match.start(2)), match.group(2)) for match in found]
 
 
 def python_of(path: Path) -> str:
-    """All Python of a document as one program; its lines keep their numbers, so a traceback points there."""
+    """All Python of a document as one program; line numbers are preserved, so a traceback points into the document."""
     lines: list[str] = []
     for start, code in blocks(path, "python"):
         lines += [""] * (start - len(lines)) + code.splitlines()
@@ -32,13 +32,13 @@ def python_of(path: Path) -> str:
 
 
 def commands_of(path: Path) -> list[str]:
-    """The lines after a prompt that call manymill, continued lines joined."""
+    """The lines after a prompt that call manymill, with continued lines joined."""
     code = "\n".join(block for _, block in blocks(path, "console")).replace("\\\n", " ")
     return [line[2:] for line in code.splitlines() if line.startswith("$ manymill ")]
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run in a folder that has ``examples/data``, with this environment's commands first."""
+    """Run in a folder that has ``examples/data``, with the commands of this environment first."""
     shutil.copytree(ROOT / "examples" / "data", folder / "examples" / "data")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Starting costs nothing that is not used: scikit-learn's import alone takes a second and 190 MB."""
+"""Starting imports nothing heavy: scikit-learn's import alone takes a second and 190 MB."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ except SystemExit as end:
 
 
 def modules_after(code: str) -> set[str]:
-    """The modules that a fresh interpreter has after running the code."""
+    """The modules that a fresh interpreter has imported after running the code."""
     script = f"import sys\n{code}\nprint('\\n' + ' '.join(sys.modules))"
     command = [sys.executable, "-W", "error", "-c", script]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The public surface: small, sorted, and every name explains itself with an example that runs."""
+"""The public names: sorted, complete, and each with a docstring and an example that runs."""
 
 import doctest
 import inspect

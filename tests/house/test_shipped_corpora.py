@@ -1,4 +1,4 @@
-"""The shipped corpora are what their page says."""
+"""The shipped corpora match their README."""
 
 import hashlib
 import json

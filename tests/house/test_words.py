@@ -1,4 +1,4 @@
-"""What must not stand in any file: paths of somebody's machine, notes to do something later."""
+"""Strings that no file may contain: paths of a machine, notes about unfinished work."""
 
 import re
 from pathlib import Path

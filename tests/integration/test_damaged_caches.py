@@ -94,7 +94,7 @@ def test_hashed_texts_are_the_same(tmp_path, caplog, column, how):
     (tmp_path / "rows.csv").write_text("text,label\n" + rows)
 
     def content():
-        with HashedCorpus.of(scan(tmp_path / "rows.csv"), folder=tmp_path / "cache", threads=1) as found:
+        with HashedCorpus.build(scan(tmp_path / "rows.csv"), folder=tmp_path / "cache", threads=1) as found:
             chunk = found.texts.chunk((1, 1), True)
             return [np.array(x) for x in (found.y, found.texts.text_bytes(), found.texts.keys(), *chunk)]
 

@@ -26,9 +26,9 @@ from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
 from manymill.run_folder import read_events
-from manymill.search.journal import standing
+from manymill.search.journal import read_status
 from manymill.storage import checked_json
-from manymill.storage.journal import read_line, sealed
+from manymill.storage.journal import encode_line, read_line
 
 DAMAGES = int(os.environ.get("MANYMILL_DAMAGES", "6"))
 ONE = {"n_features": 64, "passes": 2, "holdout": 0.2, "window_bytes": 2_000}
@@ -113,7 +113,7 @@ def stopped_training(folder: Path, **settings: Any) -> Stopped:
             raise Stop
 
     def go_on(folder: Path) -> dict[str, bytes]:
-        list(read_events(folder, look_seconds=0))
+        list(read_events(folder, poll_seconds=0))
         resume_run(folder, threads=1)
         return model(folder)
 
@@ -153,7 +153,7 @@ def stopped_forest(folder: Path) -> Stopped:
 def stopped_search(folder: Path) -> Stopped:
     def search(folder: Path) -> Any:
         if (folder / "search.jsonl").exists():
-            standing(folder)
+            read_status(folder)
         done = SearchCV(
             SGDClassifier(random_state=0), {"alpha": [1e-4, 1e-2]}, cv=2, engine=1, run=folder
         ).fit(X, Y)
@@ -256,7 +256,7 @@ def with_other_values(path: Path, chance: random.Random) -> None:
         number = chance.randrange(len(lines))
         record = read_line(lines[number], 1).record
         change_value(record, chance)
-        lines[number] = sealed(record or {"event": 1})
+        lines[number] = encode_line(record or {"event": 1})
         path.write_bytes(b"".join(lines))
 
 

@@ -220,6 +220,6 @@ def test_the_list_of_bad_rows_is_written_again_whatever_became_of_it(source, sto
 
 
 def test_a_folder_without_a_run_stays_as_it_is(tmp_path):
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         resume_run(tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -1,4 +1,4 @@
-"""Slow twins of counting and weighing: dense matrices, one entry after the other."""
+"""Slow reference for counting and weighting features: dense matrices, one entry after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from manymill._core import FeatureCounts, FeatureSums
 
 
 def counts_of(X, classes, weights, n_classes):
-    """In how many rows of each class each feature is, rows of each class, and features of its rows."""
+    """Number of rows of each class with each feature, number of rows of each class, and the features of the rows."""
     counts = np.zeros((X.shape[1], n_classes), np.int64)
     rows, distinct = np.zeros(n_classes, np.int64), np.zeros(n_classes, np.int64)
     for x, c, weight in zip(X, classes, weights, strict=True):
@@ -39,7 +39,7 @@ def counting(kind, n_features, n_classes):
 
 
 def arrays_again(counter, kind):
-    """A counter that was sent as arrays."""
+    """A counter that was converted to arrays and back."""
     arrays = counter.to_arrays()
     if kind == "sums":
         return FeatureSums.from_arrays(counter.n_features, *arrays)
@@ -47,5 +47,5 @@ def arrays_again(counter, kind):
 
 
 def bits(counter):
-    """All that a counter holds, to be compared."""
+    """The bytes of a counter, for comparison."""
     return [part.tobytes() if hasattr(part, "tobytes") else part for part in counter.to_arrays()]

@@ -1,6 +1,6 @@
-"""The slow twin of the learner: one loop over rows, features and outputs, written as the formulas are.
+"""Slow reference for the learner: one loop over rows, features and outputs, as the formulas are written.
 
-State is float32 as in the core, sums inside a margin are float64: the two differ by rounding alone.
+State is float32 as in the core, sums inside a margin are float64: the two differ only by rounding.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def all_margins(loss, cls, z):
 
 
 class SlowLearner:
-    """What ``manymill._core.Learner`` is, on dense rows."""
+    """``manymill._core.Learner`` on dense rows."""
 
     def __init__(
         self, n_features, n_classes, *, loss="log", l1=0.0, l2=0.0, learning_rate=0.5, fit_intercept=True
@@ -54,7 +54,7 @@ class SlowLearner:
         return X.astype(float) @ self.w + self.b
 
     def learn(self, X, classes, weights):
-        """Learn the rows; the sum of weight times loss, each row before it was learnt, comes back."""
+        """Learn from the rows; returns the sum of weight times loss, each row scored before it is learned from."""
         return sum(self.learn_row(*row) for row in zip(X, classes, weights, strict=True) if row[2] > 0)
 
     def learn_row(self, x, cls, weight):

@@ -1,4 +1,4 @@
-"""The slow twin of merging: dense arrays, the rules as their formulas are written, lanes in order."""
+"""Slow reference for merging: dense arrays, the rules as their formulas are written, lanes in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def dense(changes, n_features):
-    """Changes of one lane as (weights, sums, support, intercept), dense."""
+    """Changes of one lane as dense (weights, sums, support, intercept)."""
     features, weights, sums, intercept = changes
     W, G, S = np.zeros((n_features, weights.shape[1])), np.zeros(n_features), np.zeros(n_features)
     W[features], G[features], S[features] = weights, sums, 1

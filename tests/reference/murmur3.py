@@ -1,4 +1,4 @@
-"""MurmurHash3 x86 32 bit, as its author describes it, without a thought for speed."""
+"""MurmurHash3 x86 32 bit, as its author describes it, without optimisation."""
 
 
 def murmur3(key: bytes, seed: int = 0) -> int:

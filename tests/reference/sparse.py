@@ -1,4 +1,4 @@
-"""Random rows for the learner, dense for its slow twin and sparse for itself."""
+"""Random rows for the learner, dense for its reference and sparse for the core."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from manymill._core import Rows
 
 
 def random_rows(seed, n_rows, n_features, n_classes, per_row=6):
-    """Dense rows of norm 1, shape ``(n_rows, n_features)``, and classes that they tell something of."""
+    """Dense rows of norm 1, shape ``(n_rows, n_features)``, and classes that correlate with them."""
     rng = np.random.default_rng(seed)
     X = np.zeros((n_rows, n_features), np.float32)
     for x in X:

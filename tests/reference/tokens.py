@@ -1,4 +1,4 @@
-"""The word analyzer in Python's own words, and rows for the learner, slowly."""
+"""Slow reference for the word analyzer and for rows of the learner, in pure Python."""
 
 import math
 import re

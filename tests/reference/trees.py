@@ -1,4 +1,4 @@
-"""What makes a tree: its nodes, field by field (between the fields lie bytes that mean nothing), and their values."""
+"""The content of a tree, for comparison: its nodes field by field (padding between fields is arbitrary), and values."""
 
 
 def bits(forest):

@@ -4,16 +4,16 @@ import logging
 
 import pytest
 
-from manymill.log import CACHE, ENGINE, warnings_told
+from manymill.log import CACHE, ENGINE, forward_warnings
 
 
 @pytest.mark.parametrize("name", [CACHE, ENGINE])
 def test_the_innermost_listener_is_first_and_may_be_the_last(caplog, name):
     log, outer, inner, silent = logging.getLogger(name), [], [], []
-    with warnings_told(outer.append, instead=True):
-        with warnings_told(inner.append, instead=False):
+    with forward_warnings(outer.append, exclusive=True):
+        with forward_warnings(inner.append, exclusive=False):
             log.warning("both %s", "hear")
-        with warnings_told(silent.append, instead=True):
+        with forward_warnings(silent.append, exclusive=True):
             log.warning("one hears")
         log.info("nobody is told")
     assert (outer, inner, silent) == (["both hear"], ["both hear"], ["one hears"])
@@ -26,5 +26,5 @@ def test_a_listener_that_cannot_write_harms_nobody():
     def fail(message):
         raise BrokenPipeError
 
-    with warnings_told(fail, instead=True):
+    with forward_warnings(fail, exclusive=True):
         logging.getLogger(CACHE).warning("a message")

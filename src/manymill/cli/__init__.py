@@ -18,7 +18,7 @@ def main() -> None:
         # A request of a system to end, or a terminal that is closed, is met like Ctrl-C: what was learnt is kept.
         from manymill.engine import interrupts
 
-        interrupts.listen()
+        interrupts.install_handlers()
     except KeyboardInterrupt:
         sys.exit(_stopped())
     try:
@@ -31,7 +31,7 @@ def main() -> None:
         code = _stopped()
     except Exception as error:
         # While modules are being loaded, an interruption may come out as any error.
-        if not interrupts.was_asked():
+        if not interrupts.stop_requested():
             raise
         interrupts.finish()
         code = _stopped(f" by {error!r}")

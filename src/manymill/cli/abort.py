@@ -14,9 +14,9 @@ from manymill.cli.output import say
 @options.run
 def abort(run: Path) -> None:
     """Have the search of RUN begin nothing more; what is finished is kept."""
-    from manymill.search.journal import ask_to_abort
-    from manymill.storage.journal import is_at_work
+    from manymill.search.journal import request_abort
+    from manymill.storage.journal import is_locked
 
-    ask_to_abort(run)
-    told = "was asked to end" if is_at_work(run) else "has no process at it: there is nothing to end"
+    request_abort(run)
+    told = "was asked to end" if is_locked(run) else "has no process at it: there is nothing to end"
     say(f"the search in {run} {told}")

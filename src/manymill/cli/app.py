@@ -49,10 +49,10 @@ def app(context: click.Context, debug: bool) -> None:
     if debug:
         os.environ["MANYMILL_DEBUG"] = "1"
     from manymill.cli.output import say
-    from manymill.log import warnings_told
+    from manymill.log import forward_warnings
 
     # A command that shows events tells warnings among them.
-    context.with_resource(warnings_told(lambda message: say(f"warning {message}"), instead=True))
+    context.with_resource(forward_warnings(lambda message: say(f"warning {message}"), exclusive=True))
 
 
 for _command in (train, resume, watch, evaluate, predict, plan, hash, search, abort):

@@ -29,7 +29,7 @@ from manymill.events import (
     WorkerLost,
     WorkerSilent,
 )
-from manymill.log import warnings_told
+from manymill.log import forward_warnings
 
 # Between two plain lines of progress: a log file of an hour's training stays readable.
 PLAIN_SECONDS = 5.0
@@ -44,7 +44,7 @@ def follow(*, json: bool) -> Iterator[Observer]:
     """An observer that shows events: on stderr, or with ``json`` on stdout as one record a line."""
     with (
         contextmanager(_observer)(json=json) as observe,
-        warnings_told(lambda message: observe(Warned(message)), instead=True),
+        forward_warnings(lambda message: observe(Warned(message)), exclusive=True),
     ):
         yield observe
 
@@ -92,7 +92,7 @@ def _live() -> Iterator[Observer]:
                     figures=_figures(event, memory=False),
                 )
             elif isinstance(event, Sampled):
-                interrupts.check()
+                interrupts.raise_if_requested()
                 bar.update(
                     task, completed=event.n_bytes / max(1, event.size), figures=printable(_sampled(event))
                 )
@@ -144,7 +144,7 @@ class PlainLines:
             self._last = time.monotonic()
             line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
         elif isinstance(event, Sampled):
-            interrupts.check()  # Python may have dropped the interrupt
+            interrupts.raise_if_requested()  # Python may have dropped the interrupt
             if time.monotonic() - self._last < PLAIN_SECONDS:
                 return
             self._last = time.monotonic()

@@ -14,7 +14,7 @@ from manymill.cli.progress import PLAIN_SECONDS
 
 if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
-    from manymill.search.results import Ranked
+    from manymill.search.results import RankedCandidate
 
 # Options of reading, by their names in [data]; those that are not given leave the file's.
 _READING = ("format", "encoding", "strict", "max_record_bytes", "max_decompressed_bytes")
@@ -61,7 +61,7 @@ def search(
     """
     from manymill.engine.selection import engine_name
     from manymill.search.config import read_config
-    from manymill.search.run import search_run
+    from manymill.search.run import run_search
 
     if len(files) > 1 and any(name.endswith(".toml") for name in files):
         raise click.UsageError(
@@ -97,7 +97,7 @@ def search(
         handle.wait()  # for an error
         _tell_end(handle, json=json)
 
-    search_run(config, out, engine=named, watch=watch)
+    run_search(config, out, engine=named, watch=watch)
     if not json:
         say(f"saved   {out / 'model'}")
 
@@ -127,20 +127,20 @@ def _failures(handle: SearchHandle) -> list[str]:
 
 def show(run: Path, *, json: bool) -> None:
     """The ranking of a search of another process."""
-    from manymill.search.journal import standing
+    from manymill.search.journal import read_status
 
-    now = standing(run)
+    now = read_status(run)
     if not json:
         say(now)
-    _tell(now.rows(), json=json)
+    _tell(now.ranking(), json=json)
 
 
-def _tell(rows: list[Ranked], *, json: bool) -> None:
+def _tell(rows: list[RankedCandidate], *, json: bool) -> None:
     if not json:
-        from manymill.search.results import as_text
+        from manymill.search.results import ranking_text
 
         if rows:
-            output.show(as_text(rows))
+            output.show(ranking_text(rows))
         return
     from dataclasses import asdict
 

@@ -1,1 +1,1 @@
-"""Where work happens: threads of this process, other processes, an executor, a Dask cluster."""
+"""Execution engines: threads, processes, any executor, Dask clusters."""

@@ -1,9 +1,9 @@
-"""A store of arrays that outlives engines: what was written for one fit is found by the next, in whatever process.
+"""Store of arrays that outlives engines: arrays written for one fit are reused by later fits in any process.
 
 ::
 
-    hold(arrays) ──► digest ──► entry of the cache there and whole? ──► handles
-                                  └ no: make room, write, name it ─┘
+    put(arrays) ──► digest ──► valid entry in the cache? ──► handles
+                                 └ no: free space, write, rename ─┘
 
 Each group of arrays is an entry of :class:`manymill.storage.cache.Cache`, named by the digest of its bytes.
 """
@@ -25,22 +25,22 @@ from manymill.storage.tensors import SUFFIX, ArrayFile, Arrays, lay_out
 _KIND = "shared arrays"
 _PREFIX = "manymill-arrays"
 _FILE = f"arrays{SUFFIX}"
+_HINT = "free some space there, or set another folder: MANYMILL_STORE=/a/folder"
 
 
 class ArrayStore:
-    """A folder of arrays for all processes of a host.
+    """Folder of arrays for all processes of a host.
 
     Parameters
     ----------
     folder : path, optional
-        The environment variable ``MANYMILL_STORE`` if not given, or else ``shared-arrays`` in ``MANYMILL_CACHE``, or
-        else a folder of the user's own beneath `parent`. Made when it is needed; other users must not be able to
-        write to it.
+        By default the environment variable ``MANYMILL_STORE``, else ``shared-arrays`` in ``MANYMILL_CACHE``, else a
+        private folder of the user in `parent`. Created when needed; other users must not have write access.
     limit : int, optional
-        Bytes. What is not in use is removed where the files would take more, or more than a quarter of what the disk
-        has for them.
+        Maximum size in bytes. Unused arrays are removed when the files would exceed it, or a quarter of the space
+        that the disk has for them.
     parent : path, optional
-        The system's folder for temporary files if not given.
+        The system's temporary folder if not given.
     """
 
     def __init__(
@@ -58,21 +58,21 @@ class ArrayStore:
         self.folder = self._parent / user_name(_PREFIX) if named is None else Path(os.path.abspath(named))
         self._limit = limit
 
-    def hold(self, groups: Iterable[Arrays], *, files: Iterable[str] = ()) -> Hold:
-        """Have arrays in the store until the hold is closed: one file a group.
+    def put(self, groups: Iterable[Arrays], *, files: Iterable[str] = ()) -> StoredArrays:
+        """Store arrays, one file per group, until the returned object is closed.
 
-        Each has been read from end to end by this process; one that was damaged is written again, and the log says so.
+        This process reads each file from end to end. A damaged file is written again, and a warning is logged.
 
         Parameters
         ----------
         groups : iterable of mapping of str to ndarray
         files : iterable of str
-            Of the store, needed as well.
+            Files of the store that must be retained as well.
 
         Raises
         ------
         EngineError
-            If they cannot be written, or the folder is not the user's own.
+            If the arrays cannot be written, or other users can write to the folder.
         """
         try:
             if not self._is_named:
@@ -81,7 +81,7 @@ class ArrayStore:
             try:
                 for file in files:
                     cache.find(Path(file).parent.name)
-                kept = [_kept(cache, lay_out(arrays)) for arrays in groups]
+                stored = [_find_or_write(cache, lay_out(arrays)) for arrays in groups]
             except BaseException:
                 cache.close()
                 raise
@@ -89,44 +89,43 @@ class ArrayStore:
             if isinstance(error, ManymillError):
                 raise
             raise EngineError(
-                f"Arrays cannot be kept in {self.folder}: {error.strerror or error}",
-                "free some room there, or name another folder: MANYMILL_STORE=/a/folder",
+                f"Arrays cannot be stored in {self.folder}: {error.strerror or error}", _HINT
             ) from error
-        return Hold(cache, tuple(ref for ref, _ in kept), sum(n_bytes for _, n_bytes in kept))
+        return StoredArrays(cache, tuple(ref for ref, _ in stored), sum(n_bytes for _, n_bytes in stored))
 
-    def has(self, path: str) -> bool:
-        """Whether a file is one of this store."""
+    def contains(self, path: str) -> bool:
+        """Return whether a file belongs to this store."""
         return Path(path).parent.parent == self.folder and Path(path).name == _FILE
 
 
-class Hold:
-    """Arrays that stay in the store; let go of when it is closed, or when nobody has it any more.
+class StoredArrays:
+    """Arrays that stay in the store until this object is closed or garbage-collected.
 
     Attributes
     ----------
     refs : tuple of Ref
-        One a group.
+        One per group.
     bytes_written : int
-        0 if everything was there.
+        0 if all files existed.
     """
 
     def __init__(self, cache: Cache, refs: tuple[Ref, ...], bytes_written: int) -> None:
         self.refs = refs
         self.bytes_written = bytes_written
-        self._end = weakref.finalize(self, cache.close)
+        self._finalizer = weakref.finalize(self, cache.close)
 
     def close(self) -> None:
-        """Let go of the files; who has mapped them keeps what it has."""
-        self._end()
+        """Release the files; arrays that are mapped already stay valid."""
+        self._finalizer()
 
 
-def store_beneath(spool: str | os.PathLike[str] | None) -> ArrayStore:
-    """The store of an engine whose published arrays go to a folder of the user's choice, or of ours."""
+def store_in_folder(spool: str | os.PathLike[str] | None) -> ArrayStore:
+    """Return the store of an engine whose spool folder may have been set by the user."""
     return ArrayStore(parent=spool)
 
 
-def _kept(cache: Cache, file: ArrayFile) -> tuple[Ref, int]:
-    """The handle of a file of the store, and the bytes that were written for it."""
+def _find_or_write(cache: Cache, file: ArrayFile) -> tuple[Ref, int]:
+    """Return the handle of a file in the store, and the number of bytes written for it."""
     written = 0
     for _ in range(ATTEMPTS):
         if (found := cache.find(file.digest)) is not None:
@@ -137,6 +136,5 @@ def _kept(cache: Cache, file: ArrayFile) -> tuple[Ref, int]:
             writer.add(_FILE)
         written = file.n_bytes
     raise EngineError(
-        f"another process removes the arrays in {cache.folder} as soon as they are written",
-        "free some room there, or name another folder: MANYMILL_STORE=/a/folder",
+        f"Another process removes the arrays in {cache.folder} as soon as they are written", _HINT
     )

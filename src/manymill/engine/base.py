@@ -1,27 +1,17 @@
-"""The seam between the work and who does it: four verbs that every engine has.
+"""Abstract base class of execution engines.
 
 ::
 
     with as_engine("processes:4") as engine:
-        ref = engine.publish({"weights": W})                    # once, whatever the number of workers
-        reports, part = engine.fold(visit, lanes, add_up)       # parts are combined in a fixed tree
-        for result in engine.map(measure, files): ...           # in the order of the files
+        ref = engine.publish({"weights": W})                      # once, whatever the number of workers
+        reports, total = engine.fold(visit, lanes, add_up)        # partial results are combined in a fixed tree
+        for result in engine.map(measure, files): ...             # in the order of the files
 
-An engine decides where and when; never what comes out. Functions are pure: they may be called again after a worker
-was lost, and whichever call is answered first counts.
+An engine decides where and when a function runs, never what it returns. Functions must be pure: an engine calls them
+again after a worker was lost, and uses whichever result arrives first.
 
-Results as they arrive, of work handed out a bounded way ahead.
-
-The window is counted from the oldest item that is unfinished, not by how many are out: so what waits for an item
-before it is bounded as well.
-
-Parts combined in a fixed tree, whoever made them and in whatever order they arrive.
-
-::
-
-    items    0 1 2 3 | 4 5 6 7 | 8 9        groups of fan_in consecutive items, then groups of groups:
-    level 1     a         b       c         floating-point sums come out the same bytes every time
-    level 2     a b c
+`as_completed_in_window` bounds how far ahead tasks are submitted. `FixedTree` combines partial results in an order
+that depends only on the number of items, so that sums of floating-point numbers have the same bytes on every engine.
 """
 
 from __future__ import annotations
@@ -40,151 +30,50 @@ from numpy.typing import NDArray
 
 from manymill.engine.array_store import ArrayStore
 from manymill.engine.spool import Ref, Spool
+from manymill.errors import SettingsError
 from manymill.log import ENGINE
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-Submit = Callable[[_Item, int | None], "Future[_Result]"]
-
-
-def arrivals(
-    submit: Submit[_Item, _Result], items: Iterable[_Item], *, keys: Iterable[int | None] | None, window: int
-) -> Generator[tuple[int, _Result], None, None]:
-    """(index, result) in the order of arrival; what is still out is cancelled if it ends early.
-
-    Parameters
-    ----------
-    submit : callable
-        Called with an item and its key.
-    items : iterable
-        Taken at most ``window`` ahead of the oldest that is unfinished.
-    keys : iterable of int or None, optional
-        As many as items.
-    window : int
-        1 or more.
-    """
-    if window < 1:
-        raise ValueError(f"look_ahead must be 1 or more, not {window}")
-    arrived: SimpleQueue[int] = SimpleQueue()
-    out: dict[int, Future[_Result]] = {}
-    ahead = enumerate(zip(items, keys, strict=True) if keys is not None else _without_keys(items))
-    following = next(ahead, None)
-    try:
-        while out or following is not None:
-            # A dict keeps the order of insertion: its first key is the oldest unfinished item.
-            while following is not None and following[0] < next(iter(out), following[0]) + window:
-                index, (item, key) = following
-                out[index] = submit(item, key)
-                out[index].add_done_callback(lambda _, index=index: arrived.put(index))  # type: ignore[misc]
-                following = next(ahead, None)
-            index = arrived.get()
-            yield index, out.pop(index).result()
-    finally:
-        for future in out.values():
-            future.cancel()
-
-
-def _without_keys(items: Iterable[_Item]) -> Iterator[tuple[_Item, None]]:
-    return ((item, None) for item in items)
-
-
-Part = TypeVar("Part")
-
-
-class FixedTree(Generic[Part]):
-    """A tree over ``n_items`` parts that are added in any order; a group is combined as soon as it is whole.
-
-    Parameters
-    ----------
-    n_items : int
-    fan_in : int
-        2 or more.
-    combine : callable
-        Makes one part of two or more. What is ``None`` is left out, and a part alone in its group passes as it is.
-    """
-
-    def __init__(self, n_items: int, fan_in: int, combine: Callable[[list[Part]], Part]) -> None:
-        if fan_in < 2:
-            raise ValueError(f"fan_in must be 2 or more, not {fan_in}")
-        self._combine = combine
-        self._fan_in = fan_in
-        self._sizes = [n_items]
-        while self._sizes[-1] > 1:
-            self._sizes.append(-(-self._sizes[-1] // fan_in))
-        self._held: dict[tuple[int, int], Part | None] = {}
-
-    def add(self, index: int, part: Part | None) -> None:
-        """Add the part of an item; combines every group that becomes whole by it."""
-        level = 0
-        self._held[level, index] = part
-        while level + 1 < len(self._sizes):
-            group = index // self._fan_in
-            members = range(group * self._fan_in, min((group + 1) * self._fan_in, self._sizes[level]))
-            if any((level, member) not in self._held for member in members):
-                return
-            parts = [self._held.pop((level, member)) for member in members]
-            level, index = level + 1, group
-            self._held[level, index] = self._one(parts)
-
-    def root(self) -> Part | None:
-        """The combined part, once all have been added; None if there was none."""
-        return self._held.get((len(self._sizes) - 1, 0))
-
-    def _one(self, parts: list[Part | None]) -> Part | None:
-        there = [part for part in parts if part is not None]
-        return self._combine(there) if len(there) > 1 else next(iter(there), None)
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Report = TypeVar("Report")
+Partial = TypeVar("Partial")
 
-# Deaths of workers that one item may cause before it is held to be the reason.
-DEATHS = 3
+Submit = Callable[[Item, int | None], "Future[Result]"]
+
+# An item fails after it has lost this many workers.
+MAX_LOSSES = 3
+# A worker without a sign of life for this long is replaced, unless the user sets another limit.
+STALL_SECONDS = 45.0
 
 _log = logging.getLogger(ENGINE)
 
 
-def warn_of_loss(name: str, why: str, death: int) -> None:
-    """Say that a worker was lost: what an engine does unless it is given something else to do."""
-    if death:
-        _log.warning("%s: %s; it is tried again (loss %d of %d)", name, why, death, DEATHS)
-    else:
-        _log.warning("%s: %s; another is started", name, why)
-
-
-def warn_of_silence(name: str, worker: str, seconds: float) -> None:
-    """Say that a worker gives no sign of life: what an engine does unless it is given something else to do."""
-    _log.warning("%s: no sign of life from its worker (%s) for %.0f s", name, worker, seconds)
-
-
 class Engine(ABC):
-    """Workers that do pure functions; a context manager.
+    """Workers that run pure functions; a context manager.
 
     Parameters
     ----------
     width : int
-        Workers.
+        Number of workers.
     spool : path, optional
-        Where ``publish`` writes; the system's folder for temporary files if not given. Every host must see it.
+        Folder that ``publish`` writes to; the system's temporary folder if not given. Every host must see it.
 
     Attributes
     ----------
     width : int
-        Workers.
+        Number of workers.
     shares_memory : bool
-        Whether workers see the objects of the driver themselves.
+        Whether workers use the objects of the driver directly.
     bytes_out, bytes_back : int
-        What has travelled: calls and published arrays; results. 0 where memory is shared.
+        Bytes sent to workers (calls and published arrays) and received from them (results); 0 if memory is shared.
     store : ArrayStore or None
-        Where arrays are kept that outlive the engine; None unless all workers are on this host.
+        Store of arrays that outlive the engine; None unless all workers are on this host.
     on_loss : callable
-        Called with the name of an item, why its worker was lost, and how many times that has happened to it;
-        0 if the worker had not begun the item. From any thread. Logs a warning unless replaced.
+        Called from any thread with the name of an item, why its worker was lost, and how often that has happened to
+        the item, or 0 if the worker had not started it. Logs a warning by default.
     on_silence : callable
-        Called with the name of an item, its worker, and the seconds for which that has given no sign of life, once
-        there are ten of them; from any thread. Logs a warning unless replaced.
+        Called from any thread with the name of an item, its worker, and for how many seconds the worker has given no
+        sign of life, once this exceeds ten seconds. Logs a warning by default.
     """
 
     shares_memory = False
@@ -194,21 +83,22 @@ class Engine(ABC):
         self.bytes_out = 0
         self.bytes_back = 0
         self.store: ArrayStore | None = None
-        self.on_loss: Callable[[str, str, int], None] = warn_of_loss
-        self.on_silence: Callable[[str, str, float], None] = warn_of_silence
+        self.on_loss: Callable[[str, str, int], None] = warn_worker_lost
+        self.on_silence: Callable[[str, str, float], None] = warn_worker_silent
         self._spool = Spool(spool)
-        self._counting = threading.Lock()
+        self._count_lock = threading.Lock()
 
     @abstractmethod
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
     ) -> Future[Result]:
-        """The future of one call; the same key goes to the same worker where that is possible.
+        """Submit one call; calls with the same key go to the same worker if possible.
 
         Raises
         ------
         EngineError
-            Here, if the call cannot be pickled. From the future, if the result cannot, or if workers died of it.
+            If the call cannot be pickled. The future raises it if the result cannot be pickled, or if the call lost
+            too many workers.
         """
 
     def map(
@@ -220,7 +110,7 @@ class Engine(ABC):
         look_ahead: int | None = None,
         on_done: Callable[[int, Result], None] | None = None,
     ) -> Generator[Result, None, None]:
-        """The results of a function, in the order of the items.
+        """Yield the results of a function in the order of the items.
 
         Parameters
         ----------
@@ -229,72 +119,73 @@ class Engine(ABC):
         keys : iterable of int or None, optional
             See `submit`.
         look_ahead : int, optional
-            How far ahead of the oldest unfinished item work is handed out; twice the width if not given.
+            How many items are submitted ahead of the oldest unfinished one; twice the width by default.
         on_done : callable, optional
-            Called with (index, result) in the order of arrival, on this thread.
+            Called on this thread with (index, result) in the order of arrival.
         """
-        held: dict[int, Result] = {}
-        due = 0
-        for index, result in arrivals(
+        early: dict[int, Result] = {}
+        next_index = 0
+        for index, result in as_completed_in_window(
             lambda item, key: self.submit(function, item, key=key),
             items,
             keys=keys,
-            window=self._ahead if look_ahead is None else look_ahead,
+            window=self._window if look_ahead is None else look_ahead,
         ):
             if on_done is not None:
                 on_done(index, result)
-            held[index] = result
-            while due in held:
-                yield held.pop(due)
-                due += 1
+            early[index] = result
+            while next_index in early:
+                yield early.pop(next_index)
+                next_index += 1
 
     def fold(
         self,
-        function: Callable[[Item], tuple[Report, Part | None]],
+        function: Callable[[Item], tuple[Report, Partial | None]],
         items: Iterable[Item],
-        combine: Callable[[list[Any]], Part],
+        combine: Callable[[list[Any]], Partial],
         *,
         keys: Iterable[int | None] | None = None,
         fan_in: int = 4,
         on_done: Callable[[int, Report], None] | None = None,
-    ) -> tuple[list[Report], Part | None]:
-        """The reports of all items, and their parts combined in a fixed tree.
+    ) -> tuple[list[Report], Partial | None]:
+        """Return the reports of all items, and their partial results combined in a fixed tree.
 
         Parameters
         ----------
         function : callable
-            Gives (report, part) for an item; the part may be None.
+            Returns (report, partial result) for an item; the partial result may be None.
         items : iterable
         combine : callable
-            Makes one part of two or more; a part alone in its group passes as it is.
+            Combines two or more partial results. One that is alone in its group is passed on unchanged.
         keys : iterable of int or None, optional
             See `submit`.
         fan_in : int
-            Groups of so many consecutive items are combined, then groups of groups. The grouping depends on
+            Number of consecutive items in a group; groups are grouped again in the same way. The grouping depends on
             nothing else, so sums of floating-point numbers have the same bytes on every engine.
         on_done : callable, optional
-            Called with (index, report) in the order of arrival, on this thread.
+            Called on this thread with (index, report) in the order of arrival.
         """
         items = list(items)
         tree = FixedTree(len(items), fan_in, combine)
         reports: dict[int, Report] = {}
-        for index, (report, part) in arrivals(
-            lambda item, key: self.submit(function, item, key=key), items, keys=keys, window=self._ahead
+        for index, (report, partial) in as_completed_in_window(
+            lambda item, key: self.submit(function, item, key=key), items, keys=keys, window=self._window
         ):
             reports[index] = report
-            tree.add(index, part)
+            tree.add(index, partial)
             if on_done is not None:
                 on_done(index, report)
         return [reports[index] for index in range(len(items))], tree.root()
 
     def workers_now(self) -> int:
-        """Workers at this moment: on a cluster that grows and shrinks not always as many as `width` says."""
+        """Return the current number of workers, which may differ from `width` on a cluster that scales."""
         return self.width
 
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
-        """A small handle that pickles; its ``load()`` gives the arrays, read-only, on any worker.
+        """Return a small, picklable handle whose ``load()`` gives the arrays, read-only, on any worker.
 
-        They are written to one file that is named by its content: publishing the same bytes again writes nothing.
+        The arrays are written to one file that is named by its content: publishing the same bytes again writes
+        nothing.
 
         Raises
         ------
@@ -306,20 +197,20 @@ class Engine(ABC):
         return ref
 
     def count_out(self, n_bytes: int) -> None:
-        """Count what was written for the workers otherwise than by ``publish``."""
+        """Add bytes that were written for the workers by other means than ``publish``."""
         self._count(out=n_bytes)
 
     def withdraw(self, ref: Ref) -> None:
-        """Forget what was published; workers that have loaded it keep it."""
+        """Remove published arrays; workers that have loaded them can still use them."""
         self._spool.withdraw(ref)
 
     def close(self, *, cancel: bool = True) -> None:
-        """End the workers that are ours and remove what was published.
+        """Stop the workers that this engine started and remove what was published.
 
         Parameters
         ----------
         cancel : bool
-            Whether to drop what is unfinished rather than wait for it.
+            Whether to cancel unfinished calls instead of waiting for them.
         """
         try:
             self._end(cancel)
@@ -336,13 +227,140 @@ class Engine(ABC):
 
     @abstractmethod
     def _end(self, cancel: bool) -> None:
-        """End the workers that are ours."""
+        """Stop the workers that this engine started."""
 
     @property
-    def _ahead(self) -> int:
+    def _window(self) -> int:
         return 2 * self.width
 
     def _count(self, *, out: int = 0, back: int = 0) -> None:
-        with self._counting:
+        with self._count_lock:
             self.bytes_out += out
             self.bytes_back += back
+
+
+def as_completed_in_window(
+    submit: Submit[Item, Result], items: Iterable[Item], *, keys: Iterable[int | None] | None, window: int
+) -> Generator[tuple[int, Result], None, None]:
+    """Yield (index, result) in the order of arrival; unfinished calls are cancelled if the generator ends early.
+
+    The window starts at the oldest unfinished item, so it also bounds the results that wait for that item.
+
+    Parameters
+    ----------
+    submit : callable
+        Called with an item and its key.
+    items : iterable
+        Consumed at most ``window`` items ahead of the oldest unfinished one.
+    keys : iterable of int or None, optional
+        One per item.
+    window : int
+        1 or more.
+    """
+    if window < 1:
+        raise ValueError(f"look_ahead={window!r} is invalid: expected 1 or more")
+    finished: SimpleQueue[int] = SimpleQueue()
+    unfinished: dict[int, Future[Result]] = {}
+    pending = enumerate(zip(items, keys, strict=True) if keys is not None else _without_keys(items))
+    following = next(pending, None)
+    try:
+        while unfinished or following is not None:
+            # A dict is in order of insertion: its first key is the oldest unfinished item.
+            while following is not None and following[0] < next(iter(unfinished), following[0]) + window:
+                index, (item, key) = following
+                unfinished[index] = submit(item, key)
+                unfinished[index].add_done_callback(lambda _, index=index: finished.put(index))  # type: ignore[misc]
+                following = next(pending, None)
+            index = finished.get()
+            yield index, unfinished.pop(index).result()
+    finally:
+        for future in unfinished.values():
+            future.cancel()
+
+
+class FixedTree(Generic[Partial]):
+    """Reduction of ``n_items`` partial results in a fixed tree; they may be added in any order.
+
+    ::
+
+        items    0 1 2 3 | 4 5 6 7 | 8 9        groups of fan_in consecutive items, then groups of groups
+        level 1     a         b       c
+        level 2     a b c
+
+    A group is combined as soon as it is complete.
+
+    Parameters
+    ----------
+    n_items : int
+    fan_in : int
+        2 or more.
+    combine : callable
+        Combines two or more partial results. ``None`` is left out; a partial result alone in its group is passed on
+        unchanged.
+    """
+
+    def __init__(self, n_items: int, fan_in: int, combine: Callable[[list[Partial]], Partial]) -> None:
+        if fan_in < 2:
+            raise ValueError(f"fan_in={fan_in!r} is invalid: expected 2 or more")
+        self._combine = combine
+        self._fan_in = fan_in
+        self._sizes = [n_items]
+        while self._sizes[-1] > 1:
+            self._sizes.append(-(-self._sizes[-1] // fan_in))
+        self._waiting: dict[tuple[int, int], Partial | None] = {}
+
+    def add(self, index: int, partial: Partial | None) -> None:
+        """Add the partial result of an item, and combine every group that it completes."""
+        level = 0
+        self._waiting[level, index] = partial
+        while level + 1 < len(self._sizes):
+            group = index // self._fan_in
+            members = range(group * self._fan_in, min((group + 1) * self._fan_in, self._sizes[level]))
+            if any((level, member) not in self._waiting for member in members):
+                return
+            partials = [self._waiting.pop((level, member)) for member in members]
+            level, index = level + 1, group
+            self._waiting[level, index] = self._combine_group(partials)
+
+    def root(self) -> Partial | None:
+        """Return the combined result once all have been added; None if all were None."""
+        return self._waiting.get((len(self._sizes) - 1, 0))
+
+    def _combine_group(self, partials: list[Partial | None]) -> Partial | None:
+        present = [partial for partial in partials if partial is not None]
+        return self._combine(present) if len(present) > 1 else next(iter(present), None)
+
+
+def checked_stall_seconds(stall_seconds: float | None) -> float:
+    """Return the limit as a number; None means that no worker is replaced because it is silent.
+
+    Raises
+    ------
+    SettingsError
+        If it is less than a second: a worker of a busy machine may be late by as much.
+    """
+    if stall_seconds is None:
+        return float("inf")
+    if not stall_seconds >= 1:
+        raise SettingsError(
+            f"stall_seconds={stall_seconds!r} is invalid: expected 1 or more",
+            "inf (in Python also None) means no limit",
+        )
+    return float(stall_seconds)
+
+
+def warn_worker_lost(name: str, why: str, n_losses: int) -> None:
+    """Log that a worker was lost: the default of ``Engine.on_loss``."""
+    if n_losses:
+        _log.warning("%s: %s; trying again (loss %d of %d)", name, why, n_losses, MAX_LOSSES)
+    else:
+        _log.warning("%s: %s; starting another worker", name, why)
+
+
+def warn_worker_silent(name: str, worker: str, seconds: float) -> None:
+    """Log that a worker gives no sign of life: the default of ``Engine.on_silence``."""
+    _log.warning("%s: no sign of life from its worker (%s) for %.0f s", name, worker, seconds)
+
+
+def _without_keys(items: Iterable[Item]) -> Iterator[tuple[Item, None]]:
+    return ((item, None) for item in items)

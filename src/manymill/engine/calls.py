@@ -1,13 +1,13 @@
-"""A call as it travels to another process, and the reply that comes back: the worker's side of an engine.
+"""Calls and replies as bytes: the worker's side of engines whose workers are other processes.
 
 ::
 
     driver                                    worker
-    pack(function, arguments) ── bytes ──►    perform: unpack, call, overhear what is printed
-    result(reply, name)       ◄── Reply ──    the value, or the error with its traceback, as bytes
+    pack(function, arguments) ── bytes ──►    perform: unpack, call, capture the output
+    unpack_result(reply, name) ◄── Reply ──   the value, or the error with its traceback, as bytes
 
-Whatever the call does, ``perform`` returns: an exception that an executor itself raises is then always one of
-the machinery, such as a dead worker, and never one of the function.
+``perform`` never raises. An exception of the executor itself therefore always means a failure of the machinery, such
+as a dead worker, and never one of the function.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from manymill.engine.spool import Ref, received
+from manymill.engine.spool import Ref, ref_from_bytes
 from manymill.errors import EngineError
 
-# Of what one call prints, this much is brought back.
-KEPT_CHARACTERS = 1 << 16
-# A name is for a message.
-_NAME_CHARACTERS = 200
+# Printed output of one call that is sent back; the rest is dropped.
+MAX_OUTPUT_CHARACTERS = 1 << 16
+# Names of tasks appear in messages.
+_MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a call: one of ``value`` and ``error`` is there."""
+    """Outcome of a call: either ``value`` or ``error`` is set."""
 
     value: bytes | None
     error: bytes | None = None
-    trace: str = ""  # the worker's traceback, if it failed
-    said: tuple[tuple[str, str], ...] = ()  # ("stdout" or "stderr", text), in order
+    trace: str = ""  # the worker's traceback if the call failed
+    output: tuple[tuple[str, str], ...] = ()  # ("stdout" or "stderr", text), in order
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that travelled back."""
+        """Bytes sent back."""
         return len(self.value or b"") + len(self.error or b"") + len(self.trace)
 
 
 class RemoteTraceback(Exception):
-    """The traceback of an error in another process: the cause of the error that is raised here."""
+    """Traceback of an error in another process: the cause of the error that is raised here."""
 
     def __init__(self, trace: str) -> None:
         super().__init__(trace)
@@ -57,27 +57,27 @@ class RemoteTraceback(Exception):
         return f"\n\n{self.trace}"
 
 
-def name_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
-    """What a message calls the work: the first argument's ``name``, else how it prints, else the function."""
+def task_name(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """Return the name of a call in messages: ``name`` of the first argument, else its ``str``, else the function's."""
     if not arguments:
         return getattr(function, "__name__", repr(function))
     name = str(getattr(arguments[0], "name", arguments[0]))
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}…"
+    return name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
 
 
 def pack(
     function: Callable[..., Any], arguments: tuple[Any, ...], name: str, *, refs: dict[str, Ref] | None = None
 ) -> bytes:
-    """A call as bytes; functions of ``__main__`` and lambdas travel by value.
+    """Pickle a call; functions of ``__main__`` and lambdas are pickled by value.
 
     Parameters
     ----------
     function : callable
     arguments : tuple
     name : str
-        Of the work, for the error.
+        Name of the task, for the error.
     refs : dict, optional
-        Is filled with the handles among the arguments, by digest: `perform` must be given what they stand for.
+        Filled with the handles among the arguments, by digest: `perform` then needs their bytes in ``published``.
 
     Raises
     ------
@@ -97,59 +97,60 @@ def pack(
         call = (os.getpid(), function, arguments)
         if refs is None:
             return bytes(cloudpickle.dumps(call))
-        packed = io.BytesIO()
-        Pickler(packed).dump(call)
-        return packed.getvalue()
+        buffer = io.BytesIO()
+        Pickler(buffer).dump(call)
+        return buffer.getvalue()
     except Exception as error:
         raise EngineError(
             f"The work on {name} cannot be sent to another process: {error}",
-            "give it what pickles: paths instead of open files, functions of a module; or use threads",
+            "pass picklable arguments (paths instead of open files, functions of a module), or use threads",
         ) from error
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads a call of our own driver, which runs code here anyway; handles get the bytes they stand for."""
+    """Unpickler of calls from our own driver, which runs code here anyway; resolves handles to published bytes."""
 
     def __init__(self, payload: bytes, published: Mapping[str, bytes]) -> None:
         super().__init__(io.BytesIO(payload))
         self._published = published
 
     def persistent_load(self, digest: str) -> Ref:
-        return received(digest, self._published[digest])
+        return ref_from_bytes(digest, self._published[digest])
 
 
 def perform(
     payload: bytes,
     *more: Any,
-    take: Callable[[Any], Any] | None = None,
+    transform: Callable[[Any], Any] | None = None,
     published: Mapping[str, bytes] | None = None,
 ) -> Reply:
-    """Do a packed call, on the worker; whatever the function does, it is in the reply.
+    """Run a packed call on the worker; the reply holds its value or its error.
 
     Parameters
     ----------
     payload : bytes
         From `pack`.
     *more : object
-        Arguments after the packed ones: what is on the worker already.
-    take : callable, optional
-        Makes of the value what is to be brought back; the value itself if not given.
+        Further arguments, which are on the worker already.
+    transform : callable, optional
+        Applied to the value; the driver receives what it returns. The value itself is sent if not given.
     published : mapping, optional
-        The files of the handles that `pack` set aside, by digest.
+        Bytes of the handles that `pack` collected, by digest.
     """
-    said: list[tuple[str, str]] = []
+    output: list[tuple[str, str]] = []
     try:
         driver, function, arguments = _Unpickler(payload, published or {}).load()
-        with _Overhearing(said, driver):
+        with _CaptureOutput(output, driver):
             value = function(*arguments, *more)
-            brought = value if take is None else take(value)
-        return Reply(packed(brought), said=tuple(said))
+            if transform is not None:
+                value = transform(value)
+        return Reply(pack_result(value), output=tuple(output))
     except BaseException as error:
-        return _failure(error, tuple(said))
+        return _failure(error, tuple(output))
 
 
-def packed(value: Any) -> bytes:
-    """A result as bytes.
+def pack_result(value: Any) -> bytes:
+    """Pickle a result.
 
     Raises
     ------
@@ -163,86 +164,86 @@ def packed(value: Any) -> bytes:
     except Exception as error:
         kind = type(value).__qualname__
         raise EngineError(
-            f"The result, of type {kind}, cannot be brought back from the worker: {error}",
+            f"The result, of type {kind}, cannot be sent back from the worker: {error}",
             "return arrays, numbers, text or containers of them",
         ) from error
 
 
-def result(reply: Reply, name: str) -> Any:
-    """The value of a reply, on the driver; what the worker printed is printed here first.
+def unpack_result(reply: Reply, name: str) -> Any:
+    """Return the value of a reply on the driver, after printing what the worker printed.
 
     Raises
     ------
     Exception
-        The function's own, with the worker's traceback as its cause and a note that names the work.
+        The error of the function, with the worker's traceback as its cause and a note that names the task.
     """
-    for stream, text in reply.said:
+    for stream, text in reply.output:
         (sys.stdout if stream == "stdout" else sys.stderr).write(text)
     if reply.value is not None:
         return pickle.loads(reply.value)
     error = pickle.loads(reply.error or b"")
     error.__cause__ = RemoteTraceback(reply.trace)
-    raise named(error, name)
+    raise with_task_note(error, name)
 
 
-def named(error: BaseException, name: str) -> BaseException:
-    """The error with a note of what was worked on."""
+def with_task_note(error: BaseException, name: str) -> BaseException:
+    """Add a note to an error that names the task that failed."""
     error.add_note(f"while working on {name}")
     return error
 
 
-def _failure(error: BaseException, said: tuple[tuple[str, str], ...]) -> Reply:
-    """An error as bytes that can be read back; a stand-in if it cannot, or if it would end the driver."""
+def _failure(error: BaseException, output: tuple[tuple[str, str], ...]) -> Reply:
+    """Return the reply of an error; an ``EngineError`` replaces one that does not pickle or would end the driver."""
     import cloudpickle
 
     trace = "".join(traceback.format_exception(error))
     try:
         if not isinstance(error, Exception):
             raise TypeError("it would end the driver as well")
-        packed = bytes(cloudpickle.dumps(error))
-        pickle.loads(packed)
+        pickled = bytes(cloudpickle.dumps(error))
+        pickle.loads(pickled)
     except Exception:
-        packed = pickle.dumps(EngineError(f"The worker raised {type(error).__qualname__}: {error}"))
-    return Reply(None, packed, trace, said)
+        pickled = pickle.dumps(EngineError(f"The worker raised {type(error).__qualname__}: {error}"))
+    return Reply(None, pickled, trace, output)
 
 
-_heard = threading.local()
+_thread = threading.local()
 
 
-class _PerThread:
-    """A standard stream that notes what threads in a call write, and passes on everything else."""
+class _CapturingStream:
+    """Standard stream that captures what is written by threads that run a call, and passes on everything else."""
 
     def __init__(self, stream: Any, name: str) -> None:
         self._stream = stream
         self._name = name
 
     def write(self, text: str) -> int:
-        said: list[tuple[str, str]] | None = getattr(_heard, "said", None)
-        if said is None:
+        output: list[tuple[str, str]] | None = getattr(_thread, "output", None)
+        if output is None:
             return int(self._stream.write(text))
-        room = KEPT_CHARACTERS - sum(len(kept) for _, kept in said)
-        if room > 0:
-            said.append((self._name, text[:room]))
+        n_left = MAX_OUTPUT_CHARACTERS - sum(len(captured) for _, captured in output)
+        if n_left > 0:
+            output.append((self._name, text[:n_left]))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-class _Overhearing:
-    """While it is entered, what this thread prints goes to a list, unless the thread is of the driver itself."""
+class _CaptureOutput:
+    """Context in which the output of this thread goes to a list; does nothing in the driver process itself."""
 
-    def __init__(self, said: list[tuple[str, str]], driver: int) -> None:
-        self._said = said
-        self._listens = os.getpid() != driver
+    def __init__(self, output: list[tuple[str, str]], driver: int) -> None:
+        self._output = output
+        self._captures = os.getpid() != driver
 
     def __enter__(self) -> None:
-        if not self._listens:
+        if not self._captures:
             return
         for name in ("stdout", "stderr"):
-            if not isinstance(getattr(sys, name), _PerThread):
-                setattr(sys, name, _PerThread(getattr(sys, name), name))
-        _heard.said = self._said
+            if not isinstance(getattr(sys, name), _CapturingStream):
+                setattr(sys, name, _CapturingStream(getattr(sys, name), name))
+        _thread.output = self._output
 
     def __exit__(self, *exception: object) -> None:
-        _heard.said = None
+        _thread.output = None

@@ -1,6 +1,6 @@
-"""Which Dask cluster is meant, and whether it may be spoken to.
+"""Connections to Dask clusters: addresses, encryption, and the versions of the workers.
 
-A scheduler runs what it is sent: over a network it is spoken to with certificates only.
+A Dask scheduler runs any code that it receives, so addresses outside this machine require TLS certificates.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from os import PathLike
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from manymill.engine.base import STALL_SECONDS
 from manymill.engine.dask_engine import TIMEOUT, DaskEngine
-from manymill.engine.heartbeat import STALL_SECONDS
 from manymill.errors import EngineError
 
-_THEIR_TIMEOUT = "30s"  # Dask's own; whoever has set another one keeps it
+_DASK_TIMEOUT = "30s"  # Dask's default; a value that the user has set is not changed
 _INSTALL = "pip install 'manymill[cluster]'"
 
 
@@ -25,7 +25,7 @@ def connect(
     spool: str | PathLike[str] | None = None,
     stall_seconds: float | None = STALL_SECONDS,
 ) -> DaskEngine:
-    """The engine of a running cluster.
+    """Return the engine of a running cluster.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def connect(
     Raises
     ------
     EngineError
-        If distributed is not installed, the file is none, the address is not of this machine and not encrypted,
-        or nothing answers.
+        If distributed is not installed, the scheduler file cannot be read, the address is neither of this machine nor
+        encrypted, or the scheduler does not respond.
     """
     try:
         import dask
@@ -47,40 +47,40 @@ def connect(
         raise EngineError("A Dask cluster needs the package distributed", _INSTALL) from error
     address = address_of(name)
     for timeout in ("distributed.comm.timeouts.tcp", "distributed.comm.timeouts.connect"):
-        if dask.config.get(timeout) == _THEIR_TIMEOUT:
+        if dask.config.get(timeout) == _DASK_TIMEOUT:
             dask.config.set({timeout: TIMEOUT})
     try:
         client = cast(Any, Client)(address, timeout=TIMEOUT, set_as_default=False)
-    except Exception as error:  # of any kind: no answer, no certificate, another protocol
+    except Exception as error:  # no answer, no certificate, another protocol, …
         what = f"No Dask scheduler can be reached at {address}: {error}"
-        raise EngineError(what, "start one with `dask scheduler`, or see its certificates") from error
+        raise EngineError(what, "start one with `dask scheduler`, or check its certificates") from error
     try:
-        return engine_of(client, spool=spool, stall_seconds=stall_seconds, ours=True)
+        return engine_on_client(client, spool=spool, stall_seconds=stall_seconds, owns_client=True)
     except BaseException:
         client.close()
         raise
 
 
-def engine_of(
+def engine_on_client(
     client: Any,
     *,
     spool: str | PathLike[str] | None = None,
     stall_seconds: float | None = STALL_SECONDS,
-    ours: bool = False,
+    owns_client: bool = False,
 ) -> DaskEngine:
-    """The engine of a client, whose workers must have the same manymill as this process.
+    """Return the engine of a client, whose workers must have the same version of manymill as this process.
 
     Raises
     ------
     EngineError
         If there is no worker, or one has another version.
     """
-    from manymill.engine.dask_plugin import ForgetLostPlaces
+    from manymill.engine.dask_plugin import DropLostWorkerPreference
 
-    engine = DaskEngine(client, spool=spool, stall_seconds=stall_seconds, ours=ours)
+    engine = DaskEngine(client, spool=spool, stall_seconds=stall_seconds, owns_client=owns_client)
     _check_versions(engine)
     try:
-        client.register_plugin(ForgetLostPlaces())
+        client.register_plugin(DropLostWorkerPreference())
     except Exception as error:
         raise EngineError(
             f"The scheduler of the cluster cannot import manymill: {error}", _INSTALL
@@ -89,12 +89,12 @@ def engine_of(
 
 
 def address_of(name: str) -> str:
-    """The address that Dask understands.
+    """Return the address of a cluster in Dask's form.
 
     Raises
     ------
     EngineError
-        If it would send calls in the clear over a network: who can write to that port runs code on the cluster.
+        If it is neither of this machine nor encrypted: anyone who can write to that port can run code on the cluster.
     """
     scheme, _, rest = name.partition("://")
     if scheme == "dask" and not rest.rpartition(":")[2].isdecimal():
@@ -102,7 +102,7 @@ def address_of(name: str) -> str:
             with open(rest, encoding="utf-8") as file:
                 address = str(json.load(file)["address"])
         except (OSError, ValueError, LookupError, TypeError) as error:
-            # As a URL, of which an error shows no credentials; what Python says would name the file as it is.
+            # Not Python's own message: it would quote the path, which may be a URL with credentials.
             reason = error.strerror if isinstance(error, OSError) else f"it holds no address ({error})"
             raise EngineError(
                 f"{name} does not name a scheduler file: {reason}",
@@ -133,12 +133,12 @@ def _version() -> str:
 
 
 def _check_versions(engine: DaskEngine) -> None:
-    """Refuse workers that have another manymill than this process, or none."""
+    """Raise unless all workers have the same version of manymill as this process."""
     try:
-        there = engine.workers.ask(_version)
+        versions = engine.workers.run_on_all(_version)
     except Exception as error:
         raise EngineError(f"A worker of the cluster cannot import manymill: {error}", _INSTALL) from error
-    for place, version in there.items():
+    for address, version in versions.items():
         if version != _version():
-            what = f"The worker {place} has manymill {version}, this process {_version()}"
+            what = f"The worker {address} has manymill {version}, this process {_version()}"
             raise EngineError(what, "install the same version everywhere")

@@ -1,17 +1,15 @@
-"""A Dask cluster as an engine.
+"""Engine on the workers of a Dask cluster.
 
 ::
 
-    fold:   keep(item) ─┬─ reply of it ──► driver (the report)
-                        └─ part, which stays on the worker ─┐
-            keep(item) ... ─────────────────────────────────┴─ combine, on a worker ─► … ─► the last one ──► driver
+    fold:   run_and_keep(item) ─┬─ reply_of ──► driver (the report)
+                                └─ partial result, which stays on the worker ─┐
+            run_and_keep(item) ... ───────────────────────────────────────────┴─ combine_parts ─► … ─► fetch ──► driver
 
-What a lost worker held is computed again by Dask from the calls, which are all the scheduler knows; nothing is
-scattered, because what is scattered is lost with its worker.
+Dask computes results of a lost worker again from their calls, which the scheduler keeps. Nothing is scattered, because
+scattered data is lost with its worker.
 
-Parts that stay on a worker of a cluster, and what is done with them there.
-
-Whether anybody is there to work: a cluster that has lost all its workers is waited for, but not in silence.
+A cluster that has lost all its workers is waited for, with a warning.
 """
 
 from __future__ import annotations
@@ -31,141 +29,48 @@ from typing import Any
 from numpy.typing import NDArray
 
 from manymill.engine import calls
-from manymill.engine.base import DEATHS, Engine, FixedTree, Item, Part, Report, Result, arrivals
-from manymill.engine.dask_workers import DaskWorkers, Heartbeats
-from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
+from manymill.engine.base import (
+    MAX_LOSSES,
+    STALL_SECONDS,
+    Engine,
+    FixedTree,
+    Item,
+    Partial,
+    Report,
+    Result,
+    as_completed_in_window,
+    checked_stall_seconds,
+)
+from manymill.engine.dask_workers import DaskWorkers, HeartbeatMonitor
 from manymill.engine.spool import Ref
 from manymill.errors import EngineError
 from manymill.log import ENGINE
 
+# A host that was cut off is given up after this long. With Dask's default of 30 s a run ended 41 s after the cut, with
+# this value after 23 s; Dask refuses 5 s.
+TIMEOUT = "12s"
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What stays on a worker: a part, and the reply that says what became of it."""
+# Workers come and go within seconds when a cluster is resized.
+POLL_SECONDS = 5.0
 
-    reply: calls.Reply
-    part: Any
-
-
-def keep(payload: bytes, *, published: Mapping[str, bytes]) -> Kept:
-    """The part of an item, kept where it was made."""
-    parts = []
-
-    def take(value: tuple[Any, Any]) -> tuple[Any, bool]:
-        report, part = value
-        parts.append(part)
-        return report, part is not None
-
-    reply = calls.perform(payload, take=take, published=published)
-    return Kept(reply, parts[0] if parts else None)
-
-
-def combine(payload: bytes, *kept: Kept) -> Kept:
-    """One part of several; the first failure passes as it is."""
-    failed = next((one for one in kept if one.reply.error is not None), None)
-    if failed is not None:
-        return failed
-    parts: list[Any] = []
-    reply = calls.perform(payload, [one.part for one in kept], take=parts.append)
-    return Kept(reply, parts[0] if parts else None)
-
-
-def reply_of(kept: Kept) -> calls.Reply:
-    """What is brought back of an item that was kept."""
-    return kept.reply
-
-
-def bring(kept: Kept) -> calls.Reply:
-    """The part itself."""
-    return kept.reply if kept.reply.error is not None else calls.Reply(calls.packed(kept.part))
-
+# Checks of a silent worker before it is given up.
+_MIN_CHECKS = 4
 
 _log = logging.getLogger(ENGINE)
 
-# Workers come and go within seconds where a cluster is resized.
-LOOK_SECONDS = 5.0
-
-
-class Presence:
-    """Looks for workers now and then, on a thread of its own, and tells once that there are none.
-
-    Parameters
-    ----------
-    count : callable
-        The number of workers; what it raises ends the looking.
-    waits : callable
-        Whether somebody waits for them.
-    look_closer : callable, optional
-        Called at each look at which there are workers that somebody waits for.
-    seconds : float
-        From look to look.
-    """
-
-    def __init__(
-        self,
-        count: Callable[[], int],
-        waits: Callable[[], bool],
-        *,
-        look_closer: Callable[[], None] = lambda: None,
-        seconds: float = LOOK_SECONDS,
-    ) -> None:
-        self._count, self._waits, self._seconds = count, waits, seconds
-        self._look_closer = look_closer
-        self._gone = 0  # looks at which nobody was there
-        self._ended = threading.Event()
-        threading.Thread(target=self._look_on, name="manymill-presence", daemon=True).start()
-
-    def look(self) -> None:
-        """Look once."""
-        if not self._waits():
-            self._gone = 0
-        elif self._count():
-            if self._gone > 1:
-                _log.warning("The cluster has workers again; the work goes on")
-            self._gone = 0
-            self._look_closer()
-        else:
-            self._gone += 1
-            if self._gone == 2:  # at one look they may be on their way
-                _log.warning(
-                    "The cluster has no worker any more; the work waits for some: start them with `dask worker`"
-                )
-
-    def end(self) -> None:
-        """Look no more."""
-        self._ended.set()
-
-    def _look_on(self) -> None:
-        has_told = False
-        while not self._ended.wait(self._seconds):
-            try:
-                self.look()
-            except Exception as error:  # where the scheduler is gone, whoever waits is told
-                if not (has_told or self._ended.is_set()):
-                    _log.warning("The workers of the cluster cannot be looked at: %s", error)
-                has_told = True
-
-
-# A host that was cut off is given up after so long. With Dask's own 30 s a run ended 41 s after the cut, so 23 s;
-# 5 s is refused.
-TIMEOUT = "12s"
-
-# Looks at a worker before it is given up.
-_LOOKS = 4
-
 
 class DaskEngine(Engine):
-    """The workers of a Dask cluster.
+    """Workers of a Dask cluster.
 
     Parameters
     ----------
     client : distributed.Client
     spool : path, optional
-        Where published arrays are written: a folder that every host sees.
+        Folder that published arrays are written to; every host must see it.
     stall_seconds : float or None
-        A worker without a heartbeat for so long is given up, and its calls are done by others; None: never. Where it
-        has a nanny, work of its processor counts as well.
-    ours : bool
+        A worker without a heartbeat for this long is given up, and its calls go to others; None: never. If the worker
+        has a nanny, CPU time counts as a sign of life as well.
+    owns_client : bool
         Whether the client is closed with the engine.
 
     Attributes
@@ -179,94 +84,99 @@ class DaskEngine(Engine):
         *,
         spool: str | PathLike[str] | None = None,
         stall_seconds: float | None = STALL_SECONDS,
-        ours: bool = False,
+        owns_client: bool = False,
     ) -> None:
-        limit = checked_stall(stall_seconds)
-        threads = _threads(client)
+        limit = checked_stall_seconds(stall_seconds)
+        threads = _threads_by_worker(client)
         super().__init__(sum(threads.values()), spool)
         self._client = client
-        self._ours = ours
-        self._out: dict[Future[Any], Any] = {}  # Dask drops the work of a future that nobody holds
-        self._places: dict[int, str] = {}
-        self._sees_spool: bool | None = None  # whether every worker does; found out at the first publication
+        self._owns_client = owns_client
+        # Our future to Dask's, of unfinished calls: Dask drops calls whose futures are not referenced.
+        self._unfinished: dict[Future[Any], Any] = {}
+        self._worker_by_key: dict[int, str] = {}
+        self._sees_spool: bool | None = (
+            None  # whether all workers see the spool; checked at the first publication
+        )
         self._sent: dict[str, Any] = {}
-        self._names: dict[str, str] = {}  # of the items of calls that are out, by Dask's keys
+        self._names: dict[str, str] = {}  # items of unfinished calls, by Dask's keys
         self.workers = DaskWorkers(client)
-        look_seconds = min(LOOK_SECONDS, limit / _LOOKS)
-        heartbeats = Heartbeats(
+        poll_seconds = min(POLL_SECONDS, limit / _MIN_CHECKS)
+        heartbeats = HeartbeatMonitor(
             self.workers,
             self._names,
             stall_seconds=limit,
-            look_seconds=look_seconds,
+            poll_seconds=poll_seconds,
             on_silence=lambda *silence: self.on_silence(*silence),
             on_loss=lambda *loss: self.on_loss(*loss),
         )
-        self._presence = Presence(
+        self._worker_watch = WorkerWatch(
             lambda: len(client.nthreads()),
-            lambda: bool(self._out) or self.workers.all_are_asked,
-            look_closer=heartbeats.look,
-            seconds=look_seconds,
+            lambda: bool(self._unfinished) or self.workers.is_querying_all,
+            check_workers=heartbeats.check,
+            seconds=poll_seconds,
         )
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
     ) -> Future[Result]:
         """See `Engine.submit`."""
-        name = calls.name_of(function, arguments)
-        return self._awaited(self._begin(calls.perform, function, arguments, name, key), name)
+        name = calls.task_name(function, arguments)
+        return self._future(self._submit_call(calls.perform, function, arguments, name, key), name)
 
     def fold(
         self,
-        function: Callable[[Item], tuple[Report, Part | None]],
+        function: Callable[[Item], tuple[Report, Partial | None]],
         items: Iterable[Item],
-        combine: Callable[[list[Any]], Part],
+        combine: Callable[[list[Any]], Partial],
         *,
         keys: Iterable[int | None] | None = None,
         fan_in: int = 4,
         on_done: Callable[[int, Report], None] | None = None,
-    ) -> tuple[list[Report], Part | None]:
-        """See `Engine.fold`; parts stay on the workers and are combined there, unless one group holds them all."""
+    ) -> tuple[list[Report], Partial | None]:
+        """See `Engine.fold`; partial results are combined on the workers, unless they all fit into one group."""
         items = list(items)
         if len(items) <= fan_in:
-            # Two steps less on the way: a part moved to another worker, and the sums, which are larger, moved here.
+            # Saves two transfers: of a partial result to another worker, and of the larger sum to the driver.
             return super().fold(function, items, combine, keys=keys, fan_in=fan_in, on_done=on_done)
         payload = calls.pack(combine, (), "the parts")
 
-        def together(parts: list[Any]) -> Any:
+        def combine_on_worker(parts: list[Any]) -> Any:
             self._count(out=len(payload))
-            return self._start(combine, payload, *parts)
+            return self._submit(combine_parts, payload, *parts)
 
-        tree: FixedTree[Any] = FixedTree(len(items), fan_in, together)
+        tree: FixedTree[Any] = FixedTree(len(items), fan_in, combine_on_worker)
         reports: dict[int, Report] = {}
-        waiting: dict[int, Any] = {}
-        order = iter(range(len(items)))
+        parts: dict[int, Any] = {}
+        indices = iter(range(len(items)))
 
-        def begin(item: Item, key: int | None) -> Future[tuple[Report, bool]]:
-            name = calls.name_of(function, (item,))
-            part = waiting[next(order)] = self._begin(keep, function, (item,), name, key)
-            return self._awaited(self._start(reply_of, part), name)
+        def submit_item(item: Item, key: int | None) -> Future[tuple[Report, bool]]:
+            name = calls.task_name(function, (item,))
+            part = parts[next(indices)] = self._submit_call(run_and_keep, function, (item,), name, key)
+            return self._future(self._submit(reply_of, part), name)
 
-        for index, (report, has_part) in arrivals(begin, items, keys=keys, window=self._ahead):
+        for index, (report, has_part) in as_completed_in_window(
+            submit_item, items, keys=keys, window=self._window
+        ):
             reports[index] = report
-            part = waiting.pop(index)
+            part = parts.pop(index)
             self._names.pop(part.key, None)
             tree.add(index, part if has_part else None)
             if on_done is not None:
                 on_done(index, report)
         root = tree.root()
-        last = None if root is None else self._awaited(self._start(bring, root), "the parts").result()
-        return [reports[index] for index in range(len(items))], last
+        total = None if root is None else self._future(self._submit(fetch, root), "the parts").result()
+        return [reports[index] for index in range(len(items))], total
 
     def workers_now(self) -> int:
-        """See `Engine.workers_now`; asks the scheduler."""
+        """See `Engine.workers_now`; queries the scheduler."""
         threads: dict[str, int] = self._client.nthreads()
         return max(1, sum(threads.values()))
 
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
-        """See `Engine.publish`; where a worker does not see the spool folder, the bytes travel with the calls."""
+        """See `Engine.publish`; if a worker does not see the spool folder, the bytes are sent with the calls."""
         ref = super().publish(arrays)
         if self._sees_spool is None:
-            self._sees_spool = all(self.workers.ask(os.path.exists, ref.path).values())
+            self._sees_spool = all(self.workers.run_on_all(os.path.exists, ref.path).values())
         if not self._sees_spool and ref.digest not in self._sent:
             self._sent[ref.digest] = self._send(ref)
         return ref
@@ -277,16 +187,16 @@ class DaskEngine(Engine):
         super().withdraw(ref)
 
     def _send(self, ref: Ref) -> Any:
-        """The Dask future of a file's bytes: the scheduler can have them made anew wherever they are lost."""
+        """Return the Dask future of a file's bytes; the scheduler can recreate them where they are lost."""
         import dask
 
         assert ref.path is not None
         data = Path(ref.path).read_bytes()
         self._count(out=len(data))
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * len(data) + 1_000_000}):
-            return self._client.submit(bytes, data, key=f"manymill-{ref.digest}", retries=DEATHS)
+            return self._client.submit(bytes, data, key=f"manymill-{ref.digest}", retries=MAX_LOSSES)
 
-    def _begin(
+    def _submit_call(
         self,
         perform: Callable[..., Any],
         function: Callable[..., Any],
@@ -294,7 +204,7 @@ class DaskEngine(Engine):
         name: str,
         key: int | None,
     ) -> Any:
-        """The Dask future of a packed call that a function of ours does on a worker."""
+        """Pack a call and submit it; ``perform`` runs it on the worker. Returns the Dask future."""
         refs: dict[str, Ref] | None = {} if self._sent else None
         payload = calls.pack(function, arguments, name, refs=refs)
         self._count(out=len(payload))
@@ -302,80 +212,190 @@ class DaskEngine(Engine):
             published = {digest: self._sent[digest] for digest in refs or {}}
         except KeyError as error:
             raise EngineError(f"The work on {name} needs arrays that were withdrawn") from error
-        inner = self._start(perform, payload, place=self._place(key), published=published)
-        self._names[inner.key] = name
-        return inner
+        worker = self._preferred_worker(key)
+        dask_future = self._submit(perform, payload, preferred_worker=worker, published=published)
+        self._names[dask_future.key] = name
+        return dask_future
 
-    def _start(
-        self, function: Callable[..., Any], *arguments: Any, place: str | None = None, **options: Any
+    def _submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        preferred_worker: str | None = None,
+        **options: Any,
     ) -> Any:
-        if place is not None:
-            options |= {"workers": [place], "allow_other_workers": True}
-        return self._client.submit(function, *arguments, pure=False, retries=DEATHS, **options)
+        if preferred_worker is not None:
+            options |= {"workers": [preferred_worker], "allow_other_workers": True}
+        return self._client.submit(function, *arguments, pure=False, retries=MAX_LOSSES, **options)
 
-    def _awaited(self, inner: Any, name: str) -> Future[Any]:
-        """A future of the standard library for a Dask future of a reply."""
-        outer: Future[Any] = Future()
-        self._out[outer] = inner
-        outer.add_done_callback(self._drop)
-        inner.add_done_callback(partial(self._settle, outer, name))
-        return outer
+    def _future(self, dask_future: Any, name: str) -> Future[Any]:
+        """Return a standard future of the value in a Dask future's reply."""
+        future: Future[Any] = Future()
+        self._unfinished[future] = dask_future
+        future.add_done_callback(self._release)
+        dask_future.add_done_callback(partial(self._settle, future, name))
+        return future
 
-    def _drop(self, outer: Future[Any]) -> None:
-        inner = self._out.pop(outer, None)
-        if inner is None:
+    def _release(self, future: Future[Any]) -> None:
+        dask_future = self._unfinished.pop(future, None)
+        if dask_future is None:
             return
-        self._names.pop(inner.key, None)
-        if outer.cancelled():
-            inner.cancel()
+        self._names.pop(dask_future.key, None)
+        if future.cancelled():
+            dask_future.cancel()
 
-    def _settle(self, outer: Future[Any], name: str, inner: Any) -> None:
-        if outer.cancelled():
+    def _settle(self, future: Future[Any], name: str, dask_future: Any) -> None:
+        if future.cancelled():
             return
         try:
-            reply = inner.result()
+            reply = dask_future.result()
             self._count(back=reply.n_bytes)
-            value = calls.result(reply, name)
+            value = calls.unpack_result(reply, name)
         except CancelledError as error:
             lost: Exception = EngineError(
                 f"The Dask scheduler lost the work on {name}: {error}",
-                "see whether the scheduler still runs; what was saved can be resumed on another cluster",
+                "check whether the scheduler still runs; a run with a checkpoint can resume on another cluster",
             )
-            _resolve(outer, error=lost)
+            _resolve(future, error=lost)
         except Exception as error:
-            _resolve(outer, error=_explained(error, name))
+            _resolve(future, error=_explained(error, name))
         else:
-            _resolve(outer, value=value)
+            _resolve(future, value=value)
 
-    def _place(self, key: int | None) -> str | None:
-        """The worker of a key: the one it had, or the one with the fewest keys a thread."""
+    def _preferred_worker(self, key: int | None) -> str | None:
+        """Return the worker of a key: the same as before, else the one with the fewest keys per thread."""
         if key is None:
             return None
-        if key not in self._places:
+        if key not in self._worker_by_key:
             threads = self._client.nthreads()
-            self._places = {key: place for key, place in self._places.items() if place in threads}
+            self._worker_by_key = {
+                k: worker for k, worker in self._worker_by_key.items() if worker in threads
+            }
             if not threads:
                 return None
-            held = Counter(self._places.values())
-            self._places[key] = min(threads, key=lambda place: (held[place] / threads[place], place))
-        return self._places[key]
+            n_keys = Counter(self._worker_by_key.values())
+            self._worker_by_key[key] = min(
+                threads, key=lambda worker: (n_keys[worker] / threads[worker], worker)
+            )
+        return self._worker_by_key[key]
 
     def _end(self, cancel: bool) -> None:
-        self._presence.end()
-        for outer in list(self._out):
+        self._worker_watch.end()
+        for future in list(self._unfinished):
             if cancel:
-                outer.cancel()
+                future.cancel()
             else:
-                outer.exception()
-        if self._ours:
+                future.exception()
+        if self._owns_client:
             self._client.close()
+
+
+class WorkerWatch:
+    """Thread that polls the workers of a cluster, and logs when there are none while calls wait.
+
+    Parameters
+    ----------
+    count : callable
+        Returns the number of workers.
+    is_waiting : callable
+        Returns whether calls wait for workers.
+    check_workers : callable, optional
+        Called at each poll that finds workers while calls wait.
+    seconds : float
+        Time between two polls.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[], int],
+        is_waiting: Callable[[], bool],
+        *,
+        check_workers: Callable[[], None] = lambda: None,
+        seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._count, self._is_waiting, self._seconds = count, is_waiting, seconds
+        self._check_workers = check_workers
+        self._n_empty = 0  # polls in a row that found no worker
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="manymill-worker-watch", daemon=True).start()
+
+    def poll(self) -> None:
+        """Poll once."""
+        if not self._is_waiting():
+            self._n_empty = 0
+        elif self._count():
+            if self._n_empty > 1:
+                _log.warning("The cluster has workers again; the work continues")
+            self._n_empty = 0
+            self._check_workers()
+        else:
+            self._n_empty += 1
+            if self._n_empty == 2:  # after one poll, new workers may be starting
+                _log.warning(
+                    "The cluster has no worker any more; the work waits for one: start some with `dask worker`"
+                )
+
+    def end(self) -> None:
+        """Stop polling."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        has_warned = False
+        while not self._ended.wait(self._seconds):
+            try:
+                self.poll()
+            except Exception as error:  # if the scheduler is gone, the futures raise
+                if not (has_warned or self._ended.is_set()):
+                    _log.warning("The workers of the cluster cannot be queried: %s", error)
+                has_warned = True
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePart:
+    """Partial result that stays on a worker, and the reply with the report."""
+
+    reply: calls.Reply
+    part: Any
+
+
+def run_and_keep(payload: bytes, *, published: Mapping[str, bytes]) -> RemotePart:
+    """Run the call of an item; its partial result stays on this worker."""
+    parts = []
+
+    def split(value: tuple[Any, Any]) -> tuple[Any, bool]:
+        report, part = value
+        parts.append(part)
+        return report, part is not None
+
+    reply = calls.perform(payload, transform=split, published=published)
+    return RemotePart(reply, parts[0] if parts else None)
+
+
+def combine_parts(payload: bytes, *parts: RemotePart) -> RemotePart:
+    """Combine partial results; the first failure is passed on unchanged."""
+    failed = next((part for part in parts if part.reply.error is not None), None)
+    if failed is not None:
+        return failed
+    combined: list[Any] = []
+    reply = calls.perform(payload, [part.part for part in parts], transform=combined.append)
+    return RemotePart(reply, combined[0] if combined else None)
+
+
+def reply_of(part: RemotePart) -> calls.Reply:
+    """Return the reply with the report of an item."""
+    return part.reply
+
+
+def fetch(part: RemotePart) -> calls.Reply:
+    """Return a reply with the partial result itself."""
+    return part.reply if part.reply.error is not None else calls.Reply(calls.pack_result(part.part))
 
 
 def _explained(error: Exception, name: str) -> Exception:
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
-        what = f"Workers were lost on {name} each time it was tried: {error}"
+        what = f"Workers were lost on {name} at each attempt: {error}"
         hint = "look at that item: it may need more memory than there is, or crash a library"
         explained = EngineError(what, hint)
         explained.__cause__ = error
@@ -383,8 +403,8 @@ def _explained(error: Exception, name: str) -> Exception:
     return error
 
 
-def _threads(client: Any) -> dict[str, int]:
-    """Workers and their threads."""
+def _threads_by_worker(client: Any) -> dict[str, int]:
+    """Wait for a worker, and return the number of threads of each worker by address."""
     try:
         client.wait_for_workers(1, timeout=TIMEOUT)
     except TimeoutError as error:

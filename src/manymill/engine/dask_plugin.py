@@ -1,8 +1,9 @@
-"""What runs in the Dask scheduler, and in the nannies of workers.
+"""Functions and a plugin that run in the Dask scheduler, and in the nannies of workers.
 
-A preference for a worker that is gone is dropped: a call that prefers a worker may go to any other. But where all
-workers are lost at once, Dask (seen in 2026.8) lets such calls wait for ever for one that will not come back, though
-others do.
+All access to parts of the scheduler that are not its API is here. Tested with distributed 2026.8.
+
+A call that prefers a worker may run on any other. But where all workers are lost at once, Dask lets such calls wait for
+ever for the one they prefer, though other workers join. The plugin drops the preference.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ _KILL_SECONDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class SeenWorker:
-    """What a scheduler knows of a worker."""
+class WorkerState:
+    """What the scheduler knows of a worker."""
 
     last_seen: float  # by the scheduler's clock
     has_nanny: bool
-    keys: tuple[str, ...]  # of the client's calls that it has to do
-    holds: bool  # whether it has results that the client wants
+    keys: tuple[str, ...]  # the client's calls that wait on this worker or run there
+    holds_results: bool  # whether it holds results that the client needs
 
 
-def seen_workers(client: str, dask_scheduler: Any) -> dict[str, SeenWorker]:
-    """All workers by address, as a client sees them; runs in the scheduler."""
+def worker_states(client: str, dask_scheduler: Any) -> dict[str, WorkerState]:
+    """Return the states of all workers by address, as a client sees them; runs in the scheduler."""
 
     def is_wanted(task: Any) -> bool:
-        # What is wanted itself, or for something that is.
+        # The client wants the task itself, or one that depends on it.
         return any(one.client_key == client for t in (task, *task.dependents) for one in t.who_wants or ())
 
     return {
-        worker.address: SeenWorker(
+        worker.address: WorkerState(
             worker.last_seen,
             worker.nanny is not None,
             tuple(str(task.key) for task in worker.processing if is_wanted(task)),
@@ -46,7 +47,7 @@ def seen_workers(client: str, dask_scheduler: Any) -> dict[str, SeenWorker]:
 
 
 async def give_up(address: str, dask_scheduler: Any) -> None:
-    """Kill a worker where it has a nanny, and forget it otherwise; its calls go to others. Runs in the scheduler."""
+    """Kill a worker if it has a nanny, else remove it; its calls go to others. Runs in the scheduler."""
     await dask_scheduler.restart_workers(
         [address],
         timeout=_KILL_SECONDS,
@@ -56,25 +57,25 @@ async def give_up(address: str, dask_scheduler: Any) -> None:
     )
 
 
-def processor_seconds(dask_worker: Any) -> float | None:
-    """What the process of a worker has used of the processor; runs in its nanny."""
+def cpu_seconds(dask_worker: Any) -> float | None:
+    """Return the CPU time that the process of a worker has used; runs in its nanny."""
     import psutil
 
     try:
-        told = psutil.Process(dask_worker.process.pid).cpu_times()
-    except (psutil.Error, AttributeError):  # it is being started again
+        times = psutil.Process(dask_worker.process.pid).cpu_times()
+    except (psutil.Error, AttributeError):  # the process is being restarted
         return None
-    return float(told.user + told.system)
+    return float(times.user + times.system)
 
 
-class ForgetLostPlaces(SchedulerPlugin):
-    """Lets what waits without a worker run on the worker that joins."""
+class DropLostWorkerPreference(SchedulerPlugin):
+    """Let calls that wait for a lost worker run on the worker that joins."""
 
-    name = "manymill-places"
+    name = "manymill-drop-lost-worker-preference"
     idempotent = True
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
-        """Called by the scheduler before it looks what the new worker can do."""
+        """Drop the preferences; called before the scheduler looks for calls that the new worker can run."""
         for task in scheduler.unrunnable:
             if task.loose_restrictions:
                 task.worker_restrictions = None

@@ -1,12 +1,12 @@
-"""Heartbeats: how a driver tells a worker that is stopped or hung from one that is busy.
+"""Heartbeats of worker processes, which tell a stopped or hung worker from a busy one.
 
 ::
 
-    worker   a thread writes a byte every half second ── pipe ──►  driver reads what has come, every half second
-             and one when a call begins                            nothing new? has it used processor time?
+    worker   a thread writes a byte every half second ── pipe ──►  driver reads every half second
+             and one when a call starts                            nothing new? has it used CPU time?
 
-A call may take hours: the thread beats beside it. A call that holds Python's global lock keeps the thread from
-beating, but uses the processor. A process that does neither is stopped, or hangs.
+A call may take hours, during which the thread continues to beat. A call that holds Python's global interpreter lock
+stops the thread, but uses CPU time. A process that does neither is stopped or hangs.
 """
 
 from __future__ import annotations
@@ -17,166 +17,145 @@ import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 
-from manymill.errors import SettingsError
-
 BEAT_SECONDS = 0.5
-# Without a heartbeat for so long, people are told; the network of a cluster may stall for seconds.
-TELL_SECONDS = 10.0
-# Without one for so long, a worker is given up unless the user says otherwise.
-STALL_SECONDS = 45.0
+# A warning is due after this long without a heartbeat; the network of a cluster may stall for seconds.
+WARN_SECONDS = 10.0
 
-_BEAT, _BEGUN = b".", b"!"
+_BEAT, _STARTED = b".", b"!"
 
 
-def checked_stall(stall_seconds: float | None) -> float:
-    """The limit as a number; None means that no worker is given up for its silence.
+class SilenceTimer:
+    """Seconds without a sign of life, counted by a driver that polls.
 
-    Raises
-    ------
-    SettingsError
-        If it is less than a second: a worker of a busy machine may be late by as much.
-    """
-    if stall_seconds is None:
-        return float("inf")
-    if not stall_seconds >= 1:
-        raise SettingsError(
-            f"stall_seconds={stall_seconds!r} is invalid: expected 1 or more",
-            "inf (in Python also None) never gives a worker up",
-        )
-    return float(stall_seconds)
-
-
-class Silence:
-    """Seconds without a sign of life, as a driver counts them who looks every so often.
-
-    A look counts for twice the usual time at most: while the driver was stopped itself, by Ctrl-Z or with the whole
-    machine, its workers had no chance to be heard.
+    An interval counts for at most twice the usual time: while the driver itself was stopped, by Ctrl-Z or by suspending
+    the machine, it could not hear its workers.
 
     Parameters
     ----------
-    look_seconds : float
-        The usual time between two looks.
+    poll_seconds : float
+        The usual time between two polls.
     """
 
-    def __init__(self, look_seconds: float) -> None:
-        self._most = 2 * look_seconds
-        self._looked = time.monotonic()
-        self._has_told = False
+    def __init__(self, poll_seconds: float) -> None:
+        self._max_step = 2 * poll_seconds
+        self._updated = time.monotonic()
+        self._has_warned = False
         self.seconds = 0.0
 
-    def look(self, alive: bool) -> None:
-        """Count the time since the last look, or start anew if the worker was heard."""
+    def update(self, alive: bool) -> None:
+        """Add the time since the last update, or reset if the worker has given a sign of life."""
         now = time.monotonic()
         if alive:
-            self.seconds, self._has_told = 0.0, False
+            self.seconds, self._has_warned = 0.0, False
         else:
-            self.seconds += min(now - self._looked, self._most)
-        self._looked = now
+            self.seconds += min(now - self._updated, self._max_step)
+        self._updated = now
 
-    def is_news(self) -> bool:
-        """Whether it has become long enough to be told, which is answered with yes once."""
-        news = self.seconds >= TELL_SECONDS and not self._has_told
-        self._has_told = self._has_told or news
-        return news
+    def should_warn(self) -> bool:
+        """Return whether the silence is long enough for a warning; True once per silence."""
+        due = self.seconds >= WARN_SECONDS and not self._has_warned
+        self._has_warned = self._has_warned or due
+        return due
 
 
-class Pulse:
-    """What a driver hears of one worker process.
+class HeartbeatReceiver:
+    """The driver's end of the heartbeat of one worker process.
 
     Attributes
     ----------
     writer : Connection
-        The end of the worker: see `beat`.
+        The worker's end: see `start_heartbeat`.
+    silence : SilenceTimer
     """
 
     def __init__(self) -> None:
         self._reader, self.writer = Pipe(duplex=False)
         os.set_blocking(self._reader.fileno(), False)
         self._process_id: int | None = None
-        self._processor_seconds = 0.0
-        self._begun = False
-        self.silence = Silence(BEAT_SECONDS)
+        self._cpu_seconds = 0.0
+        self._has_started = False
+        self.silence = SilenceTimer(BEAT_SECONDS)
 
-    def started(self, process_id: int) -> None:
-        """The process is there, and has its own copy of the writing end."""
+    def attach(self, process_id: int) -> None:
+        """Watch this process, which has its own copy of the writing end."""
         self._process_id = process_id
         self.writer.close()
 
-    def expect(self) -> None:
-        """A call is about to be handed over."""
-        self._heard()
-        self._begun = False
-        self.silence = Silence(BEAT_SECONDS)
+    def expect_call(self) -> None:
+        """Reset before a call is sent to the worker."""
+        self._read()
+        self._has_started = False
+        self.silence = SilenceTimer(BEAT_SECONDS)
 
-    def look(self) -> None:
-        """See whether the worker is alive, and count how long it has not been."""
-        self.silence.look(self._heard() or self._has_worked())
+    def poll(self) -> None:
+        """Check whether the worker is alive, and update its silence."""
+        self.silence.update(self._read() or self._has_used_cpu())
 
-    def has_begun(self) -> bool:
-        """Whether the worker has taken the call."""
-        self._heard()
-        return self._begun
+    def has_started(self) -> bool:
+        """Return whether the worker has started the call."""
+        self._read()
+        return self._has_started
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the pipe."""
         self._reader.close()
         self.writer.close()
 
-    def _heard(self) -> bool:
-        """Whether anything came since the last time."""
-        # Bytes are read as they are: what a killed process left of a longer message cannot be waited for.
+    def _read(self) -> bool:
+        """Read the pipe and return whether it held anything."""
+        # Plain bytes, not messages: the rest of a message would never come from a process that was killed.
         heard = False
         with suppress(BlockingIOError):
-            while came := os.read(self._reader.fileno(), 1 << 16):
+            while data := os.read(self._reader.fileno(), 1 << 16):
                 heard = True
-                self._begun = self._begun or _BEGUN in came
+                self._has_started = self._has_started or _STARTED in data
         return heard
 
-    def _has_worked(self) -> bool:
-        """Whether the process has used the processor since the last time."""
+    def _has_used_cpu(self) -> bool:
+        """Return whether the process has used CPU time since the last call."""
         import psutil
 
         if self._process_id is None:
             return False
         try:
-            told = psutil.Process(self._process_id).cpu_times()
-        except psutil.Error:  # gone, which the pool notices
+            times = psutil.Process(self._process_id).cpu_times()
+        except psutil.Error:  # it has ended, which the pool notices
             return False
-        before, self._processor_seconds = self._processor_seconds, told.user + told.system
-        return self._processor_seconds != before
+        before, self._cpu_seconds = self._cpu_seconds, times.user + times.system
+        return self._cpu_seconds != before
 
 
 _writer: Connection | None = None
 
 
-def beat(writer: Connection, driver: int) -> None:
-    """Beat from now on, in a worker, and end the process when its driver is gone.
+def start_heartbeat(writer: Connection, driver: int) -> None:
+    """Start the heartbeat of this worker; it ends the process when its driver has ended.
 
     Parameters
     ----------
     writer : Connection
-        Of the driver's `Pulse`.
+        From the driver's `HeartbeatReceiver`.
     driver : int
-        The process that must not be outlived.
+        Process id of the driver.
     """
     global _writer
     _writer = writer
-    threading.Thread(target=_beat_on, args=(driver,), name="manymill-heartbeat", daemon=True).start()
+    threading.Thread(target=_beat, args=(driver,), name="manymill-heartbeat", daemon=True).start()
 
 
-def begin() -> None:
-    """Tell the driver that its call has begun."""
-    _write(_BEGUN)
+def report_start() -> None:
+    """Report to the driver that this worker has started its call."""
+    _write(_STARTED)
 
 
-def _beat_on(driver: int) -> None:
+def _beat(driver: int) -> None:
     while os.getppid() == driver:
         _write(_BEAT)
         time.sleep(BEAT_SECONDS)
     os._exit(1)
 
 
-def _write(what: bytes) -> None:
+def _write(data: bytes) -> None:
     if _writer is not None:
-        with suppress(OSError):  # the driver listens no more, and will end this process
-            os.write(_writer.fileno(), what)
+        with suppress(OSError):  # the driver has closed the pipe, and will end this process
+            os.write(_writer.fileno(), data)

@@ -1,7 +1,4 @@
-"""The threads of this process.
-
-Work done ahead on other threads, its results taken in order.
-"""
+"""Thread pools of this process, and ordered results of work that is prefetched on them."""
 
 from __future__ import annotations
 
@@ -12,15 +9,18 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
 
 def available_threads() -> int:
-    """The number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that drop what they have not begun when the work is broken off."""
+    """Open a thread pool; calls that have not started are cancelled when the context is left."""
     executor = ThreadPoolExecutor(threads, thread_name_prefix="manymill")
     try:
         yield executor
@@ -28,21 +28,17 @@ def workers(threads: int) -> Iterator[ThreadPoolExecutor]:
         executor.shutdown(cancel_futures=True)
 
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
 def map_in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, executor: Executor, look_ahead: int
 ) -> Generator[_Result, None, None]:
-    """The results of a function, in the order of the items.
+    """Yield the results of a function in the order of the items.
 
     Parameters
     ----------
     function : callable
         Called on the executor.
     items : iterable
-        Taken at most ``look_ahead`` ahead of the result that is waited for.
+        Consumed at most ``look_ahead`` items ahead of the next result.
     executor : Executor
     look_ahead : int
         1 or more.

@@ -1,4 +1,4 @@
-"""Which engine is meant."""
+"""Creation of the engine that a parameter or a command-line option names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
-from manymill.engine.base import Engine
-from manymill.engine.heartbeat import STALL_SECONDS, checked_stall
+from manymill.engine.base import STALL_SECONDS, Engine, checked_stall_seconds
 from manymill.engine.local import available_threads
 from manymill.errors import EngineError, SettingsError
 
@@ -24,33 +23,33 @@ def as_engine(
     spool: str | PathLike[str] | None = None,
     stall_seconds: float | None = STALL_SECONDS,
 ) -> Engine:
-    """The engine that is meant.
+    """Return the engine that a value stands for.
 
     Parameters
     ----------
     engine : None, int, str, Executor, distributed.Client or Engine
-        None: threads. A number: so many threads. ``"processes"``: as many processes as there are processors, or
-        ``"processes:4"``. ``"dask://cluster.json"``: the Dask cluster of a scheduler file; ``"dask://host:port"``
-        or ``"tls://host:port"``: of an address. An executor or a client stays open when the engine is closed.
-        An engine is given back as it is.
+        None: threads. A number: this many threads. ``"processes"``: one process per processor; ``"processes:4"``:
+        four. ``"dask://cluster.json"``: the Dask cluster of a scheduler file; ``"dask://host:port"`` or
+        ``"tls://host:port"``: of an address. An executor or a client stays open when the engine is closed. An engine
+        is returned unchanged.
     threads : int, optional
-        Threads or processes where ``engine`` does not say; as many as there are processors if not given.
+        Threads or processes if ``engine`` does not give a number; one per processor if neither does.
     spool : path, optional
-        Where published arrays are written; on a cluster a folder that every host sees.
+        Folder that published arrays are written to; on a cluster a folder that every host sees.
     stall_seconds : float or None
-        Processes and Dask clusters: a worker without a heartbeat for so long is given up and its item done again;
+        Processes and Dask clusters: a worker without a heartbeat for this long is replaced and its item is run again;
         None: never. How long a call takes does not matter.
 
     Raises
     ------
     EngineError
-        If no such engine is known, or its package is not installed, or it cannot be reached.
+        If the engine is unknown, its package is not installed, or it does not respond.
     SettingsError
         If ``stall_seconds`` is below 1, or given for an engine that does not watch its workers.
     """
     from manymill.engine.threads import ThreadEngine
 
-    checked_stall(stall_seconds)
+    checked_stall_seconds(stall_seconds)
     if isinstance(engine, EngineName):
         stall_seconds = engine.stall_seconds
     if stall_seconds not in (None, STALL_SECONDS) and not (_is_watched(engine) or _is_client(engine)):
@@ -61,32 +60,32 @@ def as_engine(
     if isinstance(engine, Engine):
         return engine
     if engine is None:
-        return ThreadEngine(_positive(threads or available_threads()))
+        return ThreadEngine(_checked_width(threads or available_threads()))
     if isinstance(engine, int) and not isinstance(engine, bool):
-        return ThreadEngine(_positive(engine))
+        return ThreadEngine(_checked_width(engine))
     if isinstance(engine, str):
-        return _named(engine, threads, spool, stall_seconds)
+        return _engine_by_name(engine, threads, spool, stall_seconds)
     if isinstance(engine, Executor):
-        return _borrowed(engine, spool)
+        return _engine_on_executor(engine, spool)
     if _is_client(engine):
-        from manymill.engine.dask_client import engine_of
+        from manymill.engine.dask_client import engine_on_client
 
-        return engine_of(engine, spool=spool, stall_seconds=stall_seconds)
-    raise EngineError(f"An engine cannot be made of {engine!r}", f"give {_KNOWN}")
+        return engine_on_client(engine, spool=spool, stall_seconds=stall_seconds)
+    raise _invalid(engine)
 
 
 @contextmanager
 def engine_for(engine: object = None, *, threads: int | None = None) -> Iterator[Engine]:
-    """The engine that is meant, for a while; one that was given as such stays open."""
+    """Open the engine that a value stands for, and close it again; an `Engine` stays open."""
     if isinstance(engine, Engine):
         yield engine
         return
-    with as_engine(engine, threads=threads) as own:
-        yield own
+    with as_engine(engine, threads=threads) as created:
+        yield created
 
 
 class EngineName(str):
-    """The name of an engine, with a limit to the silence of its workers; `as_engine` takes it.
+    """Name of an engine with a stall limit for its workers; `as_engine` accepts it.
 
     Parameters
     ----------
@@ -98,10 +97,10 @@ class EngineName(str):
     stall_seconds: float
 
     def __new__(cls, name: str, stall_seconds: float) -> EngineName:
-        """A name that also holds the limit."""
-        made = super().__new__(cls, name)
-        made.stall_seconds = stall_seconds
-        return made
+        """Create a string with an attribute."""
+        instance = super().__new__(cls, name)
+        instance.stall_seconds = stall_seconds
+        return instance
 
     def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
         return str(self), self.stall_seconds
@@ -110,13 +109,13 @@ class EngineName(str):
 def engine_name(
     engine: str | None, *, workers: int | None = None, stall_seconds: float | None = None
 ) -> str | None:
-    """The name of an engine with what else the command line says of it.
+    """Merge the command-line options of an engine into one name.
 
     Parameters
     ----------
     engine : str or None
     workers : int, optional
-        For an engine that does not say how many it has.
+        For an engine whose name does not give a number of workers.
     stall_seconds : float, optional
         See `as_engine`.
 
@@ -136,41 +135,41 @@ def engine_name(
             raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
     if stall_seconds is None:
         return engine
-    checked_stall(stall_seconds)
+    checked_stall_seconds(stall_seconds)
     if engine is None or not _is_watched(engine):
         raise SettingsError(
             f"--stall-seconds has no effect on {'threads' if engine is None else repr(engine)}",
-            "name an engine that watches its workers too: --engine processes, --engine dask://cluster.json",
+            "also choose an engine that watches its workers: --engine processes, --engine dask://cluster.json",
         )
     return EngineName(engine, stall_seconds)
 
 
 def _is_watched(engine: object) -> bool:
-    """Whether a name is that of an engine that notices when its workers are silent."""
+    """Whether a name is that of an engine that notices silent workers."""
     return isinstance(engine, str) and engine.partition(":")[0] in {"processes", "dask", "tls"}
 
 
-def _named(
+def _engine_by_name(
     name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
 ) -> Engine:
     if name == "threads" or name.isdecimal():
         from manymill.engine.threads import ThreadEngine
 
-        return ThreadEngine(_positive(int(name) if name.isdecimal() else threads or available_threads()))
+        return ThreadEngine(_checked_width(int(name) if name.isdecimal() else threads or available_threads()))
     kind, _, rest = name.partition(":")
     if kind == "processes" and (not rest or rest.isdecimal()):
         from manymill.engine.processes import ProcessEngine
 
         width = int(rest) if rest else threads or available_threads()
-        return ProcessEngine(_positive(width), spool=spool, stall_seconds=stall_seconds)
+        return ProcessEngine(_checked_width(width), spool=spool, stall_seconds=stall_seconds)
     if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
         from manymill.engine.dask_client import connect
 
         return connect(name, spool=spool, stall_seconds=stall_seconds)
-    raise EngineError(f"No engine is called {name!r}", f"give {_KNOWN}")
+    raise _invalid(name)
 
 
-def _borrowed(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
+def _engine_on_executor(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
     # An InterpreterPoolExecutor is a ThreadPoolExecutor whose threads share nothing.
     if isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor":
         from manymill.engine.threads import ThreadEngine
@@ -182,11 +181,15 @@ def _borrowed(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
 
 
 def _is_client(engine: Any) -> bool:
-    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    distributed = sys.modules.get("distributed")  # a client exists only if it has been imported
     return distributed is not None and isinstance(engine, distributed.Client)
 
 
-def _positive(width: int) -> int:
+def _checked_width(width: int) -> int:
     if width < 1:
-        raise EngineError(f"An engine needs 1 worker or more, not {width}", f"give {_KNOWN}")
+        raise EngineError(f"An engine needs 1 worker or more, not {width}")
     return width
+
+
+def _invalid(engine: object) -> EngineError:
+    return EngineError(f"engine={engine!r} is invalid: expected {_KNOWN}")

@@ -1,4 +1,4 @@
-"""Arrays published to workers for as long as an engine lives: written once, mapped by whoever reads them."""
+"""Arrays that are published to workers for the lifetime of an engine: written once, memory-mapped by each reader."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from manymill.storage.tensors import ArrayFile, Arrays, arrays_in, lay_out, mapp
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A handle of published arrays: small, and it pickles.
+    """Small, picklable handle of published arrays.
 
     Attributes
     ----------
     digest : str
-        Of the content: equal arrays have equal digests.
+        Digest of the content: equal arrays have equal digests.
     path : str or None
-        The file; None where workers share the memory of the driver.
+        The file; None if workers share the memory of the driver.
     entry : Entry or None
-        Of a cache, if the file is in one: checked again if it changes.
+        The cache entry, if the file belongs to one; it is checked again when it changes.
     """
 
     digest: str
@@ -38,12 +38,12 @@ class Ref:
     entry: Entry | None = field(default=None, repr=False, compare=False)
 
     def load(self) -> dict[str, NDArray[Any]]:
-        """The arrays, read-only; their bytes are read from the disk where they are first touched.
+        """Return the arrays, read-only; their bytes are read from the disk on first access.
 
         Raises
         ------
         EngineError
-            If the file cannot be seen here, or is not what was published.
+            If the file is not visible here, or is not what was published.
         """
         if self._arrays is not None:
             return dict(self._arrays)
@@ -55,7 +55,7 @@ class Ref:
         except DamagedEntryError as error:
             raise EngineError(
                 f"The shared arrays in {self.path} are damaged: {error.reason}",
-                "start again: they are written again",
+                "start again: they will be rewritten",
             ) from error
         except OSError as error:
             raise EngineError(
@@ -64,8 +64,8 @@ class Ref:
             ) from error
 
 
-def shared(arrays: Arrays) -> Ref:
-    """A handle of the arrays themselves, for workers in this process."""
+def local_ref(arrays: Arrays) -> Ref:
+    """Return a handle that holds the arrays themselves, for workers in this process."""
     views = {}
     for name, array in arrays.items():
         views[name] = array.view()
@@ -73,18 +73,18 @@ def shared(arrays: Arrays) -> Ref:
     return Ref("", None, views)
 
 
-def received(digest: str, data: bytes) -> Ref:
-    """A handle of what came as the bytes of a file."""
+def ref_from_bytes(digest: str, data: bytes) -> Ref:
+    """Return a handle of arrays whose file arrived as bytes."""
     return Ref(digest, None, arrays_in(np.frombuffer(data, np.uint8)))
 
 
 class Spool:
-    """A folder of published files, removed when it is closed, or by the next driver if this one is killed.
+    """Folder of published files; removed when it is closed, or by the next driver if this one is killed.
 
     Parameters
     ----------
     parent : path, optional
-        Where the folder of all spools of the user is; the system's folder for temporary files if not given.
+        Folder in which the user's spools are created; the system's temporary folder if not given.
     """
 
     def __init__(self, parent: str | os.PathLike[str] | None = None) -> None:
@@ -94,12 +94,12 @@ class Spool:
         self._refs: dict[str, Ref] = {}
 
     def publish(self, arrays: Arrays) -> tuple[Ref, int]:
-        """The handle of the arrays, and the bytes that were written: 0 if they had been published before.
+        """Write arrays, and return their handle and the number of bytes written: 0 if they were published before.
 
         Raises
         ------
         EngineError
-            If an array's dtype is none that the file knows, or the file cannot be written.
+            If the file format does not support the dtype of an array, or the file cannot be written.
         """
         file = lay_out(arrays)
         if file.digest in self._refs:
@@ -109,19 +109,19 @@ class Spool:
         except OSError as error:
             raise EngineError(
                 f"Arrays cannot be published in {self._folder or self._parent}: {error.strerror or error}",
-                "free some room there, or give the engine another spool folder",
+                "free some space there, or give the engine another spool folder",
             ) from error
         self._refs[file.digest] = Ref(file.digest, str(path))
         return self._refs[file.digest], file.n_bytes
 
     def withdraw(self, ref: Ref) -> None:
-        """Remove the file of a handle; who has mapped it keeps what it has."""
+        """Remove the file of a handle; arrays that are mapped already stay valid."""
         if ref.path is not None and self._refs.pop(ref.digest, None) is not None:
             with suppress(OSError):
                 os.unlink(ref.path)
 
     def close(self) -> None:
-        """Remove everything."""
+        """Remove all files."""
         self._refs.clear()
         if self._cache is not None:
             self._cache.discard()
@@ -132,6 +132,6 @@ class Spool:
             self._cache = Cache("published arrays", temporary_folder("manymill-spool", self._parent))
             self._folder = self._cache.scratch()
         target = self._folder / file.name
-        # Nobody reads it once the driver has ended: it need not survive a power cut.
+        # Nobody reads the file after the driver has ended, so it need not survive a power cut.
         file.write(self._folder / f"{file.digest}.partial", target, durable=False)
         return target

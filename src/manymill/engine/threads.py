@@ -1,4 +1,4 @@
-"""Threads as an engine: nothing travels, and nothing is pickled."""
+"""Engine on threads of this process: nothing is pickled or sent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from manymill.engine.base import Engine, Result
-from manymill.engine.calls import name_of, named
-from manymill.engine.spool import Ref, shared
+from manymill.engine.calls import task_name, with_task_note
+from manymill.engine.spool import Ref, local_ref
 
 
 class ThreadEngine(Engine):
@@ -20,11 +20,11 @@ class ThreadEngine(Engine):
     Parameters
     ----------
     width : int
-        Threads.
+        Number of threads.
     executor : Executor, optional
-        Threads of somebody else, who ends them; our own if not given.
+        Thread pool of the caller, which stays open when the engine is closed; a new one if not given.
     spool : path, optional
-        Not used: arrays are shared as they are.
+        Not used: published arrays stay in memory.
     """
 
     shares_memory = True
@@ -33,7 +33,7 @@ class ThreadEngine(Engine):
         self, width: int, *, executor: Executor | None = None, spool: str | PathLike[str] | None = None
     ) -> None:
         super().__init__(width, spool)
-        self._borrowed = executor is not None
+        self._is_borrowed = executor is not None
         self._executor = executor or ThreadPoolExecutor(width, thread_name_prefix="manymill")
 
     def submit(
@@ -43,11 +43,11 @@ class ThreadEngine(Engine):
         return self._executor.submit(_call, function, arguments)
 
     def publish(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
-        """A handle of the arrays themselves."""
-        return shared(arrays)
+        """Return a handle that holds the arrays themselves."""
+        return local_ref(arrays)
 
     def _end(self, cancel: bool) -> None:
-        if not self._borrowed:
+        if not self._is_borrowed:
             self._executor.shutdown(cancel_futures=cancel)
 
 
@@ -55,5 +55,5 @@ def _call(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result
     try:
         return function(*arguments)
     except Exception as error:
-        named(error, name_of(function, arguments))
+        with_task_note(error, task_name(function, arguments))
         raise

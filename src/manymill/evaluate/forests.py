@@ -14,7 +14,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.table.blocks import files_of
 from manymill.errors import SchemaError
 from manymill.evaluate.run import Evaluation
-from manymill.forest.run import TableModel, blocks, check_rows, numbers_of, words_of
+from manymill.forest.run import TableModel, check_rows, column_strings, encoded_blocks, parse_numbers
 from manymill.metrics import Counts
 
 _MISSING = "label missing"
@@ -85,8 +85,8 @@ def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluat
     position = {label: place for place, label in enumerate(classes)}
     total, n_bad = Counts(len(classes)), 0
     for file in files_of(dataset):
-        for _, X, batch in blocks(model, file, dataset):
-            words, kept = words_of(batch, target, file.path)
+        for _, X, batch in encoded_blocks(model, file, dataset):
+            words, kept = column_strings(batch, target, file.path)
             n_bad += int((~kept).sum())
             if not words:
                 continue
@@ -106,11 +106,11 @@ def _regression(model: TableModel, dataset: Dataset, target: str) -> RegressionE
     true: list[NDArray[np.float64]] = []
     errors: list[NDArray[np.float64]] = []
     for file in files_of(dataset):
-        for _, X, batch in blocks(model, file, dataset):
-            words, kept = words_of(batch, target, file.path)
+        for _, X, batch in encoded_blocks(model, file, dataset):
+            words, kept = column_strings(batch, target, file.path)
             n_bad += int((~kept).sum())
             if words:
-                true.append(numbers_of(words, target, file.path))
+                true.append(parse_numbers(words, target, file.path))
                 errors.append(model.forest.predict(X[kept]) - true[-1])
     check_rows(len(true))
     y, wrong = np.concatenate(true), np.concatenate(errors)

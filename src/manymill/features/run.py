@@ -224,7 +224,7 @@ def _put(outputs: Outputs, made: dict[str, Path], targets: dict[str, Path]) -> l
     """
     warnings = []
     known = {"request": {"command": "hash"}}
-    outputs.put({targets[name].name: (made[name], known) for name in targets if name in made})
+    outputs.publish({targets[name].name: (made[name], known) for name in targets if name in made})
     for name, target in targets.items():
         if name not in made:
             outputs.remove(target.name)

@@ -1,1 +1,1 @@
-"""Forests grown in parallel, on shared data or on partitions, and combined into one."""
+"""Forests of scikit-learn trained in parallel, on shared data or on partitions, and combined into one."""

@@ -1,7 +1,7 @@
-"""The nodes of trees as plain arrays, and trees of arrays in which nothing is believed.
+"""Convert trees to arrays for storage, validate such arrays from untrusted files, and build trees from them.
 
-Trees see features as float32. ``x <= t`` is true of the same float32 numbers x for a threshold t in float64 and for the
-largest float32 that is not above t: thresholds of four bytes decide exactly as those of eight do.
+Trees compare features as float32. For a float32 number x, ``x <= t`` gives the same result for a float64 threshold t
+and for the largest float32 number that is not above t: thresholds of four bytes decide exactly as those of eight.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymill.errors import ModelError
+from manymill.forest.sklearn_private import NODE_DTYPE, build_tree, tree_arrays
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# What is stored of each node, the widest numbers first; scikit-learn's names of them.
+# The stored arrays, one entry per node, the widest numbers first; the names are scikit-learn's.
 FIELDS = {
     "n_node_samples": "int64",
     "impurity": "float64",
@@ -33,10 +34,10 @@ _LEAF = -1  # as a child
 _UNDEFINED = -2  # as a feature
 
 
-def tensors_of(
+def tensor_specs(
     n_trees: int, n_nodes: int, n_outputs: int, n_classes: int
 ) -> dict[str, tuple[str, list[int]]]:
-    """Dtype and shape of what is stored of a forest, in the order of the file."""
+    """Dtype and shape of each stored array of a forest, in the order of the file."""
     tensors = {"tree_sizes": ("int64", [n_trees])}
     for name, dtype in FIELDS.items():
         shape = [n_nodes, n_outputs, n_classes] if name == "value" else [n_nodes]
@@ -44,62 +45,62 @@ def tensors_of(
     return tensors
 
 
-def pieces_of(trees: list[Any]) -> Iterator[memoryview]:
-    """What is stored of scikit-learn's trees, array by array and tree by tree: little more than one is in memory."""
+def stored_chunks(trees: list[Any]) -> Iterator[memoryview]:
+    """The bytes of the stored arrays, array by array and tree by tree, so that little more than one is in memory."""
     sizes = np.array([tree.node_count for tree in trees], "<i8")
     yield sizes.data.cast("B")
     for name, dtype in FIELDS.items():
-        kind = np.dtype(dtype).newbyteorder("<")
+        stored = np.dtype(dtype).newbyteorder("<")
         for tree in trees:
-            state = tree.__getstate__()
-            values = state["values"] if name == "value" else state["nodes"][name]
+            nodes, values = tree_arrays(tree)
+            array = values if name == "value" else nodes[name]
             if name == "threshold":
-                values = rounded_down(values)
-            yield np.ascontiguousarray(values, kind).reshape(-1).view(np.uint8).data
+                array = round_down(array)
+            yield np.ascontiguousarray(array, stored).reshape(-1).view(np.uint8).data
 
 
-def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 that is not above each number."""
+def round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 number that is not above each threshold."""
     with np.errstate(over="ignore", under="ignore"):
         nearest = thresholds.astype(np.float32)
         return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
-def check(arrays: Arrays, n_features: int, *, votes: bool) -> NDArray[np.int64]:
-    """The depth of each tree of arrays that might come from anyone.
+def check_nodes(arrays: Arrays, n_features: int, *, probabilities: bool) -> NDArray[np.int64]:
+    """Validate untrusted arrays and return the depth of each tree.
 
     Parameters
     ----------
     arrays : mapping
-        As `tensors_of` says.
+        With the dtypes and shapes of `tensor_specs`.
     n_features : int
-    votes : bool
-        Whether values are shares of classes.
+    probabilities : bool
+        Whether values are shares of classes, from 0 to 1.
 
     Raises
     ------
     ModelError
-        If they are no trees: says which array is wrong, and at which node.
+        If they do not form trees: names the array and the node.
     """
     sizes = arrays["tree_sizes"]
     n_nodes = len(arrays["feature"])
-    # None is greater than all nodes, and there are no more of them than nodes: then their sum cannot wrap around.
+    # No size exceeds the number of nodes, and there are at most as many sizes as nodes: so their sum cannot overflow.
     if len(sizes) > n_nodes or ((sizes < 1) | (sizes > n_nodes)).any() or int(sizes.sum()) != n_nodes:
-        raise ModelError(f"its tree_sizes do not add up to its {n_nodes} nodes")
+        raise ModelError(f"its tree_sizes do not add up to its {n_nodes} nodes", "copy the folder again")
     roots = np.cumsum(sizes) - sizes
     starts, ends = np.repeat(roots, sizes), np.repeat(roots + sizes, sizes)
     left, right = (arrays[name].astype(np.int64) for name in ("left_child", "right_child"))
     leaf = left == _LEAF
     _refuse_where("right_child", (right == _LEAF) != leaf)
-    own = np.arange(n_nodes)
+    indices = np.arange(n_nodes)
     left, right = left + starts, right + starts
     for name, child in (("left_child", left), ("right_child", right)):
-        # Children come after their parent: there is no way round in a circle.
-        _refuse_where(name, ~leaf & ((child <= own) | (child >= ends)))
-    met = np.bincount(np.concatenate([left[~leaf], right[~leaf]]), minlength=n_nodes)
-    wanted = np.ones(n_nodes, np.int64)
-    wanted[roots] = 0
-    _refuse_where("left_child", met != wanted)
+        # Children come after their parent, so there are no cycles.
+        _refuse_where(name, ~leaf & ((child <= indices) | (child >= ends)))
+    n_parents = np.bincount(np.concatenate([left[~leaf], right[~leaf]]), minlength=n_nodes)
+    expected = np.ones(n_nodes, np.int64)
+    expected[roots] = 0
+    _refuse_where("left_child", n_parents != expected)
     feature = arrays["feature"]
     _refuse_where("feature", np.where(leaf, feature != _UNDEFINED, (feature < 0) | (feature >= n_features)))
     _refuse_where("threshold", np.isnan(arrays["threshold"]))
@@ -109,16 +110,16 @@ def check(arrays: Arrays, n_features: int, *, votes: bool) -> NDArray[np.int64]:
         _refuse_where(name, ~np.isfinite(arrays[name]))
     values = arrays["value"].reshape(n_nodes, -1)
     for start in range(0, n_nodes, 2**16):
-        part = values[start : start + 2**16]
-        wrong = ~np.isfinite(part) if not votes else ~((part >= 0) & (part <= 1 + 1e-9))
-        _refuse_where("value", wrong.any(axis=1), start)
+        block = values[start : start + 2**16]
+        invalid = ~((block >= 0) & (block <= 1 + 1e-9)) if probabilities else ~np.isfinite(block)
+        _refuse_where("value", invalid.any(axis=1), start)
     return _depths(left, right, leaf, roots)
 
 
-def _refuse_where(name: str, wrong: Any, start: int = 0) -> None:
-    if wrong.any():
+def _refuse_where(name: str, invalid: Any, start: int = 0) -> None:
+    if invalid.any():
         raise ModelError(
-            f"its {name} at node {start + int(np.argmax(wrong))} cannot be", "copy the folder again"
+            f"its {name} at node {start + int(np.argmax(invalid))} is invalid", "copy the folder again"
         )
 
 
@@ -137,19 +138,27 @@ def _depths(
     return depths
 
 
-def trees_of(arrays: Arrays, depths: NDArray[np.int64], n_features: int, sizes: list[int]) -> list[Any]:
-    """Trees of scikit-learn of arrays that were checked; ``sizes`` are the classes of each output."""
-    from sklearn.tree._tree import NODE_DTYPE, Tree
+def build_trees(
+    arrays: Arrays, depths: NDArray[np.int64], n_features: int, n_classes: list[int]
+) -> list[Any]:
+    """Build scikit-learn's trees from arrays that `check_nodes` has validated.
 
-    out, end = [], 0
+    Parameters
+    ----------
+    arrays : mapping
+    depths : ndarray of shape (n_trees,)
+        What `check_nodes` returned.
+    n_features : int
+    n_classes : list of int
+        For each output; 1 for regression.
+    """
+    trees, end = [], 0
     for size, depth in zip(arrays["tree_sizes"].tolist(), depths.tolist(), strict=True):
         start, end = end, end + size
         nodes = np.zeros(size, NODE_DTYPE)
         for name in FIELDS:
             if name != "value":
                 nodes[name] = arrays[name][start:end]
-        tree = Tree(n_features, np.array(sizes, np.intp), len(sizes))
         values = np.array(arrays["value"][start:end], np.float64)
-        tree.__setstate__({"max_depth": depth, "node_count": size, "nodes": nodes, "values": values})
-        out.append(tree)
-    return out
+        trees.append(build_tree(nodes, values, max_depth=depth, n_features=n_features, n_classes=n_classes))
+    return trees

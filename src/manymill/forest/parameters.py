@@ -1,26 +1,32 @@
-"""The parameters of the estimators, checked.
-
-Which ensembles can be grown tree by tree, apart from each other.
-"""
+"""Validate the parameters of forest estimators, and resolve what they stand for."""
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor, ExtraTreesClassifier, ExtraTreesRegressor
-from sklearn.ensemble._bagging import BaseBagging
-from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.tree import BaseDecisionTree
 
 from manymill.errors import SettingsError
+from manymill.forest.sklearn_private import BaseBagging, ForestClassifier, ForestRegressor
 from manymill.validation import check, check_choice, check_integer, is_integer, is_number
 
-# Parameters of an ensemble that change nothing about its first trees.
-_NOT_OF_A_TREE = frozenset({"n_estimators", "n_jobs", "verbose", "warm_start", "oob_score"})
-
 MODES = ("shared", "partitions", "patches")
+
+# Parameters of an ensemble that do not change the trees it has in common with a smaller one.
+_IRRELEVANT_TO_TREES = frozenset({"n_estimators", "n_jobs", "verbose", "warm_start", "oob_score"})
+
+_BOOSTING = (
+    "AdaBoost",
+    "GradientBoosting",
+    "HistGradientBoosting",
+    "XGB",
+    "LGBM",
+    "CatBoost",
+    "RUSBoost",
+    "NGB",
+)
 
 
 def check_parameters(forest: Any) -> None:
@@ -57,85 +63,77 @@ def check_parameters(forest: Any) -> None:
     check(valid, "validation_fraction", share, "a share between 0 and 1, or None")
 
 
-def settings_of(forest: Any, ensemble: Any) -> list[Any]:
-    """What trees depend on besides their rows.
+def tree_settings(forest: Any, ensemble: Any) -> list[Any]:
+    """All settings that trees depend on besides their rows, to fingerprint a run.
 
     Raises
     ------
     SettingsError
-        If that is not to be told from the parameters.
+        If the parameters do not determine the trees, or the members are not trees.
     """
     import sklearn
 
     if not is_integer(forest.random_state):
         raise SettingsError(
-            f"random_state={forest.random_state!r} does not say which trees a run would go on with",
-            "give a whole number, or leave out run",
+            f"random_state={forest.random_state!r} does not determine the trees, so a run could not be resumed",
+            "give an integer, or leave out run",
         )
     if not grows_trees(ensemble):
         raise SettingsError(
-            "only trees are written to a run folder", "leave out run, or take a forest or a bagging of trees"
+            "a run folder stores trees only, and the members of the ensemble are not trees",
+            "leave out run, or give a forest or a bagging ensemble of trees",
         )
-    own = sorted(
-        (name, repr(value)) for name, value in ensemble.get_params().items() if name not in _NOT_OF_A_TREE
+    parameters = sorted(
+        (name, repr(value))
+        for name, value in ensemble.get_params().items()
+        if name not in _IRRELEVANT_TO_TREES
     )
-    mine = [getattr(forest, name) for name in ("mode", "n_partitions", "max_samples", "max_features")]
-    return [type(ensemble).__name__, own, mine, sklearn.__version__]
+    sampling = [getattr(forest, name) for name in ("mode", "n_partitions", "max_samples", "max_features")]
+    return [type(ensemble).__name__, parameters, sampling, sklearn.__version__]
 
 
-def count_of(asked: float | int, of: int) -> int:
-    """So many, or such a share of so many; at least 1."""
-    if isinstance(asked, Integral):
-        return min(int(asked), of)
-    return max(1, int(asked * of))
+def resolve_count(count: float | int, total: int) -> int:
+    """A number of items, or a share of ``total``, as a number from 1 to ``total``."""
+    if is_integer(count):
+        return min(int(count), total)
+    return max(1, int(count * total))
 
 
-_BOOSTING = (
-    "AdaBoost",
-    "GradientBoosting",
-    "HistGradientBoosting",
-    "XGB",
-    "LGBM",
-    "CatBoost",
-    "RUSBoost",
-    "NGB",
-)
-
-
-def ensemble_of(estimator: Any, *, classification: bool) -> Any:
-    """An unfitted ensemble of scikit-learn: a copy of the estimator, or a bagging of it if it is a single tree.
+def make_ensemble(estimator: Any, *, classification: bool) -> Any:
+    """An unfitted ensemble: a clone of the estimator, or a bagging ensemble of it if it is a single tree.
 
     Parameters
     ----------
     estimator : estimator or None
-        A forest, a bagging, or a single tree; None for extra-trees.
+        A forest, a bagging ensemble or a single tree; None for extra-trees.
     classification : bool
-        Whether a classifier is wanted, or a regressor.
+        Whether it must be a classifier, or a regressor.
 
     Raises
     ------
     SettingsError
-        If members of it cannot be grown apart from each other, or it is of the other kind.
+        If its members depend on each other, or it is of the other kind.
     """
     if estimator is None:
         return ExtraTreesClassifier() if classification else ExtraTreesRegressor()
     name = type(estimator).__name__
     if name.startswith(_BOOSTING):
         raise SettingsError(
-            f"{name} is boosting: each of its trees mends the errors of those before it, so they cannot be grown apart",
-            "give a forest, a bagging or a single tree; or train the boosting with its own threads",
+            f"{name} is a boosting estimator: each of its trees corrects the errors of the trees before it, "
+            "so they cannot be grown independently",
+            "give a forest, a bagging ensemble or a single tree; or train the boosting estimator by itself",
         )
     if not isinstance(estimator, BaseEstimator) or not isinstance(
         estimator, (ForestClassifier, ForestRegressor, BaseBagging, BaseDecisionTree)
     ):
         raise SettingsError(
-            f"{name} is no ensemble whose members are grown apart from each other",
-            "give a forest, a bagging or a single tree of scikit-learn",
+            f"{name} is not an ensemble of independent members",
+            "give a forest, a bagging ensemble or a single tree of scikit-learn",
         )
     if is_classifier(estimator) != classification or not hasattr(estimator, "score"):
-        wanted = "classifier" if classification else "regressor"
+        expected = "classifier" if classification else "regressor"
         raise SettingsError(
-            f"{name} is no {wanted}", f"give a {wanted}, or use the other of the two estimators"
+            f"{name} is not a {expected}", f"give a {expected}, or use the other of the two estimators"
         )
     if isinstance(estimator, BaseDecisionTree):
         return (BaggingClassifier if classification else BaggingRegressor)(clone(estimator))
@@ -143,7 +141,7 @@ def ensemble_of(estimator: Any, *, classification: bool) -> Any:
 
 
 def is_bagging(ensemble: Any) -> bool:
-    """Whether members look at columns of their own, which the ensemble keeps for them."""
+    """Whether it is a bagging ensemble, which stores for each member the columns that the member uses."""
     return isinstance(ensemble, BaseBagging)
 
 

@@ -1,4 +1,4 @@
-"""What a fit found out about itself: how good the forest is, how good its parts are, whether they are alike."""
+"""Report of a forest fit: scores of the forest and of its partitions, and how much partitions differ."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class ForestWarning(UserWarning):
-    """Partitions differ too much, rows go unused, or growing was stopped.
+    """Partitions differ too much, rows are unused, columns are left out, or the fit was interrupted.
 
-    Make it an error where no forest on partitions that are sorted by class may go unnoticed.
+    Turn it into an error where a forest on partitions that are sorted by class must not go unnoticed.
 
     Examples
     --------
@@ -31,43 +31,53 @@ class ForestWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class PartReport:
-    """A partition and the forest of its own trees."""
+    """Report of one partition.
+
+    Attributes
+    ----------
+    n_rows : int
+    n_trees : int
+        Number of trees grown on it.
+    score : float or None
+        Score of its trees alone on held-out rows.
+    class_counts : tuple of int
+        Number of rows of each class.
+    """
 
     n_rows: int
     n_trees: int
-    score: float | None  # of its trees alone, on held-out rows
-    class_counts: tuple[int, ...] = ()  # rows of each class
+    score: float | None
+    class_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ForestReport:
-    """What came out; the scores of classifiers are accuracies, those of regressors R².
+    """Report of a fit; scores are accuracies for classification and R² for regression.
 
     Attributes
     ----------
     mode : str
     n_trees : int
-        Of the forest.
     n_nodes : int
-        Of all its trees.
+        Number of nodes of all trees.
     n_held_out : int
-        Rows that the scores are of.
+        Number of rows that the scores are computed on.
     score : float or None
-        Of the forest on held-out rows; None without any.
+        Score of the forest on held-out rows; None without any.
     parts : tuple of PartReport
-        In the order of the partitions; none unless each tree has seen one partition.
+        One for each partition, in order; empty unless each tree is grown on one partition.
     cramers_v : float or None
-        How much partitions differ in their classes, 0 to 1.
+        How much partitions differ in their classes, from 0 to 1.
     settled : bool
-        Whether growing was stopped because the score did not change any more.
+        Whether early stopping ended the fit.
     interrupted : bool
-        Whether the user stopped it.
+        Whether Ctrl-C ended the fit.
     seconds : float
-        That it took.
+        Duration of the fit.
     budget : LeafBudget or None
-        How the forest was held to ``max_bytes``.
+        How ``max_bytes`` limits the trees.
     saved_bytes : int or None
-        Of the nodes when the forest is saved; None if its members are no trees.
+        Size in bytes of the nodes file of the saved forest; None if its members are not trees.
     """
 
     mode: str
@@ -84,23 +94,23 @@ class ForestReport:
     saved_bytes: int | None = None
 
     def words(self) -> str:
-        """The report in a few lines."""
+        """The report as a few lines of text."""
         lines = [f"{self.n_trees:,} trees, {self.n_nodes:,} nodes, {self.seconds:.1f} s"]
         if self.score is not None:
-            lines.append(f"held out: {self.score:.4f} over {self.n_held_out:,} rows")
+            lines.append(f"held-out score: {self.score:.4f} over {self.n_held_out:,} rows")
         scores = [part.score for part in self.parts if part.score is not None]
         if scores:
             mean = sum(scores) / len(scores)
             lines.append(
                 f"{len(scores)} partitions alone: {min(scores):.4f} to {max(scores):.4f}, mean {mean:.4f}; "
-                "what all rows in one forest would score is not known from this"
+                "this does not tell how one forest on all rows would score"
             )
         if self.budget is not None and self.saved_bytes is not None:
-            bound = self.budget.max_leaf_nodes
-            kept = "any number of leaves fits" if bound is None else f"{bound:,} leaves a tree at most"
+            leaves = self.budget.max_leaf_nodes
+            bound = "trees need no limit" if leaves is None else f"at most {leaves:,} leaves per tree"
             lines.append(
                 f"{self.saved_bytes:,} bytes saved of {self.budget.max_bytes:,} allowed, "
-                f"{self.budget.estimated_bytes:,} expected: {kept}"
+                f"{self.budget.estimated_bytes:,} expected: {bound}"
             )
         if self.cramers_v is not None:
             lines.append(f"partitions differ in their classes by {self.cramers_v:.2f} (Cramér's V)")

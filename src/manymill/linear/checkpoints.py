@@ -140,7 +140,7 @@ class Checkpoints:
         except OSError:
             # It may have its name although that could not be brought to the disk: the files of both positions stay.
             with suppress(OSError, ValueError):
-                if (self._folder / _POSITION).read_bytes() == checked_json.text_of(content):
+                if (self._folder / _POSITION).read_bytes() == checked_json.encode(content):
                     self._used |= {content["state"]["name"], content["held_out"]["name"]}
                     self._n_held_out = -1
             raise

@@ -122,7 +122,7 @@ def weigh(lane: Lane, kind: FeatureWeights, n_features: int) -> None:
 def count(lane: Lane, counts: _core.FeatureCounts) -> None:
     """Count the rows that a lane learns; rows that are held out are not counted."""
     for lesson in lane.lessons(0):
-        interrupts.check()
+        interrupts.raise_if_requested()
         if lesson.n_classes > len(counts.rows):
             counts.grow(lesson.n_classes)
         counts.add(lesson.rows, lesson.classes, lesson.weights)

@@ -288,7 +288,7 @@ class OneLane:
         # Rows that are kept are few: to begin the pass anew is cheaper than to write checkpoints.
         self._lane.on_window = (lambda number: None) if self._lane.keeps else on_window
         for lesson in self._lane.lessons(tally.number - 1, skip):
-            interrupts.check()
+            interrupts.raise_if_requested()
             tally.add(self._learn(lesson))
             if tally.is_due():
                 self._observe(tally.progress(lesson.share, self._glance()))

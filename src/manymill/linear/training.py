@@ -297,7 +297,7 @@ class _Training:
         awaited = measured.accuracy is None and number < self._settings.passes and early
         self._awaited, self._unsaved = awaited, state.snapshot() if awaited and self._rescues else None
         # A stop waits until the state is saved; one that gives that up must find the state not yet kept.
-        with interrupts.deferred():
+        with interrupts.defer_interrupts():
             if not awaited:
                 self._keep(state, number, measured)
                 self._kept_at = time.monotonic()

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from manymill.errors import RunFolderError
 from manymill.model.linear import LOSSES, MAX_FEATURES, NORMS, VALUES, Analyzer, ModelDescription
 from manymill.storage import checked_json
-from manymill.storage.checked_json import check_format, keys, require
+from manymill.storage.checked_json import check_format, check_keys, require
 from manymill.storage.tensors import header_of
 
 FILE_NAME = "model.json"
@@ -123,7 +123,9 @@ def load(text: bytes) -> tuple[ModelDescription, WeightsFile]:
 
 
 def _read(content: dict[str, Any]) -> tuple[ModelDescription, WeightsFile]:
-    keys(FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES)
+    check_keys(
+        FILE_NAME, {name: content[name] for name in content if name not in _OPTIONAL_ENTRIES}, _ENTRIES
+    )
     for name in ("manymill_version", "requires_manymill", "unicode_version"):
         require(name, content[name], isinstance(content[name], str))
     require("kind", content["kind"], content["kind"] == "linear")
@@ -155,7 +157,7 @@ def _classes(value: Any) -> tuple[Any, ...]:
 
 
 def _analyzer(value: Any) -> Analyzer:
-    keys("analyzer", value, {"ngram_range", "lowercase", "value", "norm", "n_features"})
+    check_keys("analyzer", value, {"ngram_range", "lowercase", "value", "norm", "n_features"})
     ngrams = value["ngram_range"]
     require("ngram_range", ngrams, isinstance(ngrams, list) and [type(n) for n in ngrams] == [int, int])
     require("ngram_range", ngrams, 1 <= ngrams[0] <= ngrams[1] < 2**16)
@@ -168,14 +170,14 @@ def _analyzer(value: Any) -> Analyzer:
 
 
 def _weights_file(value: Any, description: ModelDescription) -> WeightsFile:
-    keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
+    check_keys("weights_file", value, {"name", "bytes", "checksum", "tensors"})
     stated = value["checksum"]
     require("checksum", stated, isinstance(stated, str) and _CHECKSUM.fullmatch(stated) is not None)
     tensors = value["tensors"]
     weighed = isinstance(tensors, dict) and "feature_weights" in tensors
     weights = WeightsFile(stated, description.analyzer.n_features, description.n_outputs, weighed)
     for name, right in _weights_entry(weights).items():
-        require(f"weights_file {name}", value[name], checked_json.same(value[name], right))
+        require(f"weights_file {name}", value[name], checked_json.same_text(value[name], right))
     return weights
 
 

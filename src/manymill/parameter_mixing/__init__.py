@@ -1,15 +1,15 @@
-"""Parameter mixing: any linear model of scikit-learn, trained on parts in parallel and averaged.
+"""Parameter mixing: linear models of scikit-learn fitted on parts of the rows in parallel and averaged.
 
 ::
 
-    rows or blocks ──► parts                   partitioning: each row in one part, decided by the seed alone
+    rows or blocks ──► parts                   parts: each row in one part, determined by the seed
     for each round:
-        for each part, on any worker:          tasks, learning: fit, or on from the mean
-            model ──► votes                    averaging: its coefficients times the weight of its rows
-        votes added up in a fixed tree ──► mean
-    estimator_ = an ordinary estimator that has the mean for its coefficients
+        for each part, on any worker:          worker, fitting: fit, or continue from the mean
+            model ──► weighted sums            averaging: coefficients times the weight of the part
+        sums of all parts, in a fixed tree ──► mean
+    estimator_ = an ordinary estimator with the mean as its coefficients
 
-Literature: Mann, McDonald, Mohri, Silberman and Walker, *Efficient large-scale distributed training of conditional
+References: Mann, McDonald, Mohri, Silberman and Walker, *Efficient large-scale distributed training of conditional
 maximum entropy models*, NIPS 2009 (one round); McDonald, Hall and Mann, *Distributed training strategies for the
-structured perceptron*, NAACL 2010 (several).
+structured perceptron*, NAACL 2010 (several rounds).
 """

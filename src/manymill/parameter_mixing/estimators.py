@@ -1,11 +1,4 @@
-"""What the classifier and the regressor share: parameters, learning, prediction.
-
-Any linear classifier of scikit-learn, mixed.
-
-Any linear regressor of scikit-learn, mixed.
-
-The score of an averaged estimator: on rows given with labels, or on a dataset, which has its own.
-"""
+"""Estimators that fit linear models of scikit-learn on parts of the rows in parallel and average them."""
 
 from __future__ import annotations
 
@@ -26,28 +19,28 @@ from manymill.data.dataset import Dataset
 from manymill.engine.selection import engine_for
 from manymill.errors import PlanError, SchemaError
 from manymill.estimator_support import clone_with_engine, refuse_own_labels, seed_from
-from manymill.parameter_mixing.fitting import Rows
+from manymill.parameter_mixing.fitting import PartRows
 from manymill.parameter_mixing.parts import (
     Partitioning,
-    batches_of,
-    classes_of,
-    features_of,
-    matrix_of,
-    planned,
+    plan_blocks,
+    read_batches,
+    sampled_classes,
+    vectorize_batch,
+    vectorize_dataset,
 )
-from manymill.parameter_mixing.rounds import AveragingWarning, mixed
+from manymill.parameter_mixing.rounds import AveragingWarning, MixingJob, run_mixing
 from manymill.parameter_mixing.setup import (
-    Asked,
+    MixingRequest,
     check_parameters,
     check_vectorizer,
-    positive_weights,
-    work_on_plan,
-    work_on_rows,
+    check_weights,
+    job_from_plan,
+    job_from_rows,
 )
 
 
 class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
-    """Parts learnt on an engine and averaged; see the two estimators."""
+    """Base class of the two estimators."""
 
     _classification: ClassVar[bool]
 
@@ -77,7 +70,7 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         self.engine = engine
 
     def __sklearn_clone__(self) -> Self:
-        """A twin that has the same engine, and the vectorizer as it is, fitted or not."""
+        """An unfitted copy with the same engine, and with a copy of the vectorizer, fitted or not."""
         return clone_with_engine(self, vectorizer=copy.deepcopy(self.vectorizer))
 
     def __sklearn_tags__(self) -> Any:
@@ -91,15 +84,15 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
     def _estimator(self) -> Any:
         raise NotImplementedError
 
-    # ---- learning
+    # ---- fit
 
     def fit(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn the parts and average them.
+        """Fit the parts and average them.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features), sequence of str, or Dataset
-            Numbers; with a ``vectorizer`` texts, or what :func:`manymill.scan` gives.
+            Numbers; with a ``vectorizer``, texts or the result of :func:`manymill.scan`.
         y : array-like of shape (n_rows,)
             Labels or targets; left out with a Dataset, which has its own.
         sample_weight : array-like of shape (n_rows,), optional
@@ -112,76 +105,83 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         PlanError
-            If a parameter is out of range, there is only one class, or no part has learnt anything of a class.
+            If there is only one class, or no part has a model of some class.
         SettingsError
-            If the estimator is no linear model, or cannot go on from a mean in several rounds.
+            If a parameter is invalid, the estimator is not a linear model, or it does not support several rounds.
         SchemaError
-            If lengths differ or a weight is negative.
+            If a Dataset has no labels, or a weight is negative.
+
+        Warns
+        -----
+        AveragingWarning
+            If the average scores lower on held-out rows than the best part or the reference.
         """
         check_parameters(self)
-        asked = Asked(
+        request = MixingRequest(
             estimator=self._estimator(),
             n_parts=self.n_partitions,
             rounds=self.rounds,
             partitioning=self.partitioning,
-            weigh=self.weighting == "rows",
+            weight_by_rows=self.weighting == "rows",
             validation_fraction=self.validation_fraction,
             reference=self.reference,
             seed=seed_from(self.random_state),
         )
-        # Matrices are multiplied in one thread each: the sums, and so the bytes, then are those of any engine.
-        # Estimators change the filters of warnings while they are fitted, which threads side by side do not undo.
+        # One thread per matrix product: sums, and so the bytes of the model, do not depend on the engine.
+        # Estimators change the filters of warnings during fit, which concurrent threads would not restore.
         with warnings.catch_warnings(), threadpool_limits(1), engine_for(self.engine) as engine:
             if isinstance(X, Dataset):
-                work = self._of_dataset(X, y, sample_weight, asked, engine)
+                job = self._job_from_dataset(X, y, sample_weight, request, engine)
             else:
-                rows, classes = self._of_rows(X, y, sample_weight)
-                work = work_on_rows(rows, classes, asked, engine)
-            self.estimator_, self.history_ = mixed(work, engine)
+                rows, classes = self._validate_rows(X, y, sample_weight)
+                job = job_from_rows(rows, classes, request, engine)
+            self.estimator_, self.history_ = run_mixing(job, engine)
         self.scores_ = self.history_[-1].scores
-        self.n_partitions_ = len(work.parts)
+        self.n_partitions_ = len(job.parts)
         if self.scores_ and (lost := self.scores_.lost(classification=self._classification)):
-            hint = "take fewer parts or more rounds, or weigh whether to average at all"
+            hint = "use fewer parts or more rounds, or do not average"
             warnings.warn(f"{lost}; {hint}", AveragingWarning, stacklevel=2)
         return self
 
-    def _of_dataset(self, X: Dataset, y: Any, sample_weight: Any, asked: Asked, engine: Any) -> Any:
+    def _job_from_dataset(
+        self, X: Dataset, y: Any, sample_weight: Any, request: MixingRequest, engine: Any
+    ) -> MixingJob:
         refuse_own_labels(y, sample_weight)
         if self.vectorizer is None:
             raise SchemaError(
-                "a Dataset holds text, and no vectorizer is given", "give vectorizer=HashingVectorizer()"
+                "a Dataset contains text, and no vectorizer is given", "give vectorizer=HashingVectorizer()"
             )
         check_vectorizer(self.vectorizer)
-        plan = planned(X, self.n_partitions)
-        names, classes = classes_of(plan) if self._classification else (None, None)
-        return work_on_plan(plan, self.vectorizer, names, classes, asked, engine)
+        plan = plan_blocks(X, self.n_partitions)
+        names, classes = sampled_classes(plan) if self._classification else (None, None)
+        return job_from_plan(plan, self.vectorizer, names, classes, request, engine)
 
-    def _of_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Rows, NDArray[Any] | None]:
-        """The rows that count, labels as numbers of classes; and the classes."""
+    def _validate_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[PartRows, NDArray[Any] | None]:
+        """The rows of positive weight, with class indices as labels; and the classes."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        targets = not self._classification and self.__sklearn_tags__().target_tags.multi_output
-        options = {"accept_sparse": "csr", "y_numeric": not self._classification, "multi_output": targets}
+        several = not self._classification and self.__sklearn_tags__().target_tags.multi_output
+        options = {"accept_sparse": "csr", "y_numeric": not self._classification, "multi_output": several}
         if self.vectorizer is None:
             X, y = validate_data(self, X, y, **options)
         else:
             check_vectorizer(self.vectorizer)
             X, y = check_X_y(self.vectorizer.transform(X), y, **options)
-        weight, counts = positive_weights(sample_weight, X)
-        if counts is not None:
-            X, y = X[counts], y[counts]
+        weight, positive = check_weights(sample_weight, X)
+        if positive is not None:
+            X, y = X[positive], y[positive]
         if not self._classification:
-            return Rows(X, np.asarray(y), weight), None
+            return PartRows(X, np.asarray(y), weight), None
         check_classification_targets(y)
         classes, codes = np.unique(column_or_1d(y), return_inverse=True)
         if len(classes) < 2:
             raise PlanError(f"all rows have the same label, {classes.tolist()}: there is only one class")
-        return Rows(X, codes.astype(np.int32), weight), classes
+        return PartRows(X, codes.astype(np.int32), weight), classes
 
-    # ---- predicting
+    # ---- predict
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """What the averaged estimator predicts, ``(n_rows,)``.
+        """Predict labels or values with the averaged estimator, ``(n_rows,)``.
 
         Parameters
         ----------
@@ -194,23 +194,25 @@ class ParameterMixing(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         if self.vectorizer is None:
             return validate_data(self, X, accept_sparse="csr", reset=False)
-        return features_of(self.vectorizer, X) if isinstance(X, Dataset) else self.vectorizer.transform(X)
+        if isinstance(X, Dataset):
+            return vectorize_dataset(self.vectorizer, X)
+        return self.vectorizer.transform(X)
 
     @property
     def coef_(self) -> NDArray[Any]:
-        """Weights of the average."""
+        """Coefficients of the averaged estimator."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.coef_)
 
     @property
     def intercept_(self) -> Any:
-        """Intercepts of the average."""
+        """Intercepts of the averaged estimator."""
         check_is_fitted(self, "estimator_")
         return self.estimator_.intercept_
 
 
-class ScoresDatasets:
-    """Adds datasets to what the ``score`` of scikit-learn's mixins takes; stands before them."""
+class DatasetScoreMixin:
+    """Extends ``score`` of scikit-learn's mixins to datasets; precedes them among the base classes."""
 
     vectorizer: Any
     estimator_: Any
@@ -221,53 +223,55 @@ class ScoresDatasets:
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features), sequence of str, or Dataset
-            Records of a Dataset that are no rows are left out.
+            Invalid records of a Dataset are left out.
         y, sample_weight : array-like of shape (n_rows,)
-            Labels or targets and, if wanted, weights; left out with a Dataset, which has its own labels.
+            Labels or targets, and optional weights; left out with a Dataset, which has its own labels.
 
         Raises
         ------
         SchemaError, PlanError
-            If a Dataset has no labels, or has no row; if labels are given besides it.
+            If a Dataset has no labels or no rows, or if labels are given together with it.
         """
         if not isinstance(X, Dataset):
             return float(super().score(X, y, sample_weight))  # type: ignore[misc]
         check_is_fitted(self, "estimator_")
         refuse_own_labels(y, sample_weight)
-        return score_on(X, self.vectorizer, self.estimator_, getattr(self, "classes_", None))
+        return score_dataset(X, self.vectorizer, self.estimator_, getattr(self, "classes_", None))
 
 
-def score_on(dataset: Dataset, vectorizer: Any, model: Any, classes: NDArray[Any] | None) -> float:
-    """Accuracy (files hold labels as text, so texts are compared), or R² for regression; rows weigh the same.
+def score_dataset(dataset: Dataset, vectorizer: Any, model: Any, classes: NDArray[Any] | None) -> float:
+    """Accuracy, or R² for regression, on a dataset; all rows have the same weight.
 
-    Texts are read and vectorized batch by batch; what is kept is a label and a prediction a row.
+    Labels in files are text, so labels are compared as strings. Texts are read and vectorized batch by batch; only
+    labels and predictions stay in memory.
 
     Raises
     ------
     SchemaError
         If the dataset has no labels.
     PlanError
-        If it has no row.
+        If it has no rows.
     """
     if not dataset.labelled:
         raise SchemaError("the rows to score have no labels", "leave out labelled=False")
-    told, said = [], []
-    for batch in batches_of(dataset):
+    labels: list[str] = []
+    predictions = []
+    for batch in read_batches(dataset):
         if len(batch):
-            said.append(model.predict(matrix_of(vectorizer, batch)))
-            told += batch.labels()
-    if not told:
-        raise PlanError("there is no row to score", "look at the labels and texts of the files")
-    guesses = np.concatenate(said)
+            predictions.append(model.predict(vectorize_batch(vectorizer, batch)))
+            labels += batch.labels()
+    if not labels:
+        raise PlanError("there are no rows to score", "check the labels and texts of the files")
+    predicted = np.concatenate(predictions)
     if classes is not None:
-        return float(np.mean(guesses.astype(str) == np.array(told)))
+        return float(np.mean(predicted.astype(str) == np.array(labels)))
     from sklearn.metrics import r2_score
 
-    return float(r2_score(np.array(told, np.float64), guesses))
+    return float(r2_score(np.array(labels, np.float64), predicted))
 
 
-def _has(name: str) -> Any:
-    """Whether the estimator to average has a method: asked before fitting as well."""
+def _if_estimator_has(name: str) -> Any:
+    """Make a method available only if the estimator, fitted or not, has it."""
 
     def check(mixing: ParameterMixing) -> bool:
         getattr(getattr(mixing, "estimator_", None) or mixing._estimator(), name)
@@ -276,61 +280,62 @@ def _has(name: str) -> Any:
     return available_if(check)
 
 
-class ParameterMixingClassifier(ScoresDatasets, ClassifierMixin, ParameterMixing):
-    """Any linear classifier of scikit-learn, trained on parts of the rows in parallel and averaged.
+class ParameterMixingClassifier(DatasetScoreMixin, ClassifierMixin, ParameterMixing):
+    """Any linear classifier of scikit-learn, fitted on parts of the rows in parallel and averaged.
 
-    Rows are dealt to parts, each part is learnt apart from the others on any worker, and the coefficients are averaged,
-    class by class; in several rounds all parts start from the average of the round before.
+    Rows are assigned to parts, the estimator is fitted on each part on any worker, and the coefficients are averaged,
+    class by class; with several rounds, all parts start from the average of the previous round.
 
     Parameters
     ----------
     estimator : estimator or None
-        ``SGDClassifier``, ``Perceptron``, ``LogisticRegression``, ``LinearSVC``, ``RidgeClassifier``; anything that
-        has ``coef_`` and ``intercept_`` when it is fitted. None: SGDClassifier().
+        ``SGDClassifier``, ``Perceptron``, ``LogisticRegression``, ``LinearSVC``, ``RidgeClassifier``, or any other with
+        ``coef_`` and ``intercept_`` after ``fit``. None: SGDClassifier().
     n_partitions : int
-        Parts; fewer where there are fewer than 5 rows a part. The model depends on it, but not on who learns a part.
+        Number of parts; fewer if parts would have less than 5 rows. The model depends on this number, but not on the
+        workers.
     rounds : int
-        1: every part is learnt by ``fit`` and averaged once. More: in each round every part goes on from the mean, by
-        one ``partial_fit`` over its rows, or else by ``fit`` with ``warm_start``, for as long as ``max_iter`` says.
+        1: every part is fitted by ``fit``, and models are averaged once. More: in each round every part starts from the
+        mean, with one ``partial_fit`` over its rows, or else with ``fit`` and ``warm_start`` for up to ``max_iter``
+        iterations.
     partitioning : {"shuffled", "contiguous", "stratified"}
-        Rows dealt at random, cut in the order of the data, or dealt
-        class by class.
+        Rows are shuffled, split in the order of the data, or shuffled class by class.
     weighting : {"rows", "uniform"}
-        Whether a part's vote weighs as much as its rows (the sum of their weights), or as much as any other.
+        Whether the weight of a part in the mean is the sum of the weights of its rows, or the same for all parts.
     vectorizer : transformer or None
         Turns texts into rows of features: then ``X`` is texts or a :class:`~manymill.Dataset`, whose blocks are read
-        and vectorized where they are learnt. It needs no fitting, or has been fitted; only ``transform`` is called.
+        and vectorized by the workers. It needs no fitting, or has been fitted; only ``transform`` is called.
     validation_fraction : float or None
         Share of rows held out to score the parts and the average. None: 2 %, at most 20,000 rows, and none below
         5,000 rows (10 % there if ``reference``).
     reference : bool
-        Whether the estimator is also fitted on all rows as it is, to compare with; this takes as long as
-        training without parts, and all rows in one place.
+        Whether to fit the estimator on all rows as well, for comparison; this takes as long as training without parts,
+        and needs all rows on one worker.
     random_state : int, RandomState or None
-        Decides how rows are dealt and held out, and the random stream of each part in each round.
+        Seed of the assignment of rows, of the held-out rows, and of each part in each round.
     engine : None, int, str, Executor, distributed.Client or Engine
-        Who learns parts: None for threads, ``"processes"``, ``"dask://cluster.json"``, an executor.
+        Executes the tasks: None for threads, ``"processes"``, ``"dask://cluster.json"``, an executor.
         The model does not depend on it.
 
     Attributes
     ----------
     estimator_ : estimator
-        An ordinary fitted estimator of the kind of ``estimator``, which has the weighted mean for its coefficients.
+        An ordinary fitted estimator of the class of ``estimator``, with the weighted mean as its coefficients.
     coef_, intercept_ : ndarray
         Those of ``estimator_``.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     scores_ : MixingScores or None
-        Of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
-        warning, :class:`~manymill.AveragingWarning`, says if the average lost.
+        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
+        warning, :class:`~manymill.AveragingWarning`, tells if the average scores lower than the others.
     history_ : tuple of MixingRound
         A report of each round.
     n_partitions_ : int
-        Parts there were.
+        Number of parts.
 
     See Also
     --------
-    manymill.TextClassifier : The faster way for text; not any estimator, but one made for it.
+    manymill.TextClassifier : Faster for text, with a model of its own instead of any estimator.
 
     Examples
     --------
@@ -358,77 +363,79 @@ class ParameterMixingClassifier(ScoresDatasets, ClassifierMixin, ParameterMixing
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.classes_)
 
-    @_has("decision_function")  # type: ignore[untyped-decorator]
+    @_if_estimator_has("decision_function")  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Scores: ``(n_rows,)`` for two classes, else ``(n_rows, n_classes)``; ``X`` as for `predict`."""
         X = self._features(X)
         return np.asarray(self.estimator_.decision_function(X))
 
-    @_has("predict_proba")  # type: ignore[untyped-decorator]
+    @_if_estimator_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """The probability of each class, ``(n_rows, n_classes)``; ``X`` as for `predict`."""
         X = self._features(X)
         return np.asarray(self.estimator_.predict_proba(X))
 
-    @_has("predict_log_proba")  # type: ignore[untyped-decorator]
+    @_if_estimator_has("predict_log_proba")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """The logarithms of `predict_proba`."""
         X = self._features(X)
         return np.asarray(self.estimator_.predict_log_proba(X))
 
 
-class ParameterMixingRegressor(ScoresDatasets, RegressorMixin, ParameterMixing):
-    """Any linear regressor of scikit-learn, trained on parts of the rows in parallel and averaged.
+class ParameterMixingRegressor(DatasetScoreMixin, RegressorMixin, ParameterMixing):
+    """Any linear regressor of scikit-learn, fitted on parts of the rows in parallel and averaged.
 
-    Rows are dealt to parts, each part is learnt apart from the others on any worker, and the coefficients are averaged,
-    class by class; in several rounds all parts start from the average of the round before.
+    Rows are assigned to parts, the estimator is fitted on each part on any worker, and the coefficients are averaged,
+    class by class; with several rounds, all parts start from the average of the previous round.
 
     Parameters
     ----------
     estimator : estimator or None
-        ``SGDRegressor``, ``Ridge``, ``LinearRegression``, ``LinearSVR``, ``Lasso``; anything that has
-        ``coef_`` and ``intercept_`` when it is fitted. None: SGDRegressor().
+        ``SGDRegressor``, ``Ridge``, ``LinearRegression``, ``LinearSVR``, ``Lasso``, or any other with ``coef_`` and
+        ``intercept_`` after ``fit``. None: SGDRegressor().
     n_partitions : int
-        Parts; fewer where there are fewer than 5 rows a part. The model depends on it, but not on who learns a part.
+        Number of parts; fewer if parts would have less than 5 rows. The model depends on this number, but not on the
+        workers.
     rounds : int
-        1: every part is learnt by ``fit`` and averaged once. More: in each round every part goes on from the mean, by
-        one ``partial_fit`` over its rows, or else by ``fit`` with ``warm_start``, for as long as ``max_iter`` says.
+        1: every part is fitted by ``fit``, and models are averaged once. More: in each round every part starts from the
+        mean, with one ``partial_fit`` over its rows, or else with ``fit`` and ``warm_start`` for up to ``max_iter``
+        iterations.
     partitioning : {"shuffled", "contiguous"}
-        Rows dealt at random, cut in the order of the data.
+        Rows are shuffled, or split in the order of the data.
     weighting : {"rows", "uniform"}
-        Whether a part's vote weighs as much as its rows (the sum of their weights), or as much as any other.
+        Whether the weight of a part in the mean is the sum of the weights of its rows, or the same for all parts.
     vectorizer : transformer or None
         Turns texts into rows of features: then ``X`` is texts or a :class:`~manymill.Dataset`, whose blocks are read
-        and vectorized where they are learnt. It needs no fitting, or has been fitted; only ``transform`` is called.
+        and vectorized by the workers. It needs no fitting, or has been fitted; only ``transform`` is called.
     validation_fraction : float or None
         Share of rows held out to score the parts and the average. None: 2 %, at most 20,000 rows, and none below
         5,000 rows (10 % there if ``reference``).
     reference : bool
-        Whether the estimator is also fitted on all rows as it is, to compare with; this takes as long as
-        training without parts, and all rows in one place.
+        Whether to fit the estimator on all rows as well, for comparison; this takes as long as training without parts,
+        and needs all rows on one worker.
     random_state : int, RandomState or None
-        Decides how rows are dealt and held out, and the random stream of each part in each round.
+        Seed of the assignment of rows, of the held-out rows, and of each part in each round.
     engine : None, int, str, Executor, distributed.Client or Engine
-        Who learns parts: None for threads, ``"processes"``, ``"dask://cluster.json"``, an executor.
+        Executes the tasks: None for threads, ``"processes"``, ``"dask://cluster.json"``, an executor.
         The model does not depend on it.
 
     Attributes
     ----------
     estimator_ : estimator
-        An ordinary fitted estimator of the kind of ``estimator``, which has the weighted mean for its coefficients.
+        An ordinary fitted estimator of the class of ``estimator``, with the weighted mean as its coefficients.
     coef_, intercept_ : ndarray
         Those of ``estimator_``.
     scores_ : MixingScores or None
-        Of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
-        warning, :class:`~manymill.AveragingWarning`, says if the average lost.
+        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
+        warning, :class:`~manymill.AveragingWarning`, tells if the average scores lower than the others.
     history_ : tuple of MixingRound
         A report of each round.
     n_partitions_ : int
-        Parts there were.
+        Number of parts.
 
     See Also
     --------
-    manymill.TextClassifier : The faster way for text; not any estimator, but one made for it.
+    manymill.TextClassifier : Faster for text, with a model of its own instead of any estimator.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""How one part is learnt: by the model's own ``fit``, or on from a mean that all parts start from.
+"""Fit the model of one part: from scratch, or continuing from the mean of all parts.
 
 ::
 
-    one round                        fit
-    several, and partial_fit         one pass over the part's rows on from the mean, with all classes known
-    several, and warm_start          fit on from the mean, as long as max_iter lets it
-    several, and neither             refused
+    one round                              fit
+    several rounds, with partial_fit       one pass over the rows of the part from the mean, given all classes
+    several rounds, with warm_start        fit from the mean, for up to max_iter iterations
+    several rounds, with neither           refused
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from manymill.errors import SettingsError
-from manymill.parameter_mixing.averaging import Arrays, Shell, put_together, rows_of_classes
+from manymill.parameter_mixing.averaging import Arrays, ModelTemplate, join_arrays, select_classes
 
-# Two of its models that are learnt side by side take each other's random numbers: then bytes would depend on chance.
-_LIBLINEAR = threading.Lock()
+# liblinear's random numbers are shared by all threads of a process: concurrent fits would not be reproducible.
+_LIBLINEAR_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Rows of features with what is to be learnt of them.
+class PartRows:
+    """The rows of a part.
 
     Parameters
     ----------
     X : ndarray or sparse matrix of shape (n_rows, n_features)
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
-        Numbers of classes, int32, or targets.
+        Class indices, int32, or targets.
     weight : ndarray of shape (n_rows,) or None
-        Weights of rows.
+        Weights of rows; None if all are 1.
     """
 
     X: Any
@@ -50,18 +50,23 @@ class Rows:
         return len(self.y)
 
     @property
-    def mass(self) -> float:
-        """The sum of the weights of the rows."""
+    def total_weight(self) -> float:
+        """Sum of the weights of the rows."""
         return float(len(self.y)) if self.weight is None else float(np.sum(self.weight, dtype=np.float64))
 
+    def subset(self, indices: NDArray[np.int64]) -> PartRows:
+        """A copy of some of the rows."""
+        weight = None if self.weight is None else self.weight[indices]
+        return PartRows(self.X[indices], self.y[indices], weight)
 
-def way_to_go_on(estimator: Any, rounds: int) -> str:
-    """How a part starts from the mean: "fit" for one round, else "partial_fit" or "warm_start".
+
+def choose_method(estimator: Any, rounds: int) -> str:
+    """How parts are fitted: "fit" for one round, else "partial_fit" or "warm_start".
 
     Raises
     ------
     SettingsError
-        If there are several rounds, and the estimator can only start from nothing.
+        If there are several rounds, and the estimator cannot start from given coefficients.
     """
     if rounds == 1:
         return "fit"
@@ -72,13 +77,13 @@ def way_to_go_on(estimator: Any, rounds: int) -> str:
         return "warm_start"
     solver = " with the solver 'liblinear'" if parameters.get("solver") == "liblinear" else ""
     raise SettingsError(
-        f"{type(estimator).__name__}{solver} cannot start from a mean: it has neither partial_fit nor warm_start",
+        f"{type(estimator).__name__}{solver} cannot start from a mean: it supports neither partial_fit nor warm_start",
         "set rounds=1, or give SGDClassifier, SGDRegressor, Perceptron or LogisticRegression",
     )
 
 
 def is_joint(model: Any) -> bool:
-    """Whether a classifier's loss is over all classes together, so that only differences of its rows count."""
+    """Whether a classifier's loss is over all classes together, so that only differences between rows matter."""
     kind = getattr(model, "multi_class", None)
     if kind == "crammer_singer":
         return True
@@ -87,13 +92,13 @@ def is_joint(model: Any) -> bool:
 
 
 def is_liblinear(model: Any) -> bool:
-    """Whether a model is solved by liblinear, whose random numbers are shared by all threads of a process."""
+    """Whether a model is fitted by liblinear."""
     kinds = {kind.__name__ for kind in type(model).__mro__}
     return bool(kinds & {"LinearSVC", "LinearSVR"}) or getattr(model, "solver", None) == "liblinear"
 
 
-def seeded(estimator: Any, seed: int | None) -> Any:
-    """A clone, every ``random_state`` of it set if there is a seed."""
+def seeded_clone(estimator: Any, seed: int | None) -> Any:
+    """A clone with every ``random_state`` set to the seed, unless that is None."""
     model = clone(estimator)
     if seed is not None:
         names = (name for name in model.get_params(deep=True))
@@ -102,83 +107,87 @@ def seeded(estimator: Any, seed: int | None) -> Any:
     return model
 
 
-def learnt(
+def fit_part(
     estimator: Any,
-    rows: Rows,
+    rows: PartRows,
     classes: NDArray[Any] | None,
-    way: str,
+    method: str,
     *,
     seed: int | None,
-    start: tuple[Shell, Arrays] | None = None,
-    balance: NDArray[np.float64] | None = None,
+    start: tuple[ModelTemplate, Arrays] | None = None,
+    class_weights: NDArray[np.float64] | None = None,
 ) -> Any:
-    """A model of the rows.
+    """Fit a clone of the estimator on rows.
 
     Parameters
     ----------
     estimator : estimator
-        Not fitted.
-    rows : Rows
+        Is not fitted itself.
+    rows : PartRows
     classes : ndarray or None
         All classes; None for regression.
-    way : {"fit", "partial_fit", "warm_start"}
+    method : {"fit", "partial_fit", "warm_start"}
+        See `choose_method`.
     seed : int or None
-        Of its random stream; None to leave it as it is.
-    start : (Shell, dict) or None
+        Its random state; None for that of the estimator.
+    start : (ModelTemplate, dict) or None
         The mean to start from.
-    balance : ndarray of shape (n_classes,), optional
-        Weights of classes over all parts, which partial_fit needs where they are to be balanced.
+    class_weights : ndarray of shape (n_classes,), optional
+        Balanced weights of classes over all parts, which partial_fit cannot compute.
 
     Raises
     ------
     SettingsError
-        If rows have weights that the estimator does not take.
+        If rows have weights, and the estimator does not support them.
     """
-    model = seeded(estimator, seed)
-    with _LIBLINEAR if is_liblinear(model) else nullcontext():
-        return _fitted(model, rows, classes, way, start, balance)
+    model = seeded_clone(estimator, seed)
+    with _LIBLINEAR_LOCK if is_liblinear(model) else nullcontext():
+        return _fit(model, rows, classes, method, start, class_weights)
 
 
-def _fitted(
+def _fit(
     model: Any,
-    rows: Rows,
+    rows: PartRows,
     classes: NDArray[Any] | None,
-    way: str,
-    start: tuple[Shell, Arrays] | None,
-    balance: NDArray[np.float64] | None,
+    method: str,
+    start: tuple[ModelTemplate, Arrays] | None,
+    class_weights: NDArray[np.float64] | None,
 ) -> Any:
     options: dict[str, Any] = {}
     if rows.weight is not None:
         if not has_fit_parameter(model, "sample_weight"):
-            raise SettingsError(f"{type(model).__name__} takes no sample_weight", "leave the weights away")
+            raise SettingsError(
+                f"{type(model).__name__} does not support sample_weight", "leave out the weights"
+            )
         options["sample_weight"] = rows.weight
     y = rows.y if classes is None else classes[rows.y]
     if start is not None:
-        _start_from(model, start, None if classes is None else np.unique(rows.y), way)
-    if way != "partial_fit":
+        _start_from_mean(model, start, None if classes is None else np.unique(rows.y), method)
+    if method != "partial_fit":
         return model.fit(rows.X, y, **options)
     if classes is not None:
         options["classes"] = classes
-        if balance is not None:
-            model.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
+        if class_weights is not None:
+            model.set_params(class_weight=dict(zip(classes.tolist(), class_weights.tolist(), strict=True)))
     return model.partial_fit(rows.X, y, **options)
 
 
-def balance_of(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Weights of classes as ``class_weight="balanced"`` means them, from the rows of each class in all parts."""
+def balanced_weights(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Weights of classes as in ``class_weight="balanced"``, from the number of rows of each class in all parts."""
     return np.asarray(counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1)))
 
 
-def _start_from(model: Any, start: tuple[Shell, Arrays], met: NDArray[Any] | None, way: str) -> None:
-    """Give an unfitted model what a fitted one has, but for its parameters."""
-    shell, arrays = start
-    if way == "warm_start":
+def _start_from_mean(
+    model: Any, start: tuple[ModelTemplate, Arrays], present: NDArray[Any] | None, method: str
+) -> None:
+    """Set the fitted attributes of an unfitted model to those of the mean."""
+    template, arrays = start
+    if method == "warm_start":
         model.set_params(warm_start=True)
-    n_classes = 0 if met is None else len(shell.model.classes_)
-    if way == "warm_start" and met is not None and n_classes > 2 and len(met) < n_classes:
-        arrays = rows_of_classes(arrays, met, jointly=is_joint(model))
-    fitted = put_together(shell, arrays)
-    own: Mapping[str, Any] = model.get_params(deep=False)
-    for name, value in vars(fitted).items():
-        if name not in own:
+        n_classes = 0 if present is None else len(template.model.classes_)
+        if present is not None and n_classes > 2 and len(present) < n_classes:
+            arrays = select_classes(arrays, present, jointly=is_joint(model))
+    parameters: Mapping[str, Any] = model.get_params(deep=False)
+    for name, value in vars(join_arrays(template, arrays)).items():
+        if name not in parameters:
             setattr(model, name, copy.copy(value))

@@ -1,7 +1,4 @@
-"""The rounds of a mixing: parts are learnt on an engine, their votes added up, the mean sent out again.
-
-What a mixing tells of itself.
-"""
+"""Run the rounds of a mixing: fit parts on an engine, average their models, and send the mean to the next round."""
 
 from __future__ import annotations
 
@@ -19,33 +16,34 @@ from manymill.engine.base import Engine
 from manymill.errors import PlanError
 from manymill.parameter_mixing.averaging import (
     Arrays,
-    Shell,
-    Votes,
-    added,
-    counted,
-    mean_of,
-    put_together,
-    shell_of,
+    MeanSums,
+    ModelTemplate,
+    add_sums,
+    join_arrays,
+    set_counters,
+    split_arrays,
+    weighted_mean,
 )
-from manymill.parameter_mixing.fitting import Rows, balance_of, way_to_go_on
+from manymill.parameter_mixing.fitting import PartRows, balanced_weights, choose_method
+from manymill.parameter_mixing.sklearn_private import set_classes
 from manymill.parameter_mixing.worker import (
     MatrixPart,
     Part,
-    Report,
-    Task,
+    PartFit,
+    PartFitReport,
     count_classes,
-    learn_all,
-    learn_part,
-    published_features,
-    score_of,
+    matrix_parts,
+    run_part_fit,
+    score_model,
+    score_reference,
 )
 
-# Between two scores R², a difference that is more than chance.
+# A difference between two scores R² that is significant.
 _R2_MARGIN = 0.01
 
 
 class AveragingWarning(UserWarning):
-    """The average is worse on held-out rows than the best part, or than a model that learnt all rows in turn.
+    """The average scores lower on held-out rows than the best part, or than a model fitted on all rows.
 
     Examples
     --------
@@ -62,13 +60,13 @@ class MixingScores:
     Parameters
     ----------
     n_rows : int
-        Held-out rows.
+        Number of held-out rows.
     parts : tuple of (float or None)
-        Of each part's own model; None for one without a model.
+        Score of the model of each part; None for a part without a model.
     average : float
-        Of the average.
+        Score of the average.
     reference : float or None
-        Of the estimator fitted on all rows; None if it was not asked for.
+        Score of the estimator fitted on all rows; None without ``reference=True``.
     """
 
     n_rows: int
@@ -77,9 +75,9 @@ class MixingScores:
     reference: float | None = None
 
     def lost(self, *, classification: bool) -> str:
-        """What the average lost against by more than chance, as a sentence; empty if it did not.
+        """A sentence on the models that score significantly higher than the average; empty if there are none.
 
-        For a share of rows, chance is one standard error of the average's; for R², 0.01.
+        For accuracies, a difference is significant above one standard error of the average; for R², above 0.01.
         """
         known = [score for score in self.parts if score is not None]
         rivals = [("the best part", max(known))] if known else []
@@ -88,28 +86,28 @@ class MixingScores:
         margin = _R2_MARGIN
         if classification:
             margin = math.sqrt(max(0.0, self.average * (1 - self.average)) / self.n_rows)
-        worse = [f"{name} {score:.4f}" for name, score in rivals if score - self.average > margin]
+        better = [f"{name} {score:.4f}" for name, score in rivals if score - self.average > margin]
         return (
-            f"on {self.n_rows} held-out rows the average scores {self.average:.4f}, but {' and '.join(worse)}"
-            if worse
+            f"on {self.n_rows} held-out rows the average scores {self.average:.4f}, but {' and '.join(better)}"
+            if better
             else ""
         )
 
 
 @dataclass(frozen=True, slots=True)
 class MixingRound:
-    """One round.
+    """Report of one round.
 
     Parameters
     ----------
     number : int
         From 1.
     n_rows : tuple of int
-        Rows of each part.
+        Number of rows of each part.
     weights : tuple of float
-        What each part's vote weighed; 0 for a part without one.
+        Weight of each part in the mean; 0 for a part without a model.
     change : float
-        How far the coefficients moved in this round, as a share of their norm; 1 in the first round.
+        Norm of the change of the coefficients in this round, divided by their norm; 1 in the first round.
     scores : MixingScores or None
         None if no rows are held out.
     """
@@ -122,8 +120,8 @@ class MixingRound:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
-    """What is to be mixed.
+class MixingJob:
+    """Everything that the rounds need.
 
     Parameters
     ----------
@@ -132,155 +130,134 @@ class Work:
     classes : ndarray or None
         All classes; None for regression.
     parts : sequence of Part
-    everything : Part
-        All rows to learn, for the reference.
-    held : Rows or None
+    all_rows : Part
+        All training rows, for the reference.
+    held_out : PartRows or None
         The held-out rows.
     rounds : int
-    weigh : bool
-        Whether votes weigh as much as the rows behind them.
+    weight_by_rows : bool
+        Whether the weight of a part is that of its rows.
     seed : int
-    keep_seed : bool
-        Whether the estimator's own ``random_state`` is left as it is.
+    use_own_seed : bool
+        Whether the estimator's own ``random_state`` is used.
     reference : bool
-        Whether the estimator is fitted on all rows, too.
+        Whether the estimator is fitted on all rows as well.
     """
 
     estimator: Any
     classes: NDArray[Any] | None
     parts: Sequence[Part]
-    everything: Part
-    held: Rows | None
+    all_rows: Part
+    held_out: PartRows | None
     rounds: int
-    weigh: bool
+    weight_by_rows: bool
     seed: int
-    keep_seed: bool
+    use_own_seed: bool
     reference: bool
 
+    def seed_of(self, part: int, number: int) -> int | None:
+        """Random state of a part in a round, on any worker; None for the estimator's own."""
+        if self.use_own_seed:
+            return None
+        # Below 2^31, which every estimator accepts.
+        return int(np.random.SeedSequence(self.seed, spawn_key=(number, part)).generate_state(1)[0] >> 1)
 
-def mixed(work: Work, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
-    """The averaged estimator, and a report of each round.
+
+def run_mixing(job: MixingJob, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
+    """Run all rounds: the averaged estimator, and a report of each round.
 
     Raises
     ------
     PlanError
-        If no part has learnt anything of a class.
+        If no part has a model, or none has rows of some class.
     SettingsError
-        If the estimator cannot be averaged, or not in rounds.
+        If the estimator cannot be averaged, or does not support several rounds.
     """
-    first = _first_task(work, engine)
+    template = _task_template(job, engine)
     try:
-        return _in_rounds(work, first, engine)
+        return _run_rounds(job, template, engine)
     finally:
-        for part in (work.everything, first.held):
-            if isinstance(part, MatrixPart):  # the engine may outlive us
+        for part in (job.all_rows, template.held_out):
+            if isinstance(part, MatrixPart):  # the engine may be used for other work afterwards
                 engine.withdraw(part.ref)
 
 
-def _in_rounds(work: Work, first: Task, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
-    task = replace(first, part=work.everything, way="fit", seed=_seed(work, len(work.parts), 0))
-    reference = engine.submit(learn_all, task) if work.reference else None
+def _task_template(job: MixingJob, engine: Engine) -> PartFit:
+    """A task with everything that all parts have in common."""
+    method = choose_method(job.estimator, job.rounds)
+    class_weights = None
+    if method == "partial_fit" and getattr(job.estimator, "class_weight", None) == "balanced":
+        assert job.classes is not None
+        count = partial(count_classes, n_classes=len(job.classes))
+        class_weights = balanced_weights(np.sum(list(engine.map(count, job.parts)), axis=0))
+    held_out = None
+    if job.held_out is not None:
+        _, held_out = matrix_parts(job.held_out, [np.arange(len(job.held_out))], engine)
+    return PartFit(
+        job.parts[0],
+        held_out,
+        job.estimator,
+        job.classes,
+        method,
+        None,
+        job.weight_by_rows and len(job.parts) > 1,
+        class_weights=class_weights,
+        remote=not engine.shares_memory,
+    )
+
+
+def _run_rounds(job: MixingJob, template: PartFit, engine: Engine) -> tuple[Any, tuple[MixingRound, ...]]:
+    reference = None
+    if job.reference:
+        task = replace(template, part=job.all_rows, method="fit", seed=job.seed_of(len(job.parts), 0))
+        reference = engine.submit(score_reference, task)
     history: list[MixingRound] = []
     model, arrays, start = None, Arrays(), None
-    for number in range(work.rounds):
+    for number in range(job.rounds):
         tasks = [
-            replace(first, part=part, seed=_seed(work, p, number), start=start)
-            for p, part in enumerate(work.parts)
+            replace(template, part=part, seed=job.seed_of(index, number), start=start)
+            for index, part in enumerate(job.parts)
         ]
-        reports, votes = engine.fold(learn_part, tasks, added)
+        reports, total = engine.fold(run_part_fit, tasks, add_sums)
         if start is not None:
             engine.withdraw(start[1])
-        model = _averaged(work, reports, votes)
-        before, (shell, arrays) = arrays, shell_of(model)
-        scores = None
-        if work.held is not None:
-            parts = tuple(report.score for report in reports)
-            scores = MixingScores(len(work.held), parts, score_of(model, work.held, work.classes))
-        history.append(_round(number + 1, reports, _change(before, arrays), scores))
-        if number + 1 < work.rounds:
-            start = (shell, engine.publish(arrays))
+        model = _average(job, reports, total)
+        before, (model_template, arrays) = arrays, split_arrays(model)
+        history.append(_report_round(job, number + 1, reports, model, _change(before, arrays)))
+        if number + 1 < job.rounds:
+            start = (model_template, engine.publish(arrays))
     if reference is not None:
-        history = [_with_reference(row, reference.result()) for row in history]
+        score = reference.result()
+        history = [_with_reference(report, score) for report in history]
     return model, tuple(history)
 
 
-def matrix_parts(
-    rows: Rows, parts: Sequence[NDArray[np.int64]], engine: Engine
-) -> tuple[list[MatrixPart], MatrixPart]:
-    """Parts of rows in memory, published once; and a part of all their rows in the order of the data."""
-    numbers = [*parts, np.sort(np.concatenate(parts))]
-    arrays = {**published_features(rows.X), "y": rows.y, "numbers": np.concatenate(numbers)}
-    if rows.weight is not None:
-        arrays["weight"] = rows.weight
-    ref = engine.publish(arrays)
-    names = [f"part {number} of {len(parts)}" for number in range(1, len(parts) + 1)] + ["all rows"]
-    stops = np.cumsum([len(part) for part in numbers]).tolist()
-    *own, everything = (
-        MatrixPart(name, ref, rows.X.shape, start, stop)
-        for name, start, stop in zip(names, [0, *stops[:-1]], stops, strict=True)
-    )
-    return own, everything
-
-
-def _first_task(work: Work, engine: Engine) -> Task:
-    way = way_to_go_on(work.estimator, work.rounds)
-    balance = None
-    if way == "partial_fit" and getattr(work.estimator, "class_weight", None) == "balanced":
-        assert work.classes is not None
-        counting = partial(count_classes, n_classes=len(work.classes))
-        balance = balance_of(np.sum(list(engine.map(counting, work.parts)), axis=0))
-    held = None
-    if work.held is not None:
-        _, held = matrix_parts(work.held, [np.arange(len(work.held))], engine)
-    weigh = work.weigh and len(work.parts) > 1
-    away = not engine.shares_memory
-    return Task(
-        work.parts[0], held, work.estimator, work.classes, way, None, weigh, balance=balance, away=away
-    )
-
-
-def _seed(work: Work, part: int, number: int) -> int | None:
-    """Of a part in a round, whoever learns it."""
-    if work.keep_seed:
-        return None
-    # Below 2^31: what every estimator takes.
-    return int(np.random.SeedSequence(work.seed, spawn_key=(number, part)).generate_state(1)[0] >> 1)
-
-
-def _averaged(work: Work, reports: Sequence[Report], votes: Votes | None) -> Any:
-    if votes is None:
+def _average(job: MixingJob, reports: Sequence[PartFitReport], total: MeanSums | None) -> Any:
+    if total is None:
         raise PlanError(
-            "every part has rows of a single class, so none has learnt to tell classes apart",
-            'let rows be dealt with partitioning="shuffled" or "stratified", or take fewer parts',
+            "the rows of every part have a single class, so no part can be fitted",
+            'use partitioning="shuffled" or "stratified", or fewer parts',
         )
-    if not np.all(votes.weights > 0):
-        which = int(np.argmin(votes.weights))
-        name = "an output" if work.classes is None else f"the class {work.classes.tolist()[which]!r}"
+    if not np.all(total.weights > 0):
+        index = int(np.argmin(total.weights))
+        name = "an output" if job.classes is None else f"the class {job.classes.tolist()[index]!r}"
         raise PlanError(
-            f"no part has learnt anything of {name}: its rows are in parts that have no other class, or weigh nothing",
-            'let rows be dealt with partitioning="stratified", or take fewer parts',
+            f"no part has a model of {name}: its rows are in parts without other classes, or have no weight",
+            'use partitioning="stratified", or fewer parts',
         )
-    shells = [report.shell for report in reports if report.shell is not None]
-    fullest = max(
-        (report for report in reports if report.shell is not None), key=lambda report: report.n_classes
-    )
-    assert fullest.shell is not None
-    model = put_together(_aligned(fullest.shell, work.classes), mean_of(votes))
-    # Parts had seeds of their own, and maybe were told to start warm: the user's parameters come back.
-    model.set_params(**clone(work.estimator).get_params(deep=False))
-    return counted(model, [shell.model for shell in shells])
+    fitted = [(report.n_classes, report.template) for report in reports if report.template is not None]
+    _, fullest = max(fitted, key=lambda pair: pair[0])
+    model = join_arrays(_with_all_classes(fullest, job.classes), weighted_mean(total))
+    # Parts have other seeds, and maybe warm_start: restore the parameters of the user's estimator.
+    model.set_params(**clone(job.estimator).get_params(deep=False))
+    set_counters(model, [template.model for _, template in fitted])
+    return model
 
 
-def _aligned(shell: Shell, classes: NDArray[Any] | None) -> Shell:
-    """The shell of a model that knows all classes."""
-    model = shell.model
-    if classes is None or np.array_equal(model.classes_, classes):
-        return shell
-    if isinstance(getattr(type(model), "classes_", None), property):  # RidgeClassifier asks its binarizer
-        model._label_binarizer.fit(classes)
-    else:
-        model.classes_ = classes.copy()
-    return shell
+def _with_all_classes(template: ModelTemplate, classes: NDArray[Any] | None) -> ModelTemplate:
+    if classes is not None and not np.array_equal(template.model.classes_, classes):
+        set_classes(template.model, classes)
+    return template
 
 
 def _change(before: Arrays, after: Arrays) -> float:
@@ -290,10 +267,18 @@ def _change(before: Arrays, after: Arrays) -> float:
     return float(np.linalg.norm(after["coef_"] - before["coef_"])) / norm if norm else 0.0
 
 
-def _round(number: int, reports: Sequence[Report], change: float, scores: MixingScores | None) -> MixingRound:
+def _report_round(
+    job: MixingJob, number: int, reports: Sequence[PartFitReport], model: Any, change: float
+) -> MixingRound:
+    scores = None
+    if job.held_out is not None:
+        parts = tuple(report.score for report in reports)
+        scores = MixingScores(len(job.held_out), parts, score_model(model, job.held_out, job.classes))
     n_rows = tuple(report.n_rows for report in reports)
     return MixingRound(number, n_rows, tuple(report.weight for report in reports), change, scores)
 
 
-def _with_reference(row: MixingRound, reference: float | None) -> MixingRound:
-    return row if row.scores is None else replace(row, scores=replace(row.scores, reference=reference))
+def _with_reference(report: MixingRound, score: float | None) -> MixingRound:
+    if report.scores is None:
+        return report
+    return replace(report, scores=replace(report.scores, reference=score))

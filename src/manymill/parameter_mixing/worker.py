@@ -1,11 +1,11 @@
-"""What a worker does: takes its part's rows, learns them, measures the model, votes.
+"""Tasks of workers: load the rows of a part, fit and score its model, and return its weighted coefficients.
 
-A task is small: published arrays are named by a handle, and a part of a dataset by its blocks.
+A task is small when pickled: it refers to published arrays, or to blocks of a dataset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,38 +13,48 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from manymill.engine.base import Engine
 from manymill.engine.spool import Ref
-from manymill.parameter_mixing.averaging import Shell, Votes, shell_of, votes_of_classes, votes_of_regression
-from manymill.parameter_mixing.fitting import Rows, is_joint, learnt
+from manymill.parameter_mixing.averaging import (
+    MeanSums,
+    ModelTemplate,
+    class_sums,
+    regression_sums,
+    split_arrays,
+)
+from manymill.parameter_mixing.fitting import PartRows, fit_part, is_joint
 
 
 class Part(Protocol):
-    """Where a part's rows come from."""
+    """One part of the rows."""
 
-    def rows(self) -> Rows:
+    def rows(self) -> PartRows:
         """Load, or read and vectorize, the rows."""
         ...
 
     def targets(self) -> NDArray[Any]:
-        """What is to be learnt of each row, without the features."""
+        """Load the labels or targets only."""
         ...
+
+
+# ---- parts of matrices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixPart:
-    """Some rows of published arrays.
+    """A part that consists of rows of published arrays.
 
     Parameters
     ----------
     name : str
-        What messages call it.
+        Name of the part in messages.
     ref : Ref
-        Of ``y``, of ``weight`` where there are weights, of ``numbers`` (those of the rows of all parts, one part
-        behind the other), and of ``X``, or of ``data``, ``indices`` and ``indptr`` if it is sparse.
+        Refers to the arrays ``y``, ``weight`` if rows have weights, ``indices`` (row indices of all parts, one part
+        after the other), and ``X``, or ``X.data``, ``X.indices`` and ``X.indptr`` if it is sparse.
     shape : (int, int)
-        Of X.
+        Shape of X.
     start, stop : int
-        Which of the numbers are this part's.
+        The section of ``indices`` that belongs to this part.
     """
 
     name: str
@@ -53,152 +63,193 @@ class MatrixPart:
     start: int
     stop: int
 
-    def rows(self) -> Rows:
-        """The rows; a view where they lie behind each other in an array."""
+    def rows(self) -> PartRows:
+        """Load the rows; a view if they are consecutive in a dense array."""
         arrays = self.ref.load()
-        chosen = self._chosen(arrays)
+        selection = self._selection(arrays)
         weight = arrays.get("weight")
-        return Rows(
-            _features(arrays, self.shape)[chosen],
-            arrays["y"][chosen],
-            None if weight is None else weight[chosen],
+        return PartRows(
+            _feature_matrix(arrays, self.shape)[selection],
+            arrays["y"][selection],
+            None if weight is None else weight[selection],
         )
 
     def targets(self) -> NDArray[Any]:
-        """See `Part`."""
+        """Load the labels or targets."""
         arrays = self.ref.load()
-        return np.asarray(arrays["y"][self._chosen(arrays)])
+        return np.asarray(arrays["y"][self._selection(arrays)])
 
-    def _chosen(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        numbers = arrays["numbers"][self.start : self.stop]
-        together = len(numbers) and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers)
-        return slice(int(numbers[0]), int(numbers[-1]) + 1) if together else numbers
+    def _selection(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        indices = arrays["indices"][self.start : self.stop]
+        consecutive = len(indices) and int(indices[-1]) - int(indices[0]) + 1 == len(indices)
+        return slice(int(indices[0]), int(indices[-1]) + 1) if consecutive else indices
 
 
-def published_features(X: Any) -> dict[str, NDArray[Any]]:
+def matrix_parts(
+    rows: PartRows, parts: Sequence[NDArray[np.int64]], engine: Engine
+) -> tuple[list[MatrixPart], MatrixPart]:
+    """Publish rows once, and return their parts, and one part with all rows of the parts in order.
+
+    Parameters
+    ----------
+    rows : PartRows
+    parts : sequence of ndarray of int
+        Row indices of each part.
+    engine : Engine
+    """
+    indices = [*parts, np.sort(np.concatenate(parts))]
+    arrays = {**_feature_arrays(rows.X), "y": rows.y, "indices": np.concatenate(indices)}
+    if rows.weight is not None:
+        arrays["weight"] = rows.weight
+    ref = engine.publish(arrays)
+    names = [f"part {number} of {len(parts)}" for number in range(1, len(parts) + 1)] + ["all rows"]
+    stops = np.cumsum([len(part) for part in indices]).tolist()
+    *published, all_rows = (
+        MatrixPart(name, ref, rows.X.shape, start, stop)
+        for name, start, stop in zip(names, [0, *stops[:-1]], stops, strict=True)
+    )
+    return published, all_rows
+
+
+def _feature_arrays(X: Any) -> dict[str, NDArray[Any]]:
     """A matrix as arrays to publish."""
     if hasattr(X, "indptr"):
-        return {"data": X.data, "indices": X.indices, "indptr": X.indptr}
+        return {"X.data": X.data, "X.indices": X.indices, "X.indptr": X.indptr}
     return {"X": X}
 
 
-def _features(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> Any:
+def _feature_matrix(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> Any:
     if "X" in arrays:
         return arrays["X"]
     from scipy.sparse import csr_matrix
 
-    return csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape, copy=False)
+    parts = (arrays["X.data"], arrays["X.indices"], arrays["X.indptr"])
+    return csr_matrix(parts, shape=shape, copy=False)
+
+
+# ---- tasks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """One part in one round.
+class PartFit:
+    """The task of fitting one part in one round.
 
     Parameters
     ----------
     part : Part
-    held : Part or None
+    held_out : Part or None
         The held-out rows.
     estimator : estimator
         Not fitted.
     classes : ndarray or None
         All classes; None for regression.
-    way : {"fit", "partial_fit", "warm_start"}
+    method : {"fit", "partial_fit", "warm_start"}
         See :mod:`manymill.parameter_mixing.fitting`.
     seed : int or None
-        Of this part in this round.
-    weigh : bool
-        Whether the part's vote weighs as much as its rows, or 1.
-    start : (Shell, Ref) or None
-        The mean of the round before.
-    balance : ndarray or None
-        Weights of classes for ``partial_fit``.
-    away : bool
-        Whether it is done in another process than the driver's.
+        Random state of this part in this round; None for that of the estimator.
+    weight_by_rows : bool
+        Whether the weight of the part is that of its rows, or 1.
+    start : (ModelTemplate, Ref) or None
+        The mean of the previous round.
+    class_weights : ndarray or None
+        Balanced weights of classes for ``partial_fit``.
+    remote : bool
+        Whether the task runs in another process than the driver.
     """
 
     part: Part
-    held: Part | None
+    held_out: Part | None
     estimator: Any
     classes: NDArray[Any] | None
-    way: str
+    method: str
     seed: int | None
-    weigh: bool
-    start: tuple[Shell, Ref] | None = None
-    balance: NDArray[np.float64] | None = None
-    away: bool = False
+    weight_by_rows: bool
+    start: tuple[ModelTemplate, Ref] | None = None
+    class_weights: NDArray[np.float64] | None = None
+    remote: bool = False
 
     @property
     def name(self) -> str:
-        """What a message calls it."""
+        """Name of the task in messages."""
         return str(getattr(self.part, "name", "a part"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Report:
-    """What a part tells besides its vote.
+class PartFitReport:
+    """What a task reports besides the weighted coefficients.
 
     Parameters
     ----------
     n_rows : int
     weight : float
-        Of its vote; 0 if it had none.
+        Weight of the part in the mean; 0 if it has no model.
     n_classes : int
-        Classes it met; 0 for regression.
+        Number of classes of its rows; 0 for regression.
     score : float or None
-        Of its own model on the held-out rows.
-    shell : Shell or None
-        Its model without the arrays; None if there is none.
+        Score of its model on the held-out rows.
+    template : ModelTemplate or None
+        Its model without coefficients; None if it has no model.
     """
 
     n_rows: int
     weight: float
     n_classes: int = 0
     score: float | None = None
-    shell: Shell | None = None
+    template: ModelTemplate | None = None
 
 
-def learn_part(task: Task) -> tuple[Report, Votes | None]:
-    """Learn a part: its report, and its vote on the mean."""
-    _use_one_thread(task)
+def run_part_fit(task: PartFit) -> tuple[PartFitReport, MeanSums | None]:
+    """Fit a part; a report, and its contribution to the mean (None if it has no model)."""
+    _limit_threads(task)
     rows = task.part.rows()
-    met = np.zeros(0, np.intp) if task.classes is None else np.unique(rows.y)
-    if not len(rows) or (task.classes is not None and len(met) < 2 and task.way != "partial_fit"):
-        return Report(len(rows), 0.0, len(met)), None
+    present = np.zeros(0, np.intp) if task.classes is None else np.unique(rows.y)
+    single_class = task.classes is not None and len(present) < 2 and task.method != "partial_fit"
+    if not len(rows) or single_class:
+        return PartFitReport(len(rows), 0.0, len(present)), None
     start = None if task.start is None else (task.start[0], task.start[1].load())
-    model = learnt(
-        task.estimator, rows, task.classes, task.way, seed=task.seed, start=start, balance=task.balance
+    model = fit_part(
+        task.estimator,
+        rows,
+        task.classes,
+        task.method,
+        seed=task.seed,
+        start=start,
+        class_weights=task.class_weights,
     )
-    weight = rows.mass if task.weigh else 1.0
-    score = None if task.held is None else score_of(model, task.held.rows(), task.classes)
-    shell, arrays = shell_of(model)
+    weight = rows.total_weight if task.weight_by_rows else 1.0
+    score = _score_held_out(task, model)
+    template, arrays = split_arrays(model)
     if task.classes is None:
-        return Report(len(rows), weight, 0, score, shell), votes_of_regression(arrays, weight)
-    if task.way == "partial_fit":  # it was told of all classes
-        met = np.arange(len(task.classes))
-    votes = votes_of_classes(arrays, met, len(task.classes), weight, jointly=is_joint(model))
-    return Report(len(rows), weight, len(met), score, shell), votes
+        return PartFitReport(len(rows), weight, 0, score, template), regression_sums(arrays, weight)
+    if task.method == "partial_fit":  # its model has all classes
+        present = np.arange(len(task.classes))
+    sums = class_sums(arrays, present, len(task.classes), weight, jointly=is_joint(model))
+    return PartFitReport(len(rows), weight, len(present), score, template), sums
+
+
+def score_reference(task: PartFit) -> float | None:
+    """Fit the estimator on all rows of the task, without averaging, and return its held-out score."""
+    _limit_threads(task)
+    model = fit_part(task.estimator, task.part.rows(), task.classes, "fit", seed=task.seed)
+    return _score_held_out(task, model)
 
 
 def count_classes(part: Part, *, n_classes: int) -> NDArray[np.int64]:
-    """The number of rows of each class in a part."""
+    """Number of rows of each class in a part."""
     return np.bincount(part.targets(), minlength=n_classes)
 
 
-def learn_all(task: Task) -> float | None:
-    """The held-out score of the estimator fitted on the task's rows, one after the other, nothing averaged."""
-    _use_one_thread(task)
-    model = learnt(task.estimator, task.part.rows(), task.classes, "fit", seed=task.seed)
-    return None if task.held is None else score_of(model, task.held.rows(), task.classes)
-
-
-def _use_one_thread(task: Task) -> None:
-    """Let a worker of another process multiply matrices in one thread: sums then do not depend on the engine."""
-    if task.away:
-        threadpool_limits(1)
-
-
-def score_of(model: Any, rows: Rows, classes: NDArray[Any] | None) -> float:
-    """Accuracy, or R² for regression, weighted as the rows are."""
+def score_model(model: Any, rows: PartRows, classes: NDArray[Any] | None) -> float:
+    """Accuracy, or R² for regression, weighted by the weights of the rows."""
     y = rows.y if classes is None else classes[rows.y]
     return float(model.score(rows.X, y, sample_weight=rows.weight))
+
+
+def _score_held_out(task: PartFit, model: Any) -> float | None:
+    return None if task.held_out is None else score_model(model, task.held_out.rows(), task.classes)
+
+
+def _limit_threads(task: PartFit) -> None:
+    """Use one thread for matrix products in other processes, as in the driver: so sums do not depend on the engine."""
+    if task.remote:
+        threadpool_limits(1)

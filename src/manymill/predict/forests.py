@@ -14,7 +14,7 @@ import pyarrow as pa
 from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table.blocks import files_of
 from manymill.errors import ManymillError, PlanError, RunFolderError
-from manymill.forest.run import TableModel, blocks
+from manymill.forest.run import TableModel, encoded_blocks
 from manymill.predict.formats import Columns, Format, format_named
 from manymill.predict.parts import Part, check_parts, opened_outputs, part_names
 from manymill.predict.run import PartResult
@@ -129,7 +129,7 @@ def _predicted(
     model: TableModel, file: SourceFile, dataset: Dataset, columns: Columns
 ) -> Iterator[pa.RecordBatch]:
     schema, names = _schema(model, columns), pa.array(model.classes, pa.string())
-    for start, X, _ in blocks(model, file, dataset):
+    for start, X, _ in encoded_blocks(model, file, dataset):
         arrays: list[Any] = [pa.repeat(file.path, len(X))] if columns.file else []
         arrays.append(pa.array(np.arange(start, start + len(X))))
         if model.task == "regression":

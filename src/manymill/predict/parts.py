@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 from manymill.data.batches import BadRow
 from manymill.data.dataset import SourceFile
 from manymill.storage import checked_json
-from manymill.storage.outputs import Outputs, checksum_of, identities
+from manymill.storage.outputs import Outputs, file_checksum, identities
 
 _ENDINGS = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet|pq|xml|review))?(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE
@@ -106,7 +106,7 @@ class Part:
         if listed is None:
             return not record["bad_counts"]  # it could not be written
         with suppress(OSError):
-            return bool(checksum_of(self.outputs.bad_rows_path(self.name)) == listed)
+            return bool(file_checksum(self.outputs.bad_rows_path(self.name)) == listed)
         return False
 
     @contextmanager
@@ -122,14 +122,14 @@ class Part:
                 "bad_counts": writer.bad_counts,
                 "bad_rows": writer.bad_rows,
             }
-            self.outputs.put({self.name: (folder / "part", known)})
+            self.outputs.publish({self.name: (folder / "part", known)})
 
     def write_bad_rows(self, bad_rows: Sequence[BadRow], writer: PartWriter) -> str | None:
         """List the bad rows; gives a sentence if they cannot be, which is no reason to drop a part."""
         lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad_rows)
         try:
             listed = [line.encode(errors="replace") for line in lines]
-            self.outputs.put_bad_rows(self.name, listed)
+            self.outputs.write_bad_rows(self.name, listed)
             writer.bad_rows = checked_json.checksum(listed) if listed else None
         except OSError as error:
             path = self.outputs.bad_rows_path(self.name)
@@ -168,7 +168,7 @@ def opened_outputs(out: Path) -> Iterator[Outputs]:
     """
     outputs = Outputs(out)
     try:
-        with outputs.alone():
+        with outputs.locked():
             outputs.sweep()
             yield outputs
     finally:

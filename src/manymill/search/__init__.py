@@ -1,1 +1,1 @@
-"""Model selection: evaluations of candidates that run beside each other and are ranked while they do."""
+"""Hyperparameter search: concurrent evaluation of candidates, with a ranking while it runs."""

@@ -1,22 +1,14 @@
-"""The file that describes a search, checked before any data is read.
+"""Search configuration files: tables, keys and distributions, validated before any data is read.
 
 ::
 
-    search.toml ──► tables of known names and kinds ──► [data] [estimator] [space] [search]
-
-What is wrong is told with the file, the table and the name, and with what may stand there.
-
-Distributions that a file can name.
-
-::
-
-    [distributions]                              in TOML, and the same in JSON
+    [distributions]                              in TOML; JSON has the same structure
     l2 = { loguniform = [1e-8, 1e-2] }
     dropout = { uniform = [0.0, 0.5] }
-    passes = { integers = [1, 10] }              both ends included
+    passes = { integers = [1, 10] }              both bounds included
     n_features = { logintegers = [4096, 4194304] }
     loss = ["log", "hinge"]                      a list of values
-    norm = ["l2", "none"]                        "none" is None
+    norm = ["l2", "none"]                        "none" means None
 """
 
 from __future__ import annotations
@@ -32,181 +24,184 @@ from typing import Any
 import numpy as np
 
 from manymill.errors import SettingsError, SourceError
+from manymill.validation import check, is_integer, is_number
 
-# A file has no None: this word stands for it, among the parameters of an estimator and what is searched.
+# TOML has no None: this string stands for it, among parameters of the estimator and in the search space.
 NONE = "none"
 
 
-def _is_whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _integer_from(least: int) -> Callable[[Any], bool]:
+    return lambda value: is_integer(value) and value >= least
 
 
-def _is_word(value: Any) -> bool:
+def _is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_words(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
-
-
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
 
 
 _Kind = tuple[str, Callable[[Any], bool]]
-_WORD: _Kind = ("give a word in quotes", _is_word)
-_WORDS: _Kind = (
-    "give a word in quotes, or a list of those",
-    lambda value: _is_word(value) or _is_words(value),
+_STRING: _Kind = ("a string", _is_string)
+_STRING_OR_LIST: _Kind = (
+    "a string or a list of strings",
+    lambda value: _is_string(value) or _is_strings(value),
 )
-_LIST: _Kind = ("give a list of words in quotes", _is_words)
-_YES: _Kind = ("give true or false", lambda value: isinstance(value, bool))
-_COUNT: _Kind = ("give a whole number of 1 or more", _is_whole(1))
-_SEVERAL: _Kind = ("give a whole number of 2 or more", _is_whole(2))
-_SEED: _Kind = ("give a whole number of 0 or more", _is_whole(0))
+_STRINGS: _Kind = ("a list of strings", _is_strings)
+_BOOL: _Kind = ("true or false", lambda value: isinstance(value, bool))
+_FROM_0: _Kind = ("an integer of 0 or more", _integer_from(0))
+_FROM_1: _Kind = ("an integer of 1 or more", _integer_from(1))
+_FROM_2: _Kind = ("an integer of 2 or more", _integer_from(2))
 _AMOUNT: _Kind = (
-    'give a whole number of 1 or more, or "auto"', lambda value: value == "auto" or _is_whole(1)(value),
+    'an integer of 1 or more, or "auto"', lambda value: value == "auto" or _integer_from(1)(value),
 )  # fmt: skip
-_SECONDS: _Kind = ("give a number of seconds above 0", _is_seconds)
+_SECONDS: _Kind = (
+    "a number of seconds above 0", lambda value: is_number(value) and 0 < value < math.inf,
+)  # fmt: skip
 
 _TABLES: dict[str, dict[str, _Kind]] = {
     "data": {
-        "source": _WORDS, "text": _WORD, "label": _WORD, "format": _WORD, "encoding": _WORD, "classes": _LIST,
-        "strict": _YES, "max_record_bytes": _COUNT, "max_decompressed_bytes": _COUNT,
+        "source": _STRING_OR_LIST, "text": _STRING, "label": _STRING, "format": _STRING, "encoding": _STRING,
+        "classes": _STRINGS, "strict": _BOOL, "max_record_bytes": _FROM_1, "max_decompressed_bytes": _FROM_1,
     },
     "search": {
-        "n_trials": _COUNT, "sampler": _WORD, "cv": _SEVERAL, "scoring": _WORDS, "refit": _WORD, "halving": _YES,
-        "resource": _WORD, "min_resource": _AMOUNT, "max_resource": _AMOUNT, "eta": _SEVERAL, "max_evaluations": _COUNT,
-        "seconds": _SECONDS, "timeout": _SECONDS, "random_state": _SEED, "storage": _WORD,
+        "n_trials": _FROM_1, "sampler": _STRING, "cv": _FROM_2, "scoring": _STRING_OR_LIST, "refit": _STRING,
+        "halving": _BOOL, "resource": _STRING, "min_resource": _AMOUNT, "max_resource": _AMOUNT, "eta": _FROM_2,
+        "max_evaluations": _FROM_1, "seconds": _SECONDS, "timeout": _SECONDS, "random_state": _FROM_0,
+        "storage": _STRING,
     },
 }  # fmt: skip
-_ALL = ("data", "estimator", "search", "space")
+_TABLE_NAMES = ("data", "estimator", "search", "space")
+_SEE_DOCS = "see docs/search.md for an example"
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file asks for.
+    """Read and validate a configuration file.
 
     Raises
     ------
     SourceError
-        If it cannot be read, or is no TOML.
+        If the file cannot be read or is not valid TOML.
     SettingsError
-        If it has what is not known, or lacks what is needed.
+        If a table or key is unknown, missing, or has an invalid value.
     """
     try:
         with open(path, "rb") as file:
             config = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", "name a TOML file") from error
+        raise SourceError(f"cannot read {path}: {error.strerror}", "give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is no TOML: {error}", "see docs/search.md for an example") from error
+        raise SourceError(f"{path} is not valid TOML: {error}", _SEE_DOCS) from error
     for name in config:
-        if name not in _ALL:
-            raise SettingsError(f"{path}: there is no table [{name}]", meant(name, _ALL))
+        if name not in _TABLE_NAMES:
+            raise SettingsError(f"{path}: unknown table [{name}]", suggestion(name, _TABLE_NAMES))
     if "data" not in config:
-        raise SettingsError(f"{path}: the table [data] is missing", "see docs/search.md for an example")
-    for table, kinds in _TABLES.items():
-        _check(path, table, config.get(table, {}), kinds)
-    for table in ("estimator", "space"):
-        told = config.get(table, {})
-        if not isinstance(told, Mapping) and not (table == "space" and isinstance(told, list)):
-            raise SettingsError(f"{path}: {table} = {told!r} is no table", f"write [{table}]")
+        raise SettingsError(f"{path}: [data] is missing", _SEE_DOCS)
+    for table in _TABLE_NAMES:
+        _check_table(path, table, config.get(table, {}))
     if "source" not in config["data"]:
-        raise SettingsError(f"{path}: [data] has no source", 'give source = "reviews.jsonl", for example')
+        raise SettingsError(
+            f"{path}: source is missing from [data]", 'add source = "reviews.jsonl", for example'
+        )
     return config
 
 
-def meant(name: Any, known: Collection[str]) -> str:
-    """A hint for a name that is not known: the one that looks like it, or all there are."""
+def suggestion(name: Any, known: Collection[str]) -> str:
+    """A hint for an unknown name: the known name that resembles it, or the list of all."""
     close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"did you mean {close[0]!r}?" if close else f"known names are {', '.join(sorted(known))}"
 
 
-def with_none(value: Any) -> Any:
-    """A value of a file as a parameter takes it: lists are tuples, and the word for None is None."""
+def parse_value(value: Any) -> Any:
+    """Convert a TOML value to a parameter: lists become tuples, ``"none"`` becomes None."""
     if isinstance(value, list):
-        return tuple(with_none(item) for item in value)
+        return tuple(parse_value(item) for item in value)
     return None if value == NONE else value
 
 
 def check_scoring(scoring: str | list[str]) -> None:
-    """Raise ``SettingsError`` if scikit-learn knows no such score."""
+    """Raise ``SettingsError`` if scikit-learn has no scorer of that name."""
     from sklearn.metrics import get_scorer_names
 
     known = get_scorer_names()
     for name in [scoring] if isinstance(scoring, str) else scoring:
-        if name not in known:
-            raise SettingsError(f"there is no score {name!r}", meant(name, known))
+        check(name in known, "scoring", name, f"the name of a scikit-learn scorer; {suggestion(name, known)}")
 
 
-def _check(path: Any, table: str, told: Any, kinds: Mapping[str, _Kind]) -> None:
-    if not isinstance(told, Mapping):
-        raise SettingsError(f"{path}: {table} = {told!r} is no table", f"write [{table}]")
-    for name, value in told.items():
-        if name not in kinds:
-            raise SettingsError(f"{path}: [{table}] has no {name!r}", meant(name, kinds))
-        wanted, fits = kinds[name]
-        if not fits(value):
-            raise SettingsError(f"{path}: [{table}] {name} = {value!r} is not possible", wanted)
+def _check_table(path: Any, table: str, content: Any) -> None:
+    if table == "space" and isinstance(content, list):  # one table for each space
+        return
+    if not isinstance(content, Mapping):
+        raise SettingsError(f"{path}: [{table}] is invalid: expected a table")
+    keys = _TABLES.get(table)
+    if keys is None:  # keys are parameters of the estimator
+        return
+    for name, value in content.items():
+        if name not in keys:
+            raise SettingsError(f"{path}: unknown key {name!r} in [{table}]", suggestion(name, keys))
+        expected, is_valid = keys[name]
+        if not is_valid(value):
+            raise SettingsError(f"{path}: [{table}] {name} = {value!r} is invalid: expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """A number from `low` up to `high`, each as likely."""
+    """Uniform distribution of floats from `low` to `high`."""
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high)
+        _check_bounds(self, self.low, self.high)
 
     def rvs(self, random_state: np.random.Generator) -> float:
-        """A draw."""
+        """Draw a value."""
         return float(random_state.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True, slots=True)
 class LogUniform:
-    """A number from `low` up to `high` whose logarithm is uniform; both are above 0."""
+    """Log-uniform distribution of floats from `low` to `high`, both above 0."""
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        _check_ends(self, self.low, self.high, above_zero=True)
+        _check_bounds(self, self.low, self.high, positive=True)
 
     def rvs(self, random_state: np.random.Generator) -> float:
-        """A draw."""
+        """Draw a value."""
         drawn = math.exp(random_state.uniform(math.log(self.low), math.log(self.high)))
         return min(max(drawn, self.low), self.high)
 
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """A whole number from `low` to `high`, both included; with `log` small ones are as likely by their logarithm."""
+    """Uniform distribution of integers from `low` to `high`, both included; log-uniform with `log`."""
 
     low: int
     high: int
     log: bool = False
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (self.low, self.high))
-        if not whole:
-            raise SettingsError(f"{self!r} has an end that is no whole number", "give whole numbers")
-        _check_ends(self, self.low, self.high, above_zero=self.log)
+        integers = is_integer(self.low) and is_integer(self.high)
+        if not integers:
+            raise SettingsError(f"{self!r} is invalid: expected integers as bounds")
+        _check_bounds(self, self.low, self.high, positive=self.log)
 
     def rvs(self, random_state: np.random.Generator) -> int:
-        """A draw."""
+        """Draw a value."""
         if not self.log:
             return int(random_state.integers(self.low, self.high, endpoint=True))
-        # Each whole number stands for the half below and above it, those at the ends as well.
+        # Each integer stands for the interval from 0.5 below to 0.5 above it, the bounds as well.
         drawn = math.exp(random_state.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
         return min(max(round(drawn), self.low), self.high)
 
 
 Distribution = Uniform | LogUniform | Integers
 
-_KINDS: dict[str, Callable[[Any, Any], Distribution]] = {
+_DISTRIBUTIONS: dict[str, Callable[[Any, Any], Distribution]] = {
     "uniform": lambda low, high: Uniform(float(low), float(high)),
     "loguniform": lambda low, high: LogUniform(float(low), float(high)),
     "integers": lambda low, high: Integers(low, high),
@@ -214,47 +209,47 @@ _KINDS: dict[str, Callable[[Any, Any], Distribution]] = {
 }
 
 
-def spaces_of_file(content: Any) -> list[dict[str, Any]]:
-    """The spaces that a configuration file tells of; see the module.
+def parse_spaces(content: Any) -> list[dict[str, Any]]:
+    """Parse the search spaces of a configuration file; the module shows the format.
 
     Parameters
     ----------
     content : mapping, or list of mappings
-        As TOML and JSON give them.
+        As parsed from TOML or JSON.
 
     Raises
     ------
     SettingsError
-        If it is no space, or a distribution of it cannot be.
+        If the content is not a space, or a distribution is invalid.
     """
     tables = content if isinstance(content, list) else [content]
-    out = []
+    spaces = []
     for table in tables:
         if not isinstance(table, Mapping):
-            raise SettingsError(f"distributions={content!r} are no table", "give {parameter: values}")
-        out.append({name: _of_file(name, told) for name, told in table.items()})
-    return out
+            raise SettingsError("[space] is invalid: expected a table, or a list of tables")
+        spaces.append({name: _parse_values(name, values) for name, values in table.items()})
+    return spaces
 
 
-def _of_file(name: str, told: Any) -> Any:
-    if isinstance(told, list):
-        # A file has no tuples, and parameters such as ngram_range ask for one.
-        return [with_none(value) for value in told]
-    if isinstance(told, Mapping) and len(told) == 1:
-        kind, ends = next(iter(told.items()))
-        if kind in _KINDS and isinstance(ends, list) and len(ends) == 2:
-            try:
-                return _KINDS[kind](*ends)
-            except (TypeError, ValueError) as error:
-                raise SettingsError(f"{name}={dict(told)!r} is no distribution: {error}") from None
-    raise SettingsError(
-        f"{name}={told!r} is neither a list of values nor a distribution",
-        f"give a list, or one of {', '.join(f'{kind} = [low, high]' for kind in _KINDS)}",
-    )
+def _parse_values(name: str, values: Any) -> Any:
+    if isinstance(values, list):
+        # TOML has no tuples, which parameters such as ngram_range require.
+        return [parse_value(value) for value in values]
+    kinds = ", ".join(f"{kind} = [low, high]" for kind in _DISTRIBUTIONS)
+    invalid = SettingsError.invalid(name, values, f"a list of values, or one of {kinds}")
+    if not isinstance(values, Mapping) or len(values) != 1:
+        raise invalid
+    kind, bounds = next(iter(values.items()))
+    if kind not in _DISTRIBUTIONS or not isinstance(bounds, list) or len(bounds) != 2:
+        raise invalid
+    try:
+        return _DISTRIBUTIONS[kind](*bounds)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{name}={dict(values)!r} is invalid: {error}") from None
 
 
-def _check_ends(distribution: Any, low: float, high: float, *, above_zero: bool = False) -> None:
+def _check_bounds(distribution: Any, low: float, high: float, *, positive: bool = False) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise SettingsError(f"{distribution!r} has no values", "give two numbers, the greater one last")
-    if above_zero and low <= 0:
-        raise SettingsError(f"{distribution!r} has no logarithms", "give numbers above 0")
+        raise SettingsError(f"{distribution!r} is invalid: expected finite numbers with low <= high")
+    if positive and low <= 0:
+        raise SettingsError(f"{distribution!r} is invalid: expected bounds above 0")

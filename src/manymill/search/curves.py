@@ -1,4 +1,4 @@
-"""Learning curves and validation curves: scikit-learn's functions, on an engine and one shared copy of the data."""
+"""Learning curves and validation curves: scikit-learn's functions on an execution engine, with shared data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
 from manymill.engine.selection import engine_for
-from manymill.errors import PlanError, SettingsError
+from manymill.errors import PlanError
 from manymill.search.estimator import FailedCandidatesWarning
-from manymill.search.evaluation import Assignment, Job, evaluate, share_job, withdraw_job
-from manymill.search.events import Task
+from manymill.search.evaluation import Assignment, SearchJob, evaluate, share_job, withdraw_job
+from manymill.search.events import Evaluation
+from manymill.validation import check
 
 Scores = NDArray[np.float64]
 
@@ -37,18 +39,18 @@ def learning_curve(
     engine: Any = None,
     error_score: float | str = math.nan,
 ) -> tuple[NDArray[np.int64], Scores, Scores]:
-    """Scores of an estimator that was fitted on more and more rows.
+    """Scores of an estimator fitted on training sets of increasing size.
 
     Parameters
     ----------
     estimator, X, y, groups, cv, scoring, shuffle, random_state
-        As of ``sklearn.model_selection.learning_curve``.
+        See ``sklearn.model_selection.learning_curve``.
     train_sizes : array-like
-        Numbers of rows, or shares of the smallest training part (all of them floats in (0, 1]).
+        Numbers of rows, or fractions of the smallest training set (floats in (0, 1]).
     engine : int, str, Executor, Engine or None
-        Who does the work.
+        Execution engine; see :func:`manymill.engine.selection.as_engine`.
     error_score : float or "raise"
-        The score of a fit that fails, with a warning; or the first failure is raised.
+        Score of a failed fit, with a warning; ``"raise"`` raises the first failure.
 
     Returns
     -------
@@ -58,9 +60,9 @@ def learning_curve(
     Raises
     ------
     SettingsError
-        If a size is not possible.
+        If a training size is invalid.
     PlanError
-        If all fits fail; with ``error_score="raise"`` if one does.
+        If all fits fail, or with ``error_score="raise"`` any fit.
 
     Warns
     -----
@@ -81,11 +83,10 @@ def learning_curve(
     if shuffle:
         generator = check_random_state(random_state)
         splits = [(generator.permutation(train), test) for train, test in splits]
-    sizes = _sizes(np.asarray(train_sizes), min(len(train) for train, _ in splits))
-    parts = [(train[:size], test) for size in sizes for train, test in splits]
-    scores = _scored(
-        estimator, X, y, parts, [(place, {}) for place in range(len(parts))], scoring, engine, error_score
-    )
+    sizes = _row_counts(np.asarray(train_sizes), min(len(train) for train, _ in splits))
+    subsets = [(train[:size], test) for size in sizes for train, test in splits]
+    tasks: list[tuple[int, dict[str, Any]]] = [(index, {}) for index in range(len(subsets))]
+    scores = _evaluate(estimator, X, y, subsets, tasks, scoring, engine, error_score)
     train_scores, test_scores = (part.reshape(len(sizes), len(splits)) for part in scores)
     return np.array(sizes), train_scores, test_scores
 
@@ -108,11 +109,11 @@ def validation_curve(
     Parameters
     ----------
     estimator, X, y, param_name, param_range, groups, cv, scoring
-        As of ``sklearn.model_selection.validation_curve``.
+        See ``sklearn.model_selection.validation_curve``.
     engine : int, str, Executor, Engine or None
-        Who does the work.
+        Execution engine; see :func:`manymill.engine.selection.as_engine`.
     error_score : float or "raise"
-        The score of a fit that fails, with a warning; or the first failure is raised.
+        Score of a failed fit, with a warning; ``"raise"`` raises the first failure.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def validation_curve(
     Raises
     ------
     PlanError
-        If all fits fail; with ``error_score="raise"`` if one does.
+        If all fits fail, or with ``error_score="raise"`` any fit.
 
     Warns
     -----
@@ -139,63 +140,60 @@ def validation_curve(
     True
     """
     X, y, splits = _splits(estimator, X, y, groups, cv)
-    tasks = [(place, {param_name: value}) for value in param_range for place in range(len(splits))]
-    scores = _scored(estimator, X, y, splits, tasks, scoring, engine, error_score)
+    tasks = [(index, {param_name: value}) for value in param_range for index in range(len(splits))]
+    scores = _evaluate(estimator, X, y, splits, tasks, scoring, engine, error_score)
     train_scores, test_scores = (part.reshape(len(param_range), len(splits)) for part in scores)
     return train_scores, test_scores
 
 
 def _splits(estimator: Any, X: Any, y: Any, groups: Any, cv: Any) -> tuple[Any, Any, list[tuple[Any, Any]]]:
-    from sklearn.model_selection import check_cv
-
     X, y, groups = indexable(X, y, groups)
     splitter = check_cv(cv, y, classifier=is_classifier(estimator))
     return X, y, list(splitter.split(X, y, groups))
 
 
-def _sizes(asked: NDArray[Any], most: int) -> list[int]:
-    """Numbers of rows, each once, as scikit-learn makes them of shares."""
-    if not len(asked):
-        raise SettingsError("train_sizes is empty", "give one size at least")
-    if np.issubdtype(asked.dtype, np.floating):
-        fine = (asked > 0).all() and (asked <= 1).all()
-        sizes = np.clip((asked * most).astype(np.int64), 1, most)
-    else:
-        fine = (asked > 0).all() and (asked <= most).all()
-        sizes = asked.astype(np.int64)
-    if not fine:
-        raise SettingsError(
-            f"train_sizes={asked.tolist()} is not possible: the smallest training part has {most} rows",
-            "give shares in (0, 1] or numbers of rows up to that",
-        )
-    return [int(size) for size in np.unique(sizes)]
+def _row_counts(train_sizes: NDArray[Any], n_rows: int) -> list[int]:
+    """Distinct numbers of rows in ascending order; fractions of ``n_rows`` are rounded as in scikit-learn."""
+    fractions = np.issubdtype(train_sizes.dtype, np.floating)
+    greatest = 1 if fractions else n_rows
+    check(
+        len(train_sizes) > 0 and bool((train_sizes > 0).all() and (train_sizes <= greatest).all()),
+        "train_sizes",
+        train_sizes.tolist(),
+        f"fractions in (0, 1], or numbers of rows up to {n_rows}, the size of the smallest training set",
+    )
+    counts = np.clip((train_sizes * n_rows).astype(np.int64), 1, n_rows) if fractions else train_sizes
+    return [int(count) for count in np.unique(counts)]
 
 
-def _scored(
+def _evaluate(
     estimator: Any,
     X: Any,
     y: Any,
-    parts: list[tuple[Any, Any]],
+    splits: list[tuple[Any, Any]],
     tasks: list[tuple[int, dict[str, Any]]],
     scoring: Any,
     engine: Any,
     error_score: float | str,
 ) -> tuple[Scores, Scores]:
-    """Train and test scores of tasks, each a part of the rows and parameters."""
-    job = Job(
+    """Train and test scores of tasks, each an index of ``splits`` and parameters of the estimator."""
+    job = SearchJob(
         estimator=clone(estimator),
         data={"X": X} if y is None else {"X": X, "y": y},
-        splits=[(np.asarray(train), np.asarray(test)) for train, test in parts],
+        splits=[(np.asarray(train), np.asarray(test)) for train, test in splits],
         scorers={"score": check_scoring(estimator, scoring)},
         train_scores=True,
     )
     scores = np.empty((2, len(tasks)))
     with engine_for(engine) as workers:
-        handle = share_job(workers, job, uuid.uuid4().hex)
+        reference = share_job(workers, job, uuid.uuid4().hex)
         try:
-            asked = [Assignment(handle, Task(n, place), params) for n, (place, params) in enumerate(tasks)]
+            assignments = [
+                Assignment(reference, Evaluation(number, split), params)
+                for number, (split, params) in enumerate(tasks)
+            ]
             failures = []
-            for number, outcome in enumerate(workers.map(evaluate, asked)):
+            for number, outcome in enumerate(workers.map(evaluate, assignments)):
                 if not outcome.error:
                     scores[:, number] = outcome.train_scores["score"], outcome.scores["score"]
                     continue
@@ -204,7 +202,7 @@ def _scored(
                     raise PlanError(f"a fit failed: {outcome.error}", outcome.traceback)
                 scores[:, number] = error_score
         finally:
-            withdraw_job(workers, handle)
+            withdraw_job(workers, reference)
     if failures:
         warnings.warn(
             f"{len(failures)} of {len(tasks)} fits failed, the first with {failures[0].error}",

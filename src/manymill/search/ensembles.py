@@ -1,8 +1,8 @@
-"""Several of the best candidates as one model, chosen on predictions of rows that they were not fitted on.
+"""Ensembles of the best candidates, weighted on out-of-fold predictions.
 
-Greedy selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models"): of the k best
-candidates the one is added, again and again, that makes the mean of the predictions best; how often each was added is
-its weight. A candidate that only agrees with the others gets none.
+Greedy selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models"): in each round,
+of the k best candidates the one is added that improves the loss of the mean prediction most. The weight of a candidate
+is the number of rounds in which it was added; a candidate that is redundant has weight 0.
 """
 
 from __future__ import annotations
@@ -20,20 +20,28 @@ from sklearn.utils import Bunch
 
 from manymill.engine.base import Engine
 from manymill.errors import PlanError, SettingsError
-from manymill.search.evaluation import Assignment, Job, predict, share_job, withdraw_job
-from manymill.search.events import Task
+from manymill.search.evaluation import (
+    Assignment,
+    JobReference,
+    SearchJob,
+    clone_params,
+    predict_test_rows,
+    share_job,
+    withdraw_job,
+)
+from manymill.search.events import Evaluation
 
-# How often a candidate is added.
+# Rounds of the greedy selection.
 _ROUNDS = 50
 
 
-def size_of(ensemble: str | int) -> int:
-    """The number of candidates that ``"top10"``, or 10, means.
+def ensemble_size(ensemble: str | int) -> int:
+    """The number of candidates that ``"top10"``, or 10, requests.
 
     Raises
     ------
     SettingsError
-        If it means none.
+        If the value is invalid.
     """
     found = re.fullmatch(r"(?:top)?([1-9]\d{0,5})", str(ensemble))
     if found is None or isinstance(ensemble, bool):
@@ -41,112 +49,112 @@ def size_of(ensemble: str | int) -> int:
     return int(found.group(1))
 
 
-def build(
-    engine: Engine, job: Job, candidates: Sequence[dict[str, Any]], X: Any, y: Any, labels: Any
+def build_ensemble(
+    engine: Engine, job: SearchJob, candidates: Sequence[dict[str, Any]], X: Any, y: Any, labels: Any
 ) -> tuple[Any, float]:
-    """The ensemble of candidates, and its loss on rows that no member was fitted on.
+    """Select and fit an ensemble of candidates.
 
     Parameters
     ----------
     engine : Engine
-    job : Job
-        Of the search.
+    job : SearchJob
     candidates : sequence of dict
         Parameters, the best first.
     X, y
-        All rows, on which members are fitted in the end; y is None where X has labels of its own.
+        All rows, on which the members are fitted; y is None if X contains the labels.
     labels : array-like of shape (n_rows,)
 
     Returns
     -------
     ensemble : fitted VotingClassifier or VotingRegressor of scikit-learn
-        Soft votes; its weights are how often a candidate was added.
+        Soft voting; a weight is the number of rounds in which a candidate was added.
     loss : float
-        Log loss, or mean squared error, out of fold.
+        Out-of-fold log loss, or mean squared error.
 
     Raises
     ------
     PlanError
-        If classifiers give no probabilities, or a fit fails.
+        If classifiers do not predict probabilities, or a fit fails.
     """
-    handle = share_job(engine, job, uuid.uuid4().hex)
+    reference = share_job(engine, job, uuid.uuid4().hex)
     try:
-        predictions, rows = _out_of_fold(engine, handle, job, candidates)
+        predictions, rows = _out_of_fold(engine, reference, job, candidates)
     finally:
-        withdraw_job(engine, handle)
+        withdraw_job(engine, reference)
     truth = np.asarray(labels)[rows]
     if is_classifier(job.estimator):
         codes = np.searchsorted(np.unique(labels), truth)
-        counts, loss = greedy(predictions, lambda mean: _log_loss(mean, codes))
+        counts, loss = select_greedily(predictions, lambda mean: _log_loss(mean, codes))
     else:
-        counts, loss = greedy(predictions, lambda mean: float(((mean[:, 0] - truth) ** 2).mean()))
-    chosen = [(int(n), params) for n, params in zip(counts, candidates, strict=True) if n]
-    own = () if y is None else (y,)
-    given = {**{name: job.data[name] for name in job.by_row}, **job.fit_params}
+        counts, loss = select_greedily(predictions, lambda mean: float(((mean[:, 0] - truth) ** 2).mean()))
+    selected = [(int(n), params) for n, params in zip(counts, candidates, strict=True) if n]
+    data = (X,) if y is None else (X, y)
+    fit_params = {**{name: job.data[name] for name in job.by_row}, **job.fit_params}
     members = [
-        clone(job.estimator).set_params(**_cloned(params)).fit(X, *own, **given) for _, params in chosen
+        clone(job.estimator).set_params(**clone_params(params)).fit(*data, **fit_params)
+        for _, params in selected
     ]
-    return _voting(job.estimator, members, [n for n, _ in chosen], labels), loss
+    return _voting(job.estimator, members, [n for n, _ in selected], labels), loss
 
 
-def greedy(
+def select_greedily(
     predictions: NDArray[np.float64], loss: Callable[[NDArray[np.float64]], float]
 ) -> tuple[NDArray[np.int64], float]:
-    """How often each candidate is added, and the loss of the mean.
+    """The number of rounds in which each candidate was added, and the loss of the mean prediction.
 
     Parameters
     ----------
     predictions : ndarray of shape (n_candidates, n_rows, n_outputs)
     loss : callable
-        Of a mean prediction, ``(n_rows, n_outputs)``.
+        Loss of a mean prediction of shape (n_rows, n_outputs).
     """
     counts = np.zeros(len(predictions), np.int64)
     total = np.zeros(predictions.shape[1:])
     best, best_counts = np.inf, counts.copy()
-    for added in range(1, _ROUNDS + 1):
-        losses = [loss((total + prediction) / added) for prediction in predictions]
-        place = int(np.argmin(losses))
-        counts[place] += 1
-        total += predictions[place]
-        if losses[place] < best:
-            best, best_counts = losses[place], counts.copy()
+    for n_added in range(1, _ROUNDS + 1):
+        losses = [loss((total + prediction) / n_added) for prediction in predictions]
+        index = int(np.argmin(losses))
+        counts[index] += 1
+        total += predictions[index]
+        if losses[index] < best:
+            best, best_counts = losses[index], counts.copy()
     return best_counts, float(best)
 
 
 def _out_of_fold(
-    engine: Engine, handle: Any, job: Job, candidates: Sequence[dict[str, Any]]
+    engine: Engine, reference: JobReference, job: SearchJob, candidates: Sequence[dict[str, Any]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The prediction of each candidate for each row of a test part, by models that were not fitted on it."""
+    """Predictions of each candidate for the test rows of all splits, and the numbers of these rows."""
+    n_splits = len(job.splits)
     rows = np.concatenate([test for _, test in job.splits])
-    tasks = [
-        Assignment(handle, Task(trial, split), params)
+    assignments = [
+        Assignment(reference, Evaluation(trial, split), params)
         for trial, params in enumerate(candidates)
-        for split in range(len(job.splits))
+        for split in range(n_splits)
     ]
-    found = []
-    for outcome in engine.map(predict, tasks):
-        if isinstance(outcome, str):
+    predictions = []
+    for prediction in engine.map(predict_test_rows, assignments):
+        if isinstance(prediction, str):
             raise PlanError(
-                f"a member of the ensemble cannot be fitted: {outcome}",
-                "members vote with probabilities (wrap classifiers without in CalibratedClassifierCV); "
-                "or leave ensemble away",
+                f"cannot fit a member of the ensemble: {prediction}",
+                "members vote with probabilities: wrap classifiers without predict_proba in "
+                "CalibratedClassifierCV, or use ensemble=None",
             )
-        found.append(outcome)
-    per = len(job.splits)
-    return np.stack([np.concatenate(found[n * per : (n + 1) * per]) for n in range(len(candidates))]), rows
+        predictions.append(prediction)
+    by_candidate = [
+        np.concatenate(predictions[start : start + n_splits])
+        for start in range(0, len(predictions), n_splits)
+    ]
+    return np.stack(by_candidate), rows
 
 
 def _log_loss(mean: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
-    own = mean[np.arange(len(codes)), codes]
-    return float(-np.log(np.maximum(own, 1e-15)).mean())
-
-
-def _cloned(params: dict[str, Any]) -> dict[str, Any]:
-    return {name: clone(value, safe=False) for name, value in params.items()}
+    probabilities = mean[np.arange(len(codes)), codes]
+    return float(-np.log(np.maximum(probabilities, 1e-15)).mean())
 
 
 def _voting(estimator: Any, members: list[Any], weights: list[int], y: Any) -> Any:
-    """scikit-learn's voting over members that are fitted."""
+    """scikit-learn's voting estimator with fitted members."""
     from sklearn.ensemble import VotingClassifier, VotingRegressor
 
     named = [(f"member{number}", member) for number, member in enumerate(members)]

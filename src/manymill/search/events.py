@@ -1,12 +1,12 @@
-"""What happens in a search and what is to be done next: the vocabulary of its state machine.
+"""Events and instructions of the search policy.
 
 ::
 
-    Proposed, Exhausted, Evaluated, Failed, Dropped, Aborted, OutOfTime  ──►  policy  ──►  Propose, Run, End
-               (events, as the journal has them)                       (pure)       (instructions)
+    Proposed, Exhausted, Evaluated, Failed, Cancelled, Aborted, OutOfTime  ──►  policy  ──►  Propose, Evaluate, End
+                (events, stored in the journal)                          (pure)         (instructions)
 
-The policy has no clock, no file and no thread: the same events give the same instructions, so that a journal
-replays any search.
+The policy has no clock, no files and no threads: the same events give the same instructions, so a journal can replay
+any search.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Task:
-    """One fit and its scores: a candidate on one split.
+class Evaluation:
+    """The unit of work of a search: fit a candidate on one split and score it.
 
     Attributes
     ----------
     trial : int
-        The candidate, numbered from 0 in the order of proposal.
+        Number of the candidate, from 0 in the order of proposal.
     split : int
-        The split of the data, from 0.
+        Index of the cross-validation split, from 0.
     rung : int
-        Of successive halving, from 0; always 0 where every evaluation is a full one.
+        Rung of successive halving, from 0; always 0 without halving.
     resource : int or None
-        Rows or passes that the fit may use; None for all.
+        Number of rows or passes that the fit may use; None for all.
     """
 
     trial: int
@@ -40,7 +40,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A candidate came up."""
+    """A new candidate."""
 
     trial: int
     params: Mapping[str, Any]
@@ -48,79 +48,97 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """There are no more candidates to propose."""
+    """The sampler has no more candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A task is done.
+    """An evaluation succeeded.
 
     Attributes
     ----------
+    task : Evaluation
     scores, train_scores : mapping of str to float
-        By the name of the metric; greater is better. The latter is empty unless asked for.
+        Score by name of the metric; greater is better. `train_scores` is empty unless requested.
+    fit_seconds, score_seconds : float
+    seconds : float
+        Time of the result, from the start of the search.
+    worker : str
+    n_rows : int
+        Number of training rows.
     """
 
-    task: Task
+    task: Evaluation
     scores: Mapping[str, float]
     train_scores: Mapping[str, float] = field(default_factory=dict)
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
-    seconds: float = 0.0  # when, from the start of the search
+    seconds: float = 0.0
     worker: str = ""
-    n_rows: int = 0  # that it was fitted on
+    n_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The evaluation raised, or took too long; others go on."""
+    """An evaluation raised an exception, or exceeded its timeout.
 
-    task: Task
-    error: str  # the last line of the traceback
+    Attributes
+    ----------
+    task : Evaluation
+    error : str
+        Last line of the traceback.
+    traceback : str
+    seconds : float
+        Time of the failure, from the start of the search.
+    worker : str
+    """
+
+    task: Evaluation
+    error: str
     traceback: str
     seconds: float = 0.0
     worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
-    """A task that had not begun, or whose worker was stopped: it is not to be done any more."""
+class Cancelled:
+    """An evaluation was cancelled before it began, or its worker was stopped."""
 
-    task: Task
+    task: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """Nobody wants more; what is finished is kept."""
+    """The user aborted the search; finished results stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """The budget of seconds is used up."""
+    """The time budget is used up."""
 
 
-Event = Proposed | Exhausted | Evaluated | Failed | Dropped | Aborted | OutOfTime
+Event = Proposed | Exhausted | Evaluated | Failed | Cancelled | Aborted | OutOfTime
 
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Have another candidate proposed: `Proposed` or `Exhausted` answers."""
+    """Take the next candidate from the sampler; the answer is `Proposed` or `Exhausted`."""
 
     trial: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Have this task done."""
+class Evaluate:
+    """Submit an evaluation to the engine."""
 
-    task: Task
+    task: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Nothing is left to do."""
+    """End the search: nothing is left to do."""
 
-    why: str
+    reason: str
 
 
-Instruction = Propose | Run | End
+Instruction = Propose | Evaluate | End

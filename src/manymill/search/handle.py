@@ -1,14 +1,12 @@
-"""A search that runs: a thread that feeds an engine, and what others ask of it meanwhile.
+"""Handle of a running search: a thread that drives the engine, and methods to watch or abort the search.
 
 ::
 
-    policy ── Run ──► engine ──► outcomes ──► queue ──► journal, policy ──► Run ...
-                                               ▲
-                            abort, time is up ─┘
+    policy ── Evaluate ──► engine ──► outcomes ──► queue ──► journal, policy ──► Evaluate ...
+                                                    ▲
+                                  abort, time-out ──┘
 
-The thread sleeps until something comes: it costs nothing while workers work.
-
-How far a search is, in numbers that add up.
+The thread sleeps until an event arrives, so it costs nothing while workers are busy.
 """
 
 from __future__ import annotations
@@ -25,45 +23,74 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from manymill.engine.base import Engine
 from manymill.engine.selection import engine_for
-from manymill.errors import EngineError, ManymillError, PlanError, SettingsError
+from manymill.errors import EngineError, ManymillError, PlanError
 from manymill.search.display import as_html, show_live
-from manymill.search.evaluation import Assignment, Job, Outcome, evaluate, share_job, withdraw_job
+from manymill.search.evaluation import (
+    Assignment,
+    JobReference,
+    Outcome,
+    SearchJob,
+    evaluate,
+    share_job,
+    withdraw_job,
+)
 from manymill.search.events import (
     Aborted,
-    Dropped,
+    Cancelled,
     End,
+    Evaluate,
     Evaluated,
+    Evaluation,
     Event,
     Exhausted,
     Failed,
+    Instruction,
     OutOfTime,
     Propose,
     Proposed,
-    Run,
-    Task,
 )
 from manymill.search.journal import SearchJournal
-from manymill.search.mlflow import unlogged
+from manymill.search.mlflow import autologging_disabled
 from manymill.search.policy import STATES, Policy, Rules
-from manymill.search.results import Ranked, as_text, ranking
-from manymill.search.setup import Prepared
+from manymill.search.results import RankedCandidate, rank_candidates, ranking_text
+from manymill.search.samplers import Proposer
+from manymill.search.setup import PreparedSearch
+from manymill.validation import check_choice
+
+# Seconds between two checks of the run folder for an abort request.
+_ABORT_POLL_SECONDS = 0.5
+
+# Seconds between two counts of the workers, whose number may change in a cluster.
+_WORKER_COUNT_SECONDS = 1.0
+
+# Evaluations submitted for each worker: one that runs and one that waits, so that workers do not wait for the driver.
+_SUBMITTED_PER_WORKER = 2
+
+# Rules before the data is prepared.
+_NO_RULES = Rules(n_trials=0, n_splits=1)
+
+# Attributes that are pickled.
+_PICKLED = ("_policy", "_started", "_ended_at", "_error", "log")
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a search is.
+class SearchProgress:
+    """Progress of a search.
 
     Attributes
     ----------
     pending, running, done, failed, cancelled : int
-        Tasks; they add up to `total`, which is 0 while data is prepared.
+        Numbers of evaluations by state.
+    total : int
+        Their sum; 0 while data is prepared.
     n_candidates : int
-        Proposed so far.
+        Candidates proposed so far.
     seconds : float
-        Since the start.
+        Time since the start.
     ended : str
-        Why it is over; empty while it is not.
+        Why the search ended; empty before.
     """
 
     pending: int
@@ -88,32 +115,16 @@ class Progress:
         )
 
 
-# How often a file that asks for the end is looked for, where there is a run folder.
-_LOOK_SECONDS = 0.5
-
-# How often the workers are counted: a cluster may have grown.
-_COUNT_SECONDS = 1.0
-
-# Tasks handed out beside those that workers are at: one each, so that nobody waits for the driver.
-_AHEAD = 2
-
-# While data is prepared there is nothing to count.
-_NOTHING = Rules(n_trials=0, n_splits=1)
-
-# Of a search that is over, when it is pickled.
-_KEPT = ("_policy", "_started", "_ended_at", "_error", "log")
-
-
 class SearchHandle:
-    """A search that was started; made by :meth:`SearchCV.start`.
+    """A started search; created by :meth:`SearchCV.start`.
 
-    All methods may be called at any time, from any thread.
+    All methods can be called at any time, from any thread.
     """
 
     def __init__(
         self,
-        prepare: Callable[[Callable[[], bool]], Prepared],
-        proposer: Any,
+        prepare: Callable[[Callable[[], bool]], PreparedSearch],
+        proposer: Proposer,
         engine: Any,
         *,
         seconds: float | None = None,
@@ -125,72 +136,70 @@ class SearchHandle:
         self._seconds, self._raises = seconds, raises
         self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
-        self._prepared: Prepared | None = None
+        self._prepared: PreparedSearch | None = None
         self._journal: SearchJournal | None = None
-        self._policy = Policy(_NOTHING)
+        self._policy = Policy(_NO_RULES)
         self._aborting = threading.Event()
-        self._drops_running = self._has_dropped = False
+        self._cancels_running = self._abandoned = False
         self._started = time.monotonic()
         self._ended_at: float | None = None
         self._error: BaseException | None = None
-        self._events: queue.SimpleQueue[Event | tuple[Task, Future[Outcome]]] = queue.SimpleQueue()
-        self._out: dict[Task, Future[Outcome]] = {}
-        self._told: set[int] = set()
-        self._counted = self._looked = 0.0
-        self._before = 0.0
+        self._queue: queue.SimpleQueue[Event | tuple[Evaluation, Future[Outcome]]] = queue.SimpleQueue()
+        self._futures: dict[Evaluation, Future[Outcome]] = {}
+        self._reported_trials: set[int] = set()
+        self._workers_counted_at = self._abort_polled_at = 0.0
+        self._earlier_seconds = 0.0  # time of the last result of an earlier process
         self.log: list[Event] = []
         self._over: Future[None] = Future()
-        self._over.set_running_or_notify_cancel()  # who waits for it cannot cancel it
+        self._over.set_running_or_notify_cancel()  # a waiting caller cannot cancel it
         self._thread = threading.Thread(target=self._run, name="manymill-search", daemon=True)
         self._thread.start()
 
-    # ---- what users ask
+    # ---- public methods
 
-    def progress(self) -> Progress:
-        """Tasks by state; they add up to the total at every moment."""
+    def progress(self) -> SearchProgress:
+        """Numbers of evaluations by state, which always add up to the total."""
         with self._lock:
             counts = self._policy.counts
             end = time.monotonic() if self._ended_at is None else self._ended_at
-            return Progress(
+            return SearchProgress(
                 **{state: counts[state] for state in STATES},
                 total=self._policy.total,
                 n_candidates=len(self._policy.params),
                 seconds=end - self._started,
-                ended=self._policy.why if self.done() else "",
+                ended=self._policy.end_reason if self.done() else "",
             )
 
-    def ranking(self, metric: str | None = None) -> list[Ranked]:
+    def ranking(self, metric: str | None = None) -> list[RankedCandidate]:
         """The candidates that have a result, the best first; see :mod:`manymill.search.results` for the rule."""
         with self._lock:
-            known = self._policy.metrics
-            if metric is not None and known and metric not in known:
-                raise SettingsError(f"there is no metric {metric!r}", f"ask for {', '.join(known)}")
-            return ranking(self._policy, metric)
+            if metric is not None and self._policy.metrics:
+                check_choice(metric, "metric", self._policy.metrics)
+            return rank_candidates(self._policy, metric)
 
-    def best_so_far(self) -> Ranked | None:
-        """The first of the ranking; None before there is a result."""
-        rows = self.ranking()
-        return rows[0] if rows else None
+    def best_so_far(self) -> RankedCandidate | None:
+        """The first candidate of the ranking; None before there is a result."""
+        return next(iter(self.ranking()), None)
 
     def failures(self) -> list[Failed]:
-        """What failed, with tracebacks."""
+        """Failed evaluations with their tracebacks."""
         with self._lock:
             rungs = [rung for rungs in self._policy.results.values() for rung in rungs]
             return [failure for rung in rungs for failure in rung.failed.values()]
 
     def abort(self, *, now: bool = False) -> None:
-        """Begin nothing more and keep what is finished; what workers are at is finished, or dropped if ``now``."""
-        self._drops_running = now
+        """End the search early; running evaluations are finished first, or cancelled if ``now``."""
+        self._cancels_running = now
         self._aborting.set()
-        self._events.put(Aborted())
+        self._queue.put(Aborted())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the search is over, or for so many seconds; gives whether it is over.
+        """Wait until the search is over, for at most ``timeout`` seconds; returns whether it is over.
 
         Raises
         ------
-        ManymillError
-            What ended the search, if that was no candidate's fault.
+        Exception
+            The error that ended the search, if there was one; failed evaluations do not end it.
         """
         if not self.ends_within(timeout):
             return False
@@ -199,7 +208,7 @@ class SearchHandle:
         return True
 
     def ends_within(self, seconds: float | None) -> bool:
-        """Like `wait`, but whatever ended the search is not raised."""
+        """Like `wait`, without raising the error that ended the search."""
         return bool(wait([self._over], seconds).done)
 
     def done(self) -> bool:
@@ -207,7 +216,7 @@ class SearchHandle:
         return self._over.done()
 
     def __await__(self) -> Generator[Any, None, SearchHandle]:
-        """``await handle`` waits for the end without blocking other tasks of the loop; it may be cancelled."""
+        """``await handle`` waits for the end without blocking the event loop; cancelling it does not end the search."""
         import asyncio
 
         yield from asyncio.wrap_future(self._over).__await__()
@@ -215,80 +224,80 @@ class SearchHandle:
         return self
 
     @property
-    def job(self) -> Job:
-        """What the evaluations have in common; once the data is prepared."""
+    def job(self) -> SearchJob:
+        """What all evaluations have in common; available when the data is prepared."""
         if self._prepared is None:
             raise PlanError(
-                "the data of this search is not at hand",
-                "wait until it is prepared; a copy of a search has none",
+                "the data of this search is not available",
+                "wait until it is prepared; a copy of a search does not contain it",
             )
         return self._prepared.job
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What there is to know of how texts were read; empty until they are."""
+        """Messages about the reading of texts; empty before they are read."""
         prepared = self._prepared
         return prepared.job.text.notes if prepared is not None and prepared.job.text is not None else ()
 
     @property
     def policy(self) -> Policy:
-        """The state of the search, to be read when it is over."""
+        """The state of the search; read it when the search is over."""
         return self._policy
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is to be known of a search that is over; whoever it was that worked stays here."""
+        """Results of a search that is over, without its data and its engine."""
         if not self.done():
-            raise TypeError("a search that runs cannot be pickled or copied: wait for its end")
-        return {name: getattr(self, name) for name in _KEPT}
+            raise TypeError("cannot pickle or copy a running search: wait for its end")
+        return {name: getattr(self, name) for name in _PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepared = None
-        self._lock, self._over, self._events = threading.RLock(), Future(), queue.SimpleQueue()
+        self._lock, self._over, self._queue = threading.RLock(), Future(), queue.SimpleQueue()
         self._over.set_result(None)
 
     def __str__(self) -> str:
-        return f"{self.progress()}\n{as_text(self.ranking())}"
+        return f"{self.progress()}\n{ranking_text(self.ranking())}"
 
     def __repr__(self) -> str:
         return f"<SearchHandle: {self.progress()}>"
 
     def _repr_html_(self) -> str:
-        """A table for pages, as things stand when it is shown."""
+        """Progress and ranking as HTML."""
         return as_html(self)
 
     def _ipython_display_(self) -> None:
-        """A table for notebooks, drawn again until the search is over."""
+        """Show a table in a notebook and update it until the search is over."""
         show_live(self)
 
-    # ---- the thread
+    # ---- the driver's thread
 
     def _run(self) -> None:
         try:
             self._search()
-        except CancelledError:  # before there was anything to cancel
+        except CancelledError:  # while texts were hashed: there are no evaluations to cancel
             self._policy.on(Aborted())
         except BaseException as error:
             self._error = error
         finally:
             self._ended_at = time.monotonic()
-            # Whatever fails here, a full disk for example, nobody is to wait for ever.
-            for last in (self._tell_end, self._note_end, self._proposer.close, self._let_go):
+            # Whatever fails here, such as writing to a full disk, waiting callers must be released.
+            for last in (self._call_on_end, self._write_end, self._proposer.close, self._close_data):
                 try:
                     last()
                 except BaseException as error:
                     self._error = self._error or error
             self._over.set_result(None)
 
-    def _tell_end(self) -> None:
+    def _call_on_end(self) -> None:
         if self._on_end is not None and self._error is None:
             self._on_end(self)
 
-    def _note_end(self) -> None:
+    def _write_end(self) -> None:
         if self._journal is not None and self._error is None:
-            self._journal.ended(self._policy.why)
+            self._journal.write_end(self._policy.end_reason)
 
-    def _let_go(self) -> None:
+    def _close_data(self) -> None:
         if self._prepared is not None:
             self._prepared.close()
 
@@ -296,113 +305,114 @@ class SearchHandle:
         prepared = self._prepare(self._aborting.is_set)
         with self._lock:
             self._prepared, self._journal = prepared, prepared.journal
-            self._policy = Policy(prepared.rules, getattr(self._proposer, "places", ()))
+            self._policy = Policy(prepared.rules, self._proposer.grid_indices)
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))
-            stack.enter_context(unlogged())
+            stack.enter_context(autologging_disabled())
             engine = stack.enter_context(engine_for(self._engine))
-            handle = share_job(engine, prepared.job, uuid.uuid4().hex)
-            stack.callback(withdraw_job, engine, handle)
-            self._drive(engine, handle)
+            reference = share_job(engine, prepared.job, uuid.uuid4().hex)
+            stack.callback(withdraw_job, engine, reference)
+            self._drive(engine, reference)
 
-    def _drive(self, engine: Any, handle: Any) -> None:
-        policy = self._policy
+    def _drive(self, engine: Engine, reference: JobReference) -> None:
         with self._lock:
-            self._make_use_of(engine)
+            self._update_width(engine)
             if self._journal is not None:
-                # What an earlier process took: events are told by the time from the very start.
-                known = (event for event in self._journal.events if isinstance(event, Evaluated | Failed))
-                self._before = max((event.seconds for event in known), default=0.0)
-                for trial, proposal in sorted(self._journal.proposals.items()):
-                    self._proposer.again(trial, proposal)
-                policy.replay(self._journal.events)
-                self.log += self._journal.events
-                self._tell_scores()
-            instructions = policy.begin()
-        while True:
-            if self._has_dropped:
-                while self._out:
-                    self._take(Dropped(self._out.popitem()[0]))
-                return
+                self._resume(self._journal)
+            instructions = self._policy.begin()
+        while not self._abandoned:
             for instruction in instructions:
-                if isinstance(instruction, Run):
-                    self._submit(engine, handle, instruction.task)
+                if isinstance(instruction, Evaluate):
+                    self._submit(engine, reference, instruction.task)
             if any(isinstance(instruction, End) for instruction in instructions):
                 return
-            if time.monotonic() - self._counted >= _COUNT_SECONDS:
-                self._make_use_of(engine)
-            asked = next((i for i in instructions if isinstance(i, Propose)), None)
-            instructions = self._take(self._proposed(asked.trial) if asked else self._next_event())
+            if time.monotonic() - self._workers_counted_at >= _WORKER_COUNT_SECONDS:
+                self._update_width(engine)
+            propose = next((each for each in instructions if isinstance(each, Propose)), None)
+            event = self._propose(propose.trial) if propose else self._next_event()
+            instructions = self._handle(event)
+        while self._futures:
+            self._handle(Cancelled(self._futures.popitem()[0]))
 
-    def _make_use_of(self, engine: Any) -> None:
-        """Have as many tasks out as the workers there are now can take."""
-        self._counted = time.monotonic()
-        width = _AHEAD * engine.workers_now()
+    def _resume(self, journal: SearchJournal) -> None:
+        """Apply the events of an earlier process."""
+        results = (event for event in journal.events if isinstance(event, Evaluated | Failed))
+        self._earlier_seconds = max((event.seconds for event in results), default=0.0)
+        for trial, proposal in sorted(journal.proposals.items()):
+            self._proposer.replay(trial, proposal)
+        self._policy.replay(journal.events)
+        self.log += journal.events
+        self._report_scores(list(self._policy.results))
+
+    def _update_width(self, engine: Engine) -> None:
+        """Adapt the number of submitted evaluations to the current number of workers."""
+        self._workers_counted_at = time.monotonic()
+        width = _SUBMITTED_PER_WORKER * engine.workers_now()
         if width != self._policy.rules.width:
             self._policy.rules = replace(self._policy.rules, width=width)
 
-    def _proposed(self, trial: int) -> Event:
+    def _propose(self, trial: int) -> Event:
         proposal = self._proposer.ask()
         if proposal is None:
             return Exhausted()
         if self._journal is not None:
-            self._journal.proposed(trial, proposal)
+            self._journal.write_proposal(trial, proposal)
         return Proposed(trial, proposal.params)
 
-    def _submit(self, engine: Any, handle: Any, task: Task) -> None:
-        assignment = Assignment(handle, task, self._policy.params[task.trial])
+    def _submit(self, engine: Engine, reference: JobReference, task: Evaluation) -> None:
+        assignment = Assignment(reference, task, self._policy.params[task.trial])
         try:
             future: Future[Outcome] = engine.submit(evaluate, assignment)
-        except EngineError as error:  # its parameters cannot travel
+        except EngineError as error:  # the parameters cannot be pickled
             future = Future()
             future.set_exception(error)
-        self._out[task] = future
-        future.add_done_callback(lambda done: self._events.put((task, done)))
+        self._futures[task] = future
+        future.add_done_callback(lambda done: self._queue.put((task, done)))
 
     def _next_event(self) -> Event:
-        """What comes next: a result, an abort, or the end of the time."""
+        """Wait for a result, an abort, or the end of the time budget."""
         while True:
-            if (end := self._end_asked()) is not None:
-                self._drop()
+            if (end := self._check_end()) is not None:
+                self._cancel_waiting()
                 return end
-            patience = None if self._journal is None else _LOOK_SECONDS
+            timeout = None if self._journal is None else _ABORT_POLL_SECONDS
             if self._seconds is not None:
-                left = max(0.0, self._started + self._seconds - time.monotonic())
-                patience = left if patience is None else min(patience, left)
+                remaining = max(0.0, self._started + self._seconds - time.monotonic())
+                timeout = remaining if timeout is None else min(timeout, remaining)
             try:
-                came = self._events.get(timeout=patience)
+                item = self._queue.get(timeout=timeout)
             except queue.Empty:
                 continue
-            if isinstance(came, Aborted):
-                self._drop()
-                self._has_dropped = self._drops_running
-            return self._event_of(*came) if isinstance(came, tuple) else came
+            if isinstance(item, Aborted):
+                self._cancel_waiting()
+                self._abandoned = self._cancels_running
+            return self._to_event(*item) if isinstance(item, tuple) else item
 
-    def _end_asked(self) -> Event | None:
-        """The end of the time, or another process's wish: asked however fast results come."""
+    def _check_end(self) -> Event | None:
+        """Check the time budget and abort requests, also while results arrive faster than they are handled."""
         now = time.monotonic()
         if self._seconds is not None and now - self._started >= self._seconds:
             self._seconds = None
             return OutOfTime()
-        if self._journal is not None and now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
-            return Aborted() if self._journal.abort_was_asked() else None
+        if self._journal is not None and now - self._abort_polled_at >= _ABORT_POLL_SECONDS:
+            self._abort_polled_at = now
+            return Aborted() if self._journal.take_abort_request() else None
         return None
 
-    def _event_of(self, task: Task, future: Future[Outcome]) -> Event:
-        self._out.pop(task, None)
-        seconds = self._before + time.monotonic() - self._started
+    def _to_event(self, task: Evaluation, future: Future[Outcome]) -> Event:
+        self._futures.pop(task, None)
+        seconds = self._earlier_seconds + time.monotonic() - self._started
         try:
             outcome = future.result()
         except CancelledError:
-            return Dropped(task)
-        except KeyboardInterrupt:  # a fit in this process met it, before or after who waits
+            return Cancelled(task)
+        except KeyboardInterrupt:  # raised in a worker thread, before or after it reaches the main thread
             self.abort()
-            return Dropped(task)
+            return Cancelled(task)
         except Exception as error:
             if self._raises and self._error is None:
                 self._error = error
-                self._events.put(Aborted())
+                self._queue.put(Aborted())
             what = error.what if isinstance(error, ManymillError) else error
             return Failed(task, f"{type(error).__name__}: {what}", f"{error!r}", seconds)
         if outcome.error:
@@ -412,29 +422,30 @@ class SearchHandle:
             outcome.worker, outcome.n_rows,
         )  # fmt: skip
 
-    def _take(self, event: Event) -> list[Any]:
+    def _handle(self, event: Event) -> list[Instruction]:
+        """Log an event and pass it to the policy."""
         if self._journal is not None and not isinstance(event, Proposed):
-            self._journal.note(event)
+            self._journal.write_event(event)
         with self._lock:
             self.log.append(event)
             instructions = self._policy.on(event)
-            self._tell_scores(event)
+            if isinstance(event, Evaluated | Failed):
+                self._report_scores([event.task.trial])
         if self._observe is not None:
             self._observe(event)
         return instructions
 
-    def _tell_scores(self, event: Event | None = None) -> None:
-        """Tell an adaptive proposer of candidates that are whole."""
+    def _report_scores(self, trials: list[int]) -> None:
+        """Report the scores of complete candidates to an adaptive sampler."""
         if not self._proposer.adaptive:
             return
-        trials = [event.task.trial] if isinstance(event, Evaluated | Failed) else list(self._policy.results)
         for trial in trials:
-            rung = self._policy.results[trial][0]  # of halving: what all candidates have
-            if trial not in self._told and rung.n_ended == self._policy.rules.n_splits:
-                self._told.add(trial)
+            rung = self._policy.results[trial][0]  # with halving, the rung that all candidates have
+            if trial not in self._reported_trials and rung.n_ended == self._policy.rules.n_splits:
+                self._reported_trials.add(trial)
                 self._proposer.tell(trial, rung.mean(self._policy.rules.metric))
 
-    def _drop(self) -> None:
-        """Take back what no worker has begun."""
-        for future in list(self._out.values()):
+    def _cancel_waiting(self) -> None:
+        """Cancel evaluations that no worker has begun."""
+        for future in list(self._futures.values()):
             future.cancel()

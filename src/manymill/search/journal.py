@@ -1,14 +1,12 @@
-"""What happened in a search, one JSON object a line: enough to go on with it, and to look at it from elsewhere.
+"""Journal of a search in its run folder, from which any process can resume or watch the search.
 
 ::
 
     run/
-    ├── .manymill.json   says that the folder is one of a search
-    ├── search.jsonl     settings, then candidates and results as they come, each line with a checksum; a torn last line
-    │                    does no harm
-    └── abort            made by another process that wants the search to end
-
-How a search of another process is doing, read from its journal.
+    ├── .manymill.json   marks the folder as that of a search
+    ├── search.jsonl     settings, then candidates and results: a JSON object a line, each with a checksum; an
+    │                    incomplete last line is ignored
+    └── abort            created by another process to abort the search
 """
 
 from __future__ import annotations
@@ -22,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from manymill.errors import RunFolderError
-from manymill.search.events import Evaluated, Event, Exhausted, Failed, Proposed, Task
+from manymill.search.events import Evaluated, Evaluation, Event, Exhausted, Failed, Proposed
 from manymill.search.policy import Policy, Rules
-from manymill.search.results import Ranked, ranking
-from manymill.search.samplers import Proposal, Space, decoded, encoded
-from manymill.storage.journal import NO_CHECKSUM, Journal, Line, is_at_work, lock_folder, read_journal
+from manymill.search.results import RankedCandidate, rank_candidates
+from manymill.search.samplers import Proposal, Space, decode_proposal, encode_proposal
+from manymill.storage.checked_json import NO_CHECKSUM
+from manymill.storage.journal import Journal, Line, is_locked, lock_folder, read_journal
 from manymill.storage.own_files import open_own
 from manymill.storage.ownership import SEARCH, check_folder, claim_folder
 from manymill.storage.records import from_record, value_of
@@ -35,22 +34,33 @@ FILE_NAME = "search.jsonl"
 ABORT_NAME = "abort"
 FORMAT = "manymill-search"
 
+_OTHER_FOLDER = "give another folder"
+_START_NEW = "start a new search in another folder"
+_GIVE_SEARCH = "give the folder of a search"
+
 
 class SearchJournal:
     """The journal of a run folder, written by one process.
 
-    The folder is taken first, so that nobody reads data for a search that may not write, and so that others see the
-    search, and may end it, while its data is read. `begin` follows when the settings are known.
+    Creating it locks the folder, before data is read: no other process can write to the folder, and others can watch
+    or abort the search while its data is read. `begin` follows when the settings are known.
 
     Parameters
     ----------
     folder : path
-        Made if missing.
+        Created if missing.
+
+    Attributes
+    ----------
+    events : list of Event
+        Events of an earlier process, after `begin`.
+    proposals : dict of int to Proposal
+        Its candidates by trial.
 
     Raises
     ------
     RunFolderError
-        If another process writes to the folder, it holds something else, or it cannot be written.
+        If another process has locked the folder, it contains something else, or it cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -63,12 +73,12 @@ class SearchJournal:
             self._lock = lock_folder(self.folder)
         except Timeout:
             raise RunFolderError(
-                f"another process is at work in {self.folder}", "wait for it, or abort it"
+                f"another process is writing to {self.folder}", "wait for its end, or abort it"
             ) from None
         except RunFolderError:
             raise
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise _cannot_write(self.folder, error, _OTHER_FOLDER) from error
         self.proposals: dict[int, Proposal] = {}
         self.events: list[Event] = []
         try:
@@ -80,91 +90,88 @@ class SearchJournal:
             self._lock.release()
             if isinstance(error, RunFolderError):
                 raise
-            raise _cannot_write(self.folder, error) from error
+            raise _cannot_write(self.folder, error, _OTHER_FOLDER) from error
 
     def begin(self, settings: dict[str, Any], spaces: list[Space]) -> None:
-        """Go on with what an earlier process left in `events` and `proposals`, or note the beginning.
+        """Read the events of an earlier process, or write the settings of a new search.
 
         Parameters
         ----------
         settings : dict
-            What makes it this search: estimator, distributions, data, splits. A journal of another search is not gone
-            on with.
+            Settings that identify the search: estimator, distributions, data, splits.
         spaces : sequence of mapping
-            See `proposing.spaces_of`.
+            From `manymill.search.samplers.parameter_spaces`.
 
         Raises
         ------
         RunFolderError
-            If the folder holds another search, or cannot be written.
+            If the folder contains a search with other settings, or cannot be written.
         """
         self._spaces = spaces
-        self.events = self._before(settings)
+        self.events = self._earlier_events(settings)
         if not self._file.n_bytes:
             self._write({"event": "Search", "format": FORMAT, "settings": settings}, sync=True)
 
-    def _before(self, settings: dict[str, Any]) -> list[Event]:
-        """What happened in an earlier process."""
+    def _earlier_events(self, settings: dict[str, Any]) -> list[Event]:
         path = self.folder / FILE_NAME
         lines = list(_lines(self.folder))
         if not lines:
             return []
-        known = lines[0].record.get("settings")
-        if lines[0].record.get("format") != FORMAT or not isinstance(known, dict):
-            raise RunFolderError(f"{path} is not the journal of a search", "name another folder")
-        told = json.loads(json.dumps(settings))
-        other = sorted(name for name in {*known, *told} if known.get(name) != told.get(name))
-        if other:
+        recorded = lines[0].record.get("settings")
+        if lines[0].record.get("format") != FORMAT or not isinstance(recorded, dict):
+            raise RunFolderError(f"{path} is not the journal of a search", _OTHER_FOLDER)
+        current = json.loads(json.dumps(settings))
+        changed = sorted(name for name in {*recorded, *current} if recorded.get(name) != current.get(name))
+        if changed:
             raise RunFolderError(
-                f"{self.folder} holds a search with other {', '.join(other)}",
-                "name another folder, or remove it",
+                f"{self.folder} contains a search with other {', '.join(changed)}",
+                f"{_OTHER_FOLDER}, or remove this one",
             )
-        out: list[Event] = []
-        for event in _events(path, _Frame.of(path, told), lines[1:]):
+        events: list[Event] = []
+        for event in _events(path, _JournalSettings.read(path, current), lines[1:]):
             if isinstance(event, Proposed):
-                proposal = decoded(self._spaces, event.params)
+                proposal = decode_proposal(self._spaces, event.params)
                 self.proposals[event.trial] = proposal
                 event = Proposed(event.trial, proposal.params)
-            out.append(event)
-        return out
+            events.append(event)
+        return events
 
-    def proposed(self, trial: int, proposal: Proposal) -> None:
-        """Note a candidate."""
-        shown = {name: _shown(value) for name, value in proposal.params.items()}
-        params = encoded(self._spaces, proposal)
+    def write_proposal(self, trial: int, proposal: Proposal) -> None:
+        """Write a new candidate."""
+        shown = {name: _displayable(value) for name, value in proposal.params.items()}
+        params = encode_proposal(self._spaces, proposal)
         self._write({"event": "Proposed", "trial": trial, "params": params, "shown": shown})
 
-    def note(self, event: Event) -> None:
-        """Note what happened, if it matters to who goes on: candidates have their own method."""
+    def write_event(self, event: Event) -> None:
+        """Write an event if resuming depends on it; for candidates, use `write_proposal`."""
         if isinstance(event, Evaluated | Failed):
             self._write({"event": type(event).__name__, **asdict(event)})
         elif isinstance(event, Exhausted):
             self._write({"event": "Exhausted"})
 
-    def ended(self, why: str) -> None:
-        """Note that nothing is left to do."""
-        self._write({"event": "Ended", "why": why}, sync=True)
+    def write_end(self, reason: str) -> None:
+        """Write the end of the search."""
+        self._write({"event": "Ended", "why": reason}, sync=True)
 
-    def abort_was_asked(self) -> bool:
-        """Whether another process wants the search to end; its wish is met then."""
+    def take_abort_request(self) -> bool:
+        """Whether another process requested an abort; the request is removed."""
         path = self.folder / ABORT_NAME
         if not os.path.lexists(path):
             return False
-        with suppress(OSError):  # the wish holds, though its file may stay until the next search
+        with suppress(OSError):  # the next search removes the file
             path.unlink()
         return True
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         try:
-            with suppress(
-                OSError
-            ):  # the disk is full: whoever wrote was told, and the torn line is cut next time
+            # If the disk is full, `_write` has raised already; the next search removes the incomplete line.
+            with suppress(OSError):
                 self._file.close()
-            if not (self.folder / FILE_NAME).stat().st_size:  # it never came to its beginning
+            if not (self.folder / FILE_NAME).stat().st_size:  # the search ended before `begin`
                 (self.folder / FILE_NAME).unlink()
         except OSError:
-            return  # someone removed the folder
+            return  # the folder was removed
         finally:
             self._lock.release()
 
@@ -174,21 +181,19 @@ class SearchJournal:
             if sync:
                 self._file.sync()
         except OSError as error:
-            raise RunFolderError(
-                f"cannot write to {self._file.path}: {error.strerror or error}", "free some space there"
-            ) from error
+            raise _cannot_write(self._file.path, error, "free some space there") from error
 
 
-def _shown(value: Any) -> Any:
-    """A value for who only looks: numbers, words and lists of them as they are."""
+def _displayable(value: Any) -> Any:
+    """A value that JSON can represent, for readers of the journal: other objects become strings."""
     if isinstance(value, (list, tuple)):
-        return [_shown(item) for item in value]
+        return [_displayable(item) for item in value]
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """Of a search's settings what its events are checked against, and a policy needs."""
+class _JournalSettings:
+    """Settings in a journal that its events are validated against, and that a policy needs."""
 
     n_trials: int
     n_splits: int
@@ -197,29 +202,26 @@ class _Frame:
     metric: str
 
     @classmethod
-    def of(cls, path: Path, settings: Mapping[str, Any]) -> _Frame:
+    def read(cls, path: Path, settings: Mapping[str, Any]) -> _JournalSettings:
         try:
             names = ("n_trials", "n_splits", "rungs", "eta", "metric")
-            frame = from_record(cls, {name: settings[name] for name in names if name in settings})
-            if frame.n_trials < 0 or frame.n_splits < 1 or not frame.rungs or frame.eta < 2:
-                raise ValueError("its counts are impossible")
-            return frame
+            known = from_record(cls, {name: settings[name] for name in names if name in settings})
+            if known.n_trials < 0 or known.n_splits < 1 or not known.rungs or known.eta < 2:
+                raise ValueError("a number is out of range")
+            return known
         except ValueError as error:
             raise RunFolderError(
-                f"{path}: line 1: these are not the settings of a search: {error}", _BEGIN_AGAIN
+                f"{path}: line 1: these are not the settings of a search: {error}", _START_NEW
             ) from error
 
 
-_BEGIN_AGAIN = "begin a new search in another folder"
-
-
-def records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """What the whole lines of a journal hold.
+def read_records(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The records of all complete lines of a journal.
 
     Raises
     ------
     RunFolderError
-        If there is none, or a line was changed or damaged.
+        If there is no journal, or a line is damaged.
     """
     for line in _lines(folder):
         yield line.record
@@ -231,36 +233,34 @@ def _lines(folder: str | os.PathLike[str]) -> Iterator[Line]:
         for line in read_journal(path):
             if line.damage:
                 hint = (
-                    _BEGIN_AGAIN
+                    _START_NEW
                     if line.number == 1 or line.damage == NO_CHECKSUM
-                    else f"remove line {line.number}: what it held is evaluated again; or {_BEGIN_AGAIN}"
+                    else f"remove line {line.number}: its evaluation is repeated; or {_START_NEW}"
                 )
                 raise RunFolderError(f"{path}: line {line.number}: {line.damage}", hint)
             yield line
     except RunFolderError:
         raise
     except OSError as error:
-        raise RunFolderError(
-            f"{path} cannot be read: {error.strerror or error}", "name the folder of a search"
-        ) from error
+        raise RunFolderError(f"cannot read {path}: {error.strerror or error}", _GIVE_SEARCH) from error
 
 
-def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, Any], str]:
-    """What happened in the search of a folder, for whoever has not its distributions.
+def read_search(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, Any], str]:
+    """Read the journal of a folder without the distributions of its search.
 
     Returns
     -------
     events : list
-        Parameters that are no numbers, words or tuples of them are told in words.
+        Parameters other than numbers, strings and tuples of them are strings.
     settings : dict
-        What makes it this search; empty while its data is read.
-    why : str
-        Why it is over; empty while it is not.
+        Settings that identify the search; empty while its data is read.
+    end_reason : str
+        Why the search ended; empty before.
 
     Raises
     ------
     RunFolderError
-        If there is no search, or its journal is damaged.
+        If the folder does not contain a search, or its journal is damaged.
     """
     path = Path(folder) / FILE_NAME
     lines = _lines(folder)
@@ -269,15 +269,15 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
         return [], {}, ""
     settings = first.record.get("settings")
     if not isinstance(settings, dict):
-        raise RunFolderError(f"{folder} holds no search", "name the folder of a search")
-    why, shown = "", []
+        raise RunFolderError(f"{folder} does not contain a search", _GIVE_SEARCH)
+    end_reason, shown = "", []
     for line in lines:
-        why = str(line.record.get("why", "")) if line.record.get("event") == "Ended" else ""
+        end_reason = str(line.record.get("why", "")) if line.record.get("event") == "Ended" else ""
         if line.record.get("event") == "Proposed":
             line.record["params"] = line.record.get("shown")
         shown.append(line)
     events: list[Event] = []
-    for event in _events(path, _Frame.of(path, settings), shown):
+    for event in _events(path, _JournalSettings.read(path, settings), shown):
         if isinstance(event, Proposed):
             params = {
                 name: tuple(value) if isinstance(value, list) else value
@@ -285,40 +285,40 @@ def events_of(folder: str | os.PathLike[str]) -> tuple[list[Event], dict[str, An
             }
             event = Proposed(event.trial, params)
         events.append(event)
-    return events, settings, why
+    return events, settings, end_reason
 
 
-def ask_to_abort(folder: str | os.PathLike[str]) -> None:
-    """Have the search in a folder end; what is finished is kept.
+def request_abort(folder: str | os.PathLike[str]) -> None:
+    """Request that the process which runs the search in a folder aborts it; finished results stay.
 
     Raises
     ------
     RunFolderError
-        If there is no search, or the folder cannot be written.
+        If the folder does not contain a search, or cannot be written.
     """
     folder = Path(folder)
-    next(records(folder), None)
+    next(read_records(folder), None)
     try:
         open_own(folder / ABORT_NAME, "a").close()
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise _cannot_write(folder, error, _OTHER_FOLDER) from error
 
 
-def _cannot_write(folder: Path, error: OSError) -> RunFolderError:
-    return RunFolderError(f"cannot write to {folder}: {error.strerror or error}", "name another folder")
+def _cannot_write(path: Path, error: OSError, hint: str) -> RunFolderError:
+    return RunFolderError(f"cannot write to {path}: {error.strerror or error}", hint)
 
 
-def _events(path: Path, frame: _Frame, lines: Iterable[Line]) -> Iterator[Event]:
-    """What the lines after the first tell, if it can have happened: a wrong line ends a search before it begins."""
-    n_proposed, ended = 0, set[Task]()
+def _events(path: Path, settings: _JournalSettings, lines: Iterable[Line]) -> Iterator[Event]:
+    """Parse and validate the lines after the first, so that an invalid line is refused before a search begins."""
+    n_proposed, ended = 0, set[Evaluation]()
     for line in lines:
         try:
-            event = _read(dict(line.record))
-            wrong = _impossible(event, frame, n_proposed, ended)
+            event = _parse(dict(line.record))
+            problem = _problem(event, settings, n_proposed, ended)
         except (KeyError, ValueError) as error:
-            wrong = f"it cannot be read: {error!r}"
-        if wrong:
-            raise RunFolderError(f"{path}: line {line.number} cannot be: {wrong}", _BEGIN_AGAIN)
+            problem = f"cannot parse it: {error!r}"
+        if problem:
+            raise RunFolderError(f"{path}: line {line.number} is invalid: {problem}", _START_NEW)
         if isinstance(event, Proposed):
             n_proposed += 1
         elif isinstance(event, Evaluated | Failed):
@@ -327,26 +327,28 @@ def _events(path: Path, frame: _Frame, lines: Iterable[Line]) -> Iterator[Event]
             yield event
 
 
-def _impossible(event: Event | None, frame: _Frame, n_proposed: int, ended: Collection[Task]) -> str:
-    """Why an event cannot come after those before it; empty if it can."""
+def _problem(
+    event: Event | None, settings: _JournalSettings, n_proposed: int, ended: Collection[Evaluation]
+) -> str:
+    """Why an event contradicts the settings or earlier events; empty if it does not."""
     if isinstance(event, Proposed) and event.trial != n_proposed:
-        return f"candidate {event.trial} comes where {n_proposed} should"
+        return f"found candidate {event.trial}, expected candidate {n_proposed}"
     if isinstance(event, Evaluated | Failed):
-        task, rungs = event.task, frame.rungs
+        task, rungs = event.task, settings.rungs
         if task in ended:
             return f"{task} has ended before"
         if task.trial not in range(n_proposed):
             return f"candidate {task.trial} was not proposed"
-        if task.split not in range(frame.n_splits) or task.rung not in range(len(rungs)):
-            return f"the search has no {task}"
+        if task.split not in range(settings.n_splits) or task.rung not in range(len(rungs)):
+            return f"the search does not have {task}"
         if task.resource != rungs[task.rung]:
-            return f"{task} has another resource than {rungs[task.rung]}"
-    if isinstance(event, Evaluated) and frame.metric not in event.scores:
-        return f"there is no score {frame.metric!r}"
+            return f"{task} does not have the resource {rungs[task.rung]}"
+    if isinstance(event, Evaluated) and settings.metric not in event.scores:
+        return f"the score {settings.metric!r} is missing"
     return ""
 
 
-def _read(record: dict[str, Any]) -> Event | None:
+def _parse(record: dict[str, Any]) -> Event | None:
     name = record.pop("event", "")
     if name == "Proposed":
         return Proposed(
@@ -362,42 +364,55 @@ def _read(record: dict[str, Any]) -> Event | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a journal tells so far."""
+class SearchStatus:
+    """Status of a search, read from its journal.
+
+    Attributes
+    ----------
+    policy : Policy
+        State after all events of the journal.
+    begun : bool
+        Whether the data has been read.
+    running : bool
+        Whether a process runs the search.
+    end_reason : str
+        Why the search ended; empty before.
+    """
 
     policy: Policy
-    begun: bool  # the data has been read
-    at_work: bool  # a process is at it
-    ended: str  # why; empty while it is not over
+    begun: bool
+    running: bool
+    end_reason: str
 
-    def rows(self) -> list[Ranked]:
-        """The ranking."""
-        return ranking(self.policy)
+    def ranking(self) -> list[RankedCandidate]:
+        """The candidates that have a result, the best first."""
+        return rank_candidates(self.policy)
 
     def __str__(self) -> str:
         counts = self.policy.counts
-        left = f"{counts['pending']:,} not done yet" if self.begun else "preparing the data"
-        killed = "" if self.at_work else "; no process is at it: the same command goes on"
-        return (
-            f"{counts['done']:,} evaluations done, {counts['failed']:,} failed; {self.ended or left + killed}"
-        )
+        state = f"{counts['pending']:,} not done yet" if self.begun else "preparing the data"
+        if not self.running:
+            state += "; no process runs it: the same command resumes it"
+        return f"{counts['done']:,} evaluations done, {counts['failed']:,} failed; {self.end_reason or state}"
 
 
-def standing(folder: str | os.PathLike[str]) -> Standing:
-    """How the search in a run folder stands.
+def read_status(folder: str | os.PathLike[str]) -> SearchStatus:
+    """Read the status of the search in a run folder.
 
     Raises
     ------
     RunFolderError
-        If there is none.
+        If the folder does not contain a search, or its journal is damaged.
     """
-    # Asked before reading: what was written before the process ended is then read.
-    at_work = is_at_work(Path(folder))
-    events, told, ended = events_of(folder)
-    policy = Policy(_rules(told) if told else Rules(n_trials=0, n_splits=1))
+    # Checked before the journal is read, so that the last events of a process that just ended are read.
+    running = is_locked(Path(folder))
+    events, record, end_reason = read_search(folder)
+    policy = Policy(_rules(record) if record else Rules(n_trials=0, n_splits=1))
     policy.replay(events)
-    return Standing(policy, bool(told), at_work, ended)
+    return SearchStatus(policy, bool(record), running, end_reason)
 
 
-def _rules(told: dict[str, Any]) -> Rules:
-    return Rules(told["n_trials"], told["n_splits"], tuple(told["rungs"]), told["eta"], metric=told["metric"])
+def _rules(record: dict[str, Any]) -> Rules:
+    return Rules(
+        record["n_trials"], record["n_splits"], tuple(record["rungs"]), record["eta"], metric=record["metric"]
+    )

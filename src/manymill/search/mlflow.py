@@ -1,12 +1,12 @@
-"""What MLflow has of a search where its autologging is switched on: what it has of scikit-learn's searches.
+"""Log a search to MLflow, as MLflow's autologging logs scikit-learn's searches.
 
 ::
 
-    mlflow.sklearn.autolog() ──► SearchCV.fit is a run: parameters, the best, cv_results.csv, the best model
-                                 └─ the best candidates (max_tuning_runs) are runs beneath it
+    mlflow.sklearn.autolog() ──► SearchCV.fit is a run: parameters, best score, cv_results.csv, the best model
+                                 └─ the best candidates (max_tuning_runs) are nested runs
 
-MLflow knows scikit-learn's own classes only, and would take the fit of each candidate for a run. Nothing here imports
-MLflow: whoever wants it has done so. What it cannot take is a warning, and no end of a search.
+Autologging patches the classes of scikit-learn only, and would log the fit of every candidate as a run. This module
+does not import MLflow: it does nothing unless the user has imported it. An error of MLflow becomes a warning.
 """
 
 from __future__ import annotations
@@ -23,32 +23,26 @@ import numpy as np
 if TYPE_CHECKING:
     from manymill.search.estimator import SearchCV
 
-# MLflow takes so many parameters at a time.
-_BATCH = 100
-# Of the columns of cv_results_, those of single splits and parameters are no metrics of a candidate.
-_NO_METRICS = ("param", "split")
+# Greatest number of parameters in one call of MLflow.
+_PARAMS_PER_CALL = 100
+# Prefixes of the columns of cv_results_ that are not metrics of a candidate.
+_OTHER_COLUMNS = ("param", "split")
 
 
 @contextmanager
-def unlogged() -> Iterator[None]:
-    """In the block, fits are no runs of MLflow's."""
-    if not _is_on():
+def autologging_disabled() -> Iterator[None]:
+    """Within the block, autologging ignores fits."""
+    if not _is_enabled():
         yield
         return
-    with _utils().disable_autologging():
+    with _autologging().disable_autologging():
         yield
 
 
 @contextmanager
-def logged(search: SearchCV) -> Iterator[None]:
-    """The block as a run of MLflow's, if its autologging is on; a run that is active is that run.
-
-    Parameters
-    ----------
-    search : SearchCV
-        Fitted in the block.
-    """
-    if not _is_on():
+def search_logged(search: SearchCV) -> Iterator[None]:
+    """Log a search that is fitted in the block, if autologging is enabled: to the active run, or to a new one."""
+    if not _is_enabled():
         yield
         return
     import mlflow
@@ -72,37 +66,37 @@ def _log(mlflow: Any, search: SearchCV) -> None:
     mlflow.set_tags(_tags(search))
     results = pd.DataFrame(search.cv_results_)
     mlflow.log_text(results.to_csv(index=False), "cv_results.csv")
-    own = search.estimator.get_params()
-    for _, row in results.iloc[_best(results)].iterrows():
+    estimator_params = search.estimator.get_params()
+    for _, row in results.iloc[_best_rows(results)].iterrows():
         with mlflow.start_run(nested=True, tags=_tags(search.estimator)):
-            _log_params(mlflow, {**own, **row["params"]})
+            _log_params(mlflow, {**estimator_params, **row["params"]})
             mlflow.log_metrics(_metrics(row))
-    if hasattr(search, "best_estimator_") and _config("log_models", True):
-        asked = _config("serialization_format", None)
-        how = {} if asked is None else {"serialization_format": asked}
-        mlflow.sklearn.log_model(search.best_estimator_, name="best_estimator", **how)
+    if hasattr(search, "best_estimator_") and _option("log_models", True):
+        serialization = _option("serialization_format", None)
+        options = {} if serialization is None else {"serialization_format": serialization}
+        mlflow.sklearn.log_model(search.best_estimator_, name="best_estimator", **options)
 
 
-def _best(results: Any) -> Any:
-    """Rows of the best candidates: as many as MLflow was told."""
-    most = _config("max_tuning_runs", 5)
+def _best_rows(results: Any) -> Any:
+    """Row numbers of the best candidates, as many as autologging is configured to log."""
+    n_rows = _option("max_tuning_runs", 5)
     rank = next(name for name in results.columns if name.startswith("rank_test_"))
-    return np.argsort(results[rank].to_numpy(), kind="stable")[:most]
+    return np.argsort(results[rank].to_numpy(), kind="stable")[:n_rows]
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row of ``cv_results_``."""
+    """The numbers of a row of ``cv_results_`` that are not NaN."""
     return {
         str(name): float(value)
         for name, value in row.items()
-        if isinstance(value, Real) and not str(name).startswith(_NO_METRICS) and value == value
+        if isinstance(value, Real) and not str(name).startswith(_OTHER_COLUMNS) and value == value
     }
 
 
 def _log_params(mlflow: Any, params: Mapping[str, Any]) -> None:
     items = list(params.items())
-    for start in range(0, len(items), _BATCH):
-        mlflow.log_params(dict(items[start : start + _BATCH]))
+    for start in range(0, len(items), _PARAMS_PER_CALL):
+        mlflow.log_params(dict(items[start : start + _PARAMS_PER_CALL]))
 
 
 def _tags(estimator: Any) -> dict[str, str]:
@@ -114,15 +108,15 @@ def _tags(estimator: Any) -> dict[str, str]:
     }
 
 
-def _is_on() -> bool:
-    utils = _utils()
-    return utils is not None and not utils.autologging_is_disabled("sklearn")
+def _is_enabled() -> bool:
+    autologging = _autologging()
+    return autologging is not None and not autologging.autologging_is_disabled("sklearn")
 
 
-def _config(name: str, default: Any) -> Any:
-    return _utils().get_autologging_config("sklearn", name, default)
+def _option(name: str, default: Any) -> Any:
+    return _autologging().get_autologging_config("sklearn", name, default)
 
 
-def _utils() -> Any:
-    """MLflow's module on autologging; None where nobody imported it."""
+def _autologging() -> Any:
+    """MLflow's module on autologging; None if it has not been imported."""
     return sys.modules.get("mlflow.utils.autologging_utils")

@@ -1,4 +1,4 @@
-"""Candidates of Optuna's samplers, which learn from the scores of earlier ones.
+"""Samplers of Optuna, which use the scores of earlier candidates.
 
 Optuna: Akiba et al. 2019, "Optuna: A Next-generation Hyperparameter Optimization Framework".
 """
@@ -13,7 +13,8 @@ from typing import Any
 
 from manymill.errors import SettingsError
 from manymill.search.config import Integers, LogUniform, Uniform
-from manymill.search.samplers import Proposal, Space, listed_values, place_of
+from manymill.search.samplers import Proposal, Proposer, Space, index_of, listed_values
+from manymill.validation import check_choice
 
 SAMPLERS = {
     "tpe": "TPESampler",
@@ -23,30 +24,30 @@ SAMPLERS = {
     "nsgaii": "NSGAIISampler",
 }
 
-# What Optuna asks for only when it comes to need it, in the midst of a search.
-_NEEDED = {"cmaes": "cmaes", "gp": "torch"}
+# Packages that a sampler would import in the middle of a search.
+_REQUIRED_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}
 
 
-class OptunaProposer:
-    """Asks a study of Optuna, and tells it the scores.
+class OptunaProposer(Proposer):
+    """Asks an Optuna study for candidates and tells it their scores.
 
     Parameters
     ----------
     sampler : str
-        Of `SAMPLERS`.
+        A key of `SAMPLERS`.
     spaces : sequence of mapping
-        Exactly one: parameters and their values or distributions: those of `space`, scipy's uniform, loguniform and
+        Exactly one space. Distributions are those of `manymill.search.config`, SciPy's uniform, loguniform and
         randint, or Optuna's own.
     n_trials : int
     seed : int
     storage : str, optional
-        A URL of Optuna's, for example ``sqlite:///search.db``: the study is kept there as well, and optuna-dashboard
-        shows it. A search that goes on in another process is another study there.
+        URL of an Optuna storage, for example ``sqlite:///search.db``, which optuna-dashboard can show. A resumed search
+        is a new study there.
 
     Raises
     ------
     SettingsError
-        If Optuna, or what the sampler needs, is not installed, or it cannot search this.
+        If Optuna or a package of the sampler is not installed, or the sampler cannot search the space.
     """
 
     adaptive = True
@@ -54,106 +55,99 @@ class OptunaProposer:
     def __init__(
         self, sampler: str, spaces: Sequence[Space], n_trials: int, seed: int, storage: str | None = None
     ) -> None:
+        super().__init__(n_trials)
+        check_choice(sampler, "sampler", ("auto", "grid", "random", *SAMPLERS))
         try:
             import optuna
         except ImportError as error:
             raise SettingsError(
-                f"the sampler {sampler!r} is Optuna's, which is not installed",
+                f"sampler={sampler!r} requires Optuna, which is not installed",
                 "pip install 'manymill[optuna]'",
             ) from error
-        if sampler not in SAMPLERS:
+        package = _REQUIRED_PACKAGES.get(sampler)
+        if package is not None and find_spec(package) is None:
             raise SettingsError(
-                f"there is no sampler {sampler!r}", f"choose auto, grid, random, {', '.join(SAMPLERS)}"
-            )
-        needed = _NEEDED.get(sampler)
-        if needed is not None and find_spec(needed) is None:
-            raise SettingsError(
-                f"the sampler {sampler!r} needs {needed}, which is not installed", f"pip install {needed}"
+                f"sampler={sampler!r} requires {package}, which is not installed", f"pip install {package}"
             )
         if len(spaces) != 1:
             raise SettingsError(
-                f"the sampler {sampler!r} searches one space, not {len(spaces)}", "give one mapping"
+                f"sampler={sampler!r} cannot search {len(spaces)} spaces", "give distributions as one mapping"
             )
         self._optuna = optuna
         self._name, self._seed = sampler, seed
-        self.n_trials = n_trials
         self._space = spaces[0]
         self._distributions = {
-            name: _distribution(optuna, name, self._space[name]) for name in sorted(self._space)
+            name: _to_optuna(optuna, name, self._space[name]) for name in sorted(self._space)
         }
-        # Its messages would stand between ours.
+        # Optuna would log every trial to the standard error.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             self._study = optuna.create_study(
-                storage=storage, sampler=self._seeded(seed), direction="maximize"
+                storage=storage, sampler=self._make_sampler(seed), direction="maximize"
             )
-        except Exception as error:  # of whatever keeps it
+        except Exception as error:  # any error of the storage's database
             if storage is None:
                 raise
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SettingsError(
-                f"storage={storage!r} cannot be used: {why}",
-                "give a URL such as sqlite:///search.db, where that can be written",
+                f"cannot use storage={storage!r}: {reason}",
+                "give the URL of a writable database, such as sqlite:///search.db",
             ) from error
-        self._asked: dict[int, Any] = {}
-        self._next = 0
+        self._open_trials: dict[int, Any] = {}
 
-    def _seeded(self, seed: int) -> Any:
+    def _make_sampler(self, seed: int) -> Any:
         with warnings.catch_warnings():
-            # Who names a sampler that Optuna calls experimental has chosen it.
+            # The user chose the sampler, experimental or not.
             warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
             return getattr(self._optuna.samplers, SAMPLERS[self._name])(seed=seed)
 
-    def ask(self) -> Proposal | None:
-        """The next candidate; None if there are no more."""
-        if self._next >= self.n_trials:
-            return None
-        asked = self._study.ask(self._distributions)
-        self._asked[self._next] = asked
-        self._next += 1
+    def _propose(self, trial: int) -> Proposal:
+        optuna_trial = self._open_trials[trial] = self._study.ask(self._distributions)
         params = {}
         for name in self._distributions:
             listed = listed_values(self._space[name])
-            value = asked.params[name]
+            value = optuna_trial.params[name]
             params[name] = value if listed is None else listed[value]
         return Proposal(0, params)
 
     def tell(self, trial: int, score: float) -> None:
-        """The mean score of a candidate over its splits; NaN if it failed."""
-        asked = self._asked.pop(trial, None)
-        if asked is None:
+        """Report the mean score of a candidate over its splits; NaN if it failed."""
+        optuna_trial = self._open_trials.pop(trial, None)
+        if optuna_trial is None:
             return
         if math.isfinite(score):
-            self._study.tell(asked, score)
+            self._study.tell(optuna_trial, score)
         else:
-            self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
+            self._study.tell(optuna_trial, state=self._optuna.trial.TrialState.FAIL)
 
-    def again(self, trial: int, proposal: Proposal) -> None:
-        """A candidate of the same search before it was killed: the next one comes after it."""
+    def replay(self, trial: int, proposal: Proposal) -> None:
+        """Report a candidate that was proposed before the search was resumed."""
         values = {}
         for name, value in proposal.params.items():
             listed = listed_values(self._space[name])
-            values[name] = value if listed is None else place_of(listed, value)
-        # A quasi-random sequence does not mind scores: asked anew it gives the same points, and stands where it stood.
-        if self._name != "qmc":
+            values[name] = value if listed is None else index_of(listed, value)
+        # A quasi-random sequence does not depend on scores: asked again, it gives the same points.
+        is_sequence = self._name == "qmc"
+        if not is_sequence:
             self._study.enqueue_trial(values)
-        self._asked[trial] = self._study.ask(self._distributions)
-        self._next = max(self._next, trial + 1)
-        # With the seed it began with, any other would come up with the first candidates once more.
-        if self._name != "qmc":
-            self._study.sampler = self._seeded(self._seed + self._next)
+        self._open_trials[trial] = self._study.ask(self._distributions)
+        super().replay(trial, proposal)
+        # With the first seed, other samplers would propose the first candidates again.
+        if not is_sequence:
+            self._study.sampler = self._make_sampler(self._seed + self._next_trial)
 
     def close(self) -> None:
-        """The search is over: candidates that were not finished do not run for ever on the dashboard."""
-        while self._asked:
-            _, asked = self._asked.popitem()
-            self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
+        """Mark unfinished candidates as failed, so that they do not stay running in the storage."""
+        while self._open_trials:
+            _, optuna_trial = self._open_trials.popitem()
+            self._study.tell(optuna_trial, state=self._optuna.trial.TrialState.FAIL)
 
 
-def _distribution(optuna: Any, name: str, values: Any) -> Any:
+def _to_optuna(optuna: Any, name: str, values: Any) -> Any:
+    """The distribution of Optuna for a parameter."""
     listed = listed_values(values)
     if listed is not None:
-        # Optuna takes words and numbers only: of anything else it learns the place.
+        # Optuna supports numbers and strings only, so it samples the index of other objects.
         return optuna.distributions.CategoricalDistribution(list(range(len(listed))))
     if type(values).__module__.startswith("optuna."):
         return values
@@ -172,6 +166,6 @@ def _distribution(optuna: Any, name: str, values: Any) -> Any:
     if kind == "randint":
         return optuna.distributions.IntDistribution(int(low), int(high))
     raise SettingsError(
-        f"{name}: Optuna's samplers cannot search scipy's {kind or type(values).__name__}",
-        "give a list, scipy's uniform, loguniform or randint, or a distribution of Optuna",
+        f"{name}: Optuna cannot sample from {kind or type(values).__name__}",
+        "give a list, SciPy's uniform, loguniform or randint, or a distribution of Optuna",
     )

@@ -1,17 +1,17 @@
-"""What to evaluate next: a state machine without clock, files or threads.
+"""Scheduling policy of a search: a state machine without clock, files or threads.
 
 ::
 
     on(event) -> instructions
 
-    full evaluation    every candidate gets one split, in the order of proposal; then whoever is best so far gets the
-                       next ones. The leaders are complete early, and all are in the end.
-    halving            a candidate begins with few rows or passes; as soon as it is among the best 1/eta of those that
-                       were given as much, it is given eta times as much (ASHA: Li et al. 2020, "A System for Massively
-                       Parallel Hyperparameter Tuning"). Nobody waits for a rung to fill.
+    full evaluation    Every candidate is evaluated on one split, in the order of proposal; then the best candidate so
+                       far gets its next split. The leaders are complete early, and all are in the end.
+    halving            A candidate begins with few rows or passes. As soon as it is among the best 1/eta of those that
+                       were evaluated with the same resource, it is promoted to eta times the resource (ASHA: Li et al.
+                       2020, "A System for Massively Parallel Hyperparameter Tuning"). No rung has to be full first.
 
-The same events give the same instructions, so a journal replays a search to where it stood; tasks that had begun and
-have no result are instructed again.
+The same events give the same instructions, so a journal replays a search up to its last event. Evaluations that had
+begun but have no result are instructed again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from dataclasses import dataclass, field
 
 from manymill.search.events import (
     Aborted,
-    Dropped,
+    Cancelled,
     End,
+    Evaluate,
     Evaluated,
+    Evaluation,
     Event,
     Exhausted,
     Failed,
@@ -35,8 +37,6 @@ from manymill.search.events import (
     OutOfTime,
     Propose,
     Proposed,
-    Run,
-    Task,
 )
 
 STATES = ("pending", "running", "done", "failed", "cancelled")
@@ -44,26 +44,26 @@ STATES = ("pending", "running", "done", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a search is to do.
+    """Settings of the policy.
 
     Parameters
     ----------
     n_trials : int
-        Candidates, at most.
+        Greatest number of candidates.
     n_splits : int
     rungs : tuple of (int or None)
-        Rows or passes of successive halving, from few to all; ``(None,)`` for full evaluations alone.
+        Rows or passes of each rung of successive halving, ascending, None for all; ``(None,)`` without halving.
     eta : int
-        Of those that reached a rung, one in so many goes on to the next.
+        One of ``eta`` candidates of a rung is promoted to the next.
     max_evaluations : int or None
-        Tasks that may be begun.
+        Budget of evaluations.
     metric : str
-        That decides.
+        The metric that ranks candidates.
     width : int
-        Tasks that may be out at a time.
+        Greatest number of evaluations that run or wait for a worker at a time.
     adaptive : bool
-        Whether candidates depend on earlier scores: then one is evaluated wholly before the next is proposed, as far
-        as workers allow.
+        Whether the sampler uses earlier scores: then candidates are completed before new ones are proposed, as far as
+        this keeps all workers busy.
     """
 
     n_trials: int
@@ -78,14 +78,14 @@ class Rules:
 
 @dataclass(slots=True)
 class Rung:
-    """What a candidate was evaluated to with one amount of rows or passes."""
+    """Results of a candidate with one resource, by split."""
 
     evaluated: dict[int, Evaluated] = field(default_factory=dict)
     failed: dict[int, Failed] = field(default_factory=dict)
 
     @property
     def n_ended(self) -> int:
-        """Splits that gave scores, or failed."""
+        """Number of splits that were evaluated or failed."""
         return len(self.evaluated) + len(self.failed)
 
     def mean(self, metric: str) -> float:
@@ -95,105 +95,110 @@ class Rung:
         return sum(done.scores[metric] for done in self.evaluated.values()) / len(self.evaluated)
 
 
-def rung_that_counts(rungs: list[Rung], n_splits: int) -> int:
-    """The rung a candidate is judged by: the highest that is whole or has a failure, else the highest with a result.
+def decisive_rung(rungs: list[Rung], n_splits: int) -> int:
+    """The index of the rung that ranks a candidate: the highest complete or failed one, else the highest with a result.
 
-    A rung that is only begun says less than the whole one below it. -1 if there is no result.
+    An incomplete rung says less than the complete rung below it. -1 if there is no result.
     """
-    ended = [place for place, rung in enumerate(rungs) if rung.n_ended]
-    known = [place for place in ended if rungs[place].failed or rungs[place].n_ended == n_splits]
-    return max(known or ended, default=-1)
+    ended = [index for index, rung in enumerate(rungs) if rung.n_ended]
+    final = [index for index in ended if rungs[index].failed or rungs[index].n_ended == n_splits]
+    return max(final or ended, default=-1)
 
 
 class Policy:
-    """Decides what is done next; see the module.
+    """Decides what to do after each event; the module describes the rules.
 
     Parameters
     ----------
     rules : Rules
-    places : sequence of int
-        Where each candidate stands in tables, and among equals; in the order of proposal if nothing is said.
+    grid_indices : sequence of int
+        Index of each candidate in the grid, which orders tables and breaks ties; the order of proposal by default.
 
     Attributes
     ----------
     params : dict of int to mapping
-        Of each candidate.
+        Parameters of each candidate.
     results : dict of int to list of Rung
-        Of each candidate, by rung.
+        Results of each candidate by rung.
     counts : Counter
-        Tasks by state; they add up to `total` at every moment.
+        Number of evaluations by state; their sum is always `total`.
+    running : set of Evaluation
+    end_reason : str
+        Why the search ended; empty before.
     """
 
-    def __init__(self, rules: Rules, places: Sequence[int] = ()) -> None:
-        self.rules, self._places = rules, places
+    def __init__(self, rules: Rules, grid_indices: Sequence[int] = ()) -> None:
+        self.rules, self._grid_indices = rules, grid_indices
         self.params: dict[int, dict[str, object]] = {}
         self.results: dict[int, list[Rung]] = {}
         self.counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
         self.counts["pending"] = rules.n_trials * rules.n_splits
-        self.why = ""  # it ended
-        self.running: set[Task] = set()
-        self._begun = 0
-        self._left: dict[tuple[int, int], list[int]] = {}
-        self._ready: deque[tuple[int, int]] = deque()  # (trial, rung) that has had no split yet
-        self._leaders: list[tuple[float, int, int]] = []  # heap of (-mean, trial, rung), some of them stale
+        self.end_reason = ""
+        self.running: set[Evaluation] = set()
+        self._n_started = 0
+        self._unstarted: dict[tuple[int, int], list[int]] = {}  # splits by (trial, rung), the next one last
+        self._new: deque[tuple[int, int]] = deque()  # (trial, rung) without a started split
+        self._leaders: list[
+            tuple[float, int, int]
+        ] = []  # heap of (priority, trial, rung), some of them outdated
         self._rung_scores: list[list[tuple[float, int]]] = [[] for _ in rules.rungs]
         self._promoted: list[set[int]] = [set() for _ in rules.rungs]
         self._n_proposed = 0
         self._proposing = False
         self._exhausted = False
-        self._stopped = ""
+        self._stop_reason = ""
         self._replaying = False
 
     @property
     def total(self) -> int:
-        """All tasks there are."""
+        """Number of evaluations in all states."""
         return sum(self.counts.values())
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics that results have; none before the first."""
+        """Names of the metrics of the results; empty before the first result."""
         rungs = (rung for rungs in self.results.values() for rung in rungs)
         return next((list(done.scores) for rung in rungs for done in rung.evaluated.values()), [])
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
-        return bool(self.why)
+        return bool(self.end_reason)
 
     @property
     def trials(self) -> list[int]:
-        """The candidates that were proposed, as tables have them."""
-        return sorted(self.params, key=self.place)
+        """The proposed candidates in the order of tables."""
+        return sorted(self.params, key=self.grid_index)
 
-    def place(self, trial: int) -> int:
-        """Where a candidate stands in tables, and among equals."""
-        return self._places[trial] if trial < len(self._places) else trial
+    def grid_index(self, trial: int) -> int:
+        """The index of a candidate in the grid, or in the order of proposal: it orders tables and breaks ties."""
+        return self._grid_indices[trial] if trial < len(self._grid_indices) else trial
 
     def begin(self) -> list[Instruction]:
-        """The first instructions; after a replay, those that had no answer."""
+        """The first instructions; after a replay, those without a result."""
         return self._instructions()
 
     def on(self, event: Event) -> list[Instruction]:
-        """What is to be done after an event."""
+        """Update the state with an event and return the next instructions."""
         match event:
             case Proposed(trial, params):
                 self._proposing = False
                 self._n_proposed = max(self._n_proposed, trial + 1)
                 self.params[trial] = dict(params)
                 self.results[trial] = [Rung() for _ in self.rules.rungs]
-                self._ready.append((trial, 0))
+                self._new.append((trial, 0))
             case Exhausted():
                 self._proposing, self._exhausted = False, True
-                self._retire_unproposed()
+                self._discard_unproposed()
             case Evaluated(task):
                 self._end(task, "done")
                 self.results[task.trial][task.rung].evaluated[task.split] = event
-                self._scored(task)
+                self._update_scores(task)
             case Failed(task):
                 self._end(task, "failed")
                 self.results[task.trial][task.rung].failed[task.split] = event
-                self._scored(task)
-            case Dropped(task):
+                self._update_scores(task)
+            case Cancelled(task):
                 self._end(task, "cancelled")
             case Aborted():
                 self._stop("aborted")
@@ -202,126 +207,125 @@ class Policy:
         return self._instructions()
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Take what happened before, without instructing anything: `begin` then goes on from there."""
+        """Apply earlier events without giving instructions; `begin` then resumes the search."""
         self._replaying = True
         for event in events:
             if isinstance(event, Evaluated | Failed):
-                self._begin(event.task)
+                self._restart(event.task)
                 self.on(event)
             elif isinstance(event, Proposed | Exhausted):
                 self.on(event)
         self._replaying = False
 
-    # ---- what is out
+    # ---- states of evaluations
 
-    def _begin(self, task: Task) -> None:
-        """A task that was begun in another life, in whatever order."""
+    def _restart(self, task: Evaluation) -> None:
+        """Mark an evaluation of an earlier process as started, in any order."""
         if task.rung and task.trial not in self._promoted[task.rung - 1]:
             self._promote(task.trial, task.rung - 1)
-        self._splits_left(task.trial, task.rung).remove(task.split)
-        self._out(task)
+        self._unstarted_splits(task.trial, task.rung).remove(task.split)
+        self._start(task)
 
-    def _splits_left(self, trial: int, rung: int) -> list[int]:
-        """The splits that were not begun, the next one last."""
-        return self._left.setdefault((trial, rung), list(range(self.rules.n_splits))[::-1])
+    def _unstarted_splits(self, trial: int, rung: int) -> list[int]:
+        return self._unstarted.setdefault((trial, rung), list(range(self.rules.n_splits))[::-1])
 
-    def _out(self, task: Task) -> None:
+    def _start(self, task: Evaluation) -> None:
         self._move("pending", "running")
         self.running.add(task)
-        self._begun += 1
+        self._n_started += 1
 
     def _move(self, source: str, target: str, n: int = 1) -> None:
         self.counts[source] -= n
         self.counts[target] += n
 
-    def _end(self, task: Task, state: str) -> None:
+    def _end(self, task: Evaluation, state: str) -> None:
         self.running.discard(task)
         self._move("running", state)
 
-    def _stop(self, why: str) -> None:
-        self._stopped = self._stopped or why
+    def _stop(self, reason: str) -> None:
+        self._stop_reason = self._stop_reason or reason
         self._move("pending", "cancelled", self.counts["pending"])
 
-    # ---- what to do
+    # ---- instructions
 
     def _instructions(self) -> list[Instruction]:
         out: list[Instruction] = []
-        if self.why or self._replaying:
+        if self.end_reason or self._replaying:
             return out
         budget = self.rules.max_evaluations
-        while not self._stopped and len(self.running) < self.rules.width:
-            if budget is not None and self._begun >= budget:
-                # Until the last tasks end, an abort is still the reason why the search ends.
+        while not self._stop_reason and len(self.running) < self.rules.width:
+            if budget is not None and self._n_started >= budget:
+                # As long as evaluations run, an abort can still become the reason for the end.
                 if not self.running:
                     self._stop("out of evaluations")
                 break
             task = self._next()
             if task is not None:
-                self._out(task)
-                out.append(Run(task))
+                self._start(task)
+                out.append(Evaluate(task))
             elif self._may_propose():
                 self._proposing = True
                 out.append(Propose(self._n_proposed))
                 break
             else:
                 break
-        if not self.running and not self._proposing and (self._stopped or not self.counts["pending"]):
-            self.why = self._stopped or "done"
-            out.append(End(self.why))
+        if not self.running and not self._proposing and (self._stop_reason or not self.counts["pending"]):
+            self.end_reason = self._stop_reason or "done"
+            out.append(End(self.end_reason))
         return out
 
     def _may_propose(self) -> bool:
         return not (self._proposing or self._exhausted or self._n_proposed >= self.rules.n_trials)
 
-    def _next(self) -> Task | None:
+    def _next(self) -> Evaluation | None:
         if len(self.rules.rungs) > 1 and (promoted := self._promotion()) is not None:
-            self._ready.appendleft(promoted)
-        while self._ready:
-            trial, rung = self._ready.popleft()
-            if len(self._splits_left(trial, rung)) == self.rules.n_splits:
-                return self._split_of(trial, rung)
-            self._rank(trial, rung)  # it was begun in another life
-        # Candidates that do not depend on scores have one split each before any has two.
+            self._new.appendleft(promoted)
+        while self._new:
+            trial, rung = self._new.popleft()
+            if len(self._unstarted_splits(trial, rung)) == self.rules.n_splits:
+                return self._next_split(trial, rung)
+            self._push_leader(trial, rung)  # an earlier process started it
+        # Candidates of a sampler that does not use scores get one split each before any gets a second one.
         if self._may_propose() and not self.rules.adaptive and len(self.rules.rungs) == 1:
             return None
         while self._leaders:
-            score, trial, rung = heapq.heappop(self._leaders)
-            if self._left[trial, rung] and self._standing(trial, rung) == score:
-                return self._split_of(trial, rung)
+            priority, trial, rung = heapq.heappop(self._leaders)
+            if self._unstarted[trial, rung] and self._priority(trial, rung) == priority:
+                return self._next_split(trial, rung)
         return None
 
-    def _split_of(self, trial: int, rung: int) -> Task:
-        split = self._splits_left(trial, rung).pop()
-        task = Task(trial, split, rung, self.rules.rungs[rung])
-        self._rank(trial, rung)
+    def _next_split(self, trial: int, rung: int) -> Evaluation:
+        split = self._unstarted_splits(trial, rung).pop()
+        task = Evaluation(trial, split, rung, self.rules.rungs[rung])
+        self._push_leader(trial, rung)
         return task
 
-    def _rank(self, trial: int, rung: int) -> None:
-        """Put a candidate that has splits left among the leaders, at its score so far."""
-        if self._splits_left(trial, rung):
-            heapq.heappush(self._leaders, (self._standing(trial, rung), trial, rung))
+    def _push_leader(self, trial: int, rung: int) -> None:
+        """Add a candidate that has splits left to the leaders, with its current priority."""
+        if self._unstarted_splits(trial, rung):
+            heapq.heappush(self._leaders, (self._priority(trial, rung), trial, rung))
 
-    def _standing(self, trial: int, rung: int) -> float:
-        """What leaders are sorted by: the best first, whoever has no score yet behind them, failures last."""
+    def _priority(self, trial: int, rung: int) -> float:
+        """Sort key of the leaders: the best first, then candidates without a score, then failures."""
         results = self.results[trial][rung]
         if results.failed:
             return math.inf
         mean = results.mean(self.rules.metric)
         if len(self.rules.rungs) > 1 or self.rules.adaptive:
-            # What was begun is completed first: promotions, and proposals, wait for whole results.
+            # Complete started candidates first: promotions and adaptive samplers need all splits.
             return -float(rung) if results.n_ended == 0 or not math.isnan(mean) else math.inf
         return 1e308 if math.isnan(mean) else -mean
 
-    def _scored(self, task: Task) -> None:
+    def _update_scores(self, task: Evaluation) -> None:
         trial, rung = task.trial, task.rung
         results = self.results[trial][rung]
-        self._rank(trial, rung)
+        self._push_leader(trial, rung)
         if results.n_ended == self.rules.n_splits:
             mean = results.mean(self.rules.metric)
             insort(self._rung_scores[rung], (-math.inf if math.isnan(mean) else mean, trial))
 
     def _promotion(self) -> tuple[int, int] | None:
-        """The best candidate that may go on, from the highest rung that has one."""
+        """Promote the best candidate that qualifies, from the highest possible rung; gives (trial, new rung)."""
         for rung in range(len(self.rules.rungs) - 2, -1, -1):
             scores = self._rung_scores[rung]
             for score, trial in reversed(scores[len(scores) - len(scores) // self.rules.eta :]):
@@ -334,7 +338,7 @@ class Policy:
         self._promoted[rung].add(trial)
         self.counts["pending"] += self.rules.n_splits
 
-    def _retire_unproposed(self) -> None:
-        """Candidates that nobody proposed are no tasks."""
-        state = "cancelled" if self._stopped else "pending"
+    def _discard_unproposed(self) -> None:
+        """Remove the evaluations of candidates that will not be proposed."""
+        state = "cancelled" if self._stop_reason else "pending"
         self.counts[state] -= (self.rules.n_trials - self._n_proposed) * self.rules.n_splits

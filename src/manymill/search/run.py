@@ -1,4 +1,4 @@
-"""A search that a file describes, from files of text to a run folder with the best model.
+"""Run a configured search over files of text: the pipeline of ``manymill search``.
 
 ::
 
@@ -12,25 +12,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import manymill
 from manymill.data.dataset import scan
 from manymill.engine import interrupts
 from manymill.errors import PlanError, SettingsError
-from manymill.search.config import LogUniform, check_scoring, meant, spaces_of_file, with_none
+from manymill.search.config import LogUniform, check_scoring, parse_spaces, parse_value, suggestion
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
+from manymill.validation import any_of, check
 
-# What is tried where nothing is said: about the settings that `benches/bar.py` finds best on its corpora.
-_FORMS = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
+# Default search spaces: around the settings that `benches/bar.py` finds best on its corpora.
+_TEXT_FEATURES = {"ngram_range": [(1, 1), (1, 2)], "value": ["log", "binary"]}
 DEFAULT_SPACES: dict[str, dict[str, Any]] = {
     "TextClassifier": {
-        **_FORMS,
+        **_TEXT_FEATURES,
         "feature_weights": [None, "nb"],
         "loss": ["log", "modified_huber"],
         "l2": LogUniform(1e-7, 1e-4),
         "passes": [1, 3, 10],
     },
     "ComplementNaiveBayes": {
-        **_FORMS,
+        **_TEXT_FEATURES,
         "feature_weights": [None, "idf"],
         "alpha": LogUniform(1e-2, 1.0),
         "weight_norm": [False, True],
@@ -38,48 +40,49 @@ DEFAULT_SPACES: dict[str, dict[str, Any]] = {
 }
 
 
-def search_run(
+def run_search(
     config: Mapping[str, Any],
     out: str | os.PathLike[str],
     *,
     engine: Any = None,
     watch: Callable[[SearchHandle], None] = lambda handle: None,
 ) -> SearchCV:
-    """Search as a configuration says, and leave a run folder; the same call goes on with one that was killed.
+    """Run a configured search in a run folder; the same call resumes a search that was killed.
 
     Parameters
     ----------
     config : mapping
-        Of `read_config`: ``data``, and ``estimator``, ``space`` and ``search`` if they are there; `DEFAULT_SPACES` is
-        searched where there is no space.
+        From `read_config`: ``data``, and optionally ``estimator``, ``space`` and ``search``. `DEFAULT_SPACES` applies
+        if there is no space.
     out : path
-        The run folder: the journal, and the best model in ``model``.
+        The run folder: it gets the journal, and the best model as ``model``.
     engine : optional
-        Who evaluates; see :func:`manymill.engine.selection.as_engine`.
+        Execution engine; see :func:`manymill.engine.selection.as_engine`.
     watch : callable
-        Called once, when the search has begun; may wait for it.
+        Called once, when the search has started; it may wait for the end.
 
     Returns
     -------
     SearchCV
-        Fitted, unless no candidate has a score.
+        Fitted.
 
     Raises
     ------
     SettingsError, SourceError, SchemaError, RunFolderError
-        If the request cannot be.
+        If the configuration is invalid, or data or run folder cannot be used.
     PlanError
-        If every evaluation failed.
+        If no candidate has a score.
     """
-    told = dict(config.get("estimator", {}))
-    kind = told.pop("kind", "TextClassifier")
-    estimator = _estimator(kind, told)
-    space = spaces_of_file(config["space"]) if "space" in config else _default_space(kind, told)
-    _check_names(estimator, space)
-    asked = config.get("search", {})
-    check_scoring(asked.get("scoring", []))
+    params = dict(config.get("estimator", {}))
+    kind = params.pop("kind", "TextClassifier")
+    estimator = _make_estimator(kind, params)
+    space = parse_spaces(config["space"]) if "space" in config else _default_space(kind, params)
+    for name in (name for each in space for name in each):
+        _check_parameter("space", name, estimator)
+    options = config.get("search", {})
+    check_scoring(options.get("scoring", []))
     rows = scan(**config["data"])
-    search = SearchCV(estimator, space, engine=engine, run=out, **asked)
+    search = SearchCV(estimator, space, engine=engine, run=out, **options)
     handle = search.start(rows)
     watch(handle)
     handle.wait()
@@ -87,34 +90,32 @@ def search_run(
     if search.best_index_ is None:
         raise PlanError(
             f"no candidate has a score: {failures[0].error if failures else 'none was evaluated'}",
-            "mend the configuration" if failures else "give the search more time; the same command goes on",
+            "correct the configuration"
+            if failures
+            else "give the search more time; the same command resumes it",
         )
     search.refit_best(rows)
-    with interrupts.deferred():
+    with interrupts.defer_interrupts():
         search.best_estimator_.save(Path(out) / "model")
     return search
 
 
-def _estimator(kind: Any, told: dict[str, Any]) -> Any:
-    import manymill
-
-    if kind not in tuple(DEFAULT_SPACES):
-        raise SettingsError(f"there is no estimator {kind!r}", f"choose {' or '.join(DEFAULT_SPACES)}")
+def _make_estimator(kind: Any, params: dict[str, Any]) -> Any:
+    check(kind in tuple(DEFAULT_SPACES), "[estimator] kind", kind, any_of(DEFAULT_SPACES))
     estimator = getattr(manymill, kind)()
+    for name in params:
+        _check_parameter("estimator", name, estimator)
+    return estimator.set_params(**{name: parse_value(value) for name, value in params.items()})
+
+
+def _check_parameter(table: str, name: str, estimator: Any) -> None:
     known = estimator.get_params()
-    for name in told:
-        if name not in known:
-            raise SettingsError(f"[estimator]: {kind} has no {name!r}", meant(name, known))
-    return estimator.set_params(**{name: with_none(value) for name, value in told.items()})
+    if name not in known:
+        raise SettingsError(
+            f"[{table}]: {type(estimator).__name__} has no parameter {name!r}", suggestion(name, known)
+        )
 
 
-def _check_names(estimator: Any, spaces: list[dict[str, Any]]) -> None:
-    known = estimator.get_params()
-    for name in (name for space in spaces for name in space):
-        if name not in known:
-            raise SettingsError(f"[space]: {type(estimator).__name__} has no {name!r}", meant(name, known))
-
-
-def _default_space(kind: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is tried of an estimator, but for what was settled."""
-    return [{name: values for name, values in DEFAULT_SPACES[kind].items() if name not in told}]
+def _default_space(kind: str, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The default space without the parameters that are fixed."""
+    return [{name: values for name, values in DEFAULT_SPACES[kind].items() if name not in fixed}]

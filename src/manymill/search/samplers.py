@@ -1,11 +1,12 @@
-"""Where candidates come from: a grid, draws from distributions, or one of Optuna's samplers.
+"""Samplers of candidates: a grid, independent draws, or a sampler of Optuna.
 
-A candidate is told to a journal by `encoded`: values that were listed by their place in the list, so that any object
-may be searched, others as the numbers or words that they are.
+`encode_proposal` writes a candidate to the journal: a listed value as its index in the list, so that any object can be
+searched, and a drawn value as the number or string that it is.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,57 +15,137 @@ import numpy as np
 
 from manymill.errors import RunFolderError, SettingsError
 from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.validation import check
 
 Space = Mapping[str, Any]
 Distributions = Space | Sequence[Space]
 
-# A grid is not listed any further than this to draw from it.
-_LARGEST_GRID = 10_000_000
+# Greatest number of points of a grid that is enumerated.
+_MAX_GRID_SIZE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A candidate: the space it is from, and its parameters."""
+    """A candidate: its parameters, and the index of the space that they are from."""
 
     space: int
     params: dict[str, Any]
 
 
-def spaces_of(distributions: Distributions) -> list[Space]:
-    """The spaces that are searched, each a mapping of a parameter to its values or their distribution.
+class Proposer(ABC):
+    """Abstract base class of samplers, with an ask-and-tell interface.
+
+    Attributes
+    ----------
+    adaptive : bool
+        Whether candidates depend on earlier scores.
+    n_trials : int
+        Greatest number of candidates.
+    grid_indices : sequence of int
+        Index of each candidate in the grid, as scikit-learn orders it; empty if there is no grid.
+    """
+
+    adaptive = False
+    grid_indices: Sequence[int] = ()
+
+    def __init__(self, n_trials: int) -> None:
+        self.n_trials = n_trials
+        self._next_trial = 0
+
+    def ask(self) -> Proposal | None:
+        """The next candidate; None if there are no more."""
+        if self._next_trial >= self.n_trials:
+            return None
+        trial = self._next_trial
+        self._next_trial += 1
+        return self._propose(trial)
+
+    @abstractmethod
+    def _propose(self, trial: int) -> Proposal:
+        """The candidate of a trial."""
+
+    def tell(self, trial: int, score: float) -> None:  # noqa: B027
+        """Report the mean score of a candidate over its splits; NaN if it failed."""
+
+    def replay(self, trial: int, proposal: Proposal) -> None:
+        """Report a candidate that was proposed before the search was resumed."""
+        self._next_trial = max(self._next_trial, trial + 1)
+
+    def close(self) -> None:  # noqa: B027
+        """Free resources; the search is over."""
+
+
+def make_proposer(
+    sampler: str, distributions: Distributions, n_trials: int, seed: int, storage: str | None = None
+) -> Proposer:
+    """Create the sampler of a search.
+
+    Parameters
+    ----------
+    sampler : str
+        ``"auto"``: the whole grid if all values are listed and it has at most ``n_trials`` points, else draws, which
+        are without replacement if there is a grid. ``"grid"``, ``"random"``, or a sampler of Optuna such as ``"tpe"``.
+    distributions, n_trials, seed, storage
+        See `SearchCV`.
 
     Raises
     ------
     SettingsError
-        If a parameter has neither.
+        If the sampler is unknown, or cannot search these distributions.
+    """
+    spaces = parameter_spaces(distributions)
+    of_optuna = sampler not in ("auto", "grid", "random")
+    check(
+        storage is None or of_optuna, "storage", storage, f"None, since sampler={sampler!r} does not use it"
+    )
+    if of_optuna:
+        from manymill.search.optuna_samplers import OptunaProposer
+
+        return OptunaProposer(sampler, spaces, n_trials, seed, storage)
+    if sampler == "grid":
+        return GridSampler(spaces, None, seed)
+    size = grid_size(spaces)
+    if size is not None and size <= _MAX_GRID_SIZE:
+        return GridSampler(spaces, n_trials, seed)
+    return RandomSampler(spaces, n_trials, seed)
+
+
+def parameter_spaces(distributions: Distributions) -> list[Space]:
+    """Validate the distributions of a search; gives one mapping for each space.
+
+    Raises
+    ------
+    SettingsError
+        If a parameter has neither values nor a distribution.
     """
     spaces = [distributions] if isinstance(distributions, Mapping) else list(distributions)
-    if not spaces or not all(isinstance(space, Mapping) for space in spaces):
-        raise SettingsError(
-            f"distributions={distributions!r} are none", "give {parameter: values}, or a list of those"
-        )
+    valid = bool(spaces) and all(isinstance(space, Mapping) for space in spaces)
+    check(valid, "distributions", distributions, "{parameter: values}, or a list of such mappings")
     for space in spaces:
         for name, values in space.items():
             listed = listed_values(values)
-            if listed is None and not hasattr(values, "rvs") and not _is_optunas(values):
-                raise SettingsError(
-                    f"{name}={values!r} is neither a list of values nor a distribution",
-                    "give a list, or a distribution with rvs(), such as scipy.stats.loguniform(1e-4, 1)",
-                )
-            if listed is not None and not len(listed):
-                raise SettingsError(f"{name} has no values", "give one at least")
+            if listed is None:
+                valid = hasattr(values, "rvs") or type(values).__module__.startswith("optuna.")
+            else:
+                valid = len(listed) > 0
+            check(
+                valid,
+                name,
+                values,
+                "a list of one or more values, or a distribution with rvs() such as scipy.stats.loguniform(1e-4, 1)",
+            )
     return spaces
 
 
 def listed_values(values: Any) -> Sequence[Any] | None:
-    """The values of a list; None of a distribution."""
+    """The values of a list, range or one-dimensional array; None for a distribution."""
     if isinstance(values, np.ndarray):
         return values.tolist() if values.ndim == 1 else None
     return values if isinstance(values, (list, tuple, range)) else None
 
 
 def grid_size(spaces: Sequence[Space]) -> int | None:
-    """How many candidates there are; None if there is no end to them."""
+    """Number of points of a grid; None if a parameter has a distribution."""
     total = 0
     for space in spaces:
         n = 1
@@ -77,193 +158,123 @@ def grid_size(spaces: Sequence[Space]) -> int | None:
     return total
 
 
-class Grid:
-    """Points of a grid in random order, each once: early scores are of all regions.
+class GridSampler(Proposer):
+    """Points of a grid in random order without replacement, so that early scores cover all regions.
 
-    Attributes
-    ----------
-    places : list of int
-        Where each candidate stands in the grid, as scikit-learn lists it: of equals the first is the best.
+    Raises
+    ------
+    SettingsError
+        If a parameter has a distribution, or the grid is too large.
     """
-
-    adaptive = False
 
     def __init__(self, spaces: Sequence[Space], n_trials: int | None, seed: int) -> None:
         size = grid_size(spaces)
         if size is None:
             raise SettingsError(
-                "a distribution has no grid", "list its values, or leave the sampler to be chosen"
+                "sampler='grid' cannot search distributions", "list the values, or use another sampler"
             )
-        n = size if n_trials is None else min(n_trials, size)
-        if size > _LARGEST_GRID:
+        if size > _MAX_GRID_SIZE:
             raise SettingsError(
-                f"the grid has {size:,} points", "search fewer parameters, or give distributions"
+                f"the grid has {size:,} points, more than {_MAX_GRID_SIZE:,}",
+                "search fewer parameters, or give distributions",
             )
+        super().__init__(size if n_trials is None else min(n_trials, size))
         self._spaces = spaces
-        self.places: list[int] = np.random.default_rng(seed).permutation(size)[:n].tolist()
-        self.n_trials = n
-        self._next = 0
+        self.grid_indices = np.random.default_rng(seed).permutation(size)[: self.n_trials].tolist()
 
-    def ask(self) -> Proposal | None:
-        """The next candidate; None if there are no more."""
-        if self._next >= self.n_trials:
-            return None
-        place = self.places[self._next]
-        self._next += 1
+    def _propose(self, trial: int) -> Proposal:
+        index = self.grid_indices[trial]
         for number, space in enumerate(self._spaces):
             lists = {name: list(listed_values(space[name]) or ()) for name in sorted(space)}
             n = int(np.prod([len(values) for values in lists.values()], dtype=object)) if lists else 1
-            if place < n:
+            if index < n:
                 params = {}
                 for name, values in reversed(lists.items()):
-                    place, at = divmod(place, len(values))
-                    params[name] = values[at]
+                    index, value_index = divmod(index, len(values))
+                    params[name] = values[value_index]
                 return Proposal(number, dict(sorted(params.items())))
-            place -= n
-        raise AssertionError("a place beyond the grid")
-
-    def tell(self, trial: int, score: float) -> None:
-        """The mean score of a candidate over its splits, which a grid does not use."""
-
-    def again(self, trial: int, proposal: Proposal) -> None:
-        """A candidate of the same search before it was killed: the next one comes after it."""
-        self._next = max(self._next, trial + 1)
-
-    def close(self) -> None:
-        """The search is over; nothing is open."""
+            index -= n
+        raise AssertionError("index beyond the grid")
 
 
-class Draws:
-    """Independent draws (Bergstra & Bengio 2012); each candidate has a seed of its own, whatever came before it."""
-
-    adaptive = False
+class RandomSampler(Proposer):
+    """Independent draws (Bergstra & Bengio 2012), each with its own seed, so that a draw depends on its number only."""
 
     def __init__(self, spaces: Sequence[Space], n_trials: int, seed: int) -> None:
-        self._spaces, self.n_trials, self._seed = spaces, n_trials, seed
-        self._next = 0
+        super().__init__(n_trials)
+        self._spaces, self._seed = spaces, seed
 
-    def ask(self) -> Proposal | None:
-        """The next candidate; None if there are no more."""
-        if self._next >= self.n_trials:
-            return None
-        generator = np.random.default_rng((self._seed, self._next))
-        self._next += 1
+    def _propose(self, trial: int) -> Proposal:
+        generator = np.random.default_rng((self._seed, trial))
         number = int(generator.integers(len(self._spaces)))
         space = self._spaces[number]
-        return Proposal(number, {name: _drawn(space[name], generator) for name in sorted(space)})
-
-    def tell(self, trial: int, score: float) -> None:
-        """The mean score of a candidate over its splits, which draws do not use."""
-
-    def again(self, trial: int, proposal: Proposal) -> None:
-        """A candidate of the same search before it was killed: the next one comes after it."""
-        self._next = max(self._next, trial + 1)
-
-    def close(self) -> None:
-        """The search is over; nothing is open."""
+        return Proposal(number, {name: _draw(space[name], generator) for name in sorted(space)})
 
 
-def _drawn(values: Any, generator: np.random.Generator) -> Any:
+def _draw(values: Any, generator: np.random.Generator) -> Any:
     listed = listed_values(values)
     if listed is not None:
         return listed[int(generator.integers(len(listed)))]
-    # Distributions that people write for scikit-learn's searches are given what those give.
-    known = hasattr(values, "dist") or isinstance(values, Uniform | LogUniform | Integers)
-    source = generator if known else np.random.RandomState(generator.integers(2**32))
+    # User-defined distributions get a RandomState, as in scikit-learn's searches.
+    takes_generator = hasattr(values, "dist") or isinstance(values, Uniform | LogUniform | Integers)
+    source = generator if takes_generator else np.random.RandomState(generator.integers(2**32))
     value = values.rvs(random_state=source)
     return value.item() if isinstance(value, np.generic) else value
 
 
-def encoded(spaces: Sequence[Space], proposal: Proposal) -> dict[str, Any]:
-    """A candidate in JSON.
+def encode_proposal(spaces: Sequence[Space], proposal: Proposal) -> dict[str, Any]:
+    """Convert a candidate to JSON.
 
     Raises
     ------
     SettingsError
-        If a distribution gives what is no number and no word.
+        If a drawn value is neither a number nor a string.
     """
-    values: dict[str, Any] = {}
+    encoded: dict[str, Any] = {}
     for name, value in proposal.params.items():
         listed = listed_values(spaces[proposal.space][name])
         if listed is not None:
-            values[name] = {"place": place_of(listed, value)}
+            encoded[name] = {"place": index_of(listed, value)}
         elif value is None or isinstance(value, (bool, int, float, str)):
-            values[name] = value
+            encoded[name] = value
         else:
-            raise SettingsError(f"{name}={value!r} cannot be written to the journal", "list such values")
-    return {"space": proposal.space, "values": values}
+            raise SettingsError(f"cannot write {name}={value!r} to the journal", "list such values")
+    return {"space": proposal.space, "values": encoded}
 
 
-def decoded(spaces: Sequence[Space], content: Mapping[str, Any]) -> Proposal:
-    """A candidate of JSON.
+def decode_proposal(spaces: Sequence[Space], record: Mapping[str, Any]) -> Proposal:
+    """Convert a candidate from JSON.
 
     Raises
     ------
     RunFolderError
-        If it is none of these spaces.
+        If the candidate is not from these spaces.
     """
     try:
-        space = spaces[content["space"]]
+        space = spaces[record["space"]]
         params = {}
-        for name, value in content["values"].items():
+        for name, value in record["values"].items():
             listed = listed_values(space[name])
             params[name] = value if listed is None else listed[value["place"]]
-        return Proposal(content["space"], params)
+        return Proposal(record["space"], params)
     except (LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(
-            f"the journal holds a candidate of other distributions: {error!r}",
-            "begin a new run in another folder",
+            f"the journal contains a candidate of other distributions: {error!r}",
+            "start a new search in another folder",
         ) from None
 
 
-def place_of(listed: Sequence[Any], value: Any) -> int:
-    """Where a value stands in its list; the values of an array, NaN among them, are other objects every time."""
-    same = (place for place, item in enumerate(listed) if item is value)
-    return next(same, None) or next(place for place, item in enumerate(listed) if _same(item, value))
+def index_of(listed: Sequence[Any], value: Any) -> int:
+    """The index of a value in its list; identity counts first, since equality may be ambiguous."""
+    for index, item in enumerate(listed):
+        if item is value:
+            return index
+    # Values of an array, NaN among them, are new objects every time.
+    return next(index for index, item in enumerate(listed) if _is_equal(item, value))
 
 
-def _same(item: Any, value: Any) -> bool:
-    if item is value:
-        return True
+def _is_equal(item: Any, value: Any) -> bool:
     try:
         return type(item) is type(value) and bool(item == value or (item != item and value != value))
     except (ValueError, TypeError):
         return False
-
-
-def _is_optunas(values: Any) -> bool:
-    return type(values).__module__.startswith("optuna.")
-
-
-def proposer_of(
-    sampler: str, distributions: Distributions, n_trials: int, seed: int, storage: str | None = None
-) -> Any:
-    """The proposer that a name says.
-
-    Parameters
-    ----------
-    sampler : str
-        ``"auto"``: the whole grid if all values are listed and there are no more than ``n_trials`` points, else draws,
-        of a grid without replacement. ``"grid"``, ``"random"``, or the name of a sampler of Optuna such as ``"tpe"``.
-    distributions, n_trials, seed, storage
-        As of `SearchCV`.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such sampler, or it cannot search these distributions.
-    """
-    spaces = spaces_of(distributions)
-    size = grid_size(spaces)
-    if storage is not None and sampler in ("auto", "grid", "random"):
-        raise SettingsError(
-            f"storage={storage!r} is for Optuna's samplers", 'give sampler="tpe", for example'
-        )
-    if sampler == "grid":
-        return Grid(spaces, None, seed)
-    if sampler in ("auto", "random"):
-        few = size is not None and size <= _LARGEST_GRID
-        return Grid(spaces, n_trials, seed) if few else Draws(spaces, n_trials, seed)
-    from manymill.search.optuna_samplers import OptunaProposer
-
-    return OptunaProposer(sampler, spaces, n_trials, seed, storage)

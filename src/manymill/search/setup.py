@@ -1,19 +1,18 @@
-"""From what a search was asked, and the data, to what its driver needs.
+"""Prepare a search: route fit parameters, split the data, hash texts, and open the journal.
 
 ::
 
-    texts ──hash, once──► row numbers ─┐
-    any other data ────────────────────┴─► splits ──► Job, Rules, SearchJournal
+    texts ──hash, once──► row indices ─┐
+    any other data ────────────────────┴─► splits ──► SearchJob, Rules, SearchJournal
 
-Whom the further parameters of a fit are for: the estimator, the splitter, or a scorer.
-
-::
+Fit parameters are routed to estimator, splitter and scorers as in scikit-learn::
 
     fit(X, y, sample_weight=w, groups=g)
-        as scikit-learn does by default     w to the fit, and to scorers that take weights; g to the splitter
-        with metadata routing enabled       each to whoever requested it
+        by default                          w to the estimator, and to scorers that accept weights; g to the splitter
+        with metadata routing enabled       each to the objects that requested it
 
-What makes a search the same search in another process: its settings in JSON, without addresses of objects.
+A search is identified by its settings, in JSON and without addresses of objects, so that another process can check
+that it resumes the same search.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from inspect import signature
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -32,67 +30,74 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.utils import indexable
-from sklearn.utils.validation import _num_samples
 
 from manymill.errors import SettingsError
-from manymill.search.evaluation import Job, config_here, configured
+from manymill.search.evaluation import SearchJob, configured, current_config
 from manymill.search.journal import SearchJournal
-from manymill.search.parameters import is_by_row, rungs_of
+from manymill.search.parameters import resource_rungs
 from manymill.search.policy import Rules
+from manymill.search.samplers import Proposer, Space
+from manymill.search.sklearn_private import accepts_sample_weight, count_rows
 
 if TYPE_CHECKING:
     from manymill.search.estimator import SearchCV
 
 
+# ---- routing of fit parameters
+
+
 @dataclass(frozen=True, slots=True)
-class Routed:
-    """The parameters of a fit by who gets them."""
+class RoutedParams:
+    """Fit parameters by consumer."""
 
     fit: Mapping[str, Any]
     split: Mapping[str, Any]
     score: Mapping[str, Mapping[str, Any]]  # by scorer
 
 
-def routed(search: Any, scorers: Mapping[str, Any], params: Mapping[str, Any]) -> Routed:
-    """Whom parameters of the fit of a search are for.
+def route_params(search: Any, scorers: Mapping[str, Any], params: Mapping[str, Any]) -> RoutedParams:
+    """Route the fit parameters of a search to estimator, splitter and scorers.
 
     Raises
     ------
     TypeError, UnsetMetadataPassedError
-        With metadata routing, of what nobody requested.
+        With metadata routing, if nothing requested a parameter.
     """
     from sklearn.utils.metadata_routing import process_routing
 
-    if is_enabled():
-        found: Any = process_routing(search, "fit", **params)
-        score = {name: found[key].score for name, key in zip(scorers, _keys(scorers), strict=True)}
-        return Routed(found.estimator.fit, found.splitter.split, score)
+    if routing_enabled():
+        routed: Any = process_routing(search, "fit", **params)
+        score = {name: routed[key].score for name, key in _routing_keys(scorers).items()}
+        return RoutedParams(routed.estimator.fit, routed.splitter.split, score)
     fit = {name: value for name, value in params.items() if name != "groups"}
     weights = {"sample_weight": fit["sample_weight"]} if fit.get("sample_weight") is not None else {}
-    return Routed(
+    return RoutedParams(
         fit,
         {"groups": params["groups"]} if "groups" in params else {},
-        {name: weights if weights and _takes_weights(scorer) else {} for name, scorer in scorers.items()},
+        {
+            name: weights if weights and accepts_sample_weight(scorer) else {}
+            for name, scorer in scorers.items()
+        },
     )
 
 
-def router_of(search: Any, scorers: Mapping[str, Any]) -> Any:
-    """What scikit-learn's ``get_metadata_routing`` gives for a search."""
+def make_router(search: Any, scorers: Mapping[str, Any]) -> Any:
+    """The ``MetadataRouter`` of a search, for ``get_metadata_routing``."""
     from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
     router = MetadataRouter(owner=search)
     router.add(estimator=search.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
     scoring = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
-    for scorer, key in zip(scorers.values(), _keys(scorers), strict=True):
-        router.add(method_mapping=scoring, **{key: scorer})
+    for name, key in _routing_keys(scorers).items():
+        router.add(method_mapping=scoring, **{key: scorers[name]})
     router.add(splitter=search.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
     return router
 
 
-def score_params(
+def route_score_params(
     search: Any, scorers: Mapping[str, Any], metric: str, params: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Those of the parameters of ``score`` that the scorer of a metric gets.
+    """The parameters of ``score`` for the scorer of a metric.
 
     Raises
     ------
@@ -103,45 +108,40 @@ def score_params(
 
     if not params:
         return {}
-    if not is_enabled():
+    if not routing_enabled():
         raise ValueError(
-            f"score takes {', '.join(sorted(params))} with metadata routing alone: "
+            f"score accepts {', '.join(sorted(params))} only with metadata routing: "
             "call sklearn.set_config(enable_metadata_routing=True)"
         )
-    found: Any = process_routing(search, "score", **params)
-    given: Mapping[str, Any] = found[dict(zip(scorers, _keys(scorers), strict=True))[metric]].score
-    return given
+    routed: Any = process_routing(search, "score", **params)
+    score_params: Mapping[str, Any] = routed[_routing_keys(scorers)[metric]].score
+    return score_params
 
 
-def is_enabled() -> bool:
-    """Whether scikit-learn is to route by request."""
-    from sklearn import get_config
-
-    return bool(get_config()["enable_metadata_routing"])
+def routing_enabled() -> bool:
+    """Whether scikit-learn's metadata routing is enabled."""
+    return bool(current_config()["enable_metadata_routing"])
 
 
-def _keys(scorers: Mapping[str, Any]) -> list[str]:
-    """The scorers as a router calls them."""
-    return [f"scorer{place}" for place in range(len(scorers))]
+def _routing_keys(scorers: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of the scorers in a router; names of metrics may not be identifiers."""
+    return {name: f"scorer{index}" for index, name in enumerate(scorers)}
 
 
-def _takes_weights(scorer: Callable[..., Any]) -> bool:
-    if hasattr(scorer, "_accept_sample_weight"):
-        return bool(scorer._accept_sample_weight())
-    return "sample_weight" in signature(scorer).parameters
+# ---- settings that identify a search
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def settings_of(search: Any, job: Job, rules: Rules, seed: int) -> dict[str, Any]:
-    """What must be the same for a search to go on."""
+def identifying_settings(search: Any, job: SearchJob, rules: Rules, seed: int) -> dict[str, Any]:
+    """The settings that must be equal for a search to be resumed; keys are those of the journal."""
     import joblib
 
     data = {name: value for name, value in job.data.items() if name not in ("X", "y")}
     return {
-        "estimator": described(search.estimator),
-        "distributions": described(search.distributions),
+        "estimator": describe(search.estimator),
+        "distributions": describe(search.distributions),
         "sampler": search.sampler,
         "n_trials": rules.n_trials,
         "n_splits": rules.n_splits,
@@ -149,9 +149,9 @@ def settings_of(search: Any, job: Job, rules: Rules, seed: int) -> dict[str, Any
         "resource": job.resource,
         "eta": rules.eta,
         "metric": rules.metric,
-        "scoring": described(search.scoring),
+        "scoring": describe(search.scoring),
         "train_scores": job.train_scores,
-        "fit_params": described(job.fit_params),
+        "fit_params": describe(job.fit_params),
         "seed": seed,
         "data": joblib.hash((job.text and job.text.identity, job.data.get("X"), job.data.get("y"))),
         "data by row": joblib.hash(data),
@@ -159,124 +159,149 @@ def settings_of(search: Any, job: Job, rules: Rules, seed: int) -> dict[str, Any
     }
 
 
-def described(value: Any) -> Any:
-    """A value in JSON: equal values have equal descriptions in every process.
+def describe(value: Any) -> Any:
+    """Describe a value in JSON; equal values have equal descriptions in every process.
 
-    Estimators are told by their parameters, frozen distributions of SciPy by what was given, functions by their names
-    and code, arrays by their bytes; of anything else the ``repr`` has to do.
+    Estimators are described by their parameters, frozen distributions of SciPy by their arguments, functions by name
+    and code, arrays by a fingerprint of their bytes, and other objects by their ``repr``.
     """
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):  # NaN is not equal to itself
         return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, Mapping):
-        return {str(name): described(value[name]) for name in sorted(value, key=str)}
+        return {str(name): describe(value[name]) for name in sorted(value, key=str)}
     if isinstance(value, (list, tuple)):
-        return [described(item) for item in value]
+        return [describe(item) for item in value]
     if isinstance(value, np.ndarray):
         content = repr(value.tolist()).encode() if value.dtype == object else value.tobytes()
-        return {"array": str(value.dtype), "shape": list(value.shape), "digest": _digest(content)}
+        return {"array": str(value.dtype), "shape": list(value.shape), "digest": _fingerprint(content)}
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if hasattr(value, "get_params") and not isinstance(value, type):
-        return {"class": name, "params": described(value.get_params(deep=False))}
-    if hasattr(value, "dist") and hasattr(value, "kwds"):  # frozen
-        return {"class": f"{type(value.dist).__qualname__}", "params": described([value.args, value.kwds])}
+        return {"class": name, "params": describe(value.get_params(deep=False))}
+    if hasattr(value, "dist") and hasattr(value, "kwds"):  # frozen distribution
+        return {"class": f"{type(value.dist).__qualname__}", "params": describe([value.args, value.kwds])}
     if hasattr(value, "__qualname__"):
-        return {"function": f"{value.__module__}.{value.__qualname__}", "code": _code(value)}
+        return {"function": f"{value.__module__}.{value.__qualname__}", "code": _code_fingerprint(value)}
     return _ADDRESS.sub("", repr(value))
 
 
-def _code(value: Any) -> str:
-    """The digest of a function's code; empty where there is none."""
+def _code_fingerprint(value: Any) -> str:
+    """Fingerprint of a function's code; empty for functions without Python code."""
     code = value if isinstance(value, CodeType) else getattr(value, "__code__", None)
     if code is None:
         return ""
-    constants = [_code(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
-    return _digest(repr((code.co_code, code.co_names, constants)).encode())
+    constants = [
+        _code_fingerprint(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts
+    ]
+    return _fingerprint(repr((code.co_code, code.co_names, constants)).encode())
 
 
-def _digest(data: bytes) -> str:
+def _fingerprint(data: bytes) -> str:
     return blake2b(data, digest_size=8).hexdigest()
 
 
+# ---- preparation of the data
+
+
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a search was asked, checked, and not looked at the data yet."""
+class SearchRequest:
+    """Validated arguments of a search whose data has not been read yet.
+
+    Attributes
+    ----------
+    search : SearchCV
+    X, y
+        As given to ``fit``.
+    params : mapping
+        Fit parameters, and ``groups``.
+    scorers : mapping of str to callable
+    metric : str
+        The metric that ranks candidates.
+    spaces : list of mapping
+    seed : int
+    proposer : Proposer
+    config : dict
+        scikit-learn's configuration of the calling thread, which the thread of the search does not inherit.
+    """
 
     search: SearchCV
     X: Any
     y: Any
-    params: Mapping[str, Any]  # of the fit, and groups
+    params: Mapping[str, Any]
     scorers: Mapping[str, Any]
-    metric: str  # that decides
-    spaces: list[Any]
+    metric: str
+    spaces: list[Space]
     seed: int
-    proposer: Any
-    config: dict[str, Any] = field(
-        default_factory=config_here
-    )  # of the thread that asks, not of the driver's
+    proposer: Proposer
+    config: dict[str, Any] = field(default_factory=current_config)
 
     @property
-    def is_text(self) -> bool:
-        """Whether texts are hashed first, which takes a second for 100 MB."""
-        if set(self.params) - {"groups"} or not type(self.search.estimator).__module__.startswith(
-            "manymill.linear."
-        ):
+    def hashes_texts(self) -> bool:
+        """Whether the data is texts that are hashed first, which takes a second for 100 MB."""
+        estimator = self.search.estimator
+        if set(self.params) - {"groups"} or not type(estimator).__module__.startswith("manymill.linear."):
             return False
-        from manymill.search.text import is_hashed_once
+        from manymill.search.text import can_hash_once
 
-        return is_hashed_once(self.search.estimator, self.X, self.search.distributions)
+        return can_hash_once(estimator, self.X, self.search.distributions)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the driver of a search needs; who takes it closes it."""
+class PreparedSearch:
+    """What the driver of a search needs; the owner closes it."""
 
-    job: Job
+    job: SearchJob
     rules: Rules
     journal: SearchJournal | None
 
     def close(self) -> None:
-        """Let files go: another search may have the run folder, and hashed texts may make room."""
+        """Release the run folder and the hashed texts."""
         if self.journal is not None:
             self.journal.close()
         if self.job.text is not None:
             self.job.text.close()
 
 
-def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
-    """Look at the data: hash texts, split rows, open the journal.
+def prepare_search(request: SearchRequest, stop: Callable[[], bool] = lambda: False) -> PreparedSearch:
+    """Read the data: hash texts, split rows, open the journal.
+
+    Parameters
+    ----------
+    request : SearchRequest
+    stop : callable
+        Polled while texts are hashed; True cancels.
 
     Raises
     ------
     SettingsError, SchemaError, SourceError, RunFolderError
-        If there is nothing to split, data cannot be read, or the run folder is another's.
+        If the data cannot be split or read, or the run folder cannot be used.
     CancelledError
-        If `stop` says so meanwhile.
+        If `stop` returns True.
     """
     from manymill.data.dataset import Dataset
 
-    text = None
-    journal = None if asked.search.run is None else SearchJournal(asked.search.run)
+    search, text = request.search, None
+    journal = None if search.run is None else SearchJournal(search.run)
     try:
-        if asked.is_text:
-            from manymill.search.text import text_fitter
+        if request.hashes_texts:
+            from manymill.search.text import make_text_fitter
 
-            text = text_fitter(
-                asked.search.estimator, asked.X, asked.y, distributions=asked.search.distributions,
-                stop=lambda: stop() or (journal is not None and journal.abort_was_asked()), run=asked.search.run,
+            text = make_text_fitter(
+                search.estimator, request.X, request.y, distributions=search.distributions,
+                stop=lambda: stop() or (journal is not None and journal.take_abort_request()), run=search.run,
             )  # fmt: skip
-        elif isinstance(asked.X, Dataset):
+        elif isinstance(request.X, Dataset):
             raise SettingsError(
-                "a Dataset is searched over by TextClassifier and ComplementNaiveBayes alone, with ngram_range and"
-                " lowercase listed, and weights and parameters of fit left out",
-                "list their values, or give texts and labels that are in memory",
+                "a Dataset can be searched only with TextClassifier or ComplementNaiveBayes, with values of ngram_range"
+                " and lowercase that are listed, and without weights and fit parameters",
+                "list these values, or give texts and labels in memory",
             )
-        with configured(asked.config):
-            job, rules = _prepared(asked, text)
+        with configured(request.config):
+            job, rules = _make_job(request, text)
         if journal is not None:
-            journal.begin(settings_of(asked.search, job, rules, asked.seed), asked.spaces)
-        return Prepared(job, rules, journal)
+            journal.begin(identifying_settings(search, job, rules, request.seed), request.spaces)
+        return PreparedSearch(job, rules, journal)
     except BaseException:
         if text is not None:
             text.close()
@@ -285,42 +310,43 @@ def prepare(asked: Asked, stop: Callable[[], bool] = lambda: False) -> Prepared:
         raise
 
 
-def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
+def _make_job(request: SearchRequest, text: Any) -> tuple[SearchJob, Rules]:
     from sklearn.model_selection import check_cv
 
-    search = asked.search
-    given = routed(search, asked.scorers, asked.params)
-    params, split = dict(given.fit), dict(given.split)
-    X, y = (asked.X, asked.y) if text is None else (np.arange(len(text.y)), text.y)
-    X, y, groups = indexable(X, y, split.pop("groups", None))
+    search = request.search
+    routed = route_params(search, request.scorers, request.params)
+    fit_params, split_params = dict(routed.fit), dict(routed.split)
+    X, y = (request.X, request.y) if text is None else (np.arange(len(text.y)), text.y)
+    X, y, groups = indexable(X, y, split_params.pop("groups", None))
     try:
         splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-        splits = [(_places(train), _places(test)) for train, test in splitter.split(X, y, groups, **split)]
+        splits = [
+            (_row_indices(train), _row_indices(test))
+            for train, test in splitter.split(X, y, groups, **split_params)
+        ]
     except ValueError as error:
-        raise SettingsError(
-            f"cv={search.cv!r} is not possible: {str(error).rstrip('.')}",
-            "give splits that the rows and their labels allow",
-        ) from error
+        expected = f"splits that the rows and labels allow: {str(error).rstrip('.')}"
+        raise SettingsError.invalid("cv", search.cv, expected) from error
     if not splits:
-        raise SettingsError(f"cv={search.cv!r} gives no splits", "give a splitter that does")
+        raise SettingsError.invalid("cv", search.cv, "a splitter that gives one or more splits")
     search.n_splits_ = len(splits)
-    n_rows = _num_samples(X)
+    n_rows = count_rows(X)
     if search.ensemble is not None and len(getattr(y, "shape", ())) > 1:
-        raise SettingsError("an ensemble has one output, and y has several columns", "leave ensemble away")
-    by_row = {name: value for name, value in params.items() if is_by_row(value, n_rows)}
-    scorers, scoring, of_scorers = _scoring(asked.scorers, given.score, by_row, n_rows)
-    rungs = rungs_of(search, min(len(train) for train, _ in splits))
+        raise SettingsError("an ensemble needs one output, but y has several columns", "use ensemble=None")
+    by_row = {name: value for name, value in fit_params.items() if has_value_per_row(value, n_rows)}
+    scorers, scoring, scorer_data = _bind_scorers(request.scorers, routed.score, by_row, n_rows)
+    rungs = resource_rungs(search, min(len(train) for train, _ in splits))
     rules = Rules(
-        asked.proposer.n_trials, len(splits), rungs, search.eta, search.max_evaluations, asked.metric,
-        adaptive=asked.proposer.adaptive,
+        request.proposer.n_trials, len(splits), rungs, search.eta, search.max_evaluations, request.metric,
+        adaptive=request.proposer.adaptive,
     )  # fmt: skip
-    job = Job(
+    job = SearchJob(
         estimator=clone(search.estimator),
-        data={"X": X, **({} if y is None else {"y": y}), **by_row, **of_scorers},
+        data={"X": X, **({} if y is None else {"y": y}), **by_row, **scorer_data},
         splits=splits,
         scorers=scorers,
         scoring=scoring,
-        fit_params={name: value for name, value in params.items() if name not in by_row},
+        fit_params={name: value for name, value in fit_params.items() if name not in by_row},
         by_row=tuple(by_row),
         resource=search.resource,
         train_scores=search.return_train_score,
@@ -332,25 +358,48 @@ def _prepared(asked: Asked, text: Any) -> tuple[Job, Rules]:
     return job, rules
 
 
-def _scoring(
-    scorers: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]], by_row: Mapping[str, Any], n_rows: int
+def has_value_per_row(value: Any, n_rows: int) -> bool:
+    """Whether a fit parameter has one value for each row."""
+    if isinstance(value, (str, bytes, Mapping)):
+        return False
+    if hasattr(value, "shape"):  # sparse matrices have no length
+        return len(value.shape) > 0 and value.shape[0] == n_rows
+    return hasattr(value, "__len__") and len(value) == n_rows
+
+
+def _bind_scorers(
+    scorers: Mapping[str, Any],
+    score_params: Mapping[str, Mapping[str, Any]],
+    by_row: Mapping[str, Any],
+    n_rows: int,
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]], dict[str, Any]]:
-    """Scorers that have their parameters; the names in the data of those by row, and of these what is not there yet."""
-    ready: dict[str, Any] = {}
+    """Bind parameters of scorers that are not split by row.
+
+    Returns
+    -------
+    bound : dict
+        Scorers by name.
+    names : dict
+        For each scorer, the name in the job's data of each parameter that is split by row.
+    data : dict
+        Parameters that are split by row and not among those of fit, by their names in the job's data.
+    """
+    bound: dict[str, Any] = {}
     names: dict[str, dict[str, str]] = {}
-    more: dict[str, Any] = {}
-    for scorer, params in given.items():
-        fixed = {name: value for name, value in params.items() if not is_by_row(value, n_rows)}
-        ready[scorer] = partial(scorers[scorer], **fixed) if fixed else scorers[scorer]
+    data: dict[str, Any] = {}
+    for scorer, params in score_params.items():
+        constant = {name: value for name, value in params.items() if not has_value_per_row(value, n_rows)}
+        bound[scorer] = partial(scorers[scorer], **constant) if constant else scorers[scorer]
         names[scorer] = {}
-        for name in params.keys() - fixed.keys():
-            names[scorer][name] = name if by_row.get(name) is params[name] else f"{name} of {scorer}"
-            if names[scorer][name] not in by_row:
-                more[names[scorer][name]] = params[name]
-    return ready, names, more
+        for name in params.keys() - constant.keys():
+            shared_with_fit = by_row.get(name) is params[name]
+            key = names[scorer][name] = name if shared_with_fit else f"{name} of {scorer}"
+            if key not in by_row:
+                data[key] = params[name]
+    return bound, names, data
 
 
-def _places(rows: Any) -> NDArray[np.intp]:
-    """Numbers of rows, which a splitter may tell by a mask."""
+def _row_indices(rows: Any) -> NDArray[np.intp]:
+    """Row indices of one side of a split, which a splitter may give as a mask."""
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows

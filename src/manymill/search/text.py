@@ -1,18 +1,18 @@
-"""Candidates of a search over text, fitted without hashing a word.
+"""Fit candidates of a search over texts from texts that were hashed once.
 
 ::
 
-    distributions ──► forms: all n-gram settings that may come up ──► HashedCorpus, once
-    fitted(params, rows) = fit(texts[rows], y[rows]), on hashes
+    distributions ──► analyzers: all n-gram settings of candidates ──► HashedCorpus, once
+    fit(params, rows) = fit(texts[rows], y[rows]) on hashes
 
-The fitted model is that of ``estimator.set_params(**params).fit(texts, labels)`` on the same rows in the same order,
-bit for bit: one training loop serves both, and takes hashes where it would have made them.
+The model is bit for bit that of ``estimator.set_params(**params).fit(texts, labels)`` on the same rows in the same
+order: both use one training loop, which reads hashes or computes them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Self
 
@@ -25,14 +25,14 @@ from manymill.data.hashed_texts import Form, HashedTexts
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.naive_bayes import ComplementNaiveBayes
 from manymill.search.hashed_corpus import HashedCorpus
-
-Distributions = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+from manymill.search.samplers import Distributions
+from manymill.validation import is_integer
 
 
 class TextFitter:
-    """Fits candidates to hashed texts, in any process that sees the files.
+    """Fits candidates to hashed texts, in any process that can read their files.
 
-    It pickles without the texts: as names of files, labels and settings. Who made it closes it.
+    It pickles without the texts: as names of files, labels and parameters. The owner closes it.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class TextFitter:
         With the parameters that are not searched.
     texts : HashedTexts
     y : ndarray of shape (n_rows,)
-    sample_weight : ndarray of shape (n_rows,), optional
-        Weights of rows in training; scores count each row alike.
+    sample_weight : ndarray of float32, shape (n_rows,), optional
+        Weights of rows in training; scores are not weighted.
     corpus : HashedCorpus, optional
-        Closed together with this.
+        Closed together with this object.
 
     Attributes
     ----------
     notes : tuple of str
-        What there is to know of how a Dataset was read: guesses, and records that are no rows.
+        Messages about the reading of a Dataset: guessed settings, and bad records.
     """
 
     def __init__(
@@ -66,20 +66,20 @@ class TextFitter:
 
     @property
     def identity(self) -> str:
-        """Changes when the texts do: what a search that goes on compares."""
+        """Fingerprint of the texts, which a resumed search compares."""
         return self.texts.identity
 
-    def fitted(self, params: Mapping[str, Any], rows: NDArray[np.intp]) -> Any:
-        """A new estimator, fitted on rows in the order given.
+    def fit(self, params: Mapping[str, Any], rows: NDArray[np.intp]) -> Any:
+        """Fit a clone of the estimator on rows in the given order.
 
-        One thread hashes nothing: evaluations run side by side, and the model does not depend on threads.
+        It uses one thread, since evaluations run in parallel; the model does not depend on the number of threads.
         """
         estimator = clone(self.estimator).set_params(threads=1).set_params(**params)
         weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight[rows]}
         return estimator.fit(self.texts[rows], self.y[rows], **weights)
 
     def close(self) -> None:
-        """Let the files of the texts go, which stay for the next search, and the rows that were made of them."""
+        """Free cached rows, and release the files of the texts, which stay for the next search."""
         self.texts.cache.clear()
         if self._corpus is not None:
             self._corpus.close()
@@ -94,7 +94,7 @@ class TextFitter:
         return {**self.__dict__, "_corpus": None}
 
 
-def text_fitter(
+def make_text_fitter(
     estimator: Any,
     X: Any,
     y: ArrayLike | None = None,
@@ -104,73 +104,69 @@ def text_fitter(
     stop: Callable[[], bool] = lambda: False,
     run: str | os.PathLike[str] | None = None,
 ) -> TextFitter | None:
-    """What fits candidates to hashed texts; None where :func:`is_hashed_once` says no.
+    """Hash texts for a search; None if :func:`can_hash_once` is False.
 
     Parameters
     ----------
     estimator : estimator
-    X : sequence of str of shape (n_rows,), or Dataset
-        Texts that were hashed before are taken as they are.
+    X : sequence of str of shape (n_rows,), HashedTexts, or Dataset
     y : array-like of shape (n_rows,), optional
-        Left out with a Dataset, which has its own labels.
+        Not with a Dataset, which contains its labels.
     distributions : mapping, or sequence of mappings
-        What is searched: for each parameter the values or their distribution.
+        For each searched parameter its values or their distribution.
     folder, stop, run : optional
-        See :meth:`HashedCorpus.of`.
+        See :meth:`HashedCorpus.build`.
 
     Raises
     ------
     SchemaError, PlanError, SourceError, CancelledError
-        As :meth:`HashedCorpus.of`.
+        See :meth:`HashedCorpus.build`.
     """
-    if not is_hashed_once(estimator, X, distributions):
+    if not can_hash_once(estimator, X, distributions):
         return None
     if isinstance(X, HashedTexts):
         return TextFitter(estimator, X, np.asarray(y))
-    corpus = HashedCorpus.of(
-        X, y, forms=forms_of(estimator, distributions) or (), folder=folder, stop=stop, run=run
-    )
+    forms = analyzer_forms(estimator, distributions) or ()
+    corpus = HashedCorpus.build(X, y, forms=forms, folder=folder, stop=stop, run=run)
     return TextFitter(estimator, corpus.texts, corpus.y, corpus.sample_weight, corpus=corpus)
 
 
-def is_hashed_once(estimator: Any, X: Any, distributions: Distributions) -> bool:
-    """Whether a search may learn from hashes; otherwise it goes the way of any estimator.
+def can_hash_once(estimator: Any, X: Any, distributions: Distributions) -> bool:
+    """Whether texts can be hashed once for all candidates.
 
-    Not with another estimator, and not with n-grams drawn from a distribution that does not say which may come.
+    The estimator must be one of manymill's for text, and all values of ``ngram_range`` and ``lowercase`` listed.
     """
     if not isinstance(estimator, TextClassifier | ComplementNaiveBayes):
         return False
     if isinstance(X, HashedTexts):
         return True
-    # Naive Bayes takes no weights of a Dataset; its fit says so.
+    # Naive Bayes does not accept the weights of a Dataset; its fit raises the error.
     weighted = isinstance(X, Dataset) and X.weight is not None and isinstance(estimator, ComplementNaiveBayes)
-    return forms_of(estimator, distributions) is not None and not weighted
+    return analyzer_forms(estimator, distributions) is not None and not weighted
 
 
-def forms_of(estimator: Any, distributions: Distributions) -> tuple[Form, ...] | None:
-    """All analyzers that a search may come up with; None if its distributions do not list them."""
+def analyzer_forms(estimator: Any, distributions: Distributions) -> tuple[Form, ...] | None:
+    """All analyzer settings that candidates can have; None if the distributions do not list them."""
     spaces = [distributions] if isinstance(distributions, Mapping) else distributions
     forms: dict[Form, None] = {}
     for space in spaces:
-        words = _values(space.get("ngram_range", [estimator.ngram_range]))
-        cases = _values(space.get("lowercase", [estimator.lowercase]))
-        if words is None or cases is None:
+        ranges = _choices(space.get("ngram_range", [estimator.ngram_range]))
+        cases = _choices(space.get("lowercase", [estimator.lowercase]))
+        if ranges is None or cases is None:
             return None
-        for pair, lowercase in product(words, cases):
-            if _is_range(pair):  # otherwise the candidate fails, and alone
-                forms[(int(pair[0]), int(pair[1])), bool(lowercase)] = None
+        for ngram_range, lowercase in product(ranges, cases):
+            if _is_ngram_range(ngram_range):  # otherwise the candidate fails when it is fitted
+                forms[(int(ngram_range[0]), int(ngram_range[1])), bool(lowercase)] = None
     return tuple(forms)
 
 
-def _is_range(pair: Any) -> bool:
-    if not isinstance(pair, tuple | list | np.ndarray) or len(pair) != 2:
+def _is_ngram_range(value: Any) -> bool:
+    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
         return False
-    return all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in pair) and (
-        1 <= pair[0] <= pair[1]
-    )
+    return all(map(is_integer, value)) and bool(1 <= value[0] <= value[1])
 
 
-def _values(listed: Any) -> Iterable[Any] | None:
-    """The values that are listed; None for a distribution that does not list them."""
-    choices = getattr(listed, "choices", listed)  # Optuna's categorical distribution
+def _choices(values: Any) -> Sequence[Any] | NDArray[Any] | None:
+    """Listed values, also those of Optuna's categorical distribution; None for other distributions."""
+    choices = getattr(values, "choices", values)
     return choices if isinstance(choices, list | tuple | np.ndarray) else None

@@ -1,1 +1,1 @@
-"""Files that later runs believe: written durably, checksummed, owned, replaced whole."""
+"""Durable, checksummed files: caches, journals, records, and the ownership of folders."""

@@ -1,16 +1,17 @@
-"""Entries on disk that any process may make, use and remove: whole and checked, or not there.
+"""On-disk cache whose entries any process of a user may create, use and remove.
 
 ::
 
     FOLDER/
-    ├── lock                      held while entries are claimed, named or removed; never while data is read or written
-    ├── 3f0c…-documents/          an entry, named by what it was made of; complete since it has its name
+    ├── lock                      held while entries are claimed, renamed or removed; not while data is read or written
+    ├── 3f0c…-documents/          an entry, named by a digest of its inputs; complete once it has this name
     │   ├── sizes  keys           its files, which never change
-    │   ├── about.json            facts; lengths and checksums of the files; a checksum of its own
+    │   ├── about.json            facts; sizes and checksums of the files; its own checksum
     │   └── in-use-5f1e…          locked by a process that uses the entry
-    └── 81aa….1c2d….partial/      being written, or being removed: swept once nobody has it locked
+    └── 81aa….1c2d….partial/      being written or removed; deleted when no process has locked it
 
-The system releases the locks of a process that ends, however it ends. No rule here asks how old something is.
+An entry is complete and checked, or it does not exist. The system releases the locks of a process however it ends, so
+no rule depends on the age of a file.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ from manymill.storage.cache_entry import ABOUT, DamagedEntryError, Entry, EntryW
 from manymill.storage.cache_folder import make_private
 from manymill.storage.durable import sync_folder
 
-# An entry may be removed, or found damaged, between being written and being used; each case is rare.
+# An entry may be removed, or be found damaged, between being written and being used; both are rare.
 ATTEMPTS = 3
 
 _IN_USE, _PARTIAL = "in-use-", ".partial"
-# What is ours in a folder that may hold other things: its name begins with a digest.
+# Names of our entries, in a folder that may contain other things: they begin with a digest.
 _NAME = re.compile(r"[0-9a-f]{32,}(-[a-z0-9-]+)?(\.[0-9a-z_]+\.partial)?")
-# Of what is free on the disk and what a cache has, it takes one part in so many at most.
-_SHARE_OF_DISK = 4
-# The lock is held for moments, unless a process that holds it was stopped.
+# A cache takes at most 1 / _DISK_DIVISOR of its own size plus the free space of the disk.
+_DISK_DIVISOR = 4
+# The lock is held only for moments, unless the process that holds it was stopped.
 _LOCK_SECONDS = 60.0
-# Errors of a process that has too much of something; they say nothing of an entry.
+# Errors of a process that lacks resources; they do not show that an entry is damaged.
 _SHORTAGES = frozenset({EMFILE, ENFILE, ENOMEM})
 
 _log = logging.getLogger(CACHE)
@@ -53,17 +54,17 @@ _log = logging.getLogger(CACHE)
 
 @dataclass
 class Cache:
-    """A folder of entries for all processes of a user, with a limit; what is in use stays in any case.
+    """Folder of entries for all processes of a user, with a size limit; entries in use are never removed.
 
     Parameters
     ----------
     kind : str
-        What the entries are, for messages: ``"hashed texts"``.
+        Name of the entries in messages, such as ``"hashed texts"``.
     folder : Path
-        Made when it is needed. Other users must not be able to write to it.
+        Created when needed. Other users must not have write access.
     limit_bytes : int, optional
-        What is unused is removed, the longest unused first, where entries take more than this, or more than a quarter
-        of what the disk has for them.
+        Unused entries are removed, least recently used first, when entries exceed this limit, or a quarter of their
+        size plus the free space of the disk.
     """
 
     kind: str
@@ -72,9 +73,9 @@ class Cache:
     _claims: dict[Path, FileLock] = field(default_factory=dict, init=False, repr=False)
 
     def find(self, name: str) -> tuple[Entry, dict[str, Any]] | None:
-        """The entry of this name and its facts, in use from now on; None if there is none.
+        """Return the entry of this name and its facts, and mark it as in use; None if it does not exist.
 
-        It has been read from end to end by this process. One that is damaged is dropped, and the log says so.
+        This process checks all bytes of the entry. A damaged entry is removed, and a warning is logged.
 
         Raises
         ------
@@ -98,19 +99,19 @@ class Cache:
         except OSError as error:
             if error.errno in _SHORTAGES:
                 raise
-            self._drop(folder, identity, error)
+            self._remove_damaged(folder, identity, error)
             return None
 
     @contextmanager
     def writing(self, name: str, n_bytes: int = 0) -> Iterator[EntryWriter]:
-        """A writer of an entry that gets its name, and is in use, when the block is left; dropped if it fails.
+        """Write an entry; it is published, and in use, when the block ends, and discarded if the block raises.
 
         Parameters
         ----------
         name : str
-            At least 32 hexadecimal digits, and letters after a ``-``.
+            At least 32 hexadecimal digits, optionally followed by ``-`` and lower-case letters or digits.
         n_bytes : int
-            For which room is made first.
+            Space to free before writing.
 
         Raises
         ------
@@ -129,33 +130,33 @@ class Cache:
             shutil.rmtree(partial, ignore_errors=True)
 
     def scratch(self, name: str | None = None, n_bytes: int = 0) -> Path:
-        """A new folder that is in use until the cache is closed, or the process ends; then it is removed.
+        """Create a folder that is in use until the cache is closed or the process ends, and is then removed.
 
         Raises
         ------
         OSError
-            If it cannot be made.
+            If it cannot be created.
         """
         for _ in range(ATTEMPTS):
             make_private(self.folder)
             self.trim(n_bytes)
             folder = self.folder / f"{name or uuid4().hex}.{uuid4().hex}{_PARTIAL}"
-            # Another process may have removed the empty cache, see `discard`.
+            # Another process may remove the empty cache at the same time, see `discard`.
             with suppress(FileNotFoundError), self._locked():
                 folder.mkdir(mode=0o700)
                 self._claim(folder)
                 return folder
-        raise FileNotFoundError(ENOENT, "the folder is removed again and again", str(self.folder))
+        raise FileNotFoundError(ENOENT, "another process keeps removing the folder", str(self.folder))
 
     def trim(self, n_bytes: int = 0, *, blocking: bool = True) -> None:
-        """Remove what nobody uses as far as the limit asks for it, and what processes that were killed left.
+        """Remove unused entries to satisfy the limit, and leftovers of killed processes.
 
         Parameters
         ----------
         n_bytes : int
-            For which there is to be room.
+            Additional space to free.
         blocking : bool
-            Whether to wait for another process that looks at the folder; otherwise nothing is done.
+            Whether to wait while another process holds the lock; otherwise nothing is done then.
 
         Raises
         ------
@@ -170,20 +171,20 @@ class Cache:
             shutil.rmtree(folder, ignore_errors=True)
 
     def release(self) -> None:
-        """Use nothing any more."""
+        """Mark all entries as not in use."""
         for folder in list(self._claims):
             self._release(folder)
             if folder.suffix == _PARTIAL:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Use nothing any more; entries stay for who needs them next, within the limit."""
+        """Release all entries; they stay for later use, within the limit."""
         self.release()
         with suppress(OSError):
             self.trim(blocking=False)
 
     def discard(self) -> None:
-        """Close a cache for which nothing stays, and remove its folder if nobody else has something in it."""
+        """Close a cache without entries, and remove its folder unless another process uses it."""
         self.release()
         aside = self.folder.with_name(f"{self.folder.name}.{uuid4().hex}.removed")
         with suppress(OSError), self._locked(blocking=False):
@@ -198,12 +199,12 @@ class Cache:
             yield
 
     def _claim(self, folder: Path) -> None:
-        """Have an entry in use. The cache is locked."""
+        """Mark an entry as in use. The cache must be locked."""
         if folder in self._claims:
             if os.path.exists(self._claims[folder].lock_file):
                 return
-            self._release(folder)  # of one that was dropped
-        # Whoever uses it last releases it, in whatever thread.
+            self._release(folder)  # of a removed entry of this name
+        # It may be released in another thread.
         lock = FileLock(folder / f"{_IN_USE}{uuid4().hex}", thread_local=False)
         lock.acquire(blocking=False)
         self._claims[folder] = lock
@@ -216,7 +217,7 @@ class Cache:
                 os.unlink(lock.lock_file)
 
     def _publish(self, partial: Path, name: str) -> None:
-        """Give a partial entry its name, unless another process was sooner with the same."""
+        """Rename a partial entry to its final name, unless another process has created the same entry."""
         target = self.folder / name
         for _ in range(ATTEMPTS):
             with self._locked():
@@ -230,13 +231,13 @@ class Cache:
                     return
             if self.find(name) is not None:
                 return
-        raise OSError(EIO, "another entry stands in the way again and again", str(target))
+        raise OSError(EIO, "another entry keeps blocking the name", str(target))
 
-    def _drop(self, folder: Path, identity: tuple[int, int], error: OSError) -> None:
+    def _remove_damaged(self, folder: Path, identity: tuple[int, int], error: OSError) -> None:
         with self._locked():
             self._release(folder)
             aside = None
-            # Another process may have dropped it meanwhile, and made it again.
+            # Another process may have removed it and created it again.
             with suppress(FileNotFoundError):
                 if _identity(folder) == identity:
                     aside = _set_aside(folder)
@@ -244,12 +245,12 @@ class Cache:
         reason = getattr(
             error, "reason", f"{os.path.basename(error.filename or '')}: {error.strerror or error}"
         )
-        _log.warning("%s in %s are damaged (%s): they are dropped and made again", self.kind, folder, reason)
+        _log.warning("%s in %s are damaged (%s): they are removed and made again", self.kind, folder, reason)
         if aside is not None and removable:
             shutil.rmtree(aside, ignore_errors=True)
 
     def _removable(self, n_bytes: int) -> list[Path]:
-        """Folders that are to be removed; entries among them have lost their names. The cache is locked."""
+        """Return the folders to remove, after renaming entries among them. The cache must be locked."""
         entries, removable, total = [], [], 0
         for folder in _folders(self.folder):
             with suppress(OSError):
@@ -260,11 +261,11 @@ class Cache:
                 size = sum(os.lstat(path).st_size for path in folder.iterdir())
                 entries.append((folder.stat().st_mtime_ns, size, folder))
                 total += size
-        limit = (shutil.disk_usage(self.folder).free + total) // _SHARE_OF_DISK
+        limit = (shutil.disk_usage(self.folder).free + total) // _DISK_DIVISOR
         if self.limit_bytes is not None:
             limit = min(limit, self.limit_bytes)
         for _, size, folder in sorted(entries):
-            # Also forgets who was killed while it used the entry.
+            # This also deletes the marks of processes that were killed while they used the entry.
             if not _is_in_use(folder) and total + n_bytes > limit:
                 with suppress(OSError):
                     aside = _set_aside(folder)
@@ -274,16 +275,16 @@ class Cache:
 
 
 def _folders(parent: Path) -> Iterator[Path]:
-    """The entries and the partial ones in a folder; other things in it are not ours."""
+    """Yield the complete and partial entries in a folder; other things in it are not ours."""
     for path in parent.iterdir():
-        # Many tools name folders by digests.
-        says_so = path.suffix == _PARTIAL or (path / ABOUT).is_file()
-        if _NAME.fullmatch(path.name) and _is_folder(path) and says_so:
+        # Other tools name folders by digests as well.
+        is_marked = path.suffix == _PARTIAL or (path / ABOUT).is_file()
+        if _NAME.fullmatch(path.name) and _is_folder(path) and is_marked:
             yield path
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a folder, not a link to one."""
+    """Return whether a path is a folder, not a link to one."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -296,9 +297,9 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Take its name from an entry; gives where it is now, if it is a folder. The cache is locked."""
+    """Rename an entry as partial; return the new path, or None if it was not a folder. The cache must be locked."""
     if not _is_folder(path):
-        os.unlink(path)  # no entry, but where one must be
+        os.unlink(path)  # not an entry, but has the name of one
         return None
     aside = path.with_name(f"{path.name}.{uuid4().hex}{_PARTIAL}")
     os.rename(path, aside)
@@ -306,7 +307,7 @@ def _set_aside(path: Path) -> Path | None:
 
 
 def _is_in_use(folder: Path) -> bool:
-    """Whether a process has a folder in use; forgets processes that ended without a word. The cache is locked."""
+    """Return whether a process uses a folder; delete marks of processes that ended. The cache must be locked."""
     in_use, info = False, folder.stat()
     for path in folder.glob(f"{_IN_USE}*"):
         try:
@@ -316,5 +317,5 @@ def _is_in_use(folder: Path) -> bool:
             in_use = True
     if not in_use:
         with suppress(OSError):
-            os.utime(folder, ns=(info.st_atime_ns, info.st_mtime_ns))  # to look at it is not to use it
+            os.utime(folder, ns=(info.st_atime_ns, info.st_mtime_ns))  # this check is not a use of the entry
     return in_use

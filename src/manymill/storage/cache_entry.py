@@ -1,15 +1,15 @@
-"""An entry of a cache: files that never change, with checksums that every process compares before it uses them.
+"""Cache entries: files that never change, with checksums that every process verifies before use.
 
 ::
 
     3f0c…-documents/
     ├── sizes  keys       files
-    └── about.json        facts; lengths and checksums of the files; a checksum of its own
+    └── about.json        facts; sizes and checksums of the files; its own checksum
 
-Checksums are CRC-32s of blocks of 4 MiB. They are to find damage, not forgery (the folder is the user's alone), and a
-process that begins with an entry reads all of it: CRC-32 runs at 4.1 GB/s on a core (2.3 with reading) where BLAKE2b
-runs at 0.8 and SHA-256 at 1.4, and large entries are checked on several threads. In a block of this size CRC-32 finds
-any two wrong bits, and any burst of 32.
+Checksums are CRC-32s of blocks of 4 MiB. They detect damage, not forgery (only the user can write to the folder). A
+process reads all of an entry before it uses it, so speed matters: CRC-32 runs at 4.1 GB/s on a core (2.3 with reading),
+BLAKE2b at 0.8 and SHA-256 at 1.4, and large entries are checked on several threads. In a block of this size, CRC-32
+detects any two wrong bits, and any burst of 32.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ ABOUT = "about.json"
 
 _FORMAT, _VERSION = "manymill cache entry", 1
 _BLOCK_BYTES = 1 << 22
-# A thread reads so many blocks of a file one after the other.
+# Consecutive blocks of a file that one thread reads.
 _RUN_BLOCKS = 16
 _MAX_THREADS = 8
 
-# Length, time of change, inode, and time of change of the inode, of each file.
+# Size, modification time, inode number and inode change time of each file.
 Stamps = tuple[tuple[str, tuple[int, int, int, int]], ...]
 
-# What this process has read from end to end, or written.
+# Entries that this process has verified or written.
 _verified: dict[Path, Stamps] = {}
 
 
 class DamagedEntryError(OSError):
-    """An entry is not what was written."""
+    """An entry differs from what was written."""
 
     def __init__(self, folder: Path, reason: str) -> None:
         super().__init__(EIO, f"it is damaged: {reason}", str(folder))
@@ -57,25 +57,25 @@ class DamagedEntryError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry that was read from end to end and found whole. It pickles: workers trust the stamps of its files.
+    """Verified entry; picklable, so that workers can rely on the stamps of its files.
 
     Attributes
     ----------
     folder : Path
     stamps : tuple of (str, tuple of int)
-        Of each file when it was checked.
+        Stamps of each file when it was verified.
     """
 
     folder: Path
     stamps: Stamps
 
     def path(self, name: str) -> Path:
-        """A file of the entry, for reading. If any file has changed since it was checked, all are checked again.
+        """Return the path of a file for reading. If any file has changed, the entry is verified again.
 
         Raises
         ------
         OSError
-            If the entry is not there any more, or is damaged.
+            If the entry no longer exists, or is damaged.
         """
         if _stamps(self.folder, [file for file, _ in self.stamps]) != self.stamps:
             load(self.folder)
@@ -83,32 +83,32 @@ class Entry:
 
 
 class BlockChecksums:
-    """CRC-32 of each block of a file whose bytes come in pieces."""
+    """CRC-32 of each block of a file, computed from consecutive pieces."""
 
     def __init__(self) -> None:
         self.n_bytes = 0
         self.values: list[int] = []
 
     def update(self, data: memoryview) -> None:
-        """Take more bytes."""
+        """Add bytes."""
         while data:
-            room = _BLOCK_BYTES - self.n_bytes % _BLOCK_BYTES
-            if room == _BLOCK_BYTES:
+            n_left = _BLOCK_BYTES - self.n_bytes % _BLOCK_BYTES
+            if n_left == _BLOCK_BYTES:
                 self.values.append(0)
-            self.values[-1] = zlib.crc32(data[:room], self.values[-1])
-            self.n_bytes += min(room, len(data))
-            data = data[room:]
+            self.values[-1] = zlib.crc32(data[:n_left], self.values[-1])
+            self.n_bytes += min(n_left, len(data))
+            data = data[n_left:]
 
 
 class EntryWriter:
-    """The files of an entry that has no name yet.
+    """Writer of an entry that has not been published yet.
 
     Attributes
     ----------
     folder : Path
-        Where they are written.
+        Folder that the files are written to.
     facts : dict
-        What is to be known of the entry; goes to JSON.
+        Facts about the entry, stored as JSON.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,11 +120,11 @@ class EntryWriter:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all files so far."""
+        """Bytes written to all files so far."""
         return sum(file.n_bytes for file in self._checksums.values())
 
     def append(self, name: str, data: memoryview) -> None:
-        """Write bytes (format ``B``) at the end of a file, which is made if it is not there."""
+        """Append bytes (format ``B``) to a file, which is created if necessary."""
         if name not in self._files:
             file = open(self.folder / name, "xb")  # noqa: SIM115 (closed by close)
             self._files[name] = self._stack.enter_context(file)
@@ -133,7 +133,7 @@ class EntryWriter:
         self._checksums[name].update(data)
 
     def add(self, name: str) -> None:
-        """Take a file that was written to the folder otherwise."""
+        """Add a file that was written to the folder by other means."""
         self._checksums[name] = BlockChecksums()
         with open(self.folder / name, "r+b", buffering=0) as file:
             buffer = memoryview(bytearray(_BLOCK_BYTES))
@@ -142,7 +142,7 @@ class EntryWriter:
             os.fsync(file.fileno())
 
     def finish(self, name: str) -> None:
-        """Bring all files to the disk, and what is to be known of them."""
+        """Sync all files to the disk, and write ``about.json``."""
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
@@ -156,14 +156,14 @@ class EntryWriter:
         sync_folder(self.folder)
 
     def close(self) -> None:
-        """Write nothing more."""
-        # What could not be written was reported where it was written; nobody reads the file.
+        """Close all files."""
+        # A failed write has already been reported; nobody reads the file.
         with suppress(OSError):
             self._stack.close()
 
 
 def load(folder: Path) -> tuple[Entry, dict[str, Any]]:
-    """An entry and its facts; its files are read unless this process has read them, and they did not change since.
+    """Return an entry and its facts; its files are verified unless this process has done so since they changed.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def load(folder: Path) -> tuple[Entry, dict[str, Any]]:
 
 
 def trust(folder: Path) -> None:
-    """Take an entry that this process has just written for read."""
+    """Mark an entry that this process has just written as verified."""
     _verified[folder] = _stamps(folder, [*_about(folder)["files"], ABOUT])
 
 
@@ -211,13 +211,13 @@ def _stamps(folder: Path, names: Iterable[str]) -> Stamps:
 
 
 def _check_blocks(folder: Path, files: Mapping[str, Any]) -> None:
-    """Raise ``DamagedEntryError`` unless all blocks of all files have their checksums."""
+    """Raise ``DamagedEntryError`` unless all blocks of all files match their checksums."""
     runs = [
         (folder, name, start, file["crc32"][start : start + _RUN_BLOCKS])
         for name, file in files.items()
         for start in range(0, len(file["crc32"]), _RUN_BLOCKS)
     ]
-    if len(runs) <= len(files):  # small: not worth a thread
+    if len(runs) <= len(files):  # too small for threads
         for run in runs:
             _check_run(*run)
         return
@@ -233,11 +233,11 @@ def _check_run(folder: Path, name: str, start: int, expected: list[int]) -> None
     buffer = memoryview(bytearray(_BLOCK_BYTES))
     with open(folder / name, "rb", buffering=0) as file:
         file.seek(start * _BLOCK_BYTES)
-        for place, value in enumerate(expected, start):
+        for block, value in enumerate(expected, start):
             n_bytes = 0
             while n_bytes < _BLOCK_BYTES and (n_read := file.readinto(buffer[n_bytes:])):
                 n_bytes += n_read
             if zlib.crc32(buffer[:n_bytes]) != value:
                 raise DamagedEntryError(
-                    folder, f"{name} does not match its checksum after byte {place * _BLOCK_BYTES:,}"
+                    folder, f"{name} does not match its checksum after byte {block * _BLOCK_BYTES:,}"
                 )

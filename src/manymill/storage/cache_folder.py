@@ -1,10 +1,10 @@
-"""Where caches lie: in the folder that the environment names, in the user's, or in a private temporary one.
+"""Location of caches: the folder set in the environment, the user's cache folder, or a private temporary folder.
 
 ::
 
     MANYMILL_CACHE ──if set──► that folder, or an error that names the variable
-    XDG_CACHE_HOME/manymill, or ~/.cache/manymill ──if it can be written──► that folder
-    the run's own folder, or the system's temporary folder ──► with a warning in the log
+    XDG_CACHE_HOME/manymill, or ~/.cache/manymill ──if writable──► that folder
+    the run folder, or the system's temporary folder ──► with a warning in the log
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _reported: set[str] = set()
 
 
 def cache_folder(kind: str, *, run: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of one kind of cache. It exists, can be written, and belongs to this user alone.
+    """Return the folder of one kind of cache; it exists, and only this user can write to it.
 
     Parameters
     ----------
     kind : str
-        Such as ``"hashed texts"``; the folder's name is made of it.
+        Such as ``"hashed texts"``; gives the folder its name.
     run : path, optional
-        The run folder, which takes the cache if the user's folder of caches cannot.
+        Run folder that is used if the user's cache folder cannot be.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def cache_folder(kind: str, *, run: str | os.PathLike[str] | None = None) -> Pat
             return make_writable(named)
         except OSError as error:
             raise SourceError(
-                f"{VARIABLE}={os.environ[VARIABLE]}: {kind} cannot be kept in {named}: {error.strerror or error}",
-                f"set {VARIABLE} to a folder that you can write to, or unset it",
+                f"{VARIABLE}={os.environ[VARIABLE]}: {kind} cannot be stored in {named}: {error.strerror or error}",
+                f"set {VARIABLE} to a writable folder, or unset it",
             ) from error
     reasons = []
     try:
@@ -67,74 +67,74 @@ def cache_folder(kind: str, *, run: str | os.PathLike[str] | None = None) -> Pat
     except OSError as error:
         reasons.append(f"{error.filename or 'the temporary folder'}: {error.strerror or error}")
         raise SourceError(
-            f"there is no folder for {kind}: {'; '.join(reasons)}",
-            f"set {VARIABLE} to a folder that you can write to",
+            f"no folder can be used for {kind}: {'; '.join(reasons)}",
+            f"set {VARIABLE} to a writable folder",
         ) from error
 
 
 def named_cache_folder(name: str) -> Path | None:
-    """The folder of a cache beneath ``MANYMILL_CACHE``, which need not exist yet; None if the variable is not set."""
+    """Return the folder of a cache in ``MANYMILL_CACHE``, which may not exist yet; None if the variable is not set."""
     named = os.environ.get(VARIABLE)
     return Path(os.path.abspath(named), name) if named else None
 
 
 def temporary_folder(name: str, parent: str | os.PathLike[str] | None = None) -> Path:
-    """A folder of this user beneath a folder that others may write to, such as the system's for temporary files.
+    """Return a private folder in one that others may write to, such as the system's temporary folder.
 
-    The same folder is found by every process of the user. Where another user took its name first, one with a
-    longer name is used, so that nobody can keep this user from working.
+    Every process of the user gets the same folder. If another user has created a folder of that name, a longer name is
+    used, so that nobody can block this user.
 
     Raises
     ------
     OSError
-        If it cannot be made.
+        If it cannot be created.
     """
-    where = Path(os.path.abspath(parent or tempfile.gettempdir()))
+    location = Path(os.path.abspath(parent or tempfile.gettempdir()))
     if parent is not None:
-        where.mkdir(parents=True, exist_ok=True)
-    plain = where / user_name(name)
+        location.mkdir(parents=True, exist_ok=True)
+    usual = location / user_name(name)
     try:
-        return make_private(plain)
+        return make_private(usual)
     except (FileExistsError, PermissionError) as error:
-        if not os.path.lexists(plain):
+        if not os.path.lexists(usual):
             raise
         reason = error.strerror or str(error)
-    for folder in sorted(where.glob(f"{glob.escape(plain.name)}-*")):
+    for folder in sorted(location.glob(f"{glob.escape(usual.name)}-*")):
         with suppress(OSError):
             check_private(folder)
             return folder
-    _log.warning("%s cannot be used (%s): another folder takes its place", plain, reason)
-    return Path(tempfile.mkdtemp(prefix=f"{plain.name}-", dir=where))
+    _log.warning("%s cannot be used (%s): using another folder instead", usual, reason)
+    return Path(tempfile.mkdtemp(prefix=f"{usual.name}-", dir=location))
 
 
 def user_name(name: str) -> str:
-    """A name with the number of this user, for folders where others have theirs."""
+    """Return a name with the id of this user, for folders that several users share."""
     return f"{name}-{os.getuid() if hasattr(os, 'getuid') else getpass.getuser()}"
 
 
 def make_writable(folder: Path) -> Path:
-    """Make a private folder, or check that there is one, and that this process can write to it.
+    """Create a private folder, or check an existing one, and that this process can write to it.
 
     Raises
     ------
     OSError
-        If it cannot be made or written, or others could write to it.
+        If it cannot be created or written, or others can write to it.
     """
     make_private(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(EACCES, "it cannot be written", str(folder))
-    # Something can be made in it: the lock of the cache. On a full disk it cannot.
+        raise PermissionError(EACCES, "it is not writable", str(folder))
+    # Check by creating a file, the lock of the cache: this fails on a full disk.
     os.close(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     return folder
 
 
 def make_private(folder: Path) -> Path:
-    """Make a folder that only this user can write to, or check that it is there.
+    """Create a folder that only this user can write to, or check an existing one.
 
     Raises
     ------
     OSError
-        If it cannot be made, or others could write to it.
+        If it cannot be created, or others can write to it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_private(folder)
@@ -142,27 +142,27 @@ def make_private(folder: Path) -> Path:
 
 
 def check_private(folder: Path) -> None:
-    """Raise ``OSError`` unless this is a folder, not a link to one, that only this user can write to."""
+    """Raise ``OSError`` unless a path is a folder, not a link to one, that only this user can write to."""
     info = os.lstat(folder)
     if not hasattr(os, "getuid"):
         return
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o022:
-        raise PermissionError(EPERM, "it is not a folder that is the user's alone to write to", str(folder))
+        raise PermissionError(EPERM, "it is not a folder that only this user can write to", str(folder))
 
 
 def _user_caches() -> Path:
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(os.path.abspath(named))
     home = os.path.expanduser("~")
-    # A home that does not exist is not made: services and containers name one that nobody is to write to.
+    # A missing home folder is not created: services and containers are given one that must not be written to.
     if not os.path.isabs(home) or not os.path.isdir(home):
         raise FileNotFoundError(ENOENT, "the home folder does not exist", home)
     return Path(home, ".cache")
 
 
 def _report(reason: str, kind: str, folder: Path) -> Path:
-    message = f"{kind} are kept in {folder}, since the user's cache folder cannot be used ({reason}); "
-    message += f"set {VARIABLE} to choose another"
+    message = f"{kind} are stored in {folder}, since the user's cache folder cannot be used ({reason}); "
+    message += f"set {VARIABLE} to choose another folder"
     if message not in _reported:
         _reported.add(message)
         _log.warning("%s", message)

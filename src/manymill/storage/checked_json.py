@@ -1,8 +1,8 @@
-"""JSON that a later run believes: one object whose last entry is a checksum of all the others, read strictly.
+"""JSON files with a checksum: one object whose last entry is a checksum of all the others, parsed strictly.
 
-A flipped bit anywhere is found. A file may come from anyone: no entry may stand twice, and no number is infinite. Two
-ways to check: :func:`verify` wants the very text that :func:`dump` writes, as models have it; :func:`read` compares the
-checksum of the text as it stands, which is quick for large files.
+Any flipped bit is found. Files are untrusted: duplicate names and infinite numbers are rejected. There are two checks:
+:func:`verify` requires exactly the text that :func:`dump` writes, and is used for models; :func:`read` compares the
+checksum of the text, which is fast for large files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from manymill.errors import ModelError
 from manymill.storage.durable import replace_file
 from manymill.storage.own_files import open_regular
 
-# Lists and objects take many times the memory of their text, and a model needs few of them.
+# Lists and objects take many times the memory of their text; a model needs few of them.
 _MAX_CONTAINERS = 10_000
 _SEPARATOR = b',\n "checksum": "'
 
@@ -26,7 +26,7 @@ NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or ano
 
 
 def checksum(pieces: Iterable[bytes | memoryview]) -> str:
-    """The checksum of bytes: ``blake2b-256:`` and 64 hexadecimal digits."""
+    """Return the checksum of bytes: ``blake2b-256:`` and 64 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=32)
     for piece in pieces:
         digest.update(piece)
@@ -34,51 +34,51 @@ def checksum(pieces: Iterable[bytes | memoryview]) -> str:
 
 
 def format_checksum(digest: hashlib.blake2b) -> str:
-    """A checksum's text."""
+    """Return the text of a checksum."""
     return f"blake2b-256:{digest.hexdigest()}"
 
 
 def dump(content: dict[str, Any]) -> bytes:
-    """The text of an object, its checksum last.
+    """Return the canonical text of a model's object, with its checksum.
 
     Raises
     ------
     ModelError
-        If it cannot be told in JSON.
+        If it cannot be represented in JSON.
     """
     try:
         return _with_checksum(_canonical(content))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"the model cannot be described in JSON: {error}") from error
+        raise ModelError(f"the model cannot be represented in JSON: {error}") from error
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Replace a file durably by the text of an object that consists of JSON types; :func:`read` reads it.
+    """Replace a file durably by an object of JSON types; :func:`read` reads it.
 
     Raises
     ------
     OSError
         If it cannot be written; the old file stays.
     """
-    replace_file(path, [text_of(content)])
+    replace_file(path, [encode(content)])
 
 
-def text_of(content: dict[str, Any]) -> bytes:
-    """What :func:`write` writes, for who writes it elsewhere first."""
+def encode(content: dict[str, Any]) -> bytes:
+    """Return the bytes that :func:`write` writes."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
-    # The name of a file may hold bytes that are not UTF-8, as lone surrogates: JSON has them as escapes.
+    # Bytes of file names that are not UTF-8 are lone surrogates, which JSON can only represent as escapes.
     return _with_checksum(text.encode(errors="backslashreplace"))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What :func:`write` wrote, without the checksum.
+    """Read an object that :func:`write` wrote, without its checksum.
 
     Raises
     ------
     OSError
         If it cannot be read, or is not a regular file.
     ValueError
-        If it is damaged, was changed, or has no checksum; says which.
+        If it is damaged, was changed, or has no checksum.
     """
     with open_regular(path) as file:
         text = file.read()
@@ -86,7 +86,7 @@ def read(path: Path) -> dict[str, Any]:
     if not separator or not body:
         content = _loaded(text)
         raise ValueError("it was changed or damaged" if "checksum" in content else NO_CHECKSUM)
-    if _sealed(body) != text:
+    if _seal(body) != text:
         raise ValueError("its text does not match its checksum: it was changed or damaged")
     content = _loaded(text)
     del content["checksum"]
@@ -94,12 +94,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
-    """The object that a text holds; whether its checksum is right is for :func:`verify` to say.
+    """Parse the text of an object; :func:`verify` checks its checksum.
 
     Raises
     ------
     ModelError
-        If it is too large, or no JSON object.
+        If it is too large, or not a JSON object.
     """
     if len(text) > max_bytes or text.count(b"[") + text.count(b"{") > _MAX_CONTAINERS:
         raise ModelError("it is too large to be a manymill model")
@@ -110,9 +110,9 @@ def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
 
 
 def check_format(content: dict[str, Any], name: str, newest: int) -> None:
-    """Raise ``ModelError`` unless the object says that it is of a format, in a version that can be read."""
+    """Raise ``ModelError`` unless the object has this format, in a version that can be read."""
     if content.get("format") != name:
-        raise ModelError(f"it does not say that it is a {name}", "give a folder that manymill saved")
+        raise ModelError(f"it is not a {name}", "give a folder that manymill saved")
     version = content.get("format_version")
     if type(version) is int and version > newest:
         needed = content.get("requires_manymill")
@@ -122,9 +122,9 @@ def check_format(content: dict[str, Any], name: str, newest: int) -> None:
 
 
 def verify(content: dict[str, Any], text: bytes) -> None:
-    """Raise ``ModelError`` unless the text is, to the bit, what :func:`dump` writes of the object.
+    """Raise ``ModelError`` unless the text is exactly what :func:`dump` writes for the object.
 
-    The checksum is taken out of the object.
+    The checksum is removed from the object.
     """
     content.pop("checksum", None)
     try:
@@ -135,26 +135,26 @@ def verify(content: dict[str, Any], text: bytes) -> None:
         raise ModelError("its text does not match its checksum", "it was changed or damaged: copy it again")
 
 
-def same(left: Any, right: Any) -> bool:
-    """Whether two values have the same text."""
+def same_text(left: Any, right: Any) -> bool:
+    """Return whether two values have the same JSON text."""
     return _canonical(left) == _canonical(right)
 
 
-def keys(where: str, value: Any, expected: set[str]) -> None:
-    """Raise ``ModelError`` unless the value is an object with exactly these entries."""
+def check_keys(where: str, value: Any, expected: set[str]) -> None:
+    """Raise ``ModelError`` unless the value is an object with exactly these names."""
     if not isinstance(value, dict) or set(value) != expected:
         raise ModelError(f"{where} must have exactly the entries {', '.join(sorted(expected))}")
 
 
-def require(name: str, value: Any, right: bool) -> None:
-    """Raise ``ModelError``, which names the entry and its value, unless it is right."""
-    if not right:
+def require(name: str, value: Any, valid: bool) -> None:
+    """Raise ``ModelError`` with the name and value of an entry unless it is valid."""
+    if not valid:
         refuse(name, value)
 
 
 def refuse(name: str, value: Any) -> NoReturn:
-    """Raise ``ModelError`` of an entry that cannot be."""
-    raise ModelError(f"{name} cannot be {str(value)[:60]!r}")
+    """Raise ``ModelError`` for the invalid value of an entry."""
+    raise ModelError(f"{name}={str(value)[:60]!r} is invalid")
 
 
 def _canonical(value: Any) -> bytes:
@@ -177,22 +177,22 @@ def _loaded(text: bytes) -> dict[str, Any]:
 
 
 def _with_checksum(canonical: bytes) -> bytes:
-    return _sealed(canonical.removesuffix(b"\n}"))
+    return _seal(canonical.removesuffix(b"\n}"))
 
 
-def _sealed(body: bytes) -> bytes:
+def _seal(body: bytes) -> bytes:
     return body + _SEPARATOR + checksum([body]).encode() + b'"\n}\n'
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a name stands twice in an object")
+        raise ValueError("an object has a name twice")
     return result
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is no number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return number

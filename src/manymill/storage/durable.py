@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all.
+"""Atomic and durable writes of files.
 
-A file is written under another name, brought to the disk, and only then renamed: whoever looks at the target
-name sees the old file or the new one. A failed write leaves nothing behind.
+A file is written under a temporary name, synced to the disk, and then renamed: readers see the old file or the new one.
+A failed write leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -11,33 +11,32 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-# What `replace_file` adds to the name of a file while it writes.
+# Suffix of the temporary name in `replace_file`.
 PARTIAL = ".tmp"
 
-
-# Files of runs, records and caches are for their user alone: they may name texts, labels and places.
+# Files of runs, records and caches are private: they may contain texts, labels and locations.
 _PRIVATE = 0o600
-# Models and other results are for whoever the user's umask lets read them.
+# Permissions of models and other results, reduced by the user's umask.
 PUBLIC = 0o666
 
 
 def write_durably(
     path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = True, mode: int = _PRIVATE
 ) -> None:
-    """Write the pieces to a new file at ``path`` and bring it to the disk.
+    """Write the pieces to a new file at ``path`` and sync it to the disk.
 
-    What had that name, such as a file that a kill left, is removed first: it is never written into, so nothing happens
-    to a file that a link of that name leads to. On any failure, that of ``pieces`` too, the file is removed.
+    An existing file or link of that name, such as a file that a killed process left, is removed first and never written
+    to; the target of a link stays unchanged. The file is removed on any failure, also if ``pieces`` raises.
 
     Parameters
     ----------
     path : Path
-        A link there is not followed.
+        Links are not followed.
     pieces : iterable of bytes or memoryview
     sync : bool
-        False for a file that nobody reads after a power cut.
+        Whether to sync; False for a file that nobody reads after a power cut.
     mode : int
-        Permissions of the file, less those that the umask takes away.
+        Permissions of the file, reduced by the umask.
 
     Raises
     ------
@@ -63,12 +62,12 @@ def write_durably(
 
 
 def replace_durably(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target``, in the same folder, and bring the renaming to the disk.
+    """Rename ``source`` to ``target`` in the same folder, and sync the folder.
 
     Raises
     ------
     OSError
-        If renaming fails (``source`` is removed then), or the folder cannot be brought to the disk.
+        If renaming fails (``source`` is then removed), or the folder cannot be synced.
     """
     try:
         os.replace(source, target)
@@ -80,7 +79,7 @@ def replace_durably(source: Path, target: Path) -> None:
 
 
 def replace_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Replace the file at ``path``, or make it: after a kill or a power cut the old content is there, or the new one.
+    """Create or replace the file at ``path``; a kill or a power cut leaves the old content or the new one.
 
     Raises
     ------
@@ -93,7 +92,7 @@ def replace_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Bring a file that was written and closed to the disk."""
+    """Sync a closed file to the disk."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
@@ -102,7 +101,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the names in a folder to the disk."""
     if os.name == "nt":  # Windows cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -113,7 +112,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write all the data, in as many calls as the system takes."""
+    """Write all data, in as many system calls as necessary."""
     left = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]

@@ -1,12 +1,12 @@
-"""Append-only journals: one JSON object a line, each with a checksum, and the lock of the folder that they lie in.
+"""Append-only journals: one JSON object per line, each with a checksum; and the lock of a journal's folder.
 
 ::
 
     {"time": 0.1, "event": "Warned", "message": "careful", "check": "0f3a90c1d2e4b576"}
 
-The last entry is a checksum of the line before it. A process that is killed in mid-line leaves a torn line: whoever
-appends next cuts it off. Any other damage is found line by line, so that a reader can name the line, pass over it, or
-refuse the file.
+The last entry is a checksum of the preceding part of the line. A process that is killed while writing leaves an
+incomplete line, which the next writer truncates. Any other damage is found line by line, so that a reader can name the
+line, skip it, or reject the file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from manymill.errors import RunFolderError
+from manymill.storage.checked_json import NO_CHECKSUM
 from manymill.storage.durable import sync_folder, write_all
 from manymill.storage.own_files import check_file, cut_hard_link, open_regular
 
 if TYPE_CHECKING:
     from filelock import FileLock
-
-NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or another program"
 
 _CHECK = re.compile(rb', "check": "([0-9a-f]{16})"\}\n')
 _CHECK_BYTES = len(b', "check": "0123456789abcdef"}\n')
@@ -43,18 +42,18 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Made if it is not there; a link is not followed. A torn last line is cut off.
+        Created if it does not exist; links are not followed. An incomplete last line is truncated.
     fresh : bool
-        Whether what was written before is dropped.
+        Whether to discard an existing journal.
     sync_seconds : float
-        Between two times at which what was appended is brought to the disk: how much a power cut may cost.
+        Time between two syncs to the disk: how much a power cut may lose.
 
     Raises
     ------
     OSError
         If it cannot be written.
     RunFolderError
-        If it is a link, or not a regular file, or its whole content is damaged.
+        If it is a link or another file that is not regular, or its whole content is damaged.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False, sync_seconds: float = 1.0) -> None:
@@ -67,11 +66,11 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor: int | None = os.open(path, flags | (os.O_EXCL if fresh else 0), 0o600)
         try:
-            self._end = _whole_bytes(self._descriptor)
+            self._end = _complete_bytes(self._descriptor)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             if not self._end and os.read(self._descriptor, 1) not in (b"", b"{"):
                 raise RunFolderError(
-                    f"{path} is damaged: no line of it is whole", "copy it again, or remove it"
+                    f"{path} is damaged: it has no complete line", "copy it again, or remove it"
                 )
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
             os.ftruncate(self._descriptor, self._end)
@@ -83,24 +82,24 @@ class Journal:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the journal has been closed."""
         return self._descriptor is None
 
     @property
     def n_bytes(self) -> int:
-        """Its length."""
+        """Length of the file."""
         return self._end
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append a record; other processes see it when this returns, and it survives a power cut some time later.
+        """Append a record; other processes can read it when this returns, and it is synced to the disk later.
 
         Raises
         ------
         OSError
-            If it cannot be written; nothing of it stays in the file then.
+            If it cannot be written; the file then contains no part of it.
         """
-        assert self._descriptor is not None, "it was closed"
-        line = sealed(record)
+        assert self._descriptor is not None, "the journal is closed"
+        line = encode_line(record)
         try:
             write_all(self._descriptor, line)
         except OSError:
@@ -113,24 +112,24 @@ class Journal:
             self.sync()
 
     def sync(self) -> None:
-        """Bring everything to the disk.
+        """Sync everything to the disk.
 
         Raises
         ------
         OSError
             If that fails.
         """
-        assert self._descriptor is not None, "it was closed"
+        assert self._descriptor is not None, "the journal is closed"
         os.fsync(self._descriptor)
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Bring everything to the disk and let go of the file; closing twice does no harm.
+        """Sync everything to the disk and close the file; may be called twice.
 
         Raises
         ------
         OSError
-            If the disk does not take it; the file is closed all the same.
+            If syncing fails; the file is closed in any case.
         """
         if self._descriptor is None:
             return
@@ -151,16 +150,16 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a journal.
+    """Line of a journal.
 
     Attributes
     ----------
     number : int
         From 1.
     record : dict
-        Without its checksum; empty if it is damaged.
+        Without its checksum; empty if the line is damaged.
     damage : str
-        What is wrong with it; empty if nothing is.
+        Description of the damage; empty if there is none.
     """
 
     number: int
@@ -168,15 +167,15 @@ class Line:
     damage: str = ""
 
 
-def sealed(record: dict[str, Any]) -> bytes:
-    """The line of a record: its text, and a checksum of that as its last entry."""
+def encode_line(record: dict[str, Any]) -> bytes:
+    """Return the line of a record: its JSON text, with a checksum of it as the last entry."""
     text = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace")
     body = text.removesuffix(b"}")
     return body + b', "check": "' + _checksum(body) + b'"}\n'
 
 
 def read_line(line: bytes, number: int) -> Line:
-    """What a whole line holds."""
+    """Parse a complete line."""
     body, tail = line[:-_CHECK_BYTES], line[-_CHECK_BYTES:]
     found = _CHECK.fullmatch(tail)
     if found is None:
@@ -187,13 +186,13 @@ def read_line(line: bytes, number: int) -> Line:
         record = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         return Line(number, {}, f"it is not JSON: {error}")
-    # What has a checksum as its last entry is an object; another entry of that name cannot be ours.
+    # A line with a valid checksum is an object, and its last entry is the checksum.
     record.pop("check")
     return Line(number, record)
 
 
 def read_journal(path: Path) -> Iterator[Line]:
-    """The whole lines of a journal, damaged ones too; what stands after the last line break was not written wholly.
+    """Yield the complete lines of a journal, including damaged ones; an incomplete last line is ignored.
 
     Raises
     ------
@@ -207,26 +206,26 @@ def read_journal(path: Path) -> Iterator[Line]:
 
 
 def lock_folder(folder: Path) -> FileLock:
-    """Take a folder for this process, until the lock is released or the process ends.
+    """Lock a folder for this process, until the lock is released or the process ends.
 
     Raises
     ------
     filelock.Timeout
-        If another process has it.
+        If another process has locked it.
     OSError
         If it cannot be written.
     """
     from filelock import FileLock
 
-    # The system frees the lock of a process that died, so a lock is never stale. Any thread may release it.
+    # The system releases the lock of a process that died, so a lock is never stale. Any thread may release it.
     lock = FileLock(folder / ".lock", thread_local=False)
-    # Whoever watches asks for the lock too, for a moment.
+    # `is_locked` in another process takes the lock for a moment.
     lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 20)
     return lock
 
 
-def is_at_work(folder: Path) -> bool:
-    """Whether a process has taken the folder: its lock cannot be had."""
+def is_locked(folder: Path) -> bool:
+    """Return whether a process has locked the folder."""
     from filelock import FileLock, Timeout
 
     if not (folder / ".lock").exists():
@@ -242,8 +241,8 @@ def _checksum(body: bytes) -> bytes:
     return blake2b(body, digest_size=8).hexdigest().encode()
 
 
-def _whole_bytes(descriptor: int) -> int:
-    """How long the file is up to its last line break."""
+def _complete_bytes(descriptor: int) -> int:
+    """Return the length of the file up to its last line break."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
     while end:
         start = max(0, end - 65_536)

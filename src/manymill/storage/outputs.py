@@ -1,17 +1,17 @@
-"""Files that a command leaves in a folder of the user's, beside whatever is there: which of them are ours.
+"""Output files in a folder of the user that may contain other files, with records of those that manymill wrote.
 
 ::
 
     out/
     ├── a.jsonl                  an output
     └── .manymill/
-        ├── .manymill.json       says that manymill made the folder
-        ├── a.jsonl.done         size and checksum of the output, and what else is known of it
-        ├── a.jsonl.next         the same of an output that is about to be renamed into place
-        └── .manymill-work-…/    outputs that are not whole yet
+        ├── .manymill.json       marks the folder as manymill's
+        ├── a.jsonl.done         record of the output: its size, its checksum and other facts
+        ├── a.jsonl.next         record of an output that is about to be renamed into place
+        └── .manymill-work-…/    incomplete outputs
 
-An output is ours as long as a record has its size and its checksum: who changes a file makes it theirs. The record is
-written before the file gets its name, so that after a kill at any moment the file has a record.
+An output is ours as long as its size and checksum match a record; a file that the user has changed no longer is. The
+record is written before the file is renamed, so that a kill at any time leaves no output without a record.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ _LOCAL_URL = re.compile(r"^(\w+::)*(file|local)://")
 
 
 class Outputs:
-    """The outputs of manymill in a folder.
+    """Outputs of manymill in a folder.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
 
     Raises
     ------
     RunFolderError
-        If its folder of records is not ours, or it cannot be written.
+        If it cannot be written, or its folder of records is not ours.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.records = self.folder / RECORDS_NAME
-        # What was where a name is to be replaced, as it was looked at.
-        self._seen: dict[str, tuple[int, ...] | None] = {}
-        self._known: dict[str, tuple[tuple[int, ...], dict[str, Any] | None]] = {}
+        # State of the file at each checked name, see `check`.
+        self._checked: dict[str, tuple[int, ...] | None] = {}
+        self._records: dict[str, tuple[tuple[int, ...], dict[str, Any] | None]] = {}
         try:
             if self.folder.exists() and not self.folder.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -71,103 +71,95 @@ class Outputs:
             raise
         except OSError as error:
             raise RunFolderError(
-                f"cannot write to {self.folder}: {error.strerror or error}", "name another folder with --out"
+                f"cannot write to {self.folder}: {error.strerror or error}",
+                "choose another folder with --out",
             ) from error
 
     def record(self, name: str) -> dict[str, Any] | None:
-        """What is known of an output; None if it is not there, or was changed since it was written."""
+        """Return the record of an output; None if the file does not exist, or was changed since it was written."""
         path = self.folder / name
         try:
             state = _state(path.lstat())
-            if name not in self._known or self._known[name][0] != state:
-                self._known[name] = state, self._recorded(name, path)
+            if name not in self._records or self._records[name][0] != state:
+                self._records[name] = state, self._find_record(name, path)
         except OSError:
             return None
-        return self._known[name][1]
+        return self._records[name][1]
 
-    def _recorded(self, name: str, path: Path) -> dict[str, Any] | None:
-        told = {ending: _read(self._file(name, ending)) for ending in ("done", "next")}
-        size = path.stat().st_size
-        told = {ending: record for ending, record in told.items() if record.get("bytes") == size}
-        digest = checksum_of(path) if told else ""
-        for ending, record in told.items():
-            if record.get("digest") == digest:
-                if ending == "next":  # of a process that was killed
-                    os.replace(self._file(name, "next"), self._file(name, "done"))
-                return record
-        return None
-
-    def check(self, name: str, read: Collection[tuple[int, int]], *, overwrite: bool) -> None:
-        """Refuse to write an output where that would destroy a file of the user's.
+    def check(self, name: str, inputs: Collection[tuple[int, int]], *, overwrite: bool) -> None:
+        """Check that writing an output would not destroy a file of the user.
 
         Parameters
         ----------
         name : str
-            Of the output.
-        read : collection of tuple
-            Of `identities`: the files that the command reads.
+            Name of the output.
+        inputs : collection of tuple
+            The files that the command reads, from `identities`.
         overwrite : bool
-            Whether the user said that a file may be replaced. One that is read never is.
+            Whether the user allows replacing a file. A file that the command reads is never replaced.
 
         Raises
         ------
         RunFolderError
+            If it would.
         """
         path = self.folder / name
         for ending in ("done", "next", "bad_rows"):
             check_file(self._file(name, ending))
         try:
-            found = path.lstat()
-            target = path.stat() if stat.S_ISLNK(found.st_mode) else found
+            status = path.lstat()
+            target = path.stat() if stat.S_ISLNK(status.st_mode) else status
         except OSError:
             if path.is_symlink():
                 raise refusal(path, "is a symbolic link") from None
-            self._seen[name] = None
+            self._checked[name] = None
             return
-        if (target.st_dev, target.st_ino) in read:
-            raise RunFolderError(f"{path} is read, and would be replaced", "choose another place with --out")
-        if not stat.S_ISREG(found.st_mode):
-            raise refusal(path, f"is {kind_of_file(found.st_mode)}")
+        if (target.st_dev, target.st_ino) in inputs:
+            raise RunFolderError(
+                f"{path} is an input, and would be replaced", "choose another folder with --out"
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(path, f"is {kind_of_file(status.st_mode)}")
         if not overwrite and self.record(name) is None:
             raise RunFolderError(
-                f"{path} is there, and manymill has no record of writing it as it is now",
-                "choose another place with --out, or replace it with --overwrite",
+                f"{path} exists, and is not an unchanged output of manymill",
+                "choose another folder with --out, or replace it with --overwrite",
             )
-        self._seen[name] = _state(found)
+        self._checked[name] = _state(status)
 
-    def put(self, made: Mapping[str, tuple[Path, dict[str, Any]]]) -> None:
-        """Bring outputs to where they belong, in this order; each name was checked.
+    def publish(self, outputs: Mapping[str, tuple[Path, dict[str, Any]]]) -> None:
+        """Publish outputs in this order; each name must have been checked.
 
         Parameters
         ----------
-        made : mapping
-            Name of an output, to the file, in the same file system, and what is to be known of it.
+        outputs : mapping
+            Name of an output, to its file in the same file system and the facts to be recorded.
 
         Raises
         ------
         OSError
-            If a file cannot be written, or another one got its name meanwhile.
+            If a file cannot be written, or the file at its name has changed since `check`.
         """
-        for name, (path, known) in made.items():
+        for name, (path, facts) in outputs.items():
             sync_file(path)
-            content = {**known, "bytes": path.stat().st_size, "digest": checksum_of(path)}
-            write_durably(self._file(name, "next"), [checked_json.text_of(content)])
-        for name, (path, _) in made.items():
+            content = {**facts, "bytes": path.stat().st_size, "digest": file_checksum(path)}
+            write_durably(self._file(name, "next"), [checked_json.encode(content)])
+        for name, (path, _) in outputs.items():
             self._check_unchanged(name)
             replace_durably(path, self.folder / name)
-            # If this fails, the other record is still there: the output stays known as ours.
+            # If this fails, the record named .next still shows that the output is ours.
             os.replace(self._file(name, "next"), self._file(name, "done"))
             sync_folder(self.records)
 
     def remove(self, name: str) -> None:
-        """Remove an output that an earlier run left, if it is still ours."""
+        """Remove an output of an earlier run if it is unchanged, and its records."""
         if self.record(name) is not None:
             (self.folder / name).unlink()
         for ending in ("done", "next"):
             self._file(name, ending).unlink(missing_ok=True)
 
-    def put_bad_rows(self, name: str, lines: Collection[bytes]) -> None:
-        """Write the list of an output's bad rows, among the records; there is none without lines."""
+    def write_bad_rows(self, name: str, lines: Collection[bytes]) -> None:
+        """Write the list of an output's bad rows to the records, or remove it if there are no lines."""
         path = self.bad_rows_path(name)
         if lines:
             replace_file(path, lines)
@@ -175,36 +167,36 @@ class Outputs:
             path.unlink(missing_ok=True)
 
     def bad_rows_path(self, name: str) -> Path:
-        """Where the list of an output's bad rows is, if there is one."""
+        """Return the path of the list of an output's bad rows, which may not exist."""
         return self._file(name, "bad_rows")
 
     @contextmanager
     def working(self, names: Collection[str]) -> Iterator[Path]:
-        """A folder for files of these names, until they are whole; see `work_folder`."""
+        """Create a folder for files of these names while they are incomplete; see `work_folder`."""
         with ExitStack() as stack:
             with self._making_work_folders():
                 folder = stack.enter_context(work_folder(self.records, names))
             yield folder
 
     def sweep(self) -> None:
-        """Remove what killed processes left among the records."""
+        """Remove work folders that killed processes left among the records."""
         with self._making_work_folders():
             sweep(self.records, alone=True)
 
     def _making_work_folders(self) -> FileLock:
-        """A lock for a moment: a work folder without a marker was left by a kill if nobody holds it."""
+        """Return the lock under which work folders are created; without it, one without a marker is a leftover."""
         from filelock import FileLock
 
         return FileLock(self.records / _WORK_LOCK, timeout=60)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the folder for this process.
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for this process.
 
         Raises
         ------
         RunFolderError
-            If another process holds it.
+            If another process has locked it.
         """
         from filelock import FileLock, Timeout
 
@@ -214,7 +206,7 @@ class Outputs:
         except Timeout:
             raise RunFolderError(
                 f"another prediction is writing to {self.folder}",
-                "wait for it, or name another folder with --out",
+                "wait for it, or choose another folder with --out",
             ) from None
         except OSError as error:
             raise RunFolderError(f"cannot write to {self.folder}: {error.strerror or error}") from error
@@ -224,7 +216,7 @@ class Outputs:
             lock.release()
 
     def tidy(self) -> None:
-        """Remove the folder of records if this process made it and nothing was recorded."""
+        """Remove the folder of records if this process created it and it contains no record."""
         if self._is_new:
             with suppress(OSError):
                 names = {path.name for path in self.records.iterdir()}
@@ -233,34 +225,46 @@ class Outputs:
                         (self.records / name).unlink()
                     self.records.rmdir()
 
+    def _find_record(self, name: str, path: Path) -> dict[str, Any] | None:
+        records = {ending: _read(self._file(name, ending)) for ending in ("done", "next")}
+        size = path.stat().st_size
+        records = {ending: record for ending, record in records.items() if record.get("bytes") == size}
+        digest = file_checksum(path) if records else ""
+        for ending, record in records.items():
+            if record.get("digest") == digest:
+                if ending == "next":  # of a process that was killed
+                    os.replace(self._file(name, "next"), self._file(name, "done"))
+                return record
+        return None
+
     def _file(self, name: str, ending: str) -> Path:
         return self.records / f"{name}.{ending}"
 
     def _check_unchanged(self, name: str) -> None:
-        """Raise if what has an output's name is not what was looked at before the work began."""
+        """Raise if the file at an output's name has changed since `check`."""
         try:
             now = _state((self.folder / name).lstat())
         except FileNotFoundError:
             now = None
-        if now is not None and now != self._seen[name]:
+        if now is not None and now != self._checked[name]:
             raise RunFolderError(
-                f"{self.folder / name} was changed by someone else meanwhile",
-                "choose another place with --out",
+                f"{self.folder / name} was changed by another process meanwhile",
+                "choose another folder with --out",
             )
 
 
 def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Device and number of each path that is a file here; others, such as URLs, are left out."""
-    found = set()
+    """Return device and inode of each path that is a local file; others, such as URLs, are ignored."""
+    identities = set()
     for path in paths:
         with suppress(OSError, ValueError):
             status = os.stat(_LOCAL_URL.sub("", path))
-            found.add((status.st_dev, status.st_ino))
-    return found
+            identities.add((status.st_dev, status.st_ino))
+    return identities
 
 
-def checksum_of(path: Path) -> str:
-    """The checksum of a regular file.
+def file_checksum(path: Path) -> str:
+    """Return the checksum of a regular file.
 
     Raises
     ------
@@ -272,7 +276,7 @@ def checksum_of(path: Path) -> str:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """A record; empty if there is none, or it was damaged."""
+    """Read a record; empty if it does not exist or is damaged."""
     try:
         return checked_json.read(record)
     except (OSError, ValueError):

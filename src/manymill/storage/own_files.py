@@ -1,4 +1,4 @@
-"""Files of ours: opened without following a symbolic link, and never written into through another name."""
+"""Safe access to files that manymill owns: without following symbolic links or writing through hard links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a regular file; empty if there is none."""
+    """Return the JSON object in a regular file; empty if there is none."""
     try:
         with open_regular(path) as file:
             content = json.loads(file.read())
@@ -29,12 +29,12 @@ def json_object(path: Path) -> dict[str, Any]:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read it; no symbolic link is followed and no pipe is waited for.
+    """Open a file for reading; symbolic links are not followed, and pipes do not block.
 
     Raises
     ------
     OSError
-        If it is no regular file, or cannot be read.
+        If it is not a regular file, or cannot be read.
     """
     flags = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -51,11 +51,12 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse to write to one of our names if something else than a regular file has it.
+    """Check that a path to be written does not exist or is a regular file.
 
     Raises
     ------
     RunFolderError
+        If it is anything else.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -66,14 +67,14 @@ def check_file(path: Path) -> None:
 
 
 def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
-    """Open a text file of ours, for its user alone, to write or to append.
+    """Open a private text file for writing or appending.
 
-    A hard link that another name of the file shares is cut first: that other file stays as it is.
+    A file with other hard links is copied first, so that the other names keep their content.
 
     Raises
     ------
     RunFolderError
-        If it is a symbolic link, or no regular file.
+        If it is a symbolic link, or not a regular file.
     OSError
         If it cannot be written.
     """
@@ -88,7 +89,7 @@ def open_own(path: Path, mode: Literal["w", "a"]) -> IO[str]:
 
 
 def cut_hard_link(path: Path) -> None:
-    """Give a file of ours that has another name too a content of its own."""
+    """Replace a file that has other hard links by a copy."""
     with suppress(FileNotFoundError):
         if os.lstat(path).st_nlink > 1:
             with open_regular(path) as file:
@@ -99,12 +100,12 @@ def cut_hard_link(path: Path) -> None:
 
 
 def kind_of_file(mode: int) -> str:
-    """What a file is that is not a regular one."""
+    """Describe a file that is not a regular one."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
     return "a folder" if stat.S_ISDIR(mode) else "not a regular file"
 
 
 def refusal(path: Path, what: str) -> RunFolderError:
-    """The error of what is in the way."""
-    return RunFolderError(f"{path} {what}", "move it away, or name a new or empty folder")
+    """Return the error of a path that is not ours to write to."""
+    return RunFolderError(f"{path} {what}", "move it away, or choose a new or empty folder")

@@ -1,20 +1,19 @@
-"""Whose files are these? The guard before anything is written to a folder, replaced or removed.
+"""Ownership of folders: checks before files are written, replaced or removed.
 
 ::
 
-    check_folder(out, RUN)          refuse unless the folder is new, empty or ours; nothing is touched
-    claim_folder(out, RUN)          the same, then make it and write the marker, before any other file
-    remove_folder(path, CHECKPOINT) remove the files that manymill wrote, and the folder if nothing else is in it
+    check_folder(out, RUN)          raise unless the folder is new, empty or ours; change nothing
+    claim_folder(out, RUN)          check, then create the folder and write the marker before any other file
+    remove_folder(path, CHECKPOINT) remove the files that manymill wrote, and the folder if it is then empty
 
-A folder is ours if it says so inside: with the marker ``.manymill.json``, or with a manifest of ours that can be parsed
-(which is how folders of version 0.1, which have no marker, are known). A name alone proves nothing. Only files whose
-names a `FolderKind` has are removed, and only from a folder that is ours. What lies in a folder and is not ours is
-named in the error.
+A folder is ours if it contains the marker ``.manymill.json``, or a valid manifest of ours (folders of version 0.1 have
+no marker). Names alone prove nothing. Only files with names of their `FolderKind` are removed, and only from a folder
+that is ours. Errors name the files that are not ours.
 
-Files of ours are opened with `own_files.open_own`; files that are not whole yet lie in a `work_folder.work_folder`.
+Our files are opened with `own_files.open_own`; incomplete files are in a `work_folder.work_folder`.
 
-To guard another folder, describe it with a `FolderKind`, call `claim_folder` before the first file is written to it,
-and `remove_folder` where it is removed.
+To protect another kind of folder, describe it with a `FolderKind`, call `claim_folder` before the first file is written
+to it, and `remove_folder` to remove it.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ from manymill.storage.own_files import MARKER, json_object, kind_of_file, open_r
 from manymill.storage.work_folder import WORK, WORK_FORMAT, sweep
 
 LOCK = ".lock"
-# `Path` makes one slash of two; one letter is a drive of Windows.
+# `Path` collapses two slashes into one; a single letter is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|:/)")
 _FORMAT = "manymill-folder"
 
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What a folder of ours may hold.
+    """Description of the files that a folder of ours may contain.
 
     Parameters
     ----------
     name : str
-        What the marker says.
+        Name in the marker.
     files : str
-        Regular expression of the names of its files, besides the marker and the lock.
+        Regular expression of the names of its files, except the marker and the lock.
     manifests : mapping
-        Regular expression of the names of files that describe the folder, to a function that says whether one is ours.
+        Regular expression of the names of manifests, to a function that returns whether such a file is ours.
     folders : mapping
-        Name of a folder in it, to its kind.
+        Names of subfolders, to their kinds.
     chosen : bool
-        Whether the user names the folder, so that it may be a symbolic link.
+        Whether the user chooses the path, so that it may be a symbolic link.
     shared : bool
-        Whether other files may lie in it once it is ours.
+        Whether it may contain other files once it is ours.
     """
 
     name: str
@@ -66,23 +65,23 @@ class FolderKind:
     shared: bool = False
 
     def manifest_test(self, name: str) -> Callable[[Path], bool] | None:
-        """What says whether a file of this name, a manifest, is ours; None of other names."""
+        """Return the test of a manifest of this name; None for other names."""
         return next((test for names, test in self.manifests.items() if re.fullmatch(names, name)), None)
 
     @property
     def marker(self) -> bytes:
-        """The content of the marker."""
-        told = {"format": _FORMAT, "format_version": 1, "kind": self.name}
-        return json.dumps(told).encode() + b"\n"
+        """Content of the marker."""
+        content = {"format": _FORMAT, "format_version": 1, "kind": self.name}
+        return json.dumps(content).encode() + b"\n"
 
 
 def says_format(name: str) -> Callable[[Path], bool]:
-    """A test of a JSON file: whether its entry ``format`` is `name`."""
+    """Return a test of a JSON file: whether its ``format`` is `name`."""
     return lambda path: json_object(path).get("format") == name
 
 
 def _first_line_says(name: str) -> Callable[[Path], bool]:
-    def test(path: Path) -> bool:
+    def is_ours(path: Path) -> bool:
         try:
             with open_regular(path) as file:
                 content = json.loads(file.readline())
@@ -90,19 +89,19 @@ def _first_line_says(name: str) -> Callable[[Path], bool]:
             return False
         return isinstance(content, dict) and content.get("format") == name
 
-    return test
+    return is_ours
 
 
-def _has(*names: str) -> Callable[[Path], bool]:
-    """A test of a JSON file: whether it has these entries."""
+def _has_keys(*names: str) -> Callable[[Path], bool]:
+    """Return a test of a JSON file: whether it has these keys."""
     return lambda path: set(names) <= set(json_object(path))
 
 
-_PLAN_OF_FOREST = _has("kind", "mode", "trees", "digest")
-_PLAN_OF_TEXTS = _has("plan", "settings", "memory_bytes", "holdout", "engine", "threads")
+_FOREST_PLAN = _has_keys("kind", "mode", "trees", "digest")
+_TEXT_PLAN = _has_keys("plan", "settings", "memory_bytes", "holdout", "engine", "threads")
 
 _CHECKPOINT, _TREES = says_format("manymill-checkpoint"), says_format("manymill-trees")
-_OLD_CHECKPOINT = _has("state", "held_out", "pass_number", "n_classes_begun", "asked")
+_OLD_CHECKPOINT = _has_keys("state", "held_out", "pass_number", "n_classes_begun", "asked")
 
 MODEL = FolderKind(
     "model",
@@ -122,7 +121,7 @@ CHECKPOINT = FolderKind(
 RUN = FolderKind(
     "run",
     r"plan\.json\.tmp|(events|bad_rows)\.jsonl(\.partial)?",
-    {r"plan\.json": lambda path: _PLAN_OF_TEXTS(path) or _PLAN_OF_FOREST(path)},
+    {r"plan\.json": lambda path: _TEXT_PLAN(path) or _FOREST_PLAN(path)},
     {"model": MODEL, "checkpoint": CHECKPOINT},
     chosen=True,
 )
@@ -135,24 +134,24 @@ SEARCH = FolderKind(
     shared=True,
 )
 
-# Of files in a folder of the user's: see manymill.storage.outputs.
+# Records of outputs in a folder of the user, see manymill.storage.outputs.
 RECORDS = FolderKind(
     "records",
     r".+\.(next|bad_rows|partial)|work-lock",
-    {r".+\.done": _has("request", "bytes", "n_rows", "bad_counts")},
+    {r".+\.done": _has_keys("request", "bytes", "n_rows", "bad_counts")},
     shared=True,
 )
 
 
 def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
-    """Whether a folder is ours; if not, it is free: not there, or without content.
+    """Return whether a folder is ours; otherwise it is empty or does not exist.
 
     Raises
     ------
     RunFolderError
-        If it holds anything that is not ours.
+        If it contains anything that is not ours.
     """
-    folder = _local(folder)
+    folder = _local_path(folder)
     try:
         if not kind.chosen and folder.is_symlink():
             raise refusal(folder, "is a symbolic link")
@@ -167,10 +166,12 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
         if isinstance(error, RunFolderError):
             raise
         raise RunFolderError(
-            f"cannot read {folder}: {error.strerror or error}", "name another folder"
+            f"cannot read {folder}: {error.strerror or error}", "choose another folder"
         ) from error
-    marked = _is_marked(folder, kind)
-    ours = marked or _has_manifest(folder, kind) or any(_holds_manifest(entry, kind) for entry in entries)
+    is_marked = _is_marked(folder, kind)
+    is_ours = (
+        is_marked or _has_manifest(folder, kind) or any(_holds_manifest(entry, kind) for entry in entries)
+    )
     for entry in entries:
         if entry.name in kind.folders:
             if entry.is_symlink() or not entry.is_dir():
@@ -180,40 +181,40 @@ def check_folder(folder: str | os.PathLike[str], kind: FolderKind) -> bool:
             if entry.is_symlink() or not entry.is_dir():
                 raise _holds(folder, entry.name)
         elif not _is_name(entry.name, kind):
-            if not (ours and kind.shared):
+            if not (is_ours and kind.shared):
                 raise _holds(folder, entry.name)
-        elif not _is_own(Path(entry.path), kind, marked=marked, ours=ours):
+        elif not _is_own(Path(entry.path), kind, is_marked=is_marked, is_ours=is_ours):
             raise _holds(folder, entry.name)
-    return ours
+    return is_ours
 
 
 def check_names(folder: str | os.PathLike[str], kind: FolderKind, names: Iterable[str]) -> None:
-    """Refuse to write files to a folder where others may be, unless their names are free or ours.
+    """Check that files of these names may be written to a folder that may contain other files.
 
     Raises
     ------
     RunFolderError
-        If the folder is a file, or what has one of the names is not ours.
+        If the folder is a file, or one of the names belongs to a file that is not ours.
     """
-    folder = _local(folder)
+    folder = _local_path(folder)
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
         raise refusal(folder, "is not a folder")
-    ours = folder.is_dir() and _has_manifest(folder, kind)
+    is_ours = folder.is_dir() and _has_manifest(folder, kind)
     for name in names:
         path = folder / name
-        if os.path.lexists(path) and not _is_own(path, kind, marked=False, ours=ours):
+        if os.path.lexists(path) and not _is_own(path, kind, is_marked=False, is_ours=is_ours):
             raise _holds(folder, name)
 
 
 def claim_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
-    """Make a folder ours: the marker is its first file, so that what a kill leaves is recognised.
+    """Create a folder, or claim an empty one, by writing the marker as its first file.
 
-    Whoever may have rivals holds the folder's lock meanwhile.
+    So the folder is recognised after a kill at any time. Callers that may have competitors hold the folder's lock.
 
     Raises
     ------
     RunFolderError
-        If it holds anything that is not ours.
+        If it contains anything that is not ours.
     OSError
         If it cannot be written.
     """
@@ -225,9 +226,9 @@ def claim_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
 
 
 def remove_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
-    """Remove the files of a folder of ours, manifests first, and the folder if it is empty then.
+    """Remove our files from a folder of ours, manifests first, and the folder if it is then empty.
 
-    A folder that is not ours, or not there, is left alone, and so is every file of another name.
+    A folder that is not ours is not changed, and neither are files of other names.
 
     Raises
     ------
@@ -248,12 +249,12 @@ def remove_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
     folder.rmdir()
 
 
-def _local(folder: str | os.PathLike[str]) -> Path:
-    """The path of a folder here; a URL would become a folder called ``https:``, with a password in a name below it."""
+def _local_path(folder: str | os.PathLike[str]) -> Path:
+    """Return a local path; a URL would create a folder ``https:``, and one with a password in its name."""
     path = Path(folder)
     if _URL.match(os.fspath(folder)) and not Path(path.parts[0]).exists():
         raise RunFolderError(
-            f"{path} is a URL; files are written to local folders", "name a local path, without ://"
+            f"{path} is a URL; files are written to local folders only", "give a local path, without ://"
         )
     return path
 
@@ -272,11 +273,11 @@ def _has_manifest(folder: Path, kind: FolderKind) -> bool:
 
 
 def _holds_manifest(entry: os.DirEntry[str], kind: FolderKind) -> bool:
-    """Whether an entry is a work folder with a manifest: a kill left it before the manifest got its place."""
+    """Return whether an entry is a work folder with a manifest, left by a kill before the manifest was published."""
     if not WORK.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
         return False
-    told = json_object(Path(entry.path) / MARKER)
-    return told.get("format") == WORK_FORMAT and _has_manifest(Path(entry.path), kind)
+    marker = json_object(Path(entry.path) / MARKER)
+    return marker.get("format") == WORK_FORMAT and _has_manifest(Path(entry.path), kind)
 
 
 def _is_name(name: str, kind: FolderKind) -> bool:
@@ -287,18 +288,18 @@ def _is_name(name: str, kind: FolderKind) -> bool:
     )
 
 
-def _is_own(path: Path, kind: FolderKind, *, marked: bool, ours: bool) -> bool:
-    """Whether a file that has one of our names is ours."""
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
+def _is_own(path: Path, kind: FolderKind, *, is_marked: bool, is_ours: bool) -> bool:
+    """Return whether a file with one of our names is ours."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
         return False
-    if found.st_size == 0:
-        return True  # nothing is in it
+    if status.st_size == 0:
+        return True  # there is nothing to lose
     if path.name == MARKER:
-        return marked or kind.marker.startswith(path.read_bytes()[: len(kind.marker) + 1])
+        return is_marked or kind.marker.startswith(path.read_bytes()[: len(kind.marker) + 1])
     if (test := kind.manifest_test(path.name)) is not None:
-        return marked or test(path)
-    return ours
+        return is_marked or test(path)
+    return is_ours
 
 
 def _holds(folder: Path, name: str) -> RunFolderError:

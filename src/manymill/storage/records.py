@@ -1,6 +1,6 @@
-"""Dataclasses from JSON that might come from anyone: every value is checked against the annotation of its field.
+"""Dataclasses from untrusted JSON: every value is checked against the annotation of its field.
 
-A right checksum says that a file was not damaged, not that its content makes sense.
+A valid checksum shows that a file was not damaged, not that its content makes sense.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
-# Beyond it a whole number fits neither into an array nor into the core.
-_LARGEST = 2**63 - 1
+# Larger integers fit neither into an array nor into the core.
+_MAX_INTEGER = 2**63 - 1
 
 
 def from_record(kind: type[T], record: object, *, finite: bool = True) -> T:
-    """The instance of a dataclass that a JSON object describes, field by field.
+    """Create an instance of a dataclass from a JSON object.
 
     Parameters
     ----------
     kind : dataclass
-        Its fields may be numbers, text, truth values, None, and tuples, mappings by text and dataclasses of them.
+        Its fields may be numbers, strings, bools, None, and tuples, mappings with string keys and dataclasses of them.
     record : object
-        What was read; a field with a default may be missing.
+        The parsed object; fields with a default may be missing.
     finite : bool
-        Whether NaN and infinity are refused.
+        Whether NaN and infinity are rejected.
 
     Raises
     ------
     ValueError
-        If it is not an object, lacks a field, has another one, or a value is not of the field's type.
+        If it is not an object, lacks a field, has an unknown one, or a value does not have the type of its field.
     """
     assert is_dataclass(kind)
     if not isinstance(record, Mapping):
@@ -41,7 +41,7 @@ def from_record(kind: type[T], record: object, *, finite: bool = True) -> T:
     hints = _hints(kind)
     known = {each.name: each for each in fields(kind)}
     if unknown := sorted(set(record) - set(known)):
-        raise ValueError(f"there is no {str(unknown[0])[:40]!r} in {kind.__name__}")
+        raise ValueError(f"{str(unknown[0])[:40]!r} is not a field of {kind.__name__}")
     values = {}
     for name, each in known.items():
         if name in record:
@@ -52,16 +52,16 @@ def from_record(kind: type[T], record: object, *, finite: bool = True) -> T:
 
 
 def value_of(hint: Any, value: Any, name: str, *, finite: bool = True) -> Any:
-    """A value as the annotation has it: lists become tuples, objects dataclasses.
+    """Convert a value to the type of an annotation: lists become tuples, objects dataclasses.
 
     Raises
     ------
     ValueError
-        If it is of another type.
+        If it has another type.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _first_fitting(arguments, value, name, finite)
+        return _first_valid(arguments, value, name, finite)
     if origin is Literal and any(type(value) is type(each) and value == each for each in arguments):
         return value
     if origin is tuple and isinstance(value, list | tuple):
@@ -77,7 +77,7 @@ def value_of(hint: Any, value: Any, name: str, *, finite: bool = True) -> Any:
         return value
     if hint in (str, bool) and type(value) is hint:
         return value
-    if hint is int and type(value) is int and abs(value) <= _LARGEST:
+    if hint is int and type(value) is int and abs(value) <= _MAX_INTEGER:
         return value
     if hint is float and type(value) in (int, float) and _is_number(value, finite):
         return float(value)
@@ -85,17 +85,17 @@ def value_of(hint: Any, value: Any, name: str, *, finite: bool = True) -> Any:
         return None
     if is_dataclass(hint) and isinstance(hint, type):
         return from_record(hint, value, finite=finite)
-    raise ValueError(f"{name} is {str(value)[:40]!r}")
+    raise ValueError(f"{name}={str(value)[:40]!r} is invalid")
 
 
-def _first_fitting(kinds: tuple[Any, ...], value: Any, name: str, finite: bool) -> Any:
-    # A whole number stays one where both are allowed.
+def _first_valid(kinds: tuple[Any, ...], value: Any, name: str, finite: bool) -> Any:
+    # An integer stays an integer if both types are allowed.
     for kind in sorted(kinds, key=lambda kind: kind is float):
         try:
             return value_of(kind, value, name, finite=finite)
         except ValueError:
             continue
-    raise ValueError(f"{name} is {str(value)[:40]!r}")
+    raise ValueError(f"{name}={str(value)[:40]!r} is invalid")
 
 
 def _is_number(value: float, finite: bool) -> bool:

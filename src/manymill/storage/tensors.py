@@ -1,14 +1,13 @@
-"""Arrays on disk: safetensors files that are written durably with a checksum and read without being believed.
+"""Safetensors files of arrays: written durably with a checksum, and validated when read.
 
 ::
 
-    lay_out(arrays) ──► ArrayFile, named after its content     write_arrays(path, arrays) ──► checksum
+    lay_out(arrays) ──► ArrayFile, named by its content        write_arrays(path, arrays) ──► checksum
     mapped(path)    ──► read-only memory maps                   read_arrays(path, checksum) ──► arrays
 
-A file is eight bytes of length, a JSON header that is padded with spaces, then the arrays without gaps. `header_of`
-fixes the header by names, dtypes and shapes alone, so a reader makes the header that a file must have and compares:
-offsets that overlap, a shape that lies, another dtype, a byte too many or too few are found before anything is
-allocated.
+A file consists of eight bytes of length, a JSON header padded with spaces, and the arrays without gaps. Names, dtypes
+and shapes determine the header completely (`header_of`), so a reader rebuilds it and compares: overlapping offsets, a
+wrong shape or dtype, and missing or extra bytes are found before anything is allocated.
 
 Format: https://github.com/huggingface/safetensors#format
 """
@@ -38,7 +37,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 SUFFIX = ".safetensors"
 
-# The arrays start at a multiple of a cache line, in the file and so in the memory map.
+# The arrays start at a multiple of a cache line in the file, and so in a memory map.
 _ALIGNMENT = 64
 _CODES = {
     "bool": "BOOL",
@@ -58,14 +57,14 @@ _NAMES = {code: name for name, code in _CODES.items()}
 
 @dataclass(frozen=True, slots=True)
 class ArrayFile:
-    """A file that is to be written, named after its content.
+    """File of arrays that is ready to be written, named by its content.
 
     Attributes
     ----------
     digest : str
-        Of all its bytes: equal arrays under equal names have equal digests.
+        Digest of all bytes: equal arrays under equal names have equal digests.
     n_bytes : int
-        Its length.
+        Size of the file.
     """
 
     digest: str
@@ -75,7 +74,7 @@ class ArrayFile:
 
     @property
     def name(self) -> str:
-        """What the file is called."""
+        """Name of the file."""
         return self.digest + SUFFIX
 
     def write(
@@ -85,19 +84,19 @@ class ArrayFile:
         *,
         durable: bool = True,
     ) -> None:
-        """Write it under another name and rename it: a reader finds it whole or not at all.
+        """Write the file under a temporary name and rename it, so that readers never see a partial file.
 
         Parameters
         ----------
         partial, target : path
-            In the same folder.
+            Temporary and final path, in the same folder.
         durable : bool
-            Whether the file survives a power cut once this returns. A file that no later process reads need not.
+            Whether the file survives a power cut once this returns; not needed if no later process reads it.
 
         Raises
         ------
         OSError
-            If it cannot be written; nothing is left under the name ``partial``.
+            If it cannot be written; ``partial`` is then removed.
         """
         partial, target = Path(partial), Path(target)
         write_durably(partial, _pieces(self._header, self._arrays), sync=durable)
@@ -113,21 +112,23 @@ class ArrayFile:
 
 
 def storable(array: Any) -> bool:
-    """Whether the format knows the dtype of an array, or of a sparse matrix."""
+    """Return whether the format supports the dtype of an array or a sparse matrix."""
     return array.dtype.name in _CODES
 
 
 def lay_out(arrays: Arrays) -> ArrayFile:
-    """The file of some arrays; reads all of them for the digest.
+    """Lay out arrays as a file; reads all of them to compute the digest.
 
     Raises
     ------
     EngineError
-        If the format does not know the dtype of an array.
+        If the format does not support the dtype of an array.
     """
     for name, array in arrays.items():
         if not storable(array):
-            raise EngineError(f"The array {name!r} of dtype {array.dtype} cannot be published", "use numbers")
+            raise EngineError(
+                f"The array {name!r} of dtype {array.dtype} cannot be published", "use a numeric dtype"
+            )
     sorted_arrays = _sorted(arrays)
     header = _header(sorted_arrays)
     digest = _digest(_pieces(header, sorted_arrays))
@@ -136,31 +137,31 @@ def lay_out(arrays: Arrays) -> ArrayFile:
 
 
 def mapped(path: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, read-only; their bytes are read from the disk where they are first touched.
+    """Map the arrays of a file, read-only; their bytes are read from the disk on first access.
 
     Raises
     ------
     OSError
         If it cannot be read.
     EngineError
-        If it is cut off, or something else.
+        If it is truncated, or not such a file.
     """
     try:
         return arrays_in(np.memmap(path, np.uint8, "r"))
     except ValueError as error:
         raise EngineError(
             f"{path} is not the file of arrays that was published: {error}",
-            "remove it; it is written anew the next time",
+            "remove it; it will be written again",
         ) from error
 
 
 def arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """The arrays in the bytes of a file, as views of them.
+    """Return the arrays in the bytes of a file, as views.
 
     Raises
     ------
     ValueError
-        If the bytes are not, to the last one, those of such a file.
+        If the bytes are not exactly those of such a file.
     """
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     if not 8 < start <= len(data):
@@ -189,9 +190,9 @@ def arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 
 
 def write_arrays(path: Path, arrays: Arrays) -> str:
-    """Write a new file and bring it to the disk, and give its checksum; the arrays are read once.
+    """Write a file, sync it to the disk and return its checksum; the arrays are read once.
 
-    Whoever relies on its name syncs the folder.
+    The folder is not synced.
 
     Raises
     ------
@@ -204,14 +205,14 @@ def write_arrays(path: Path, arrays: Arrays) -> str:
 
 
 def read_arrays(path: Path, checksum: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a file whose checksum is known, in memory.
+    """Read the arrays of a file into memory and verify its checksum.
 
     Raises
     ------
     OSError
         If it cannot be read, or is not a regular file.
     ValueError
-        If its bytes do not match the checksum, or are no arrays.
+        If its bytes do not match the checksum, or are not such a file.
     """
     with open_regular(path) as file:
         data = file.read()
@@ -224,7 +225,7 @@ def read_arrays(path: Path, checksum: str) -> dict[str, NDArray[Any]]:
 
 
 def header_of(tensors: Mapping[str, tuple[str, Sequence[int]]]) -> bytes:
-    """The bytes before the first of some tensors (dtype and shape by name), which stand in this order without gaps."""
+    """Return the bytes before tensors (dtype and shape by name) that are stored in this order without gaps."""
     entries, end = {}, 0
     for name, (dtype, shape) in tensors.items():
         start, end = end, end + math.prod(shape) * np.dtype(dtype).itemsize
@@ -235,20 +236,20 @@ def header_of(tensors: Mapping[str, tuple[str, Sequence[int]]]) -> bytes:
 
 
 def digested(pieces: Iterable[bytes | memoryview], digest: blake2b) -> Iterator[bytes | memoryview]:
-    """The pieces, each added to the digest as it passes."""
+    """Yield the pieces, and add each to the digest."""
     for piece in pieces:
         digest.update(piece)
         yield piece
 
 
 def _sorted(arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """The arrays in the file's byte order; the widest numbers first, so that each starts at a multiple of its item."""
+    """Return the arrays in the file's byte order; the widest dtypes first, so that each array is aligned."""
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     return {name: _little_endian(arrays[name]) for name in names}
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
-    shape = array.shape  # ascontiguousarray makes one dimension of none
+    shape = array.shape  # ascontiguousarray turns zero dimensions into one
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(shape)
 
 

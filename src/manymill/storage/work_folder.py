@@ -1,10 +1,10 @@
-"""Hidden folders for files that are not whole yet: removed when they are done with, or swept after a kill.
+"""Hidden work folders for incomplete files: removed after use, or by a later `sweep` if the process was killed.
 
 ::
 
     .manymill-work-1a2b3c4d/
-    ├── in-use           locked as long as its process lives
-    ├── .manymill.json   says that manymill made the folder, and lists the files that may be in it
+    ├── in-use           locked for the lifetime of its process
+    ├── .manymill.json   marks the folder as manymill's, and lists the files that it may contain
     └── ...              those files
 """
 
@@ -27,21 +27,21 @@ WORK = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")
 WORK_FORMAT = "manymill-work"
 _IN_USE = "in-use"
 _LEFT = "left"
-# A folder that is this young may belong to a process that has not locked it yet.
+# A younger folder may belong to a process that has not locked it yet.
 _FRESH_SECONDS = 60.0
 
 
 @contextmanager
 def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
-    """A folder for files that are not whole yet, in `parent`; removed with its files when the block ends.
+    """Create a folder in `parent` for incomplete files; it is removed with its files when the block ends.
 
-    It is locked while it is in use, and its marker lists the files that may be in it: `sweep` removes those after a
-    kill, and nothing else.
+    The folder is locked while it is in use. Its marker lists the files that it may contain: after a kill, `sweep`
+    removes only those.
 
     Raises
     ------
     OSError
-        If it cannot be made.
+        If it cannot be created.
     """
     from filelock import FileLock
 
@@ -49,8 +49,8 @@ def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
     lock = FileLock(folder / _IN_USE)
     try:
         lock.acquire(blocking=False)
-        told = {"format": WORK_FORMAT, "format_version": 1, "names": sorted(names)}
-        write_durably(folder / MARKER, [json.dumps(told).encode() + b"\n"])
+        marker = {"format": WORK_FORMAT, "format_version": 1, "names": sorted(names)}
+        write_durably(folder / MARKER, [json.dumps(marker).encode() + b"\n"])
         yield folder
     finally:
         is_left = (folder / _LEFT).exists()
@@ -65,19 +65,20 @@ def work_folder(parent: Path, names: Collection[str]) -> Iterator[Path]:
 
 
 def leave(folder: Path) -> None:
-    """Leave a work folder to the next `sweep`, as a kill would: something that it tells of could not be removed."""
+    """Leave a work folder for the next `sweep`, because a file that it names could not be removed."""
     with suppress(OSError):
         write_durably(folder / _LEFT, [])
 
 
 def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None, *, alone: bool = False) -> None:
-    """Remove the work folders that killed processes left in `parent`.
+    """Remove the work folders of killed processes in `parent`.
 
     Parameters
     ----------
     parent : path
     alone : bool
-        Whether a lock keeps others from making a work folder there meanwhile: a young one is a leftover too then.
+        Whether a lock keeps other processes from creating a work folder in `parent`: then young folders are leftovers
+        as well.
     before : callable
         Called with each folder before its files are removed.
     """
@@ -88,7 +89,7 @@ def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None, *,
             if not WORK.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
                 continue
             folder = Path(entry.path)
-            # Who cannot tell, or is not allowed, leaves the folder.
+            # Folders that cannot be checked or removed are left.
             with suppress(OSError, Timeout, NotImplementedError):
                 names = _listed(folder, alone=alone)
                 if names is None:
@@ -102,12 +103,12 @@ def sweep(parent: Path, before: Callable[[Path], None] = lambda folder: None, *,
 
 
 def _listed(folder: Path, *, alone: bool) -> list[str] | None:
-    """The files that a work folder may hold; None if it is not provably ours, or may be about to be used."""
-    told = json_object(folder / MARKER)
-    names = told.get("names")
-    if told.get("format") == WORK_FORMAT and isinstance(names, list):
+    """Return the files that a work folder may contain; None if it may not be ours, or may come into use."""
+    marker = json_object(folder / MARKER)
+    names = marker.get("names")
+    if marker.get("format") == WORK_FORMAT and isinstance(names, list):
         return [name for name in names if isinstance(name, str) and Path(name).name == name]
-    # A kill before the marker was written leaves empty files.
+    # A process that was killed before it wrote the marker leaves empty files.
     entries = list(os.scandir(folder))
     is_old = alone or time.time() - folder.stat().st_mtime > _FRESH_SECONDS
     empty = all(

@@ -122,7 +122,7 @@ def test_a_size_is_kept_and_partitions_are_scored_on_rows_held_out(manymill, fil
     assert code == 0, messages
     nodes = next((files / "run" / "model").glob("nodes-*"))
     assert nodes.stat().st_size <= 20_000
-    assert "held out" in messages
+    assert "held-out score" in messages
     assert "2 partitions alone" in messages
 
 
@@ -167,4 +167,4 @@ def test_a_forest_grown_on_a_matrix_is_refused_with_the_way_out(manymill, run, f
 
     save_forest(files / "matrix", load_forest(run / "model"))
     code, _, messages = manymill("predict", files / "matrix", files / "test.csv")
-    assert (code, "knows no columns" in messages) == (1, True)
+    assert (code, "has no column names" in messages) == (1, True)

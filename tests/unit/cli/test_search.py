@@ -118,7 +118,7 @@ def test_a_search_that_was_killed_is_told_from_one_that_runs(config, tmp_path):
     run("search", config, "--out", tmp_path / "run")
     journal = tmp_path / "run" / "search.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:5]))
-    assert "no process is at it: the same command goes on" in run("watch", tmp_path / "run").stderr
+    assert "no process runs it: the same command resumes it" in run("watch", tmp_path / "run").stderr
     with FileLock(tmp_path / "run" / ".lock"):
         assert "no process" not in run("watch", tmp_path / "run").stderr
 
@@ -176,18 +176,24 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[data", "is no TOML"),
+        ("[data", "is not valid TOML"),
         ("[space]\nl2=[0]\n", r"[data] is missing"),
-        ("[data]\n[space]\n", "[data] has no source"),
-        ("[data]\nsource='x'\n[space]\n[other]\n", "no table [other]"),
-        ("[data]\nsource='x'\n[space]\n[search]\ntrials=1\n", "[search] has no 'trials'"),
-        ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\nkind='SVC'\n", "no estimator 'SVC'"),
+        ("[data]\n[space]\n", "source is missing from [data]"),
+        ("[data]\nsource='x'\n[space]\n[other]\n", "unknown table [other]"),
+        ("[data]\nsource='x'\n[space]\n[search]\ntrials=1\n", "unknown key 'trials' in [search]"),
+        (
+            "[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\nkind='SVC'\n",
+            "kind='SVC' is invalid: expected 'TextClassifier' or",
+        ),
         ("[data]\nsource='x'\n[space]\nl2=[0]\n[estimator]\ndepth=1\n", "depth"),
-        ("search=3\n[data]\nsource='x'\n[space]\n", "search = 3 is no table"),
-        ("space=3\n[data]\nsource='x'\n", "space = 3 is no table"),
+        ("search=3\n[data]\nsource='x'\n[space]\n", "[search] is invalid: expected a table"),
+        ("space=3\n[data]\nsource='x'\n", "[space] is invalid: expected a table"),
         ("[data]\nsource=3\n[space]\n", "[data] source = 3"),
         ("[data]\nsource='x'\ntext=1\n[space]\n", "[data] text = 1"),
-        ("[data]\nsource='x'\nstrict='no'\n[space]\n", "give true or false"),
+        (
+            "[data]\nsource='x'\nstrict='no'\n[space]\n",
+            "[data] strict = 'no' is invalid: expected true or false",
+        ),
         ("[data]\nsource='x'\n[space]\nlose=[0]\n", "did you mean 'loss'"),
         ("[data]\nsource='x'\n[space]\n[search]\ncv='two'\n", "[search] cv = 'two'"),
         ("[data]\nsource='x'\n[space]\n[search]\nn_trials=true\n", "[search] n_trials = True"),
@@ -210,7 +216,7 @@ def test_rows_that_were_left_out_are_told_by_a_search_and_the_next_one(config, t
     source.write_text('{"text": "torn\n' + source.read_text())
     for name in ("one", "two"):
         result = run("search", config, "--out", tmp_path / name)
-        assert "bad     1 of 81 records are no rows: 1 broken JSON" in result.stderr
+        assert "bad     1 of 81 records were skipped: 1 broken JSON" in result.stderr
         assert len(result.stdout.splitlines()) == 4
 
 
@@ -228,7 +234,7 @@ def test_settings_that_are_none_are_written_as_a_word(config, tmp_path):
 def test_more_splits_than_rows_are_refused(config, tmp_path):
     config.write_text(config.read_text().replace("cv = 2", "cv = 100"))
     result = run("search", config, "--out", tmp_path / "run")
-    assert "cv=100 is not possible" in str(result.exception)
+    assert "cv=100 is invalid" in str(result.exception)
 
 
 def test_a_configuration_stands_alone(config, tmp_path):

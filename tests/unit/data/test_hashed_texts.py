@@ -60,7 +60,7 @@ def test_another_process_keeps_no_rows():
 
 
 def test_a_model_is_the_same_whether_rows_are_known_or_not(tmp_path):
-    with HashedCorpus.of(TEXTS, CODES, folder=tmp_path) as corpus:
+    with HashedCorpus.build(TEXTS, CODES, folder=tmp_path) as corpus:
         picked = RNG.permutation(len(TEXTS))[:80]
         own = pickle.loads(pickle.dumps(corpus.texts))[picked]
         for weights in (None, "nb"):
@@ -73,7 +73,7 @@ def test_a_model_is_the_same_whether_rows_are_known_or_not(tmp_path):
 
 
 def test_rows_are_found_in_parts_of_parts(tmp_path):
-    with HashedCorpus.of(TEXTS, CODES, folder=tmp_path) as corpus:
+    with HashedCorpus.build(TEXTS, CODES, folder=tmp_path) as corpus:
         model = TextClassifier(n_features=2**8).fit(corpus.texts, CODES)
         part = corpus.texts[::-1][10:90][[7, 3, 7]]
         numbers = np.arange(120)[::-1][10:90][[7, 3, 7]]

@@ -27,14 +27,14 @@ import numpy as np
 from manymill.engine.array_store import ArrayStore
 from manymill.storage.tensors import ArrayFile
 
-hold = ArrayStore(sys.argv[1]).hold([{"a": np.full(1000, 1.0)}])
+hold = ArrayStore(sys.argv[1]).put([{"a": np.full(1000, 1.0)}])
 def write_half(file, partial, target, **_):
     partial.write_bytes(bytes(4000))
     print("writing", flush=True)
     sys.stdin.read()
 if sys.argv[2] == "writing":
     ArrayFile.write = write_half
-    ArrayStore(sys.argv[1]).hold([{"a": np.full(1000, 2.0)}])
+    ArrayStore(sys.argv[1]).put([{"a": np.full(1000, 2.0)}])
 print("holding", flush=True)
 sys.stdin.read()
 """
@@ -70,19 +70,19 @@ def names(store, pattern="*"):
 
 
 def test_the_same_arrays_are_written_once_whoever_holds_them(store):
-    first, again = store.hold([ONE, TWO]), ArrayStore(store.folder).hold([TWO])
+    first, again = store.put([ONE, TWO]), ArrayStore(store.folder).put([TWO])
     assert (first.bytes_written, again.bytes_written) == (2 * FILE_BYTES, 0)
     assert again.refs == first.refs[1:]
     assert (again.refs[0].load()["a"] == 2).all()
 
 
 def test_what_was_let_go_of_is_found_the_next_time(store):
-    store.hold([ONE]).close()
-    assert store.hold([ONE]).bytes_written == 0
+    store.put([ONE]).close()
+    assert store.put([ONE]).bytes_written == 0
 
 
 def test_a_hold_that_nobody_has_any_more_is_closed(store):
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     assert list(store.folder.glob("*/in-use-*"))
     name = hold.refs[0].digest
     del hold
@@ -93,17 +93,17 @@ def test_a_hold_that_nobody_has_any_more_is_closed(store):
 
 def test_what_was_used_the_longest_ago_goes_first_and_what_is_held_stays(store):
     small = ArrayStore(store.folder, limit=2 * ENTRY_BYTES)
-    held = small.hold([ONE])
-    small.hold([TWO]).close()
-    small.hold([THREE]).close()
-    assert small.hold([ONE, THREE]).bytes_written == 0
-    assert small.hold([TWO]).bytes_written == FILE_BYTES
+    held = small.put([ONE])
+    small.put([TWO]).close()
+    small.put([THREE]).close()
+    assert small.put([ONE, THREE]).bytes_written == 0
+    assert small.put([TWO]).bytes_written == FILE_BYTES
     assert (held.refs[0].load()["a"] == 1).all()
 
 
 def test_what_is_larger_than_the_limit_is_there_until_it_is_let_go_of(store):
     tiny = ArrayStore(store.folder, limit=10)
-    hold = tiny.hold([ONE, TWO])
+    hold = tiny.put([ONE, TWO])
     assert [ref.load()["a"][0] for ref in hold.refs] == [1, 2]
     hold.close()
     assert names(store) == []
@@ -112,11 +112,11 @@ def test_what_is_larger_than_the_limit_is_there_until_it_is_let_go_of(store):
 @given(st.integers(0, FILE_BYTES - 1))
 def test_a_file_that_was_cut_off_is_found_and_written_again(tmp_path_factory, length):
     store = ArrayStore(tmp_path_factory.mktemp("store"))
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     os.truncate(hold.refs[0].path, length)
     with pytest.raises(EngineError, match="are damaged"):
         hold.refs[0].load()
-    again = store.hold([ONE])
+    again = store.put([ONE])
     assert again.bytes_written == FILE_BYTES
     assert (again.refs[0].load()["a"] == 1).all()
 
@@ -125,12 +125,12 @@ def test_a_file_that_was_cut_off_is_found_and_written_again(tmp_path_factory, le
 @given(st.integers(0, 8 * FILE_BYTES - 1))
 def test_a_wrong_bit_is_found_and_the_file_written_again(tmp_path_factory, caplog, bit):
     store = ArrayStore(tmp_path_factory.mktemp("store"))
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     data = bytearray(Path(hold.refs[0].path).read_bytes())
     data[bit // 8] ^= 1 << bit % 8
     Path(hold.refs[0].path).write_bytes(data)
     caplog.clear()
-    again = store.hold([ONE])
+    again = store.put([ONE])
     assert "does not match its checksum" in caplog.text
     assert again.bytes_written == FILE_BYTES
     assert again.refs[0].load()["a"].tobytes() == ONE["a"].tobytes()
@@ -156,9 +156,9 @@ def test_a_forest_over_arrays_of_which_a_part_was_zeroed_is_the_same(tmp_path, m
 
 
 def test_a_header_of_somebody_else_is_written_over(store):
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     Path(hold.refs[0].path).write_bytes(bytes(FILE_BYTES))
-    assert store.hold([ONE]).bytes_written == FILE_BYTES
+    assert store.put([ONE]).bytes_written == FILE_BYTES
 
 
 def test_a_driver_killed_while_it_writes_leaves_nothing_that_is_taken_for_whole(store, driver):
@@ -166,26 +166,26 @@ def test_a_driver_killed_while_it_writes_leaves_nothing_that_is_taken_for_whole(
     assert len(names(store, "*.partial")) == 1
     process.send_signal(signal.SIGKILL)
     process.wait()
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     assert hold.bytes_written == 0
     hold.close()
     assert names(store) == [hold.refs[0].digest]
-    assert store.hold([TWO]).bytes_written == FILE_BYTES
+    assert store.put([TWO]).bytes_written == FILE_BYTES
 
 
 def test_what_another_process_holds_is_not_removed_until_it_ends(store, driver):
     process, tiny = driver("holding"), ArrayStore(store.folder, limit=0)
-    tiny.hold([TWO]).close()
+    tiny.put([TWO]).close()
     assert len(names(store)) == 1
     process.kill()
     process.wait()
-    tiny.hold([TWO]).close()
+    tiny.put([TWO]).close()
     assert names(store) == []
 
 
 def test_what_a_living_driver_writes_is_left_alone(store, driver):
     driver("writing")
-    store.hold([TWO]).close()
+    store.put([TWO]).close()
     assert len(names(store, "*.partial")) == 1
 
 
@@ -193,36 +193,36 @@ def test_many_at_once_with_little_room_find_what_they_hold(store):
     def hold_and_look(seed):
         small, random = ArrayStore(store.folder, limit=3 * ENTRY_BYTES), np.random.default_rng(seed)
         for value in random.integers(0, 6, 25):
-            hold = small.hold([{"a": np.full(1000, float(value))}])
+            hold = small.put([{"a": np.full(1000, float(value))}])
             assert (hold.refs[0].load()["a"] == value).all()
             hold.close()
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(hold_and_look, range(4)))
-    store.hold([ONE]).close()
+    store.put([ONE]).close()
     assert not names(store, "*/in-use-*")
     assert not names(store, "*.partial")
 
 
 def test_the_folder_is_the_users_alone(store):
-    store.hold([ONE]).close()
+    store.put([ONE]).close()
     assert store.folder.stat().st_mode & 0o777 == 0o700
     store.folder.chmod(0o777)
-    with pytest.raises(EngineError, match="alone to write to"):
-        store.hold([ONE])
+    with pytest.raises(EngineError, match="that only this user can write to"):
+        store.put([ONE])
 
 
 def test_a_link_is_not_followed(store, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     store.folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(EngineError, match="alone to write to"):
-        store.hold([ONE])
+    with pytest.raises(EngineError, match="that only this user can write to"):
+        store.put([ONE])
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="MANYMILL_STORE"):
-        ArrayStore(tmp_path / "file" / "store").hold([ONE])
+        ArrayStore(tmp_path / "file" / "store").put([ONE])
 
 
 def test_the_environment_names_the_folder(tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_another_user_who_takes_the_name_first_keeps_nobody_from_working(tmp_pat
     taken = store.folder
     taken.mkdir(mode=0o777)
     taken.chmod(0o777)
-    hold = store.hold([ONE])
+    hold = store.put([ONE])
     assert Path(hold.refs[0].path).parent.parent != taken
-    assert ArrayStore(parent=tmp_path).hold([ONE]).bytes_written == 0
+    assert ArrayStore(parent=tmp_path).put([ONE]).bytes_written == 0
     assert not list(taken.iterdir())

@@ -12,12 +12,12 @@ def perform(function, *arguments):
 
 
 def test_a_call_comes_back_as_its_value() -> None:
-    assert calls.result(perform(lambda a, b: a + b, 1, 2), "it") == 3
+    assert calls.unpack_result(perform(lambda a, b: a + b, 1, 2), "it") == 3
 
 
 def test_what_is_there_already_comes_after_what_was_packed() -> None:
-    reply = calls.perform(calls.pack(divmod, (7,), "it"), 2, take=lambda value: value[1])
-    assert calls.result(reply, "it") == 1
+    reply = calls.perform(calls.pack(divmod, (7,), "it"), 2, transform=lambda value: value[1])
+    assert calls.unpack_result(reply, "it") == 1
 
 
 @pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()])
@@ -26,7 +26,7 @@ def test_what_would_end_a_process_does_not_end_the_driver(end: BaseException) ->
         raise end
 
     with pytest.raises(EngineError, match=f"The worker raised {type(end).__name__}"):
-        calls.result(perform(raising), "it")
+        calls.unpack_result(perform(raising), "it")
 
 
 class Awkward(Exception):
@@ -40,7 +40,7 @@ def test_an_error_that_cannot_be_brought_back_is_told_with_its_traceback() -> No
         raise Awkward("1 and 2")
 
     with pytest.raises(EngineError, match="The worker raised Awkward: 1 and 2") as caught:
-        calls.result(perform(raising), "it")
+        calls.unpack_result(perform(raising), "it")
     assert "in raising" in str(caught.value.__cause__)
 
 
@@ -54,7 +54,7 @@ def test_an_error_that_cannot_be_brought_back_is_told_with_its_traceback() -> No
     ],
 )
 def test_a_call_is_named_by_its_first_argument(arguments: tuple[object, ...], name: str) -> None:
-    assert calls.name_of(len, arguments) == name
+    assert calls.task_name(len, arguments) == name
 
 
 def test_a_reply_is_small_and_pickles() -> None:

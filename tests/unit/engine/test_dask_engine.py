@@ -4,17 +4,17 @@ import logging
 
 import pytest
 
-from manymill.engine.dask_engine import Presence
+from manymill.engine.dask_engine import WorkerWatch
 
 
 def told(caplog, counts, *, waits=True):
-    """The words of a presence that sees so many workers, look after look."""
+    """The words of a watch that sees so many workers, look after look."""
     seen = iter(counts)
-    presence = Presence(lambda: next(seen), lambda: waits, seconds=3600.0)
+    watch = WorkerWatch(lambda: next(seen), lambda: waits, seconds=3600.0)
     with caplog.at_level(logging.WARNING, "manymill.engine"):
         for _ in counts:
-            presence.look()
-    presence.end()
+            watch.poll()
+    watch.end()
     return [record.getMessage() for record in caplog.records]
 
 

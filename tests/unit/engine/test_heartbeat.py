@@ -5,8 +5,9 @@ import math
 import pytest
 
 from manymill.engine import heartbeat
-from manymill.engine.dask_workers import Heartbeats
-from manymill.engine.heartbeat import Silence, checked_stall
+from manymill.engine.base import checked_stall_seconds
+from manymill.engine.dask_workers import HeartbeatMonitor
+from manymill.engine.heartbeat import SilenceTimer
 from manymill.errors import SettingsError
 
 
@@ -19,45 +20,45 @@ def clock(monkeypatch):
 
 
 def test_silence_grows_from_look_to_look_and_ends_with_a_sign_of_life(clock):
-    silence = Silence(1.0)
+    silence = SilenceTimer(1.0)
     for _ in range(4):
         clock(1.0)
-        silence.look(False)
+        silence.update(False)
     assert silence.seconds == 4.0
-    silence.look(True)
+    silence.update(True)
     assert silence.seconds == 0.0
 
 
 def test_time_in_which_the_driver_was_stopped_itself_is_no_silence_of_a_worker(clock):
-    silence = Silence(1.0)
+    silence = SilenceTimer(1.0)
     clock(3600.0)
-    silence.look(False)
+    silence.update(False)
     assert silence.seconds == 2.0
 
 
 def test_a_long_silence_is_news_once_and_again_after_a_sign_of_life(clock):
-    silence = Silence(5.0)
+    silence = SilenceTimer(5.0)
     news = []
     for alive in (False, False, False, True, False, False):
         clock(5.0)
-        silence.look(alive)
-        news.append(silence.is_news())
+        silence.update(alive)
+        news.append(silence.should_warn())
     assert news == [False, True, False, False, False, True]
 
 
 def test_a_limit_is_a_second_or_more_or_none_at_all():
-    assert checked_stall(None) == math.inf
-    assert checked_stall(1) == 1.0
+    assert checked_stall_seconds(None) == math.inf
+    assert checked_stall_seconds(1) == 1.0
     for wrong in (0, 0.99, -1, math.nan):
         with pytest.raises(SettingsError, match=r"stall_seconds=.* is invalid: expected 1 or more"):
-            checked_stall(wrong)
+            checked_stall_seconds(wrong)
 
 
 class Worker:
     """What a scheduler knows of a worker."""
 
-    def __init__(self, *keys, has_nanny=False, holds=False):
-        self.keys, self.has_nanny, self.holds = keys, has_nanny, holds
+    def __init__(self, *keys, has_nanny=False, holds_results=False):
+        self.keys, self.has_nanny, self.holds_results = keys, has_nanny, holds_results
         self.last_seen = 0.0
 
 
@@ -65,12 +66,12 @@ class Workers:
     """Workers of no cluster; each look finds what the test has put there."""
 
     def __init__(self, **workers):
-        self.there, self.given_up, self.worked, self.all_are_asked = workers, [], {}, False
+        self.there, self.given_up, self.worked, self.is_querying_all = workers, [], {}, False
 
-    def seen(self):
+    def states(self):
         return dict(self.there)
 
-    def processor_seconds(self, address):
+    def cpu_seconds(self, address):
         return self.worked.get(address)
 
     def give_up(self, address):
@@ -84,19 +85,19 @@ def look(clock):
 
     def look(workers, n_looks, each=lambda: None):
         told = []
-        heartbeats = Heartbeats(
+        heartbeats = HeartbeatMonitor(
             workers,
             {"key-1": "lane 1", "key-2": "lane 2"},
             stall_seconds=45,
-            look_seconds=5,
+            poll_seconds=5,
             on_silence=lambda *silence: told.append(silence),
             on_loss=lambda *loss: told.append(loss),
         )
-        heartbeats.look()
+        heartbeats.check()
         for _ in range(n_looks):
             clock(5.0)
             each()
-            heartbeats.look()
+            heartbeats.check()
         return told
 
     return look
@@ -107,7 +108,7 @@ def test_a_silent_worker_of_a_cluster_is_told_and_then_given_up_with_its_items(l
     told = look(workers, 20)
     assert workers.given_up == ["a"]
     why = "its worker (a) gave no sign of life for 45 s and was given up"
-    tell = heartbeat.TELL_SECONDS
+    tell = heartbeat.WARN_SECONDS
     assert told[:2] == [("lane 1", "a", tell), ("lane 2", "a", tell)]
     assert told[2:] == [("lane 1", why, 1), ("lane 2", why, 1)]
 
@@ -132,11 +133,11 @@ def test_a_worker_without_heartbeats_that_uses_its_processor_is_left_alone_if_a_
 def test_a_silent_worker_for_which_nobody_waits_is_no_matter(look):
     workers = Workers(a=Worker())
     assert look(workers, 20) == []
-    workers.all_are_asked = True
+    workers.is_querying_all = True
     assert look(workers, 20)[-1][0] == "results of earlier calls"
 
 
 def test_a_silent_worker_that_holds_results_is_given_up(look):
-    workers = Workers(a=Worker(holds=True))
+    workers = Workers(a=Worker(holds_results=True))
     assert look(workers, 20)[-1][2] == 1
     assert workers.given_up == ["a"]

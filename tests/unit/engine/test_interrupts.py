@@ -20,9 +20,9 @@ def signals(monkeypatch):
     monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_DFL)
     monkeypatch.delattr("signal.setitimer", raising=False)
     monkeypatch.setattr("atexit.register", lambda function: None)
-    interrupts.listen()
+    interrupts.install_handlers()
     yield handlers
-    interrupts.listen()
+    interrupts.install_handlers()
 
 
 @pytest.fixture
@@ -36,25 +36,25 @@ def clock(monkeypatch):
 def press(number=signal.SIGINT):
     """Whether a signal raised."""
     try:
-        interrupts.stop(number, None)
+        interrupts.handle_signal(number, None)
     except KeyboardInterrupt:
         return True
     return False
 
 
 def test_a_stop_that_was_dropped_is_met_at_every_check():
-    interrupts.check()
+    interrupts.raise_if_requested()
     with contextlib.suppress(KeyboardInterrupt):  # as Python does in a finaliser
-        interrupts.stop(signal.SIGINT, None)
-    assert interrupts.was_asked()
+        interrupts.handle_signal(signal.SIGINT, None)
+    assert interrupts.stop_requested()
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            interrupts.check()
+            interrupts.raise_if_requested()
 
 
 DROPPED = """
 import os, signal, sys, time, weakref
-from manymill.engine import stopping
+from manymill.engine import interrupts
 
 class Thing:
     def __del__(self):
@@ -66,18 +66,18 @@ def press(*ignored):
     for _ in range(1000):
         pass  # the handler runs here
 
-stopping.listen()
+interrupts.install_handlers()
 thing = Thing()
 watched = weakref.ref(thing, press) if sys.argv[1] == "callback" else None
 try:
-    with stopping.deferred() if sys.argv[2] == "deferred" else open(os.devnull):
+    with interrupts.defer_interrupts() if sys.argv[2] == "deferred" else open(os.devnull):
         del thing
         if sys.argv[2] == "deferred":
             time.sleep(0.1)
             print("saved")
     time.sleep(60)
 except KeyboardInterrupt:
-    stopping.finish()
+    interrupts.finish()
     print("stopped")
 """
 
@@ -94,14 +94,14 @@ def test_a_stop_that_python_drops_is_raised_again(where, how):
 
 
 def test_all_requests_to_end_are_listened_to(signals):
-    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], interrupts.stop)
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], interrupts.handle_signal)
 
 
 def test_a_closed_terminal_that_is_ignored_from_the_start_stays_ignored(signals, monkeypatch):
     signals.clear()
     monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_IGN)
-    interrupts.listen()
-    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM], interrupts.stop)
+    interrupts.install_handlers()
+    assert signals == dict.fromkeys([signal.SIGINT, signal.SIGTERM], interrupts.handle_signal)
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -113,7 +113,7 @@ def test_a_burst_raises_once_and_says_once_what_more_would_do(clock, first, capf
         assert not press(signal.SIGTERM)
         assert not press(signal.SIGHUP)
     (line,) = capfd.readouterr().err.splitlines()
-    assert line == "stopping in good order; Ctrl-C once more in 5 s or later gives up what is not saved"
+    assert line == "stopping cleanly; press Ctrl-C again in 5 s or later to discard unsaved work"
 
 
 def test_ctrl_c_after_some_seconds_gives_the_saving_up_and_one_more_ends_at_once(clock, monkeypatch):
@@ -139,7 +139,7 @@ def save():
     """Calls functions while requests are deferred."""
 
     def save(*parts):
-        with interrupts.deferred():
+        with interrupts.defer_interrupts():
             for part in parts:
                 part()
 
@@ -161,7 +161,7 @@ def test_who_insists_is_not_put_off(save, clock):
         save(
             press,
             lambda: clock(interrupts.PATIENCE_SECONDS),
-            lambda: interrupts.stop(signal.SIGINT, None),
+            lambda: interrupts.handle_signal(signal.SIGINT, None),
             lambda: done.append("all of it"),
         )
     assert done == []
@@ -182,7 +182,7 @@ def test_other_threads_put_nothing_off():
     entered, go = threading.Event(), threading.Event()
 
     def save():
-        with interrupts.deferred():
+        with interrupts.defer_interrupts():
             entered.set()
             go.wait(10)
 
@@ -199,7 +199,7 @@ def test_at_the_end_requests_change_nothing_but_who_insists_is_obeyed(clock, mon
     ended = []
     monkeypatch.setattr("os._exit", ended.append)
     interrupts.finish()
-    assert not interrupts.was_asked()
+    assert not interrupts.stop_requested()
     assert not press()
     assert (ended, capfd.readouterr().err) == ([], "")
     clock(interrupts.PATIENCE_SECONDS)

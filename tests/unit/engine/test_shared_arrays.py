@@ -11,7 +11,7 @@ from scipy import sparse
 
 from manymill.engine.array_store import ArrayStore
 from manymill.engine.base import Engine
-from manymill.engine.shared_arrays import in_file, share, worth_sharing, writable
+from manymill.engine.shared_arrays import mapped_array, share, worth_sharing, writable
 from manymill.engine.threads import ThreadEngine
 from manymill.errors import EngineError
 
@@ -143,7 +143,7 @@ def test_an_array_of_the_store_is_held_when_it_is_shared_again(stored):
     first = share(stored, {"X": LARGE})
     again = share(stored, {"X": first.load()["X"]})
     first.close()
-    ArrayStore(stored.store.folder, limit=0).hold([{"X": -LARGE}]).close()
+    ArrayStore(stored.store.folder, limit=0).put([{"X": -LARGE}]).close()
     assert again.bytes_written == 0
     assert (loaded(again)["X"] == LARGE).all()
 
@@ -167,4 +167,4 @@ def test_a_writable_view_of_a_map_copies_nothing_and_leaves_the_file(tmp_path):
     view[0, 0] = 7
     assert mapped[0, 0] == 0
     assert view.flags.f_contiguous
-    assert in_file(view) is None
+    assert mapped_array(view) is None

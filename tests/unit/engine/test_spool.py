@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file
 
-from manymill.engine.spool import Spool, shared
+from manymill.engine.spool import Spool, local_ref
 from manymill.errors import EngineError
 
 DTYPES = st.sampled_from([bool, "i1", "u1", "<i2", ">u2", "<i4", ">u4", "<i8", "<u8", "<f4", ">f4", "<f8"])
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_shared_arrays_are_the_same_memory_but_read_only() -> None:
     array = np.arange(4)
-    loaded = shared({"a": array}).load()["a"]
+    loaded = local_ref({"a": array}).load()["a"]
     assert np.shares_memory(loaded, array)
     assert array.flags.writeable
     assert not loaded.flags.writeable

@@ -91,7 +91,7 @@ def test_probabilities_are_judged_with_the_models_temperature(plan):
     codes = np.array([cold.classes.index(row["label"]) for row in rows])
     result = evaluate(warm, plan(rows), threads=2)
     given = probabilities(scores_of(cold, rows), "log", len(cold.classes), 3.0)
-    assert result.metrics.calibration_error == Reliability.of(given, codes).error
+    assert result.metrics.calibration_error == Reliability.from_probabilities(given, codes).error
     assert result.metrics.log_loss == pytest.approx(-np.log(given[np.arange(300), codes]).mean(), abs=1e-8)
     assert "ECE" in result.to_text()
 

@@ -132,7 +132,7 @@ def test_what_is_read_is_never_replaced(tmp_path, name, form):
     path = source(tmp_path, ["a", "b"], name=name if name != "link" else "rows.jsonl")
     (tmp_path / "X.npz").hardlink_to(path) if name == "link" else None
     before = path.read_bytes()
-    with pytest.raises(RunFolderError, match="is read"):
+    with pytest.raises(RunFolderError, match="is an input"):
         write(path, tmp_path / "X.npz", format=form)
     assert path.read_bytes() == before
 
@@ -141,7 +141,7 @@ def test_a_member_of_a_folder_that_is_read_is_never_replaced(tmp_path):
     for label in ("neg", "pos"):
         (tmp_path / "rows" / label).mkdir(parents=True)
         (tmp_path / "rows" / label / "1.txt").write_text("some text")
-    with pytest.raises(RunFolderError, match="is read"):
+    with pytest.raises(RunFolderError, match="is an input"):
         write(tmp_path / "rows", tmp_path / "rows" / "pos" / "1.txt")
 
 
@@ -177,7 +177,7 @@ def test_a_file_that_was_changed_since_is_replaced_only_if_asked(tmp_path, overw
     if overwrite:
         write(path, out, overwrite=True)
     else:
-        with pytest.raises(RunFolderError, match="no record"):
+        with pytest.raises(RunFolderError, match="is not an unchanged output"):
             write(path, out)
     assert out.read_bytes() == whole + (b"" if overwrite else b"mine")
 

@@ -8,7 +8,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from manymill import PartitionedForestClassifier, PartitionedForestRegressor, save_forest
 from manymill.errors import SettingsError
-from manymill.forest.budget import leaf_budget, saved_bytes, within
+from manymill.forest.budget import apply_budget, leaf_budget, saved_bytes
 
 X, Y = make_classification(1200, 12, n_informative=6, n_classes=4, flip_y=0.3, random_state=0)
 X_REAL, Y_REAL = make_regression(800, 6, noise=5, random_state=0)
@@ -60,7 +60,7 @@ def test_the_bytes_of_a_forest_are_those_of_its_file(tmp_path):
 def test_trees_of_a_bagging_are_held_to_the_size_as_well(tmp_path, member):
     ensemble = BaggingClassifier(member, n_estimators=6, max_features=0.5, random_state=0)
     budget = leaf_budget(ensemble, X, Y, n_estimators=6, max_bytes=30_000)
-    bounded = within(ensemble, budget).fit(X, Y)
+    bounded = apply_budget(ensemble, budget).fit(X, Y)
     assert size_of(tmp_path / "forest", bounded) <= 30_000
 
 

@@ -56,7 +56,7 @@ def test_what_ctrl_c_leaves_is_the_beginning_of_the_whole(mode):
             raise KeyboardInterrupt
 
     grown = PartitionedForestClassifier(n_estimators=40, mode=mode, n_partitions=4, engine=1)
-    with pytest.warns(ForestWarning, match="growing was stopped: 8 of 40 trees are kept"):
+    with pytest.warns(ForestWarning, match="the fit was interrupted: the forest has 8 of 40 trees"):
         grown.fit(X, Y, observe=interrupt)
     assert grown.report_.interrupted
     whole = PartitionedForestClassifier(n_estimators=40, mode=mode, n_partitions=4).fit(X, Y)
@@ -293,19 +293,19 @@ def test_a_checkpoint_folder_with_something_of_others_is_refused_and_left_alone(
 
 @pytest.mark.parametrize("boosting", [GradientBoostingClassifier(), AdaBoostClassifier()])
 def test_boosting_is_refused_with_the_reason(boosting):
-    with pytest.raises(SettingsError, match="each of its trees mends the errors of those before it"):
+    with pytest.raises(SettingsError, match="each of its trees corrects the errors of the trees before it"):
         PartitionedForestClassifier(boosting).fit(X, Y)
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"estimator": LogisticRegression()}, "no ensemble whose members are grown apart"),
-        ({"estimator": RandomForestRegressor()}, "no classifier"),
+        ({"estimator": LogisticRegression()}, "is not an ensemble of independent members"),
+        ({"estimator": RandomForestRegressor()}, "is not a classifier"),
         ({"mode": "rows"}, "mode='rows' is invalid"),
         ({"n_partitions": 0}, "n_partitions=0 is invalid"),
         ({"max_features": 2.5}, "max_features=2.5 is invalid"),
-        ({"early_stopping": True}, "does not tell which rows its trees have not drawn"),
+        ({"early_stopping": True}, "out-of-bag score .* cannot be computed"),
     ],
 )
 def test_what_cannot_be_is_refused(asked, said):

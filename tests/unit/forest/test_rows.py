@@ -51,7 +51,7 @@ def test_columns_that_are_left_out_are_named(tmp_path):
 
 def test_a_forest_of_a_matrix_knows_no_columns(flowers):
     forest = PartitionedForestClassifier(n_estimators=2).fit(X, y)
-    with pytest.raises(SchemaError, match="knows no columns"):
+    with pytest.raises(SchemaError, match="has no column names"):
         forest.predict(scan(flowers, label="kind"))
 
 
@@ -63,5 +63,5 @@ def test_a_dataset_that_lacks_a_column_is_refused_with_its_name(flowers, tmp_pat
 
 
 def test_labels_besides_a_dataset_are_refused(flowers):
-    with pytest.raises(SchemaError, match="besides a Dataset"):
+    with pytest.raises(SchemaError, match="together with a Dataset"):
         PartitionedForestClassifier().fit(scan(flowers, label="kind"), y)

@@ -55,7 +55,7 @@ def test_columns_and_rows_that_are_left_out_are_told(rows, tmp_path):
 
 
 def test_a_share_of_rows_that_all_workers_map_cannot_be_held_out(rows, tmp_path):
-    with pytest.raises(SettingsError, match="holds no share out"):
+    with pytest.raises(SettingsError, match="cannot be held out in mode shared"):
         train_forest_run(rows, tmp_path / "run", ForestSettings(holdout=0.2))
 
 
@@ -84,5 +84,5 @@ def test_a_forest_of_several_outputs_is_none_of_a_table(rows, tmp_path):
     X = np.random.default_rng(0).normal(size=(40, 3))
     several = type(kept)(3).fit(X, (X[:, :2] > 0).astype(int))
     save_forest(tmp_path / "hostile", several, facts=kept.facts_)
-    with pytest.raises(ModelError, match="not those of its forest"):
+    with pytest.raises(ModelError, match="do not match its forest"):
         load_table_model(tmp_path / "hostile")

@@ -88,7 +88,7 @@ def test_importances_names_and_facts_are_kept(tmp_path):
 
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False, width=32))
 def test_a_threshold_of_four_bytes_decides_as_that_of_eight(threshold, x):
-    rounded = nodes.rounded_down(np.array([threshold]))[0]
+    rounded = nodes.round_down(np.array([threshold]))[0]
     assert (np.float64(x) <= threshold) == (np.float32(x) <= rounded)
 
 
@@ -122,7 +122,7 @@ def test_labels_that_json_cannot_tell_are_refused_and_the_old_forest_stays(saved
 
 
 def test_a_folder_without_a_forest_says_so(tmp_path):
-    with pytest.raises(ModelError, match="holds no forest"):
+    with pytest.raises(ModelError, match="does not contain a forest"):
         load_forest(tmp_path)
 
 
@@ -203,7 +203,7 @@ def tensors(n_nodes=3, **changes):
 
 
 def test_a_right_tree_passes():
-    assert nodes.check(tensors(), 1, votes=True).tolist() == [1]
+    assert nodes.check_nodes(tensors(), 1, probabilities=True).tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_right_tree_passes():
 )
 def test_nodes_that_are_no_tree_are_refused_with_their_place(changes, told):
     with pytest.raises(ModelError, match=told):
-        nodes.check(tensors(**changes), 1, votes=True)
+        nodes.check_nodes(tensors(**changes), 1, probabilities=True)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,10 +11,10 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import BaggingClassifier, ExtraTreesRegressor, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from manymill.forest.combining import widened
+from manymill.forest.combining import extend_tree
 from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from manymill.forest.reports import ForestWarning
-from manymill.forest.tasks import Partition, Patch, dealt, gathered, tree_seeds
+from manymill.forest.tasks import Partition, Patch, assign_partitions, gather, tree_seeds
 from reference.trees import bits
 
 X, Y = make_classification(600, 8, n_informative=5, n_classes=3, flip_y=0, random_state=0)
@@ -62,10 +62,10 @@ def test_seeds_of_more_trees_begin_with_those_of_fewer(entropy, few, more):
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=9), st.integers(0, 200))
 def test_trees_are_dealt_as_rows_are_to_the_nearest(rows, n_trees):
-    parts = dealt(rows, n_trees)
+    parts = assign_partitions(rows, n_trees)
     fair = np.array(rows) / sum(rows) * n_trees
     assert (np.abs(np.bincount(parts, minlength=len(rows)) - fair) < max(2, len(rows) / 2)).all()
-    assert (dealt(rows, n_trees + 1)[:-1] == parts).all()
+    assert (assign_partitions(rows, n_trees + 1)[:-1] == parts).all()
 
 
 def test_a_class_that_a_partition_lacks_has_no_votes_of_it():
@@ -95,8 +95,8 @@ def test_a_tree_on_some_columns_and_classes_predicts_the_same_over_all():
     columns, seen = np.array([1, 4, 6]), Y != 1
     small = DecisionTreeClassifier(random_state=0).fit(X[seen][:, columns], Y[seen] // 2)
     expected = small.predict_proba(X[:, columns])
-    wide = widened(
-        small, features=columns, n_features=8, classes=[np.array([0, 2])], n_classes=[3]
+    wide = extend_tree(
+        small, features=columns, n_features=8, class_indices=[np.array([0, 2])], n_classes=[3]
     ).predict_proba(X)
     assert (wide[:, [0, 2]] == expected).all()
     assert not wide[:, 1].any()
@@ -122,8 +122,8 @@ def test_a_partition_has_its_rows_but_those_held_out(out):
 def test_gathering_in_blocks_is_picking_rows_and_columns(monkeypatch):
     monkeypatch.setattr("manymill.forest.tasks._BLOCK_BYTES", 1 << 10)
     rows, columns = np.arange(3, 600, 7), np.array([0, 5])
-    assert (gathered(X, rows, columns) == X[np.ix_(rows, columns)]).all()
-    assert (gathered(csr_matrix(X), rows, columns).toarray() == X[np.ix_(rows, columns)]).all()
+    assert (gather(X, rows, columns) == X[np.ix_(rows, columns)]).all()
+    assert (gather(csr_matrix(X), rows, columns).toarray() == X[np.ix_(rows, columns)]).all()
 
 
 @pytest.mark.parametrize("mode", ["partitions", "patches"])

@@ -30,7 +30,7 @@ def test_the_temperature_lowers_the_calibration_error(loss):
     scores, classes = honest(20_000, 1, loss)
     scores *= 3
     before, after = (
-        Reliability.of(probabilities(scores, loss, 2, t), classes).error
+        Reliability.from_probabilities(probabilities(scores, loss, 2, t), classes).error
         for t in (1.0, fit_temperature(scores, classes, loss))
     )
     assert after < before / 3
@@ -82,8 +82,10 @@ def test_many_scores_are_thinned_evenly_whatever_the_parts():
 def test_calibration_errors_of_parts_add_up_to_that_of_the_whole():
     scores, classes = honest(1000, 3)
     given = probabilities(scores, "log", 3, 2.0)
-    parts = Reliability.of(given[:300], classes[:300]) + Reliability.of(given[300:], classes[300:])
-    assert parts.error == Reliability.of(given, classes).error
+    parts = Reliability.from_probabilities(given[:300], classes[:300]) + Reliability.from_probabilities(
+        given[300:], classes[300:]
+    )
+    assert parts.error == Reliability.from_probabilities(given, classes).error
     confidence, right = given.max(axis=1), given.argmax(axis=1) == classes
     bins = np.ceil(confidence * 15)
     slow = sum(abs(right[bins == b].sum() - confidence[bins == b].sum()) for b in range(1, 16)) / 1000
@@ -91,7 +93,7 @@ def test_calibration_errors_of_parts_add_up_to_that_of_the_whole():
 
 
 def test_no_rows_have_no_calibration_error():
-    assert Reliability.of(np.zeros((0, 2)), np.zeros(0, np.int32)).error is None
+    assert Reliability.from_probabilities(np.zeros((0, 2)), np.zeros(0, np.int32)).error is None
 
 
 def noisy(n_rows=2000):

@@ -8,7 +8,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from manymill import ParameterMixingClassifier
 from manymill.errors import PlanError, SettingsError
-from manymill.parameter_mixing.averaging import added, mean_of, rows_of_classes, votes_of_classes
+from manymill.parameter_mixing.averaging import add_sums, class_sums, select_classes, weighted_mean
 
 
 def four_classes():
@@ -68,9 +68,9 @@ def test_parts_that_lack_classes_start_from_what_the_mean_says_of_theirs(estimat
 @pytest.mark.parametrize("jointly", [True, False])
 def test_two_classes_of_many_are_two_rows_that_mean_the_same(jointly):
     f = {"coef_": np.array([[1.0, -2.0]]), "intercept_": np.array([0.5])}
-    votes = votes_of_classes(f, np.array([1, 3]), 4, 2.0, jointly=jointly)
+    votes = class_sums(f, np.array([1, 3]), 4, 2.0, jointly=jointly)
     mean = {name: array[[1, 3]] for name, array in votes.sums.items()}
-    back = rows_of_classes(
+    back = select_classes(
         {name: array / 2 for name, array in votes.sums.items()}, np.array([1, 3]), jointly=jointly
     )
     np.testing.assert_array_equal(mean["coef_"][0], -mean["coef_"][1])
@@ -81,9 +81,9 @@ def test_two_classes_of_many_are_two_rows_that_mean_the_same(jointly):
 
 def test_adding_votes_leaves_them_as_they_are():
     arrays = {"coef_": np.ones((1, 2)), "intercept_": np.ones(1)}
-    votes = [votes_of_classes(arrays, np.arange(2), 2, weight, jointly=False) for weight in (1.0, 3.0)]
-    total = added(votes)
-    assert mean_of(total)["coef_"].tolist() == [[1, 1]]
+    votes = [class_sums(arrays, np.arange(2), 2, weight, jointly=False) for weight in (1.0, 3.0)]
+    total = add_sums(votes)
+    assert weighted_mean(total)["coef_"].tolist() == [[1, 1]]
     assert votes[0].weights.tolist() == [1]
     assert votes[0].sums["coef_"].tolist() == [[1, 1]]
 
@@ -98,7 +98,7 @@ def test_a_class_that_only_parts_of_one_class_have_is_named():
     X, y = np.random.default_rng(0).normal(size=(60, 2)), np.repeat(["a", "b", "c"], 20)
     y[:20] = np.tile(["a", "b"], 10)
     y[20:40] = np.tile(["a", "b"], 10)
-    with pytest.raises(PlanError, match="of the class 'c'"):
+    with pytest.raises(PlanError, match="model of the class 'c'"):
         ParameterMixingClassifier(n_partitions=3, partitioning="contiguous").fit(X, y)
 
 

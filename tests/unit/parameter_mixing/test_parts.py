@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from manymill import Dataset, HashingVectorizer, ParameterMixingClassifier, ParameterMixingRegressor, scan
 from manymill.errors import PlanError, SchemaError, SettingsError
-from manymill.parameter_mixing.parts import can_be_dealt, planned
+from manymill.parameter_mixing.parts import can_assign_blocks, plan_blocks
 
 VECTORIZER = HashingVectorizer(n_features=2**10)
 WORDS = np.array([f"word{i}" for i in range(60)])
@@ -34,8 +34,8 @@ def mixing(estimator=None, **options):
 
 def test_parts_of_a_file_are_learnt_from_its_blocks(tmp_path):
     data = written(tmp_path)
-    plan = planned(data, 4)
-    assert can_be_dealt(plan, 4)
+    plan = plan_blocks(data, 4)
+    assert can_assign_blocks(plan, 4)
     mixed = mixing().fit(data)
     assert mixed.n_partitions_ == 4
     assert sum(mixed.history_[0].n_rows) == 3000
@@ -91,13 +91,13 @@ def test_regression_learns_numbers_of_a_file(tmp_path):
     data = written(tmp_path, 1500, labels=(1.5, 4.0))
     regressor = ParameterMixingRegressor(n_partitions=3, vectorizer=VECTORIZER).fit(data)
     assert regressor.score(data) > 0.1
-    with pytest.raises(PlanError, match="no number"):
+    with pytest.raises(PlanError, match="is not a number"):
         ParameterMixingRegressor(n_partitions=3, vectorizer=VECTORIZER).fit(written(tmp_path))
 
 
 def test_a_vectorizer_that_has_to_be_fitted_has_to_be_fitted_before(tmp_path):
     data = written(tmp_path, 400)
-    with pytest.raises(SettingsError, match="has to be fitted"):
+    with pytest.raises(SettingsError, match="must be fitted"):
         mixing(vectorizer=TfidfVectorizer()).fit(data)
     assert mixing(vectorizer=TfidfVectorizer().fit(WORDS)).fit(data).score(data) > 0.9
 

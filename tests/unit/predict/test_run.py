@@ -147,7 +147,7 @@ def test_a_part_that_is_not_as_recorded_is_replaced_only_if_asked(model, write_r
     else:
         (out / ".manymill" / "a.jsonl.done").write_text("[1]")
     damaged = part.read_bytes()
-    with pytest.raises(RunFolderError, match=r"a\.jsonl is there, and manymill has no record"):
+    with pytest.raises(RunFolderError, match=r"a\.jsonl exists, and is not an unchanged output of manymill"):
         predict(model, the_plan, out, threads=1)
     assert part.read_bytes() == damaged
     (again,) = predict(model, the_plan, out, threads=1, overwrite=True)
@@ -173,7 +173,9 @@ def test_a_record_with_any_byte_changed_is_not_believed(model, write_rows, plan,
     whole = record.read_bytes()
     for place in range(0, len(whole), 7):
         record.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(RunFolderError, match=r"a\.jsonl is there, and manymill has no record"):
+        with pytest.raises(
+            RunFolderError, match=r"a\.jsonl exists, and is not an unchanged output of manymill"
+        ):
             predict(model, plan(path), tmp_path / "out", threads=1)
 
 
@@ -183,7 +185,7 @@ def test_a_list_of_bad_rows_that_cannot_be_written_is_told_and_the_part_kept(
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Outputs, "put_bad_rows", full)
+    monkeypatch.setattr(Outputs, "write_bad_rows", full)
     (result,) = predict(model, plan(write_rows("a.jsonl", 9, bad_every=2)), tmp_path / "out", threads=1)
     assert "No space left" in result.warning
     assert result.bad_rows is None

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from manymill.errors import SettingsError
-from manymill.search.config import Integers, LogUniform, Uniform, spaces_of_file
-from manymill.search.setup import described
+from manymill.search.config import Integers, LogUniform, Uniform, parse_spaces
+from manymill.search.setup import describe
 
 numbers = st.floats(1e-6, 1e6)
 
@@ -49,8 +49,8 @@ def test_a_file_names_lists_and_distributions():
         "ngram_range": [(1, 1), (1, 2)],
         "x": ["a"],
     }
-    assert spaces_of_file(tomllib.loads(text)) == [told]
-    assert spaces_of_file([json.loads(json.dumps(tomllib.loads(text)))]) == [told]
+    assert parse_spaces(tomllib.loads(text)) == [told]
+    assert parse_spaces([json.loads(json.dumps(tomllib.loads(text)))]) == [told]
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ def test_a_file_names_lists_and_distributions():
 )
 def test_what_is_no_distribution_is_refused(told):
     with pytest.raises(SettingsError):
-        spaces_of_file(told)
+        parse_spaces(told)
 
 
 def test_the_words_for_a_search_are_the_same_in_every_process():
     code = (
-        "from scipy import stats; from manymill.search.setup import described; "
-        "print(described([{'C': stats.loguniform(1e-3, b=1e3), 'f': [print]}]))"
+        "from scipy import stats; from manymill.search.setup import describe; "
+        "print(describe([{'C': stats.loguniform(1e-3, b=1e3), 'f': [print]}]))"
     )
-    here = described([{"C": stats.loguniform(1e-3, b=1e3), "f": [print]}])
+    here = describe([{"C": stats.loguniform(1e-3, b=1e3), "f": [print]}])
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert there.strip() == str(here)
 
 
 def test_other_distributions_have_other_words():
     spaces = [stats.uniform(0, 1), stats.uniform(0, 2), stats.norm(0, 1), np.arange(2000), np.arange(2001)]
-    assert len({str(described([{"x": values}])) for values in spaces}) == len(spaces)
+    assert len({str(describe([{"x": values}])) for values in spaces}) == len(spaces)

@@ -12,8 +12,15 @@ from matplotlib import pyplot
 from manymill import SearchCV, SearchDisplay
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.display import KINDS
-from manymill.search.events import Evaluated, Failed, Proposed, Task
-from manymill.search.views import Seen, boxes, curves, drawn_box, improvements, spans
+from manymill.search.events import Evaluated, Evaluation, Failed, Proposed
+from manymill.search.history import (
+    SearchHistory,
+    best_over_time,
+    box_plot,
+    resource_curves,
+    scores_by_value,
+    worker_timelines,
+)
 
 X, y = load_iris(return_X_y=True)
 SPACE = {"C": [0.01, 1, 100], "kernel": ["rbf", "linear"]}
@@ -24,12 +31,12 @@ def evaluated(
 ):
     learnt = {} if train is None else {"score": train}
     return Evaluated(
-        Task(trial, split, rung, resource), {"score": score}, learnt, took, 0.0, seconds, worker, 90
+        Evaluation(trial, split, rung, resource), {"score": score}, learnt, took, 0.0, seconds, worker, 90
     )
 
 
 def seen(events, n_splits=1):
-    return Seen.of(events, n_splits, "score")
+    return SearchHistory.from_events(events, n_splits, "score")
 
 
 def of_values(values):
@@ -85,40 +92,40 @@ def test_axes_that_are_given_are_drawn_on(search):
 
 def test_too_few_axes_are_refused(search):
     _, ax = pyplot.subplots()
-    with pytest.raises(SettingsError, match="1 axes are given, for 2"):
+    with pytest.raises(SettingsError, match="ax has 1 axes for 2 plots"):
         SearchDisplay.from_search(search).plot("params", ax=ax)
 
 
 def test_numbers_stand_by_size_and_words_behind_them():
-    labels = [box.value for box in boxes(of_values([10, "auto", 9.0, None, 0.5]))["p"]]
+    labels = [box.value for box in scores_by_value(of_values([10, "auto", 9.0, None, 0.5]))["p"]]
     assert labels == ["0.5", "9", "10", "None", "auto"]
 
 
 def test_many_numbers_are_put_into_bins_that_hold_every_candidate_once():
-    rows = boxes(of_values([value / 7 for value in range(60)]))["p"]
+    rows = scores_by_value(of_values([value / 7 for value in range(60)]))["p"]
     assert [len(box.scores) for box in rows] == [10] * 6
     assert sorted(score for box in rows for score in box.scores) == [trial / 100 for trial in range(60)]
 
 
 def test_with_halving_boxes_are_of_the_resource_that_all_candidates_have():
     events = [Proposed(0, {"p": 1}), evaluated(0, score=0.2, resource=9), evaluated(0, score=0.9, rung=1)]
-    assert boxes(seen(events))["p"][0].scores == (0.2,)
+    assert scores_by_value(seen(events))["p"][0].scores == (0.2,)
 
 
 def test_a_candidate_counts_from_the_moment_when_it_is_whole():
     events = [evaluated(0, 0, 0.4), evaluated(1, 0, 0.9, seconds=2), evaluated(0, 1, 0.6, seconds=3)]
-    (moment,) = improvements(seen(events, n_splits=2))
+    (moment,) = best_over_time(seen(events, n_splits=2))
     assert (moment.trial, moment.seconds, moment.n_done, moment.best) == (0, 3, 3, 0.5)
 
 
 def test_the_best_so_far_is_of_those_that_were_given_most():
     events = [evaluated(0, score=0.9, resource=9), evaluated(1, score=0.7, rung=1), evaluated(2, score=0.8)]
-    assert [moment.best for moment in improvements(seen(events))] == [0.9, 0.7, 0.7]
+    assert [moment.best for moment in best_over_time(seen(events))] == [0.9, 0.7, 0.7]
 
 
 def test_a_curve_has_the_scores_of_a_candidate_by_resource():
     events = [evaluated(0, score=0.4, resource=9, train=1.0), evaluated(0, score=0.6, rung=1), evaluated(1)]
-    ((trial, points),) = curves(seen(events)).items()
+    ((trial, points),) = resource_curves(seen(events)).items()
     assert trial == 0
     assert [(point.resource, point.score) for point in points] == [(9, 0.4), (90, 0.6)]
     assert points[0].train == 1.0
@@ -126,21 +133,21 @@ def test_a_curve_has_the_scores_of_a_candidate_by_resource():
 
 def test_a_worker_is_at_one_task_at_a_time():
     events = [evaluated(0, seconds=2.0, took=2.0), evaluated(1, seconds=2.5, took=1.0)]
-    events.append(Failed(Task(2, 0), "no", "no", 3.0, "b"))
-    workers = spans(seen(events))
+    events.append(Failed(Evaluation(2, 0), "no", "no", 3.0, "b"))
+    workers = worker_timelines(seen(events))
     assert [(span.start, span.end) for span in workers["a"]] == [(0.0, 2.0), (2.0, 2.5)]
     assert [span.failed for span in workers["b"]] == [True]
 
 
 def test_a_box_in_characters_has_its_five_marks_in_place():
-    assert drawn_box([0.0, 0.25, 0.5, 0.75, 1.0], 0.0, 1.0) == "|---------[         :        ]---------|"
+    assert box_plot([0.0, 0.25, 0.5, 0.75, 1.0], 0.0, 1.0) == "|---------[         :        ]---------|"
 
 
 def test_what_has_no_curves_says_how_to_get_some():
     display = SearchDisplay(seen([Proposed(0, {"p": 1}), evaluated(0)]))
     with pytest.raises(PlanError, match="halving=True"):
         display.plot("curves")
-    assert "two amounts" in display.text("curves")
+    assert "two resources" in display.text("curves")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,10 +161,13 @@ def test_a_search_without_a_score_is_told_in_words(kind):
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda s: SearchDisplay.from_search(s, metric="f1"), "'f1' was not measured"),
-        (lambda s: SearchDisplay.from_search(s).text("pie"), "no picture"),
-        (lambda s: SearchDisplay.from_search(s).plot(param="D"), "no candidate has 'D'"),
-        (lambda s: SearchDisplay.from_search(SVC()), "no search that was started"),
+        (lambda s: SearchDisplay.from_search(s, metric="f1"), "metric='f1' is invalid: expected 'score'"),
+        (lambda s: SearchDisplay.from_search(s).text("pie"), "kind='pie' is invalid: expected 'params'"),
+        (
+            lambda s: SearchDisplay.from_search(s).plot(param="D"),
+            "param='D' is invalid: expected 'C' or 'kernel'",
+        ),
+        (lambda s: SearchDisplay.from_search(SVC()), "is not a started search"),
     ],
 )
 def test_what_is_not_there_is_refused(search, ask, words):
@@ -166,7 +176,7 @@ def test_what_is_not_there_is_refused(search, ask, words):
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="cannot read"):
         SearchDisplay.from_search(tmp_path)
 
 
@@ -198,4 +208,4 @@ def test_any_values_and_infinite_scores_are_shown_without_warning(kind):
 
 
 def test_a_value_of_several_lines_has_one_in_a_table():
-    assert [box.value for box in boxes(of_values(["a\n  b"]))["p"]] == ["a b"]
+    assert [box.value for box in scores_by_value(of_values(["a\n  b"]))["p"]] == ["a b"]

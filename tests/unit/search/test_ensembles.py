@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 
 from manymill import SearchCV
 from manymill.errors import SettingsError
-from manymill.search.ensembles import greedy
+from manymill.search.ensembles import select_greedily
 
 X, y = load_digits(return_X_y=True)
 X, y, OTHER_X, OTHER_Y = X[:500], y[:500].astype(str), X[500:900], y[500:900].astype(str)
@@ -22,7 +22,7 @@ X, y, OTHER_X, OTHER_Y = X[:500], y[:500].astype(str), X[500:900], y[500:900].as
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(-10, 10))
 def test_the_mean_is_never_worse_than_the_best_candidate(values, truth):
     predictions = np.array(values).reshape(-1, 1, 1)
-    counts, loss = greedy(predictions, lambda mean: float((mean[0, 0] - truth) ** 2))
+    counts, loss = select_greedily(predictions, lambda mean: float((mean[0, 0] - truth) ** 2))
     assert loss <= min((value - truth) ** 2 for value in values) + 1e-12
     mean = (counts[:, None, None] * predictions).sum(axis=0) / counts.sum()
     assert loss == pytest.approx(float((mean[0, 0] - truth) ** 2), abs=1e-9)

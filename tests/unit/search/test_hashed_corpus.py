@@ -20,7 +20,7 @@ MAIL = "examples/data/mail-test.jsonl.zst"
 
 
 def corpus(folder, X=TEXTS, y=LABELS, forms=(WORDS, PAIRS), **kwargs):
-    return HashedCorpus.of(X, y, forms=forms, folder=folder, threads=2, **kwargs)
+    return HashedCorpus.build(X, y, forms=forms, folder=folder, threads=2, **kwargs)
 
 
 def entries(folder):
@@ -135,7 +135,7 @@ def test_a_search_that_failed_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hashed_corpus._Documents, "finish", fail)
+    monkeypatch.setattr(hashed_corpus._DocumentWriter, "finish", fail)
     with pytest.raises(KeyboardInterrupt):
         corpus(tmp_path)
     assert entries(tmp_path) == []

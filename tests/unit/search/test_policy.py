@@ -10,16 +10,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from manymill.search.events import (
     Aborted,
-    Dropped,
+    Cancelled,
     End,
+    Evaluate,
     Evaluated,
+    Evaluation,
     Exhausted,
     Failed,
     OutOfTime,
     Propose,
     Proposed,
-    Run,
-    Task,
 )
 from manymill.search.policy import Policy, Rules
 
@@ -35,7 +35,7 @@ class Play:
     def follow(self, instructions):
         for instruction in instructions:
             match instruction:
-                case Run(task):
+                case Evaluate(task):
                     self.out.append(task)
                     self.ran.append(task)
                 case Propose(trial):
@@ -64,7 +64,7 @@ class Play:
 
 def test_each_task_is_run_once_and_the_counts_add_up():
     play = Play(Rules(5, 3, width=2)).finish()
-    assert sorted(play.ran) == [Task(trial, split) for trial in range(5) for split in range(3)]
+    assert sorted(play.ran) == [Evaluation(trial, split) for trial in range(5) for split in range(3)]
     assert play.end == "done"
     assert play.policy.counts["done"] == play.policy.total == 15
 
@@ -131,7 +131,7 @@ def test_after_an_abort_what_runs_is_awaited_and_nothing_else_begun(event, why):
     play.tell(event)
     assert play.end is None
     play.answer()
-    play.tell(Dropped(play.out.pop()))
+    play.tell(Cancelled(play.out.pop()))
     play.answer()
     assert play.end == why
     assert dict(play.policy.counts) == {
@@ -155,9 +155,9 @@ def test_the_same_events_give_the_same_instructions():
     while play.out:
         play.answer(generator.randrange(len(play.out)))
     again = Policy(rules)
-    ran = [i.task for i in again.begin() if isinstance(i, Run)]
+    ran = [i.task for i in again.begin() if isinstance(i, Evaluate)]
     for event in play.log:
-        ran += [i.task for i in again.on(event) if isinstance(i, Run)]
+        ran += [i.task for i in again.on(event) if isinstance(i, Evaluate)]
     assert ran == play.ran
 
 
@@ -230,7 +230,7 @@ class Books(RuleBasedStateMachine):
             self.failed.add(task)
             self.play.tell(Failed(task, "no", "no"))
         elif self.stopped:  # tasks are dropped after an abort alone
-            self.play.tell(Dropped(task))
+            self.play.tell(Cancelled(task))
         else:
             self.play.out.append(task)
 

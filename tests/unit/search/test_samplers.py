@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid
 from manymill.errors import SettingsError
 from manymill.search import optuna_samplers
 from manymill.search.config import Integers, LogUniform, Uniform
-from manymill.search.samplers import decoded, encoded, proposer_of, spaces_of
+from manymill.search.samplers import decode_proposal, encode_proposal, make_proposer, parameter_spaces
 
 SPACES = {
     "logspace": {"C": np.logspace(-3, 3, 7)},
@@ -29,13 +29,16 @@ def candidates(proposer, n):
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 @pytest.mark.parametrize("name", SPACES)
 def test_a_search_that_was_killed_goes_on_with_candidates_it_told_its_journal(sampler, name):
-    spaces = spaces_of(SPACES[name])
-    asked = candidates(proposer_of(sampler, SPACES[name], 4, 0), 2)
-    told = [decoded(spaces, json.loads(json.dumps(encoded(spaces, proposal)))) for proposal in asked]
+    spaces = parameter_spaces(SPACES[name])
+    asked = candidates(make_proposer(sampler, SPACES[name], 4, 0), 2)
+    told = [
+        decode_proposal(spaces, json.loads(json.dumps(encode_proposal(spaces, proposal))))
+        for proposal in asked
+    ]
     assert str(told) == str(asked)
-    resumed = proposer_of(sampler, SPACES[name], 4, 0)
+    resumed = make_proposer(sampler, SPACES[name], 4, 0)
     for trial, proposal in enumerate(told):
-        resumed.again(trial, proposal)
+        resumed.replay(trial, proposal)
         resumed.tell(trial, 0.5)
     assert resumed.ask() is not None
 
@@ -43,16 +46,16 @@ def test_a_search_that_was_killed_goes_on_with_candidates_it_told_its_journal(sa
 @pytest.mark.parametrize("sampler", ["tpe", "qmc", "nsgaii"])
 def test_a_sampler_that_goes_on_does_not_begin_with_the_first_candidates(sampler):
     space = {"C": LogUniform(1e-3, 1e3), "u": Uniform(0, 1)}
-    first = candidates(proposer_of(sampler, space, 9, 0), 3)
-    resumed = proposer_of(sampler, space, 9, 0)
+    first = candidates(make_proposer(sampler, space, 9, 0), 3)
+    resumed = make_proposer(sampler, space, 9, 0)
     for trial, proposal in enumerate(first):
-        resumed.again(trial, proposal)
+        resumed.replay(trial, proposal)
     assert not any(proposal in first for proposal in candidates(resumed, 4))
 
 
 def test_a_grid_is_scikit_learns_in_an_order_of_its_own():
     space = [{"C": [1, 10], "gamma": [0.1, 0.2]}, {"kernel": ["linear"], "C": [1, 2]}, {}]
-    told = candidates(grid := proposer_of("grid", space, 1, 0), 7)
+    told = candidates(grid := make_proposer("grid", space, 1, 0), 7)
     assert grid.ask() is None
     params = [proposal.params for proposal in told]
     assert sorted(map(str, params)) == sorted(str(dict(sorted(p.items()))) for p in ParameterGrid(space))
@@ -60,14 +63,14 @@ def test_a_grid_is_scikit_learns_in_an_order_of_its_own():
 
 def test_seeds_differ_and_a_seed_is_repeated():
     def drawn(seed):
-        return [p.params["C"] for p in candidates(proposer_of("random", SPACES["scipy"], 5, seed), 5)]
+        return [p.params["C"] for p in candidates(make_proposer("random", SPACES["scipy"], 5, seed), 5)]
 
     assert drawn(3) == drawn(3)
     assert len({*drawn(3), *drawn(4)}) == 10
 
 
 def test_optunas_samplers_keep_to_our_distributions():
-    proposer = proposer_of(
+    proposer = make_proposer(
         "tpe", {"n": Integers(2, 4), "C": LogUniform(1e-3, 1e-2), "u": Uniform(5, 6)}, 15, 0
     )
     for trial in range(15):
@@ -82,7 +85,7 @@ def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
     import optuna
 
     url = f"sqlite:///{tmp_path / 'search.db'}"
-    proposer = proposer_of("tpe", {"u": Uniform(0, 1)}, 2, 0, url)
+    proposer = make_proposer("tpe", {"u": Uniform(0, 1)}, 2, 0, url)
     drawn = [proposer.ask().params["u"], proposer.ask().params["u"]]
     proposer.tell(0, 0.25)
     proposer.tell(1, float("nan"))
@@ -96,26 +99,26 @@ def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
 @pytest.mark.parametrize(
     ("sampler", "space", "storage", "told"),
     [
-        ("grid", {"C": Uniform(0, 1)}, None, "no grid"),
-        ("random", {"C": [1]}, "sqlite://", "for Optuna's"),
+        ("grid", {"C": Uniform(0, 1)}, None, "sampler='grid' cannot search distributions"),
+        ("random", {"C": [1]}, "sqlite://", "storage='sqlite://' is invalid"),
         ("tpe", {"C": stats.norm()}, None, "norm"),
-        ("tpe", [{"C": [1]}, {"C": [2]}], None, "one space"),
-        ("dowsing", {"C": [1]}, None, "dowsing"),
-        ("auto", [{"C": [1]}, 3], None, "are none"),
-        ("auto", {"C": []}, None, "no values"),
-        ("auto", {"C": "abc"}, None, "neither"),
+        ("tpe", [{"C": [1]}, {"C": [2]}], None, "cannot search 2 spaces"),
+        ("dowsing", {"C": [1]}, None, "sampler='dowsing' is invalid: expected 'auto'"),
+        ("auto", [{"C": [1]}, 3], None, r"distributions=\[.*\] is invalid"),
+        ("auto", {"C": []}, None, r"C=\[\] is invalid: expected a list of one or more values"),
+        ("auto", {"C": "abc"}, None, "C='abc' is invalid: expected a list"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(sampler, space, storage, told):
     with pytest.raises(SettingsError, match=told):
-        proposer_of(sampler, space, 3, 0, storage)
+        make_proposer(sampler, space, 3, 0, storage)
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "gp"])
 def test_what_a_sampler_comes_to_need_is_asked_for_at_once(sampler, monkeypatch):
     monkeypatch.setattr(optuna_samplers, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
-        proposer_of(sampler, {"C": Uniform(0, 1)}, 3, 0)
+        make_proposer(sampler, {"C": Uniform(0, 1)}, 3, 0)
 
 
 def test_a_distribution_of_which_optuna_knows_nothing_is_refused():
@@ -124,5 +127,5 @@ def test_a_distribution_of_which_optuna_knows_nothing_is_refused():
             return 1.0
 
     with pytest.raises(SettingsError, match="Own"):
-        proposer_of("tpe", {"C": Own()}, 3, 0)
-    assert proposer_of("random", {"C": Own()}, 3, 0).ask().params == {"C": 1.0}
+        make_proposer("tpe", {"C": Own()}, 3, 0)
+    assert make_proposer("random", {"C": Own()}, 3, 0).ask().params == {"C": 1.0}

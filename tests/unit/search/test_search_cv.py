@@ -26,8 +26,8 @@ from sklearn.tree import DecisionTreeClassifier
 from manymill import SearchCV
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning
-from manymill.search.journal import ask_to_abort, standing
-from manymill.storage.journal import sealed
+from manymill.search.journal import read_status, request_abort
+from manymill.storage.journal import encode_line
 
 X, y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 1, 100], "gamma": [0.001, 0.1]}
@@ -151,7 +151,9 @@ def test_several_metrics_are_in_the_table_and_one_decides():
 
 
 def test_several_metrics_of_which_none_decides_are_refused():
-    with pytest.raises(SettingsError, match="does not say which"):
+    with pytest.raises(
+        SettingsError, match=r"refit=True is invalid: expected the metric .*'accuracy' or 'f1_macro'"
+    ):
         SearchCV(SVC(), GRID, scoring=["accuracy", "f1_macro"]).fit(X, y)
 
 
@@ -346,25 +348,28 @@ def test_a_search_whose_journal_was_cut_goes_on_and_repeats_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "told_of"),
     [
-        (lambda lines: lines[:1] + lines[2:], "candidate 1 comes where 0 should"),
+        (lambda lines: lines[:1] + lines[2:], "found candidate 1, expected candidate 0"),
         (lambda lines: [*lines, lines[-2]], "has ended before"),
         (lambda lines: lines[:1] + lines[-2:], "was not proposed"),
         (
             lambda lines: [*lines[:-2], lines[-2].replace(b'"split": ', b'"split": 9')],
-            "the search has no Task",
+            "the search does not have Evaluation",
         ),
-        (lambda lines: [*lines[:-2], lines[-2].replace(b'"score"', b'"scare"')], "there is no score 'score'"),
-        (lambda lines: [*lines[:-2], lines[-2].replace(b'"rung"', b'"rang"')], "it cannot be read"),
+        (
+            lambda lines: [*lines[:-2], lines[-2].replace(b'"score"', b'"scare"')],
+            "the score 'score' is missing",
+        ),
+        (lambda lines: [*lines[:-2], lines[-2].replace(b'"rung"', b'"rang"')], "cannot parse it"),
     ],
 )
 @pytest.mark.parametrize(
-    "look", [lambda search, folder: search.start(X, y), lambda _, folder: standing(folder)]
+    "look", [lambda search, folder: search.start(X, y), lambda _, folder: read_status(folder)]
 )
 def test_a_damaged_line_of_a_journal_is_told_before_anything_runs(tmp_path, damage, told_of, look):
     search = SearchCV(SVC(), GRID, cv=2, engine=1, run=tmp_path).fit(X, y)
     lines = (tmp_path / "search.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "search.jsonl").write_bytes(b"".join(map(with_checksum, damage(lines))))
-    with pytest.raises(RunFolderError, match=f"line [0-9]+ cannot be: .*{told_of}"):
+    with pytest.raises(RunFolderError, match=f"line [0-9]+ is invalid: .*{told_of}"):
         look(search, tmp_path)
 
 
@@ -380,18 +385,18 @@ def test_impossible_settings_of_a_journal_are_told_to_who_watches(tmp_path, sett
     record["settings"] = {**record["settings"], **settings} if settings else {}
     (tmp_path / "search.jsonl").write_bytes(b"".join([with_checksum(json.dumps(record).encode()), *lines]))
     with pytest.raises(RunFolderError, match="line 1: these are not the settings of a search"):
-        standing(tmp_path)
+        read_status(tmp_path)
 
 
 def with_checksum(line):
     """The line of a hostile journal: whatever it holds, its checksum is right."""
     record = json.loads(line)
     del record["check"]
-    return sealed(record)
+    return encode_line(record)
 
 
 @pytest.mark.parametrize(
-    "look", [lambda search, folder: search.start(X, y), lambda _, folder: standing(folder)]
+    "look", [lambda search, folder: search.start(X, y), lambda _, folder: read_status(folder)]
 )
 def test_a_score_that_was_changed_by_hand_is_refused_and_evaluated_again_once_its_line_is_removed(
     tmp_path, look
@@ -480,7 +485,7 @@ def test_another_process_may_end_a_search(tmp_path):
     handle = search.start(X, y)
     while not handle.progress().running:
         handle.wait(0.01)
-    ask_to_abort(tmp_path)
+    request_abort(tmp_path)
     while not any(type(event).__name__ == "Aborted" for event in handle.log):
         handle.wait(0.05)
     gate.set()
@@ -489,7 +494,7 @@ def test_another_process_may_end_a_search(tmp_path):
 
 
 def test_a_wish_to_end_is_seen_however_fast_results_come(tmp_path, monkeypatch):
-    monkeypatch.setattr("manymill.search.handle._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("manymill.search.handle._ABORT_POLL_SECONDS", 0.01)
     space = {"score": [i / 20_000 for i in range(20_000)]}
     search = SearchCV(
         ToldScore(), space, n_trials=20_000, cv=2, scoring=told, engine=1, run=tmp_path, refit=False
@@ -497,7 +502,7 @@ def test_a_wish_to_end_is_seen_however_fast_results_come(tmp_path, monkeypatch):
     handle = search.start(X, y)
     while not handle.progress().done:
         handle.wait(0.001)
-    ask_to_abort(tmp_path)
+    request_abort(tmp_path)
     assert handle.wait(60)
     assert (handle.progress().ended, handle.progress().cancelled > 0) == ("aborted", True)
     assert not (tmp_path / "abort").exists()
@@ -511,16 +516,16 @@ def test_it_stands_in_a_pipeline():
 @pytest.mark.parametrize(
     ("options", "told_of"),
     [
-        ({"distributions": {"C": "rbf"}}, "C='rbf' is neither"),
-        ({"distributions": {"C": []}}, "C has no values"),
-        ({"distributions": []}, "are none"),
+        ({"distributions": {"C": "rbf"}}, "C='rbf' is invalid: expected a list"),
+        ({"distributions": {"C": []}}, r"C=\[\] is invalid: expected a list of one or more values"),
+        ({"distributions": []}, r"distributions=\[\] is invalid"),
         ({"n_trials": 0}, "n_trials=0"),
         ({"eta": 1, "halving": True}, "eta=1"),
         ({"seconds": -1}, "seconds=-1"),
-        ({"halving": True, "resource": "depth"}, "no parameter 'depth'"),
-        ({"halving": True, "min_resource": 50, "max_resource": 10}, "is no range"),
-        ({"sampler": "annealing"}, "no sampler 'annealing'"),
-        ({"sampler": "grid", "distributions": {"C": stats.uniform(0, 1)}}, "has no grid"),
+        ({"halving": True, "resource": "depth"}, "resource='depth' is invalid"),
+        ({"halving": True, "min_resource": 50, "max_resource": 10}, "min_resource=50 is invalid: .* from 1 to 10"),
+        ({"sampler": "annealing"}, "sampler='annealing' is invalid: expected 'auto'"),
+        ({"sampler": "grid", "distributions": {"C": stats.uniform(0, 1)}}, "'grid' cannot search distributions"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_is_refused_before_anything_runs(options, told_of):

@@ -12,7 +12,7 @@ from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reader import read
 from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.search.hashed_corpus import HashedCorpus
-from manymill.search.journal import ask_to_abort, standing
+from manymill.search.journal import read_status, request_abort
 
 RNG = np.random.default_rng(8)
 WORDS = np.array([f"word{i}" for i in range(200)])
@@ -65,7 +65,7 @@ def test_a_dataset_is_searched_and_the_best_fitted_on_it():
 
 
 def test_hashed_texts_are_searched_as_they_are(tmp_path):
-    with HashedCorpus.of(TEXTS, LABELS, forms=[((1, 1), True), ((1, 2), True)], folder=tmp_path) as corpus:
+    with HashedCorpus.build(TEXTS, LABELS, forms=[((1, 1), True), ((1, 2), True)], folder=tmp_path) as corpus:
         ours = search().fit(corpus.texts, corpus.y)
     assert by_params(ours, "mean_test_score") == by_params(search().fit(TEXTS, LABELS), "mean_test_score")
 
@@ -127,10 +127,10 @@ def test_others_see_and_end_a_search_while_texts_are_hashed(gate, tmp_path):
     run = tmp_path / "run"
     handle = search(refit=False, run=run).start(scan(MAIL))
     assert gate.reached.wait(30)
-    assert "preparing the data" in str(standing(run))
+    assert "preparing the data" in str(read_status(run))
     with pytest.raises(RunFolderError, match="another process"):
         search(run=run).fit(TEXTS, LABELS)
-    ask_to_abort(run)
+    request_abort(run)
     gate.set()
     assert handle.wait(30)
     assert (handle.progress().ended, (run / "search.jsonl").exists()) == ("aborted", False)
@@ -161,7 +161,7 @@ def test_n_grams_that_cannot_be_fail_alone(words):
 
 def test_a_dataset_that_cannot_be_hashed_once_is_refused():
     drawn = {"ngram_range": stats.randint(1, 3)}
-    with pytest.raises(SettingsError, match="a Dataset is searched over by"):
+    with pytest.raises(SettingsError, match="a Dataset can be searched only with"):
         SearchCV(TextClassifier(), drawn, cv=FOLDS).fit(scan(MAIL))
 
 

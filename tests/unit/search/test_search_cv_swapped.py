@@ -26,7 +26,7 @@ from sklearn.utils import check_random_state
 from manymill import SearchCV, validation_curve
 from manymill.errors import PlanError, RunFolderError, SettingsError
 from manymill.search.estimator import FailedCandidatesWarning, InterruptedSearchWarning
-from manymill.search.evaluation import prefix
+from manymill.search.evaluation import subsample
 from manymill.search.handle import SearchHandle
 from manymill.storage.journal import Journal
 
@@ -118,7 +118,7 @@ def test_a_sparse_parameter_of_the_fit_is_split_along():
     [
         ({"error_score": "ignore"}, "error_score='ignore' is invalid"),
         ({"error_score": None}, "error_score=None is invalid"),
-        ({"halving": True, "resource": "C", "max_resource": 9}, "'C' is the resource of halving and is searched"),
+        ({"halving": True, "resource": "C", "max_resource": 9}, "'C' is both the resource of halving and searched"),
     ],
 )  # fmt: skip
 def test_what_would_spoil_a_search_at_its_end_is_refused_at_its_start(options, told_of):
@@ -137,7 +137,7 @@ def test_halving_gives_every_candidate_rows_of_a_rare_class():
 def test_a_prefix_of_rows_has_every_class_that_there_is_room_for_and_is_within_greater_ones(codes, n_rows):
     codes = np.array(codes)
     rows = np.arange(len(codes))
-    few, more = (prefix(rows, n, codes) for n in (n_rows, n_rows + 3))
+    few, more = (subsample(rows, n, codes) for n in (n_rows, n_rows + 3))
     assert len(few) == min(n_rows, len(rows))
     assert len(set(codes[few])) == min(n_rows, len(set(codes)))
     assert set(few) <= set(more)
@@ -177,13 +177,15 @@ def test_groups_are_routed_to_the_splitter():
 
 def test_a_score_with_weights_says_what_it_needs():
     search = SearchCV(SVC(), GRID, cv=2).fit(X, y)
-    with pytest.raises(ValueError, match=r"sample_weight with metadata routing alone.*set_config"):
+    with pytest.raises(
+        ValueError, match=r"score accepts sample_weight only with metadata routing.*set_config"
+    ):
         search.score(X, y, sample_weight=WEIGHTS)
 
 
 def test_who_did_not_refit_is_told_how_to_predict():
     search = SearchCV(SVC(), GRID, cv=2, refit=False).fit(X, y)
-    with pytest.raises(NotFittedError, match=r"refit=False: predict is there after refit_best"):
+    with pytest.raises(NotFittedError, match=r"refit=False: call refit_best.* before predict"):
         search.predict(X)
     assert search.refit_best(X, y).predict(X).shape == (150,)
 
@@ -220,7 +222,7 @@ def test_an_ensemble_of_classifiers_without_probabilities_says_what_to_do():
 
 @pytest.mark.parametrize("row", [7, None, 0.5])
 def test_a_function_that_chooses_no_row_is_told(row):
-    with pytest.raises(SettingsError, match=f"refit chose row {row}.*from 0 to 1"):
+    with pytest.raises(SettingsError, match=f"refit returned {row}: expected a row number from 0 to 1"):
         SearchCV(SVC(), GRID, cv=2, refit=lambda results: row).fit(X, y)
 
 
@@ -305,7 +307,7 @@ def test_candidates_that_were_not_finished_do_not_run_for_ever_in_optunas_storag
 
 def test_a_storage_that_cannot_be_opened_is_told():
     pytest.importorskip("optuna")
-    with pytest.raises(SettingsError, match=r"storage='sqlite:////nowhere/at/all.db' cannot be used"):
+    with pytest.raises(SettingsError, match=r"cannot use storage='sqlite:////nowhere/at/all.db'"):
         SearchCV(SVC(), GRID, sampler="tpe", storage="sqlite:////nowhere/at/all.db").start(X, y)
 
 
@@ -314,7 +316,7 @@ PIPELINE = Pipeline([("scale", StandardScaler()), ("model", SVC())])
 
 @pytest.mark.parametrize("name", ["CC", "model__CC", "modell__C"])
 def test_a_parameter_that_the_estimator_has_not_is_refused_at_the_start(name):
-    with pytest.raises(SettingsError, match=f"no parameter '{name}'.* it has .*model__C"):
+    with pytest.raises(SettingsError, match=f"no parameter '{name}'.* its parameters are .*model__C"):
         SearchCV(PIPELINE, {name: [1, 2]}).start(X, y)
 
 
@@ -348,5 +350,5 @@ def test_workers_have_scikit_learns_settings_of_who_searches(engine):
 
 def test_a_stored_search_says_that_it_has_no_data():
     stored = pickle.loads(pickle.dumps(SearchCV(SVC(), GRID, cv=2).fit(X, y)))
-    with pytest.raises(PlanError, match="a copy of a search has none"):
+    with pytest.raises(PlanError, match="a copy of a search does not contain it"):
         stored.handle_.job  # noqa: B018

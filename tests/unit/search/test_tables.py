@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from tests.unit.search.told import policy_of, splits
+from tests.unit.search.policies import policy_of, splits
 
-from manymill.search.results import best_index, cv_results, ranking
+from manymill.search.results import best_index, cv_results, rank_candidates
 
 
 def test_the_first_rank_is_the_best_row_though_another_was_begun_with_more_rows():
@@ -14,7 +14,7 @@ def test_the_first_rank_is_the_best_row_though_another_was_begun_with_more_rows(
     policy = policy_of(scores, 2, rungs=(1, 3))
     table = cv_results(policy, ["score"])
     assert table["rank_test_score"].tolist() == [3, 2, 1]
-    assert best_index(table, "score") == ranking(policy)[0].trial == 2
+    assert best_index(table, "score") == rank_candidates(policy)[0].trial == 2
 
 
 def test_a_candidate_that_failed_with_more_rows_has_the_last_rank():

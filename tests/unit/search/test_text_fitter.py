@@ -12,9 +12,9 @@ from sklearn.model_selection import GridSearchCV
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
 from manymill.engine.threads import ThreadEngine
-from manymill.search.evaluation import Assignment, Job, evaluate, prefix, share_job
-from manymill.search.events import Task
-from manymill.search.text import forms_of, text_fitter
+from manymill.search.evaluation import Assignment, SearchJob, evaluate, share_job, subsample
+from manymill.search.events import Evaluation
+from manymill.search.text import analyzer_forms, make_text_fitter
 
 RNG = np.random.default_rng(5)
 WORDS = np.array([f"word{i}" for i in range(300)])
@@ -33,15 +33,15 @@ ACCURACY = {"score": make_scorer(accuracy_score)}
 
 def fitter(folder, estimator=None):
     estimator = TextClassifier(n_features=2**10) if estimator is None else estimator
-    return text_fitter(estimator, TEXTS, LABELS, distributions=SPACE, folder=folder)
+    return make_text_fitter(estimator, TEXTS, LABELS, distributions=SPACE, folder=folder)
 
 
 def scores_of(search, params, train=TRAIN, test=TEST, resource=None, scorers=ACCURACY):
     """The scores of a candidate of a search over texts, as a worker gives them."""
-    job = Job(search.estimator, {}, [(train, test)], scorers, text=search, metric=next(iter(scorers)))
+    job = SearchJob(search.estimator, {}, [(train, test)], scorers, text=search, metric=next(iter(scorers)))
     with ThreadEngine(1) as engine:
         outcome = evaluate(
-            Assignment(share_job(engine, job, uuid.uuid4().hex), Task(0, 0, 0, resource), params)
+            Assignment(share_job(engine, job, uuid.uuid4().hex), Evaluation(0, 0, 0, resource), params)
         )
     assert not outcome.error
     return outcome.scores
@@ -60,7 +60,7 @@ SETTINGS = [
 @pytest.mark.parametrize("params", SETTINGS, ids=str)
 def test_the_model_of_hashes_is_that_of_the_texts_bit_for_bit(tmp_path, params):
     with fitter(tmp_path) as search:
-        ours = search.fitted(params, TRAIN)
+        ours = search.fit(params, TRAIN)
     texts = TextClassifier(n_features=2**10).set_params(**params).fit(TEXTS[TRAIN], LABELS[TRAIN])
     assert ours.coef_.tobytes() == texts.coef_.tobytes()
     assert ours.intercept_.tobytes() == texts.intercept_.tobytes()
@@ -70,7 +70,7 @@ def test_the_model_of_hashes_is_that_of_the_texts_bit_for_bit(tmp_path, params):
 @pytest.mark.parametrize("params", [{"ngram_range": (1, 2)}, {"feature_weights": "nb", "value": "count"}])
 def test_naive_bayes_of_hashes_is_that_of_the_texts(tmp_path, params):
     with fitter(tmp_path, ComplementNaiveBayes(n_features=2**10)) as search:
-        ours = search.fitted(params, TRAIN)
+        ours = search.fit(params, TRAIN)
         score = scores_of(search, params)["score"]
     texts = ComplementNaiveBayes(n_features=2**10).set_params(**params).fit(TEXTS[TRAIN], LABELS[TRAIN])
     assert ours.feature_log_prob_.tobytes() == texts.feature_log_prob_.tobytes()
@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_texts(tmp_path):
 
 def test_a_resource_is_a_prefix_of_rows_that_are_mixed(tmp_path):
     rows = np.sort(TRAIN)
-    few = prefix(rows, 50, CODES)
+    few = subsample(rows, 50, CODES)
     with fitter(tmp_path) as search:
         score = scores_of(search, {}, rows, resource=50)["score"]
         assert scores_of(search, {}, rows, resource=9**9) == scores_of(search, {}, rows)
@@ -107,18 +107,18 @@ def test_a_resource_is_a_prefix_of_rows_that_are_mixed(tmp_path):
 
 def test_greater_prefixes_hold_the_smaller_ones():
     rows = np.arange(100, 200)
-    few, more = prefix(rows, 10), prefix(rows, 60)
+    few, more = subsample(rows, 10), subsample(rows, 60)
     assert set(few) < set(more) < set(rows)
     assert few.tolist() == sorted(few)
     assert max(few) > 150
-    assert np.array_equal(prefix(TRAIN, len(TRAIN)), TRAIN)
+    assert np.array_equal(subsample(TRAIN, len(TRAIN)), TRAIN)
 
 
 def test_a_fitter_pickles_without_the_texts_and_fits_alike(tmp_path):
     with fitter(tmp_path) as search:
         content = pickle.dumps(search)
         assert b"word1" not in content
-        there, here = (each.fitted({}, TRAIN) for each in (pickle.loads(content), search))
+        there, here = (each.fit({}, TRAIN) for each in (pickle.loads(content), search))
         assert there.coef_.tobytes() == here.coef_.tobytes()
 
 
@@ -130,7 +130,7 @@ def test_nothing_is_hashed_for_a_candidate(tmp_path, monkeypatch):
 
 def test_a_dataset_is_searched_by_the_rows_of_its_files(tmp_path):
     mail = scan("examples/data/mail-test.jsonl.zst")
-    search = text_fitter(TextClassifier(), mail, distributions={"passes": [1]}, folder=tmp_path)
+    search = make_text_fitter(TextClassifier(), mail, distributions={"passes": [1]}, folder=tmp_path)
     rows = np.arange(len(search.y))
     with search:
         assert scores_of(search, {}, rows[::2], rows[1::2])["score"] > 0.8
@@ -158,7 +158,7 @@ class Words:
 
 def test_n_grams_that_are_not_listed_go_the_way_of_any_estimator(tmp_path):
     space = {"ngram_range": Words()}
-    assert text_fitter(TextClassifier(), TEXTS, LABELS, distributions=space, folder=tmp_path) is None
+    assert make_text_fitter(TextClassifier(), TEXTS, LABELS, distributions=space, folder=tmp_path) is None
 
 
 def test_forms_are_all_that_may_come_up():
@@ -166,5 +166,5 @@ def test_forms_are_all_that_may_come_up():
         {"ngram_range": [(1, 1), [1, 3]], "l2": scipy.stats.loguniform(1e-9, 1)},
         {"lowercase": [False]},
     ]
-    forms = forms_of(TextClassifier(ngram_range=(2, 2)), spaces)
+    forms = analyzer_forms(TextClassifier(ngram_range=(2, 2)), spaces)
     assert forms == (((1, 1), True), ((1, 3), True), ((2, 2), False))

@@ -308,7 +308,7 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
     write(cache)
     cache.folder.chmod(0o777)
     for use in (lambda: cache.find(NAME), lambda: write(cache, OTHER)):
-        with pytest.raises(OSError, match="alone to write to"):
+        with pytest.raises(OSError, match="that only this user can write to"):
             use()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manymill.errors import RunFolderError
-from manymill.storage.journal import Journal, read_journal, read_line, sealed
+from manymill.storage.journal import Journal, encode_line, read_journal, read_line
 
 RECORDS = [{"n": 1}, {"text": "süß \udcff \n"}, {"nested": {"check": [None, True, 0.5]}}]
 
@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_passed_over_and_cut_off_by_the_next_writer(tmp_path
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     assert [line.record for line in read_journal(path)] == RECORDS
-    assert written(path, [{"n": 2}]).read_bytes() == whole + sealed({"n": 2})
+    assert written(path, [{"n": 2}]).read_bytes() == whole + encode_line({"n": 2})
 
 
 def test_a_file_of_one_torn_line_is_empty(tmp_path):
@@ -53,7 +53,7 @@ def test_a_file_of_one_torn_line_is_empty(tmp_path):
 def test_a_journal_that_was_zeroed_is_refused_and_not_begun_again(tmp_path):
     path = written(tmp_path / "a.jsonl")
     path.write_bytes(zeros := bytes(path.stat().st_size))
-    with pytest.raises(RunFolderError, match=r"a\.jsonl is damaged: no line of it is whole"):
+    with pytest.raises(RunFolderError, match=r"a\.jsonl is damaged: it has no complete line"):
         Journal(path)
     assert path.read_bytes() == zeros
 
@@ -63,7 +63,7 @@ def test_no_line_that_was_changed_is_believed(data):
     record = data.draw(
         st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(), min_size=1)
     )
-    line = bytearray(sealed(record))
+    line = bytearray(encode_line(record))
     assert read_line(bytes(line), 1).record == {k: v for k, v in record.items() if k != "check"}
     line[data.draw(st.integers(0, len(line) - 2))] ^= 1 << data.draw(st.integers(0, 7))
     assert read_line(bytes(line), 1).damage

@@ -21,7 +21,7 @@ def put(folder, *contents, overwrite=False):
     with outputs.working([*names]) as work:
         for name, content in zip(names, contents, strict=True):
             (work / name).write_text(content)
-        outputs.put({name: (work / name, {"request": 1}) for name in names})
+        outputs.publish({name: (work / name, {"request": 1}) for name in names})
 
 
 def test_an_output_is_known_until_someone_changes_it(tmp_path):
@@ -35,7 +35,7 @@ def test_an_output_is_replaced_without_being_asked_and_a_file_of_others_is_not(t
     put(tmp_path, "one", "two")
     put(tmp_path, "three", "four")
     (tmp_path / "b").write_text("mine")
-    with pytest.raises(RunFolderError, match="b is there"):
+    with pytest.raises(RunFolderError, match="b exists, and is not an unchanged output"):
         put(tmp_path, "five", "six")
     assert [(tmp_path / name).read_text() for name in "ab"] == ["three", "mine"]
     put(tmp_path, "five", "six", overwrite=True)
@@ -69,7 +69,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
     with outputs.working(["a"]) as work:
         (work / "a").write_text("ours")
         with pytest.raises(RunFolderError, match="meanwhile"):
-            outputs.put({"a": (work / "a", {})})
+            outputs.publish({"a": (work / "a", {})})
     assert (tmp_path / "a").read_text() == "mine"
 
 
@@ -87,7 +87,7 @@ def test_what_was_not_written_here_is_not_removed(tmp_path):
 def test_a_file_that_is_read_is_known_under_every_name(tmp_path, prefix):
     (tmp_path / "in").write_text("mine")
     (tmp_path / "a").hardlink_to(tmp_path / "in")
-    with pytest.raises(RunFolderError, match="is read"):
+    with pytest.raises(RunFolderError, match="is an input"):
         Outputs(tmp_path).check(
             "a", identities([f"{prefix}{tmp_path}/in", "https://host/in"]), overwrite=True
         )

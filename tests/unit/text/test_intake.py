@@ -165,13 +165,13 @@ def test_an_iterator_is_consumed_piece_by_piece(monkeypatch):
 
 
 def test_a_list_that_shrinks_meanwhile_does_no_harm():
-    documents = [b"one"] * 100
+    held = [b"one"] * 100
 
     def shrinking(document):
-        documents.clear()
+        held.clear()
         return document.decode()
 
-    found = documents.matrix(Hasher(), documents, shrinking, **SETTINGS, n_jobs=1)
+    found = documents.matrix(Hasher(), held, shrinking, **SETTINGS, n_jobs=1)
     assert 1 <= len(found[2]) - 1 <= 100
 
 

@@ -335,7 +335,7 @@ class Place:
 
     def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if nobody waits for this training any more."""
-        if self._over or interrupts.was_asked():
+        if self._over or interrupts.stop_requested():
             raise KeyboardInterrupt
 
     def end(self) -> None:

@@ -2,7 +2,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from manymill.engine.base import arrivals
+from manymill.engine.base import as_completed_in_window
 
 
 class Desk:
@@ -39,7 +39,7 @@ def test_results_come_as_they_arrive_and_no_more_is_handed_out_than_the_window()
             desk.finish(2)
         return future
 
-    results = arrivals(submit, range(9), keys=None, window=3)
+    results = as_completed_in_window(submit, range(9), keys=None, window=3)
     assert next(results) == (2, -2)
     desk.finish(1)
     assert next(results) == (1, -1)
@@ -50,13 +50,15 @@ def test_results_come_as_they_arrive_and_no_more_is_handed_out_than_the_window()
 
 def test_every_item_is_done_once_with_its_key() -> None:
     desk = Prompt()
-    assert sorted(arrivals(desk.submit, range(5), keys=range(5), window=2)) == [(n, n * n) for n in range(5)]
+    assert sorted(as_completed_in_window(desk.submit, range(5), keys=range(5), window=2)) == [
+        (n, n * n) for n in range(5)
+    ]
     assert desk.keys == list(range(5))
 
 
 def test_as_many_keys_as_items_are_asked_for() -> None:
     with pytest.raises(ValueError, match="zip"):
-        list(arrivals(Prompt().submit, range(5), keys=[0], window=2))
+        list(as_completed_in_window(Prompt().submit, range(5), keys=[0], window=2))
 
 
 def test_what_is_out_is_cancelled_when_one_fails() -> None:
@@ -69,10 +71,10 @@ def test_what_is_out_is_cancelled_when_one_fails() -> None:
         return future
 
     with pytest.raises(ZeroDivisionError):
-        next(arrivals(submit, range(9), keys=None, window=3))
+        next(as_completed_in_window(submit, range(9), keys=None, window=3))
     assert [future.cancelled() for future in desk.futures] == [False, True, True]
 
 
 def test_a_window_of_none_is_refused() -> None:
     with pytest.raises(ValueError, match="1 or more"):
-        list(arrivals(Prompt().submit, range(5), keys=None, window=0))
+        list(as_completed_in_window(Prompt().submit, range(5), keys=None, window=0))

@@ -1,6 +1,6 @@
-"""Policies that were told scores, for tests of what is read off them."""
+"""Policies with given scores, for tests of rankings and tables."""
 
-from manymill.search.events import Evaluated, Failed, Proposed, Task
+from manymill.search.events import Evaluated, Evaluation, Failed, Proposed
 from manymill.search.policy import Policy, Rules
 
 
@@ -9,8 +9,8 @@ def policy_of(scores, n_splits, rungs=(None,), failed=()):
     policy = Policy(Rules(99, n_splits, rungs=rungs))
     trials = sorted({trial for trial, *_ in [*scores, *failed]})
     policy.replay([Proposed(trial, {"x": trial}) for trial in trials])
-    policy.replay([Evaluated(Task(*place), {"score": score}) for place, score in scores.items()])
-    policy.replay([Failed(Task(*place), "ValueError: no", "...") for place in failed])
+    policy.replay([Evaluated(Evaluation(*place), {"score": score}) for place, score in scores.items()])
+    policy.replay([Failed(Evaluation(*place), "ValueError: no", "...") for place in failed])
     return policy
 
 
