@@ -1,8 +1,9 @@
-# The only verbs. Hooks and .ci/run call these; whatever they need, they install into .venv.
+# The only verbs. Hooks and .ci/run call these; whatever they need, they install into .venv, and `make test-oldest` into .venv-oldest.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
+OLDEST ?= .venv-oldest
 
 DATA   ?= ../shared/data
 
@@ -14,12 +15,14 @@ TARGET  ?= pipeline
 PYTHONS ?=
 
 RUST_SOURCES := rust/Cargo.toml rust/Cargo.lock $(shell find rust/src rust/tables -type f)
+PYTHON_SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: help setup build demo test test-pythons fuzz fuzz-readers fuzz-arrays fuzz-loaders fuzz-coverage asan torture chaos damage lint bench clean
+.PHONY: help setup build demo test test-oldest test-pythons fuzz fuzz-readers fuzz-arrays fuzz-loaders fuzz-coverage asan torture chaos damage lint bench clean
 
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
+	@echo "make test-oldest  the tests that depend on versions of other packages, with the minimum of each (on Python 3.11: PYTHON=python3.11)"
 	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
 	@echo "make fuzz-readers  hostile bytes through every reader, against laws, naive twins and Python's parsers (SECONDS=600 for each half)"
 	@echo "make fuzz-arrays  hostile arrays through every entry of the core that takes arrays (SECONDS=600 for each half)"
@@ -62,6 +65,31 @@ demo: build
 test: build $(VENV)/.tools
 	cd rust && cargo test --quiet --release --no-default-features --features fuzz
 	$(BIN)/python -m pytest
+
+# The minimum Python with the minimum version of every dependency: an environment of its own, and in it the wheel that users install.
+OLDEST_PIP = $(BIN)/python -m pip --python $(OLDEST)/bin/python
+
+$(OLDEST)/.environment: pyproject.toml tests/oldest.py
+	rm -rf $(OLDEST)
+	$(PYTHON) -m venv --without-pip $(OLDEST)
+	$(OLDEST)/bin/python tests/oldest.py > $(OLDEST)/requirements.txt
+	$(OLDEST_PIP) install --quiet --only-binary :all: --requirement $(OLDEST)/requirements.txt
+	touch $@
+
+$(OLDEST)/.wheel: $(OLDEST)/.environment $(VENV)/.core $(PYTHON_SOURCES)
+	rm -rf $(OLDEST)/wheels
+	$(BIN)/maturin build --release --quiet --interpreter $(BIN)/python --out $(OLDEST)/wheels
+	$(OLDEST_PIP) install --quiet --force-reinstall --no-deps $(OLDEST)/wheels/*.whl
+	$(OLDEST_PIP) check
+	touch $@
+
+# The tests that depend on versions of other packages; kills, signals and damaged files are left to `make test`.
+# Old releases call what newer releases of their own dependencies deprecate: such warnings are no errors here.
+OLDEST_TESTS := tests/unit tests/contract tests/property tests/golden --ignore tests/contract/test_engine_faults.py \
+	$(addprefix tests/integration/test_,training.py mlflow_autologging.py credentials.py)
+
+test-oldest: $(OLDEST)/.wheel
+	$(OLDEST)/bin/python -m pytest -p no:cacheprovider -W ignore::DeprecationWarning $(OLDEST_TESTS)
 
 FUZZ_CORE = cd rust && FUZZ_SECONDS=$(SECONDS) cargo test --quiet --release --no-default-features --features fuzz --test fuzz -- --nocapture
 FUZZ_PYTHON = PYTHONPATH=tests $(BIN)/python -m
@@ -132,4 +160,4 @@ bench: build
 	$(BIN)/python benches/forest_peers.py --data $(DATA)
 
 clean:
-	rm -rf $(VENV) rust/target runs
+	rm -rf $(VENV) $(OLDEST) rust/target runs

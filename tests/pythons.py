@@ -1,9 +1,6 @@
-"""Run the tests in other environments: on other Pythons, or with the oldest versions that are declared.
+"""Run the tests on other Pythons: each gets an environment and the wheel that it would install.
 
-    python tests/pythons.py [python3.12 python3.14t ...] [--oldest] [--data FOLDER] [-- PYTEST ARGUMENTS]
-
-Each Python gets an environment and the wheel that it would install. With ``--oldest`` every dependency that
-pyproject.toml declares, extras included, has the least version that it allows.
+    python tests/pythons.py [python3.12 python3.14t ...] [--data FOLDER] [-- PYTEST ARGUMENTS]
 
 Without names, those of `KNOWN` that are installed. One stable-ABI wheel serves every ordinary build; a free-threaded
 build gets one of its own. With the full corpora at hand, the bits that differ from scikit-learn's are counted on
@@ -20,9 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,12 +48,11 @@ class Interpreter:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("interpreters", nargs="*", help="names on PATH, or paths")
-    parser.add_argument("--oldest", action="store_true", help="install the least versions declared")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     ours, to_pytest = _split(sys.argv[1:])
     arguments = parser.parse_args(ours)
     found = [_interpreter(name) for name in arguments.interpreters] or _installed()
-    rows = [_row(python, arguments.data, to_pytest, oldest=arguments.oldest) for python in found]
+    rows = [_row(python, arguments.data, to_pytest) for python in found]
     print(f"\n{'Python':<10}{'Unicode':<9}{'tests':<42}differing bits")
     for python, (tests, bits) in zip(found, rows, strict=True):
         print(f"{python.name:<10}{python.unicode:<9}{tests.summary:<42}{bits.summary}")
@@ -99,25 +93,15 @@ class Outcome:
     right: bool
 
 
-def _row(python: Interpreter, data: Path, to_pytest: list[str], *, oldest: bool) -> tuple[Outcome, Outcome]:
-    print(f"\n=== {python.name} ({python.path}){', oldest versions' * oldest}", flush=True)
-    inside = _environment(python, _least_versions() if oldest else [])
+def _row(python: Interpreter, data: Path, to_pytest: list[str]) -> tuple[Outcome, Outcome]:
+    print(f"\n=== {python.name} ({python.path})", flush=True)
+    inside = _environment(python)
     return _tested(inside, to_pytest or TESTS), _compared(inside, data)
 
 
-def _least_versions() -> list[str]:
-    """The declared dependencies, extras and tools of the tests, each with the least version that it allows."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    project = declared["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    lists.append(declared["dependency-groups"]["test"])
-    requirements = (re.fullmatch(r"([\w-]+)>=([\w.]+)", text) for text in chain.from_iterable(lists))
-    return [f"{found[1]}=={found[2]}" for found in requirements if found]
-
-
-def _environment(python: Interpreter, constraints: list[str]) -> Path:
+def _environment(python: Interpreter) -> Path:
     """The interpreter of an environment that has the wheel and what the tests need."""
-    folder = ROOT / f".venv-{python.name}{'-oldest' * bool(constraints)}"
+    folder = ROOT / f".venv-{python.name}"
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not inside.exists():
         # Without pip of its own: this environment's installs there, and some distributions ship none.
@@ -127,12 +111,8 @@ def _environment(python: Interpreter, constraints: list[str]) -> Path:
         interpreter = str(inside) if python.free_threaded else sys.executable
         subprocess.run([*build, "--interpreter", interpreter], cwd=ROOT, check=True)
         wheel = next(Path(wheels).glob("*.whl"))
-        least = Path(wheels, "constraints.txt")
-        least.write_text("\n".join(constraints), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "--python", str(inside), "install", "--quiet"]
-        subprocess.run(
-            [*pip, str(wheel), "--group", "test", "--constraint", str(least)], cwd=ROOT, check=True
-        )
+        subprocess.run([*pip, str(wheel), "--group", "test"], cwd=ROOT, check=True)
         subprocess.run([*pip, "--force-reinstall", "--no-deps", str(wheel)], cwd=ROOT, check=True)
     return inside
 

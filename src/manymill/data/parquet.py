@@ -114,7 +114,11 @@ def _row_group(group: dict[int, Any]) -> RowGroup:
             continue
         starts = [at for at in (about[9], about.get(11)) if at]
         chunks[about[3][0].decode()] = ColumnChunk(
-            min(starts, default=0), _size(about[7]), _size(about[6]), _size(about[5]), about[1] == _BYTES
+            _size(min(starts, default=0)),
+            _size(about[7]),
+            _size(about[6]),
+            _size(about[5]),
+            about[1] == _BYTES,
         )
     return RowGroup(_size(group[3]), _size(group[2]), chunks)
 

@@ -30,5 +30,6 @@ def set_classes(model: Any, classes: NDArray[Any]) -> None:
 
 
 def requires_fit(transformer: Any) -> bool:
-    """Whether a transformer must be fitted before ``transform``; scikit-learn 1.6 tags HashingVectorizer wrongly."""
+    """Whether a transformer must be fitted before ``transform``."""
+    # scikit-learn 1.6 and 1.7 tag HashingVectorizer wrongly.
     return not isinstance(transformer, HashingVectorizer) and bool(get_tags(transformer).requires_fit)

@@ -1,5 +1,7 @@
 """Parquet files whose values are far larger than the footer says are read in little memory, the same rows."""
 
+import io
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -106,3 +108,20 @@ def test_the_footer_is_read_as_arrow_reads_it(tmp_path):
             column = theirs.column(place)
             assert group.chunks[name].stored_bytes == column.total_compressed_size
             assert group.chunks[name].n_values == column.num_values
+
+
+def test_a_footer_that_places_a_column_before_the_file_is_refused(tmp_path):
+    whole = _write(tmp_path / "a.parquet", ["x"], ["a"]).read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    refused = 0
+    for at in range(footer, len(whole) - 8):
+        damaged = (
+            whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        )  # the lowest bit of a number is its sign
+        try:
+            groups = row_groups_of(io.BytesIO(damaged))
+        except ValueError:
+            refused += 1
+        else:
+            assert all(chunk.start >= 0 for group in groups for chunk in group.chunks.values())
+    assert refused

@@ -323,7 +323,7 @@ def test_a_parameter_that_the_estimator_has_not_is_refused_at_the_start(name):
 @pytest.mark.parametrize(
     ("estimator", "space"),
     [
-        (PIPELINE, {"model": [LogisticRegression(max_iter=500)], "model__l1_ratio": [0.0]}),
+        (PIPELINE, {"model": [LogisticRegression(max_iter=500)], "model__fit_intercept": [True]}),
         (PIPELINE, {"steps": [[("other", SVC())]], "other__C": [1]}),
         (PIPELINE, {"scale": ["passthrough", None]}),
     ],

@@ -86,7 +86,7 @@ def test_the_rows_of_weight_0_are_left_out_as_they_are_of_texts(tmp_path):
 
 
 def test_scores_are_those_of_the_texts(tmp_path):
-    recall = make_scorer(recall_score, average="macro", response_method="predict")
+    recall = make_scorer(recall_score, average="macro", pos_label=None, response_method="predict")
     scorers = {"accuracy": make_scorer(lambda y, p: float(np.mean(y == p))), "recall": recall}
     with fitter(tmp_path) as search:
         scores = scores_of(search, {}, scorers=scorers)

@@ -30,7 +30,7 @@ def of_columns(array):
 
 
 def as_kind(texts, kind):
-    return pa.array(texts).cast(kind)
+    return pa.array(texts, type=kind)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, DICTIONARY], ids=str)
@@ -46,8 +46,17 @@ def test_slices_and_chunks_keep_their_place(kind):
     assert of_columns(column) == of_strings(TEXTS[1:])
 
 
+class Json(pa.ExtensionType):
+    def __init__(self):
+        super().__init__(pa.string(), "manymill.tests.json")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+
 def test_columns_of_extension_types_are_those_of_their_storage():
-    assert of_columns(pa.array(["{}", '{"one": 2}'], pa.json_())) == of_strings(["{}", '{"one": 2}'])
+    texts = ["{}", '{"one": 2}']
+    assert of_columns(pa.ExtensionArray.from_storage(Json(), pa.array(texts))) == of_strings(texts)
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), DICTIONARY], ids=str)
