@@ -1,4 +1,4 @@
-# The only verbs. Hooks and .ci/run call these; whatever they need, they install into .venv, and `make test-oldest` into .venv-oldest.
+# All verbs. .ci/run calls these; they install what they need into .venv, and `make test-oldest` into .venv-oldest.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -7,8 +7,8 @@ OLDEST ?= .venv-oldest
 
 DATA   ?= ../shared/data
 
-# How long each fuzzer and `make asan` try random cases, and campaigns of faults begin new tries; what `make fuzz-coverage` tries: pipeline,
-# readers or arrays; the Pythons of `make test-pythons`, none for all installed.
+# Duration of each fuzzer and of `make asan`, and of the fault campaigns; the target of `make fuzz-coverage`: pipeline, readers or arrays;
+# the Pythons of `make test-pythons`, all installed ones if empty.
 SECONDS ?= 60
 MINUTES ?= 60
 TARGET  ?= pipeline
@@ -22,21 +22,21 @@ PYTHON_SOURCES := $(shell find src -type f -not -name '*.pyc' -not -name '*.so')
 help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
-	@echo "make test-oldest  the tests that depend on versions of other packages, with the minimum of each (on Python 3.11: PYTHON=python3.11)"
+	@echo "make test-oldest  the tests that depend on other packages, with the minimum version of each (on Python 3.11: PYTHON=python3.11)"
 	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
 	@echo "make fuzz-readers  hostile bytes through every reader, against laws, naive twins and Python's parsers (SECONDS=600 for each half)"
 	@echo "make fuzz-arrays  hostile arrays through every entry of the core that takes arrays (SECONDS=600 for each half)"
 	@echo "make fuzz-loaders  damaged models, checkpoints, plans, journals and caches through their loaders (SECONDS=600)"
 	@echo "make fuzz-coverage  random cases led by coverage, with cargo-fuzz (SECONDS=600 TARGET=pipeline|readers|arrays)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
-	@echo "make torture  every command, failed and killed at its n-th call that changes a file, for all n (MINUTES=60; goes on where it was stopped)"
+	@echo "make torture  every command, with each of its calls that change a file failed or killed (MINUTES=60; resumes)"
 	@echo "make chaos  drivers and workers killed at random moments, everything compared with an undisturbed run"
-	@echo "make damage  every kind of file that a later run believes, damaged in thousands of ways"
-	@echo "make test-pythons  the tests of hashing and learning on other Pythons (PYTHONS='python3.12 python3.14t')"
+	@echo "make damage  every kind of file that a later run reads, damaged in thousands of ways"
+	@echo "make test-pythons  hashing and learning tests on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
 	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
 
-# A stamp for the environment, one for the compiled core, one for the tools of developers: nothing is done twice.
+# Stamps: the environment, the compiled core, the developer tools; nothing is done twice.
 $(VENV)/.environment: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" "maturin>=1.9,<2"
@@ -59,7 +59,7 @@ demo: build
 	$(BIN)/manymill predict runs/demo examples/data/mail-test.jsonl.zst --out runs/demo-predictions
 	@echo
 	@echo "model        runs/demo/model"
-	@echo "what was done runs/demo/plan.json, runs/demo/events.jsonl"
+	@echo "plan, events  runs/demo/plan.json, runs/demo/events.jsonl"
 	@echo "predictions  runs/demo-predictions"
 
 test: build $(VENV)/.tools
@@ -115,7 +115,7 @@ $(VENV)/.cargo-fuzz: $(VENV)/.environment
 fuzz-coverage: $(VENV)/.cargo-fuzz
 	cd rust && PATH="$(BIN):$$PATH" RUSTC_BOOTSTRAP=1 cargo fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=2000
 
-# The compiler of the releases has the sanitizer; only the switch is unstable. Assertions check what `unsafe` promises.
+# The stable compiler has the sanitizer; only the flag is unstable. Debug assertions check the contracts of `unsafe` code.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 asan:
 	cd rust && ASAN_OPTIONS=allocator_may_return_null=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_PROFILE_RELEASE_LTO=off \
@@ -125,7 +125,7 @@ asan:
 test-pythons: build
 	$(BIN)/python tests/pythons.py $(PYTHONS) --data $(DATA)
 
-# Each writes its tally to benches/results, and goes on where it was stopped. `benches/reliability/report.py` puts them into docs/reliability.md.
+# Each writes its counts to benches/results and resumes where it was stopped. `benches/reliability/report.py` puts them into docs/reliability.md.
 torture: build
 	$(BIN)/python benches/reliability/torture.py --minutes $(MINUTES) --state runs/torture.state --json benches/results/torture.json
 

@@ -517,6 +517,9 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
         if "_sums" in state:
-            state = {**state, "_sums": _core.FeatureSums.from_arrays(*state["_sums"])}
+            state["_sums"] = _core.FeatureSums.from_arrays(*state["_sums"])
+        if "_rows_as" in state:  # the name in pickles of version 0.1
+            state["_row_settings"] = state.pop("_rows_as")
         super().__setstate__(state)

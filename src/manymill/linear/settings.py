@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,13 @@ MERGES = ("auto", "uniform", "damped", "mass")
 
 # The rule mass with the step of least loss: the meaning of ``auto`` if no round follows the first.
 SEARCHED = "mass+search"
+
+# The order of the settings in pickles of version 0.1.
+_NAMES_0_1 = (
+    "ngram_range", "lowercase", "n_features", "value", "norm", "feature_weights", "loss", "l1", "l2", "learning_rate",
+    "fit_intercept", "class_weight", "passes", "patience", "holdout", "calibrate", "finish", "finish_iterations",
+    "seed", "window_bytes", "lanes", "rounds_per_pass", "merge", "interleaved",
+)  # fmt: skip
 
 # The greatest finite float32.
 _PENALTY = Number(0, (2 - 2**-23) * 2.0**127, "a number of 0 or more")
@@ -205,6 +212,15 @@ class Settings:
             requires="lanes",
         ),
     )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __setstate__(self, state: Mapping[str, Any] | Sequence[Any]) -> None:
+        # By name, so that pickles survive new and removed settings; version 0.1 pickled the values alone.
+        values = state if isinstance(state, Mapping) else dict(zip(_NAMES_0_1, state, strict=True))
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, values.get(setting.name, setting.default))
 
     def __post_init__(self) -> None:
         for name, _, parameter in declared(self):

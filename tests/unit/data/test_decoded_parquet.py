@@ -119,7 +119,7 @@ def test_a_footer_that_places_a_column_before_the_file_is_refused(tmp_path):
             whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
         )  # the lowest bit of a number is its sign
         try:
-            groups = row_groups_of(io.BytesIO(damaged))
+            groups = read_row_groups(io.BytesIO(damaged))
         except ValueError:
             refused += 1
         else:

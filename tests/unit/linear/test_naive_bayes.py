@@ -145,9 +145,19 @@ def test_other_labels_than_strings_come_back():
         (lambda m: m.set_params(feature_weights="idf").fit(*FIXED).merge(m), PlanError, "all rows"),
         (lambda m: m.fit(*FIXED).merge(clone(m).set_params(value="count").fit(*FIXED)), PlanError, "cannot be merged"),
         (lambda m: m.fit(["a", "b"], ["x", "x"]), PlanError, "same label"),
-        (lambda m: m.fit(scan(FOLDER), ["x"]), SchemaError, "own labels"),
+        (lambda m: m.fit(scan(FOLDER), ["x"]), SchemaError, "contains its labels"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call(ComplementNaiveBayes(n_features=N_FEATURES))
+
+
+def test_a_pickle_of_version_0_1_predicts_as_before():
+    model = ComplementNaiveBayes().fit(["good fun", "bad plot"] * 3, ["pos", "neg"] * 3)
+    state = model.__getstate__()
+    state["_rows_as"] = state.pop("_row_settings")
+    restored = ComplementNaiveBayes()
+    restored.__setstate__(state)
+    texts = ["good plot", "bad fun"]
+    assert restored.predict_proba(texts).tolist() == model.predict_proba(texts).tolist()

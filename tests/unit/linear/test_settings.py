@@ -1,4 +1,5 @@
 import json
+import pickle
 import re
 from dataclasses import replace
 
@@ -100,3 +101,37 @@ def test_a_rule_that_is_not_offered_is_refused_with_those_that_are(merge):
     expected = re.escape(f"merge={merge!r} is invalid: expected 'auto', 'uniform', 'damped' or 'mass'")
     with pytest.raises(SettingsError, match=f"^{expected}$"):
         Settings(merge=merge)
+
+
+def test_a_pickle_keeps_every_setting():
+    settings = Settings(l2=1e-3, lanes=4, seed=7, merge="mass", class_weight={"a": 2.0})
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_a_pickle_of_version_0_1_keeps_the_settings_that_are_left():
+    # Version 0.1 pickled the values alone, in the order of its fields; two of them have been removed since.
+    values = [
+        (1, 2),
+        False,
+        2**10,
+        "count",
+        "l1",
+        "nb",
+        "hinge",
+        0.1,
+        0.2,
+        0.3,
+        False,
+        None,
+        5,
+        4,
+        0.25,
+        False,
+    ]
+    state = [*values, "lbfgs", 9, 3, 1 << 20, 2, 6, "mass", False]
+    settings = object.__new__(Settings)
+    settings.__setstate__(state)
+    assert settings == Settings(
+        (1, 2), False, 2**10, "count", "l1", "nb", "hinge", 0.1, 0.2, 0.3, False, None, 5, 4, 0.25, False,
+        seed=3, window_bytes=1 << 20, lanes=2, rounds_per_pass=6, merge="mass", interleaved=False,
+    )  # fmt: skip
