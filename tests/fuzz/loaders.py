@@ -195,7 +195,7 @@ def _make_trees(folder: Path) -> None:
         warnings.simplefilter("ignore")
         forest.fit(*_rows(), run=folder)
     (folder / "fingerprint").write_text(
-        checked_json.read(folder / "checkpoint" / "forest.json")["fingerprint"]
+        checked_json.read(folder / "checkpoint" / "forest.json")["digest"]
     )
 
 
