@@ -92,13 +92,13 @@ fn hasher(settings: &Settings, stop_words: &BTreeSet<Vec<u8>>) -> Result<Hasher,
     let (least, greatest) = settings.ngrams;
     let sizes = Sizes::new(least, greatest).map_err(|error| error.to_string())?;
     let analyzer = match settings.analyzer {
-        case::Analyzer::Characters => Analyzer::Characters(Within::Text),
-        case::Analyzer::CharactersOfWords => Analyzer::Characters(Within::Words),
+        case::Analyzer::Characters => Analyzer::characters(Within::Text, sizes),
+        case::Analyzer::CharactersOfWords => Analyzer::characters(Within::Words, sizes),
         case::Analyzer::Words | case::Analyzer::WordsButSome => {
-            Analyzer::Words(StopWords::new(stop_words.iter().map(Vec::as_slice)))
+            Analyzer::words(StopWords::new(stop_words.iter().map(Vec::as_slice)), sizes)
         }
     };
-    Ok(Hasher::new(analyzer, sizes, settings.lowercase))
+    Ok(Hasher::new(analyzer, settings.lowercase))
 }
 
 fn hashed(settings: &Settings, hashes: Vec<u32>) -> Result<(), String> {

@@ -1,18 +1,19 @@
 """What the running Python knows of each character, as the bytes of a table.
 
 The core reads the same bytes from a file where it has one for this Unicode version (``rust/tables``); the
-layout is described in ``rust/src/text/table.rs``. Nothing here is looked up in a database: ``re`` and
-``str.lower`` are asked, since they are what has to be reproduced.
+layout is described in ``rust/src/text/table.rs``. Words and case come from ``re`` and ``str.lower``, since these have
+to be reproduced; which characters are combining marks, from ``unicodedata``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-_WORD, _LOWER_IS_WORD, _CASED, _IGNORABLE, _EXPANDS = (1 << bit for bit in range(21, 26))
+_WORD, _LOWER_IS_WORD, _CASED, _IGNORABLE, _EXPANDS, _MARK = (1 << bit for bit in range(21, 27))
 _DELTA = (1 << 21) - 1
 
 
@@ -51,6 +52,7 @@ def _entries(characters: list[str]) -> Iterator[int]:
         single = len(lower) == 1
         entry = (ord(lower) - code) & _DELTA if single else _EXPANDS
         entry |= _WORD * word[code] | _LOWER_IS_WORD * (single and word[ord(lower)])
+        entry |= _MARK * unicodedata.category(character).startswith("M")
         entry |= _CASED * cased[code] | _IGNORABLE * (cased_or_ignorable[code] and not cased[code])
         yield entry
 
