@@ -40,6 +40,9 @@ pub fn tokens_in_place(
     beside: &mut Beside,
 ) -> bool {
     let mut odd = |at: usize, here: &mut [u8; 4]| {
+        if beside.has(at) {
+            return Some(false);
+        }
         let found = decode(four(text, at));
         let entry = table.entry(found.character);
         match entry.kind().filter(|_| found.valid) {

@@ -20,6 +20,7 @@ use super::utf8::{Decoded, decode, four};
 use super::{StopWords, Table};
 use crate::kernels::portable::grow;
 use crate::kernels::{BLOCK, Kernels, SLACK};
+use memchr::memchr2_iter;
 
 /// The longest n-gram of letters of a script without spaces.
 const LONGEST: usize = 3;
@@ -148,11 +149,14 @@ impl Beside {
         self.grams.as_flattened_mut()
     }
 
-    /// Takes in what starts with a character that is of a kind; nothing that starts within what is taken in already.
+    /// Whether the character at a byte is taken in already.
+    #[inline(always)]
+    pub fn has(&self, at: usize) -> bool {
+        at < self.end
+    }
+
+    /// Takes in what starts with a character that is of a kind and not taken in yet.
     pub fn take(&mut self, text: &[u8], at: usize, kind: Kind, table: &Table) {
-        if at < self.end {
-            return;
-        }
         let (end, marked) = match kind {
             Kind::Tag => return,
             Kind::Pictograph => {
@@ -171,25 +175,29 @@ impl Beside {
     /// Takes in an unspaced run; where it ends, and whether there are marks in it.
     fn take_run(&mut self, text: &[u8], start: usize, table: &Table) -> (usize, bool) {
         self.runs.push(start as u32);
-        let mut starts = [start as u32; LONGEST];
+        let mut starts = [0; LONGEST];
         let (mut at, mut letters, mut marked) = (start, 0, false);
         let mut next = character(text, at);
         loop {
             starts.rotate_right(1);
             starts[0] = at as u32;
-            letters += 1;
-            loop {
+            letters = LONGEST.min(letters + 1);
+            at += next.count;
+            next = character(text, at);
+            let mut entry = table.entry(next.character);
+            while next.valid && entry.is_mark() {
+                marked = true;
                 at += next.count;
                 next = character(text, at);
-                if !(next.valid && table.entry(next.character).is_mark()) {
-                    break;
-                }
-                marked = true;
+                entry = table.entry(next.character);
             }
-            let whole = &starts[..LONGEST.min(letters)];
-            self.grams
-                .extend(whole.iter().map(|&start| [start, at as u32]));
-            if !next.valid || table.entry(next.character).kind() != Some(Kind::Unspaced) {
+            let grams = starts.map(|start| [start, at as u32]);
+            if letters == LONGEST {
+                self.grams.extend(grams); // of a length that the compiler knows
+            } else {
+                self.grams.extend(&grams[..letters]);
+            }
+            if !next.valid || entry.kind() != Some(Kind::Unspaced) {
                 return (at, marked);
             }
         }
@@ -221,17 +229,12 @@ impl Beside {
     fn find_marks(&mut self, text: &[u8]) {
         let emoji = self.tokens.len();
         let mut end = usize::MAX;
-        for (start, block) in (0..).step_by(BLOCK).zip(text.chunks(BLOCK)) {
-            if !block.iter().fold(false, |any, &byte| any | is_mark(byte)) {
-                continue;
+        for at in memchr2_iter(b'!', b'?', text) {
+            match self.tokens.last_mut() {
+                Some(last) if end == at => last[1] += 1,
+                _ => self.tokens.push([at as u32, at as u32 + 1]),
             }
-            for (at, _) in (start..).zip(block).filter(|(_, byte)| is_mark(**byte)) {
-                match self.tokens.last_mut() {
-                    Some(last) if end == at => last[1] = at as u32 + 1,
-                    _ => self.tokens.push([at as u32, at as u32 + 1]),
-                }
-                end = at + 1;
-            }
+            end = at + 1;
         }
         if emoji > 0 && emoji < self.tokens.len() {
             self.tokens.sort_unstable();
@@ -264,10 +267,6 @@ impl Beside {
         }
         &mut self.all
     }
-}
-
-fn is_mark(byte: u8) -> bool {
-    byte == b'!' || byte == b'?'
 }
 
 /// The character at a byte; behind the end, a broken one.
