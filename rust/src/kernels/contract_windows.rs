@@ -62,7 +62,7 @@ fn squeezed(kernels: &Kernels, text: &str, lowercase: bool, within: Within) -> (
 }
 
 fn check(text: &str, least: usize, greatest: usize) {
-    let seed = text.len() as u32 % 3 * 0x9e37_79b1;
+    let seed = (text.len() as u32 % 3).wrapping_mul(0x9e37_79b1);
     for within in BOTH {
         let mut expected: Vec<u32> = naive(&text.to_lowercase(), least, greatest, within)
             .iter()

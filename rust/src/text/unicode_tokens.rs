@@ -315,3 +315,91 @@ fn clear_bits(mask: &mut [u64], start: usize, end: usize) {
         at = next;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Beside, Table, lower};
+    use crate::kernels::{Kernels, available};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static TABLE: LazyLock<Table> =
+        LazyLock::new(|| Table::decode(Table::file("15.0.0").expect("a file")).expect("a table"));
+
+    /// All that is found in a text.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Found {
+        lowered: Vec<u8>,
+        mask: Vec<u64>,
+        tokens: Vec<[u32; 2]>,
+        runs: Vec<u32>,
+        grams: Vec<[u32; 2]>,
+    }
+
+    impl Found {
+        fn new(lowered: &[u8], mask: Vec<u64>, beside: Beside) -> Self {
+            Self {
+                lowered: lowered.into(),
+                mask,
+                tokens: beside.tokens,
+                runs: beside.runs,
+                grams: beside.grams,
+            }
+        }
+    }
+
+    /// By the kernels, in memory that is full of rubbish.
+    fn fast(kernels: &Kernels, text: &str, lowercase: bool) -> Found {
+        let (mut lowered, mut mask) = (vec![b'!'; text.len() + 200], vec![u64::MAX; 3]);
+        let mut beside = Beside::default();
+        beside.ascii(b"what? was! before!");
+        (kernels.words)(text.as_bytes(), lowercase, &mut lowered, &mut mask);
+        let (length, valid) = beside.unicode(
+            kernels,
+            text.as_bytes(),
+            lowercase,
+            &TABLE,
+            &mut lowered,
+            &mut mask,
+        );
+        assert!(valid, "{text:?}");
+        Found::new(&lowered[..length], mask, beside)
+    }
+
+    /// Character by character.
+    fn slow(text: &str, lowercase: bool) -> Found {
+        let (mut lowered, mut mask) = (Vec::new(), Vec::new());
+        let length = lower(text.as_bytes(), lowercase, &TABLE, &mut lowered, &mut mask).length;
+        let mut beside = Beside::default();
+        beside.classify(&lowered[..length], &TABLE, &mut mask);
+        beside.find_marks(&lowered[..length]);
+        Found::new(&lowered[..length], mask, beside)
+    }
+
+    proptest! {
+        #[test]
+        fn the_kernels_find_what_the_twin_finds(
+            text in "([a-zA-Z !?]{0,70}|[漢かกิ\u{e48}ខ\u{17d2}!ab ]{0,30}|[😀👍🏽🇩🇪🏴\u{200d}\u{fe0f}♀a!]{0,20}|\\PC{0,9}|[İΣक\u{93f}é ]{0,30}){0,6}",
+            lowercase: bool,
+        ) {
+            for kernels in available() {
+                prop_assert_eq!(fast(kernels, &text, lowercase), slow(&text, lowercase), "{}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_character_is_that_of_the_twin() {
+        let all: Vec<char> = ('\0'..'\u{40000}')
+            .chain('\u{e0000}'..'\u{e1000}')
+            .collect();
+        for (i, some) in all.chunks(64).enumerate() {
+            let around = |c: &char| format!("x{c}Y{c}{c} {c} 漢{c}か😀{c}!{c}\u{200d}{c}🇩{c}");
+            let text = " ".repeat(i % 64) + &some.iter().map(around).collect::<String>();
+            for kernels in available() {
+                let (found, expected) = (fast(kernels, &text, true), slow(&text, true));
+                assert_eq!(found, expected, "{} {:?}", kernels.name, some[0]);
+            }
+        }
+    }
+}
