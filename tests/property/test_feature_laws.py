@@ -37,7 +37,9 @@ parameters = st.fixed_dictionaries(
         "char_analyzer": st.sampled_from(["char_wb", "char"]),
         "token_rule": st.sampled_from(["unicode", "unicode", "scikit-learn"]),
         "lowercase": st.booleans(),
-        "stop_words": st.frozensets(st.sampled_from(["ab", "a", "!", "字", "か", "漢字", "🙂", "x"]), max_size=3),
+        "stop_words": st.frozensets(
+            st.sampled_from(["ab", "a", "!", "字", "か", "漢字", "🙂", "x"]), max_size=3
+        ),
     }
 ).filter(lambda chosen: chosen["ngram_range"] or chosen["char_ngram_range"])
 

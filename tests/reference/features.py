@@ -73,7 +73,10 @@ def _letters(kinds: str, start: int, end: int) -> list[re.Match[str]]:
 
 
 def word_features(
-    text: str, ngram_range: tuple[int, int], token_rule: str = "unicode", stop_words: frozenset[str] = frozenset()
+    text: str,
+    ngram_range: tuple[int, int],
+    token_rule: str = "unicode",
+    stop_words: frozenset[str] = frozenset(),
 ) -> list[str]:
     """The n-grams of tokens, and those of unspaced runs, whose lengths are always 1 to 3."""
     if token_rule == "scikit-learn":

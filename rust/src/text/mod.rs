@@ -39,7 +39,7 @@ pub use analyzer::{Analyzer, CHARACTERS, Sizes, TokenRule, WordGrams};
 pub use batch::HashedBatch;
 pub use documents::{Column, pick};
 pub use hasher::{Form, Hasher};
-pub use scripts::count_unspaced;
+pub use scripts::{Kind, count_unspaced};
 pub use stop_words::StopWords;
 pub use table::Table;
 pub use tokens::TokenHasher;

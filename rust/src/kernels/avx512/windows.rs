@@ -60,7 +60,7 @@ fn slices<const WORDS: bool>(
         for from in (0..=greatest.min(length - start)).step_by(4) {
             let key = fours(text, start + from);
             for n in from..from + 4 {
-                if n > 2 {
+                if WORDS && n > 2 {
                     inner |= spaces >> (n - 2);
                 }
                 if n < least || n > greatest {
