@@ -10,7 +10,7 @@
 
 use super::analyze::Scratch;
 use super::characters::Characters;
-use super::parts::{Carried, End, MOST_WORDS};
+use super::parts::{Behind, Carried, MOST_CHARACTERS, MOST_WORDS};
 use super::{Form, HashError, StopWords, Table};
 use crate::kernels::{Kernels, Within};
 
@@ -120,20 +120,21 @@ impl Analyzer {
     }
 
     /// Where a document may be cut for hashing in parts; `None` if it may not.
-    pub(super) fn end(&self, form: Form) -> Option<End> {
+    pub(super) fn end(&self, form: Form) -> Option<Behind> {
         let takes =
             |words: &WordGrams| words.stop_words.is_empty() && words.sizes.greatest <= MOST_WORDS;
+        if !self.words.as_ref().is_none_or(takes) {
+            return None;
+        }
         match (&self.words, &self.characters) {
-            (Some(words), None) if takes(words) => Some(End::BehindToken(words.rule)),
             // Surrogates in n-grams of characters are an error, which is found in whole documents only.
-            (words, Some(characters))
-                if characters.within == Within::Words
-                    && form == Form::Utf8
-                    && words.as_ref().is_none_or(takes) =>
-            {
-                Some(End::BehindSpace)
+            (_, Some(_)) if form == Form::Str => None,
+            (_, Some(characters)) if characters.within == Within::Words => Some(Behind::Space),
+            (_, Some(characters)) => {
+                (characters.sizes.greatest <= MOST_CHARACTERS).then_some(Behind::LoneSpace)
             }
-            _ => None,
+            (Some(words), None) => Some(Behind::Token(words.rule)),
+            (None, None) => None,
         }
     }
 }
@@ -200,7 +201,7 @@ impl<'a> Memory<'a> {
             scratch.hash_part(kernels, words.sizes, carried, hashes);
         }
         if let Some(characters) = &mut self.characters {
-            characters.hash(kernels, hashes);
+            characters.hash_part(kernels, &mut carried.characters, hashes);
         }
     }
 

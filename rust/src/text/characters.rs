@@ -13,13 +13,14 @@
 //! ASCII is squeezed and hashed by kernels, since n characters are n bytes; so are the long stretches of it in other
 //! text, and what is between them is left to [`Zones`].
 
-use super::Table;
 use super::analyzer::CharacterGrams;
 use super::in_place::lower_in_place;
 use super::lower::lower;
+use super::parts::start_of_last;
 use super::spaces::blank;
 use super::stretches::stretches;
 use super::zones::{Zones, starts_of, words_of};
+use super::{Sizes, Table};
 use crate::kernels::{Kernels, Windows, Within};
 
 /// The shortest stretch of ASCII in other text that is worth a call of the kernel.
@@ -90,12 +91,35 @@ impl Characters {
 
     /// Appends the hashes of all n-grams of the text taken in last.
     pub fn hash(&mut self, kernels: &Kernels, hashes: &mut Vec<u32>) {
-        let CharacterGrams {
-            within,
-            sizes,
-            seed,
-        } = self.grams;
-        let length = self.length;
+        self.hash_from(kernels, 0, self.grams.sizes, hashes);
+    }
+
+    /// Appends the hashes of the n-grams that end in the part taken in last, of which the last characters of those
+    /// before it are carried.
+    pub fn hash_part(&mut self, kernels: &Kernels, carried: &mut Vec<u8>, hashes: &mut Vec<u32>) {
+        if self.grams.within == Within::Words {
+            return self.hash(kernels, hashes);
+        }
+        let Sizes { least, greatest } = self.grams.sizes;
+        self.squeezed.splice(..0, carried.iter().copied());
+        self.length += carried.len();
+        self.is_ascii &= carried.is_ascii();
+        for n in least..=greatest {
+            let sizes = Sizes {
+                least: n,
+                greatest: n,
+            };
+            self.hash_from(kernels, start_of_last(carried, n - 1), sizes, hashes);
+        }
+        let text = &self.squeezed[..self.length];
+        carried.clear();
+        carried.extend_from_slice(&text[start_of_last(text, greatest - 1)..]);
+    }
+
+    /// Appends the hashes of the n-grams of these sizes from a byte of the text on.
+    fn hash_from(&mut self, kernels: &Kernels, from: usize, sizes: Sizes, hashes: &mut Vec<u32>) {
+        let CharacterGrams { within, seed, .. } = self.grams;
+        let (squeezed, length) = (&self.squeezed[from..], self.length - from);
         let grams = Windows {
             least: sizes.least,
             greatest: sizes.greatest,
@@ -104,10 +128,10 @@ impl Characters {
         };
         let mut windows = |text: &[u8], length| (kernels.windows)(text, length, grams, hashes);
         if self.is_ascii {
-            windows(&self.squeezed, length);
+            windows(squeezed, length);
             return;
         }
-        let text = &self.squeezed[..length];
+        let text = &squeezed[..length];
         // A zone reaches into the stretches beside it, not through them. The space between two words is part of both.
         let (shortest, shared) = match within {
             Within::Text => (SHORTEST.max(sizes.greatest), 0),
@@ -116,13 +140,13 @@ impl Characters {
         self.zones.clear();
         let mut end = 0;
         for ascii in stretches(text, within, shortest) {
-            windows(&self.squeezed[ascii.start..], ascii.len());
+            windows(&squeezed[ascii.start..], ascii.len());
             self.zones
                 .push(text, end..ascii.start + shared, within, sizes);
             end = ascii.end - shared;
         }
         self.zones.push(text, end..length, within, sizes);
-        (kernels.grams)(&self.squeezed, self.zones.edges(), 1, seed, hashes);
+        (kernels.grams)(squeezed, self.zones.edges(), 1, seed, hashes);
     }
 
     /// The first n-gram that holds a lone surrogate, if there is one: what no UTF-8 can be made of.

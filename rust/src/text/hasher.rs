@@ -1,7 +1,7 @@
 //! A stream of documents to a hashed batch.
 
 use super::analyzer::{Analyzer, Memory};
-use super::parts::{Carried, End, PART, end_of_part};
+use super::parts::{Behind, Carried, PART, end_of_part};
 use super::{HashError, HashedBatch, Sink, Table};
 use crate::kernels;
 use crate::kernels::memory::prefetch;
@@ -131,7 +131,7 @@ impl Hasher {
         &self,
         scratch: &mut Memory<'_>,
         sink: &mut impl Sink,
-        (part, end): (usize, End),
+        (part, end): (usize, Behind),
         text: &[u8],
         table: Option<&Table>,
     ) -> bool {
@@ -211,13 +211,14 @@ mod tests {
                 sizes,
             })
         };
-        let characters = Some((Within::Words, sizes));
+        let [text, bounded] = [Within::Text, Within::Words].map(|within| Some((within, sizes)));
         let analyzers = [
             (words(TokenRule::TwoOrMore), None),
             (words(TokenRule::Unicode), None),
-            (words(TokenRule::TwoOrMore), characters),
-            (words(TokenRule::Unicode), characters),
-            (None, characters),
+            (words(TokenRule::TwoOrMore), bounded),
+            (words(TokenRule::Unicode), bounded),
+            (words(TokenRule::Unicode), text),
+            (None, text),
         ];
         analyzers
             .map(|(words, characters)| {

@@ -7,13 +7,12 @@
 //! ```
 //!
 //! The hashes are those of the whole document, in another order. N-grams of the characters of a word lie in one part
-//! where parts are cut behind a space.
+//! where parts are cut behind a space; those of any characters take the last ones of the parts before along.
 
 use super::analyzer::{TokenRule, WORDS};
 use super::lower::CAPITAL_SIGMA;
 use super::spaces::starts_with_space;
-use super::table::Entry;
-use super::utf8::{decode, four};
+use super::utf8::{decode, four, length};
 use super::{Sizes, Table};
 use crate::kernels::{Kernels, SLACK};
 
@@ -23,50 +22,68 @@ pub const PART: usize = 1 << 20;
 /// The most words of an n-gram of which documents are hashed in parts.
 pub const MOST_WORDS: usize = 16;
 
-/// Where a part may end.
+/// The most characters of an n-gram across the words of a text of which documents are hashed in parts.
+pub const MOST_CHARACTERS: usize = 64;
+
+/// What a part may end behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Behind a character that belongs to no token.
-    BehindToken(TokenRule),
-    /// Behind whitespace.
-    BehindSpace,
+pub enum Behind {
+    /// A character that belongs to no token.
+    Token(TokenRule),
+    /// Whitespace.
+    Space,
+    /// Whitespace of a single character.
+    LoneSpace,
 }
 
-impl End {
-    fn is_at_byte(self, byte: u8) -> bool {
-        let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
+impl Behind {
+    /// Whether a part may end behind the character at a byte; the table is needed unless that is ASCII.
+    fn is_behind(self, text: &[u8], at: usize, table: Option<&Table>) -> bool {
         match self {
-            Self::BehindToken(TokenRule::TwoOrMore) => !is_word,
-            Self::BehindToken(TokenRule::Unicode) => !is_word && byte != b'!' && byte != b'?',
-            Self::BehindSpace => starts_with_space(&[byte], 0),
-        }
-    }
-
-    /// Whether it may lie behind the character at a byte, which is not ASCII.
-    fn is_at(self, text: &[u8], at: usize, entry: Entry) -> bool {
-        let is_word = entry.is_word() || entry.lower_is_word() || entry.expands();
-        match self {
-            Self::BehindToken(TokenRule::TwoOrMore) => !is_word,
-            Self::BehindToken(TokenRule::Unicode) => {
-                !is_word && !entry.is_mark() && entry.kind().is_none()
+            Self::Token(rule) => {
+                let byte = text[at];
+                let entry = table.map(|table| table.entry(decode(four(text, at)).character));
+                let is_word = entry.map_or(byte.is_ascii_alphanumeric() || byte == b'_', |entry| {
+                    entry.is_word() || entry.lower_is_word() || entry.expands()
+                });
+                let is_token = entry.is_some_and(|entry| entry.is_mark() || entry.kind().is_some())
+                    || byte == b'!'
+                    || byte == b'?';
+                !is_word && (rule == TokenRule::TwoOrMore || !is_token)
             }
-            Self::BehindSpace => starts_with_space(text, at),
+            Self::Space => starts_with_space(text, at),
+            Self::LoneSpace => {
+                starts_with_space(text, at)
+                    && !starts_with_space(text, at + length(text[at]))
+                    && (at == 0 || !starts_with_space(text, start_of_last(&text[..at], 1)))
+            }
         }
     }
+}
+
+/// Where the last so many characters of a text start; at its beginning if there are not as many.
+pub fn start_of_last(text: &[u8], characters: usize) -> usize {
+    let Some(last) = characters.checked_sub(1) else {
+        return text.len();
+    };
+    let mut starts = (0..text.len()).rev().filter(|&at| !is_tail(text[at]));
+    starts.nth(last).unwrap_or(0)
 }
 
 /// Characters that are looked at on each side of a cut for a capital sigma.
 const NEAR: usize = 64;
 
-/// The last words of the parts so far, a space behind each.
+/// What the parts so far leave to the next one: their last words, a space behind each, and their last characters.
 #[derive(Debug, Default)]
 pub struct Carried {
+    /// The last characters, as n-grams of them are made of.
+    pub characters: Vec<u8>,
     text: Vec<u8>,
     edges: Vec<u32>,
 }
 
 impl Carried {
-    /// No n-gram reaches back across this place.
+    /// No n-gram of words reaches back across this place.
     pub fn clear(&mut self) {
         self.text.clear();
         self.edges.clear();
@@ -111,13 +128,13 @@ pub fn end_of_part(
     text: &[u8],
     start: usize,
     part: usize,
-    end: End,
+    end: Behind,
     table: Option<&Table>,
 ) -> usize {
     let from = start.saturating_add(part).min(text.len());
     let Some(table) = table else {
-        let at = text[from..].iter().position(|&byte| end.is_at_byte(byte));
-        return at.map_or(text.len(), |at| from + at + 1);
+        let at = (from..text.len()).find(|&at| end.is_behind(text, at, None));
+        return at.map_or(text.len(), |at| at + 1);
     };
     let mut at = from;
     while at < text.len() && is_tail(text[at]) {
@@ -125,10 +142,7 @@ pub fn end_of_part(
     }
     while at < text.len() {
         let found = decode(four(text, at));
-        let may_end = match text[at] {
-            byte @ ..0x80 => end.is_at_byte(byte),
-            _ => end.is_at(text, at, table.entry(found.character)),
-        };
+        let may_end = end.is_behind(text, at, Some(table));
         at = (at + found.count).min(text.len());
         if found.valid
             && may_end

@@ -1,6 +1,7 @@
 """The features of the learner by example: what a token is in which script, and what becomes one row."""
 
 import unicodedata
+from itertools import product
 
 import numpy as np
 import pytest
@@ -102,8 +103,12 @@ def test_a_word_and_its_characters_are_features_of_one_row_under_one_norm():
 
 def test_a_long_document_hashed_in_parts_has_the_row_of_its_hashes():
     document = "Good movie! 日本語の 😀 क्या\u3000ΑΣ " * 60_000
-    for kinds in [((1, 2), (3, 3)), ((1, 2), None), (None, (2, 3))]:
-        hasher = Hasher.of_features(ngram_range=kinds[0], char_ngram_range=kinds[1])
+    for words, characters in product([(1, 2), None], [("char_wb", (3, 3)), ("char", (2, 4)), ("char", None)]):
+        if words is None and characters[1] is None:
+            continue
+        hasher = Hasher.of_features(
+            ngram_range=words, char_ngram_range=characters[1], char_analyzer=characters[0]
+        )
         rows = hasher.rows_utf8(*column([document]), 1000, value="log", norm="l2")
         whole = hasher.hash_utf8(*column([document])).to_rows(1000, value="log", norm="l2")
         for ours, theirs in zip(rows.arrays(), whole.arrays(), strict=True):
