@@ -30,6 +30,8 @@ mod unicode;
 mod windows;
 mod words;
 
+pub(super) use sort::sort;
+
 use super::{Kernels, portable};
 
 /// The tier, if this processor has all that it needs.
@@ -54,7 +56,7 @@ static AVX2: Kernels = Kernels {
     squeeze: portable::squeeze,
     windows: entry!(windows::windows, text, length, windows, hashes),
     fold: entry!(fold::fold, hashes, fold, signed, keys),
-    sort: entry!(sort::sort, keys, spare),
+    sort: entry!(sort, keys, spare),
     runs: entry!(runs::runs, keys, distinct, ends),
     counts: entry!(counts::counts, distinct, ends, signed, indices, counts),
     quotients: entry!(quotients::quotients, counts, by, data),

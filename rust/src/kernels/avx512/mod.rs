@@ -9,7 +9,7 @@
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
 //! squeeze  64 bytes a step, compressed to those that are kept
 //! windows  16 slices a step, which start at 16 bytes in a row: one permutation gives four bytes of each
-//! sort     networks of comparisons over 16 columns; more than 256 keys are first parted by ranges
+//! sort     networks of comparisons over 16 columns; of more than 256 keys, the sort of 256 bits
 //! runs, counts, quotients    16 keys a step, compressed where a run starts
 //! ```
 //!
@@ -40,8 +40,10 @@ pub fn detected() -> Option<&'static Kernels> {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
         && is_x86_feature_detected!("popcnt");
     able.then_some(&AVX512)
 }
