@@ -51,9 +51,9 @@ impl Buffers {
         }
         let (joined, text) = (greatest > 1, &self.lowered);
         let count = if joined {
-            (kernels.pack)(text, &self.mask, &mut self.joined, &mut self.edges)
+            (kernels.pack)(text, &self.mask, false, &mut self.joined, &mut self.edges)
         } else {
-            (kernels.edges)(&self.mask, &mut self.edges)
+            (kernels.edges)(&self.mask, false, &mut self.edges)
         };
         if upto == 1 {
             return 0;
@@ -61,7 +61,7 @@ impl Buffers {
         let text = if joined { &self.joined } else { text };
         self.hashes.clear();
         for n in 1..=greatest.min(count / 2) {
-            (kernels.grams)(text, &self.edges[..count], n, &mut self.hashes);
+            (kernels.grams)(text, &self.edges[..count], n, 0, &mut self.hashes);
         }
         if upto >= 3 {
             (kernels.fold)(&self.hashes, Fold::new(FEATURES), true, &mut self.keys);

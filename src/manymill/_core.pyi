@@ -61,6 +61,47 @@ class Hasher:
         lowercase: bool = True,
         stop_words: Sequence[str] = (),
     ) -> Hasher: ...
+    @staticmethod
+    def of_features(
+        *,
+        ngram_range: tuple[int, int] | None,
+        char_ngram_range: tuple[int, int] | None,
+        char_analyzer: Literal["char_wb", "char"] = "char_wb",
+        token_rule: Literal["unicode", "scikit-learn"] = "unicode",
+        lowercase: bool = True,
+        stop_words: Sequence[str] = (),
+    ) -> Hasher:
+        """The features of the learner: words, characters, or both of a document in one row.
+
+        N-grams of characters have a seed of their own, the ASCII bytes of ``char`` as a number: the word *the* and the
+        characters *the* are two features. ``tests/reference/features.py`` defines the bits.
+
+        Parameters
+        ----------
+        ngram_range
+            Least and greatest number of words of an n-gram; ``None``: no features of words.
+        char_ngram_range
+            Least and greatest number of characters of an n-gram; ``None``: no features of characters.
+        char_analyzer
+            What n-grams of characters do not cross: *char_wb*, the ends of a word, which has a space on both its sides;
+            *char*, the ends of the document.
+        token_rule
+            What a word is. *scikit-learn*: two word characters and more. *unicode*: runs of word characters, combining
+            marks and zero-width joiners, of any length; emoji; runs of ``!`` and ``?``. Under this rule scripts without
+            spaces between words have no words: 1, 2 and 3 letters of them, each with its marks, are features whatever
+            ``ngram_range`` says, and n-grams of words do not reach across them.
+        lowercase
+            Whether to lower-case first, as ``str.lower`` of the running Python does.
+        stop_words
+            Words that are left out before n-grams are made; compared with the lower-cased ones. An n-gram of a script
+            without spaces is left out if it is one of them. N-grams of characters have no stop words.
+
+        Raises
+        ------
+        ValueError
+            If a range is not ``1 <= least <= greatest``, both are ``None``, or there is no such analyzer or rule.
+        """
+
     def hash_strings(self, documents: list[str]) -> HashedBatch:
         """The hashed batch of Python strings, read in place.
 
@@ -107,6 +148,20 @@ class Hasher:
         ValueError
             As :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
         """
+
+def unspaced_characters(
+    chunks: Sequence[_Documents], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
+) -> tuple[int, int]:
+    """How many characters of documents belong to scripts without spaces between words, and to words of any script.
+
+    The documents are picked as by :meth:`Hasher.hash_utf8`. Letters, digits and marks are counted, as the token rule
+    *unicode* of :meth:`Hasher.of_features` sees them.
+
+    Raises
+    ------
+    ValueError
+        If an offset or a picked row lies outside.
+    """
 
 @final
 class TextColumn:

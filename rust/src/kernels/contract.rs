@@ -4,11 +4,11 @@ use super::{Fold, Kernels, SLACK, available};
 use proptest::prelude::*;
 
 /// The edges and the lower case, byte after byte.
-fn naive(text: &[u8]) -> Vec<(usize, String)> {
+fn naive(text: &[u8], singles: bool) -> Vec<(usize, String)> {
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let (mut found, mut at) = (Vec::new(), 0);
     for run in text.chunk_by(|a, b| word(a) == word(b)) {
-        if run.len() > 1 && word(&run[0]) {
+        if (singles || run.len() > 1) && word(&run[0]) {
             found.push((at, String::from_utf8_lossy(run).to_lowercase()));
         }
         at += run.len();
@@ -32,9 +32,9 @@ impl Buffers {
         }
     }
 
-    fn words(&mut self, kernels: &Kernels, text: &[u8]) -> Vec<(usize, String)> {
+    fn words(&mut self, kernels: &Kernels, text: &[u8], singles: bool) -> Vec<(usize, String)> {
         (kernels.words)(text, true, &mut self.lowered, &mut self.mask);
-        let count = (kernels.edges)(&self.mask, &mut self.edges);
+        let count = (kernels.edges)(&self.mask, singles, &mut self.edges);
         let spans = self.edges[..count].as_chunks::<2>().0;
         let word = |&[start, end]: &[u32; 2]| {
             let span = start as usize..end as usize;
@@ -58,8 +58,8 @@ fn laid_out(words: &[impl AsRef<[u8]>], noise: u8) -> (Vec<u8>, Vec<u32>) {
     (text, edges)
 }
 
-/// MurmurHash3 x86 32 bit, seed 0, as published.
-fn murmur3(key: &[u8]) -> u32 {
+/// MurmurHash3 x86 32 bit, as published.
+fn murmur3(key: &[u8], seed: u32) -> u32 {
     let mix = |block: u32| {
         block
             .wrapping_mul(0xcc9e_2d51)
@@ -67,7 +67,7 @@ fn murmur3(key: &[u8]) -> u32 {
             .wrapping_mul(0x1b87_3593)
     };
     let (blocks, tail) = key.as_chunks::<4>();
-    let mut hash = 0u32;
+    let mut hash = seed;
     for &block in blocks {
         hash = (hash ^ mix(u32::from_le_bytes(block)))
             .rotate_left(13)
@@ -86,7 +86,10 @@ proptest! {
     #[test]
     fn words_are_those_of_the_naive_twin(text in "[ a-cA-C_9.\\n@\\[`{/:-]{0,300}") {
         for kernels in available() {
-            prop_assert_eq!(Buffers::used().words(kernels, text.as_bytes()), naive(text.as_bytes()), "{}", kernels.name);
+            for singles in [false, true] {
+                let found = Buffers::used().words(kernels, text.as_bytes(), singles);
+                prop_assert_eq!(found, naive(text.as_bytes(), singles), "{}", kernels.name);
+            }
         }
     }
 
@@ -108,12 +111,13 @@ proptest! {
     #[test]
     fn hashes_are_those_of_murmur3_and_nothing_around_a_word_matters(
         words in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..70), n in 1usize..4, noise: u8,
+        seed in prop_oneof![Just(0), any::<u32>()],
     ) {
         let (text, edges) = laid_out(&words, noise);
-        let expected: Vec<u32> = words.windows(n).map(|run| murmur3(&run.join(&b' '))).collect();
+        let expected: Vec<u32> = words.windows(n).map(|run| murmur3(&run.join(&b' '), seed)).collect();
         for kernels in available() {
             let mut hashes = vec![7];
-            (kernels.grams)(&text, &edges, n, &mut hashes);
+            (kernels.grams)(&text, &edges, n, seed, &mut hashes);
             prop_assert_eq!(&hashes[1..], &expected, "{}", kernels.name);
         }
     }
@@ -136,16 +140,18 @@ proptest! {
     }
 
     #[test]
-    fn packed_words_are_those_of_the_mask_joined(text in "[a-c_]{0,150}([a-c]{1,40}[ .a]){0,70}|[ab ]{0,200}") {
+    fn packed_words_are_those_of_the_mask_joined(
+        text in "[a-c_]{0,150}([a-c]{1,40}[ .a]){0,70}|[ab ]{0,200}", singles: bool,
+    ) {
         let Buffers { mut lowered, mut mask, mut edges } = Buffers::used();
         (super::portable::PORTABLE.words)(text.as_bytes(), true, &mut lowered, &mut mask);
-        let count = super::portable::edges(&mask, &mut edges);
+        let count = super::portable::edges(&mask, singles, &mut edges);
         let mut expected = vec![];
         super::portable::join(&lowered, &mut edges[..count], &mut expected);
         expected.truncate(edges[..count].last().map_or(0, |&end| end as usize + 1));
         for kernels in available() {
             let (mut packed, mut found) = (vec![7; 90], vec![7; 9]);
-            let found_count = (kernels.pack)(&lowered, &mask, &mut packed, &mut found);
+            let found_count = (kernels.pack)(&lowered, &mask, singles, &mut packed, &mut found);
             prop_assert!(packed.len() >= expected.len() + SLACK);
             prop_assert_eq!(&packed[..expected.len()], &expected, "{}", kernels.name);
             prop_assert_eq!(&found[..found_count], &edges[..count], "{}", kernels.name);
@@ -247,10 +253,10 @@ fn words_that_end_with_a_block_are_whole() {
         for before in [0, 1, 61, 62, 63, 64] {
             let text = [" ".repeat(before), "W".repeat(length)].concat();
             for kernels in available() {
-                let found = Buffers::used().words(kernels, text.as_bytes());
+                let found = Buffers::used().words(kernels, text.as_bytes(), false);
                 assert_eq!(
                     found,
-                    naive(text.as_bytes()),
+                    naive(text.as_bytes(), false),
                     "{} {before} {length}",
                     kernels.name
                 );

@@ -15,8 +15,11 @@ fn class(character: char) -> Class {
     }
 }
 
-static PLANE: LazyLock<Plane> =
-    LazyLock::new(|| Plane::new(|code, _| char::from_u32(code.into()).map_or(Class::Odd, class)));
+/// One that drops words of a single character, and one that keeps them.
+static PLANES: LazyLock<[Plane; 2]> = LazyLock::new(|| {
+    let class = |code: u16, _| char::from_u32(code.into()).map_or(Class::Odd, class);
+    [false, true].map(|singles| Plane::new(singles, class))
+});
 
 /// What odd characters are here: word characters if they are even, and the second byte changes.
 fn odd_one(character: char, bytes: &mut [u8]) -> bool {
@@ -24,21 +27,32 @@ fn odd_one(character: char, bytes: &mut [u8]) -> bool {
     u32::from(character).is_multiple_of(2)
 }
 
-/// The lower case and the mask; `None` for broken text.
-fn run(kernels: &Kernels, text: &[u8]) -> Option<(Vec<u8>, Vec<u64>)> {
+/// The lower case and the mask of each plane; `None` for broken text.
+fn run(kernels: &Kernels, text: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u64>)>> {
+    PLANES
+        .iter()
+        .map(|plane| run_on(kernels, text, plane))
+        .collect()
+}
+
+fn run_on(kernels: &Kernels, text: &[u8], plane: &Plane) -> Option<(Vec<u8>, Vec<u64>)> {
     let (mut lowered, mut mask) = (vec![0xbf; text.len() + 300], vec![u64::MAX; 2]);
     (kernels.words)(text, true, &mut lowered, &mut mask);
     let mut odd = |at: usize, here: &mut [u8; 4]| {
         let valid = text[at..].utf8_chunks().next()?.valid();
         Some(odd_one(valid.chars().next()?, here))
     };
-    let valid = (kernels.unicode)(text, &PLANE, true, &mut lowered, &mut mask, &mut odd);
+    let valid = (kernels.unicode)(text, plane, true, &mut lowered, &mut mask, &mut odd);
     lowered.truncate(text.len());
     valid.then_some((lowered, mask))
 }
 
 /// The same, character after character.
-fn twin(text: &str) -> (Vec<u8>, Vec<u64>) {
+fn twin(text: &str) -> Vec<(Vec<u8>, Vec<u64>)> {
+    [false, true].map(|singles| twin_of(text, singles)).to_vec()
+}
+
+fn twin_of(text: &str, singles: bool) -> (Vec<u8>, Vec<u64>) {
     let (mut lowered, mut spans) = (Vec::new(), Vec::new());
     for character in text.chars() {
         let at = lowered.len();
@@ -62,7 +76,7 @@ fn twin(text: &str) -> (Vec<u8>, Vec<u64>) {
     let mut mask = vec![0; lowered.len().div_ceil(BLOCK)];
     let word_at = |i: usize| spans.get(i).is_some_and(|(_, is_word)| *is_word);
     for (i, (span, is_word)) in spans.iter().enumerate() {
-        let alone = span.len() > 1 && !word_at(i + 1) && !word_at(i.wrapping_sub(1));
+        let alone = !singles && span.len() > 1 && !word_at(i + 1) && !word_at(i.wrapping_sub(1));
         for at in span.clone().filter(|_| *is_word && !alone) {
             mask[at / BLOCK] |= 1 << (at % BLOCK);
         }

@@ -84,8 +84,8 @@ pub fn places(mut bits: u64) -> impl Iterator<Item = usize> {
 
 /// Makes the word bits of one block after the other, and finds out whether the characters fit together.
 ///
-/// A character alone is no word: [`super::Kernels::edges`] drops those of one byte, and this drops the longer ones.
-/// To know them takes the block behind, so that each block is finished when the next one comes.
+/// Where a character alone is no word, [`super::Kernels::edges`] drops those of one byte, and this drops the longer
+/// ones. To know them takes the block behind, so that each block is finished when the next one comes.
 #[derive(Debug, Default)]
 pub struct Joiner {
     /// What reaches into the next block: tails, tails of word characters, tails of words that are dropped.
@@ -97,9 +97,20 @@ pub struct Joiner {
     words: u64,
     before: u64,
     broken: bool,
+    /// All bits if a character alone is a word.
+    singles: u64,
 }
 
 impl Joiner {
+    /// `singles`: whether a character alone is a word.
+    #[inline(always)]
+    pub fn new(singles: bool) -> Self {
+        Self {
+            singles: if singles { u64::MAX } else { 0 },
+            ..Self::default()
+        }
+    }
+
     /// Takes in block `i`: its bytes that are not ASCII, where they start characters, and which starts are word
     /// characters; those of ASCII are in the mask. Finishes the block before.
     #[inline(always)]
@@ -127,7 +138,7 @@ impl Joiner {
 
     #[inline(always)]
     fn finish(&mut self, next: u64) -> u64 {
-        let first = self.words & self.leads.two & !(self.words << 1 | self.before);
+        let first = self.words & self.leads.two & !(self.words << 1 | self.before | self.singles);
         let alone = first & !self.leads.followed(first, self.words, next);
         let (tails, beyond) = self.leads.tails(alone);
         let finished = self.words & !(alone | tails | self.dropped_tails);

@@ -60,20 +60,21 @@ pub struct Kernels {
     /// ASCII are copied and get 0. Says whether all are ASCII.
     pub words: fn(text: &[u8], lowercase: bool, lowered: &mut Vec<u8>, mask: &mut Vec<u64>) -> bool,
     /// In what `words` made of a text that is not ASCII alone: writes the lower case of its other characters (or
-    /// nothing) over them and sets the bits of the bytes of word characters, except where one is a word by itself.
+    /// nothing) over them and sets the bits of the bytes of word characters, except where one is a word by itself and
+    /// the plane is one that drops those.
     /// Asks `odd` about characters that the plane does not tell. False if the characters do not fit together or `odd`
     /// gave up; the buffers hold rubbish then. Needs a mask word for each 64 bytes and [`SLACK`] behind them.
     pub unicode: Unicode,
-    /// That mask to the edges of the words of two bytes and more: start, end, start, end, …; returns how many edges
-    /// there are.
-    pub edges: fn(mask: &[u64], edges: &mut Vec<u32>) -> usize,
+    /// That mask to the edges of the words: start, end, start, end, …; returns how many edges there are. Words of one
+    /// byte are left out unless `singles`.
+    pub edges: fn(mask: &[u64], singles: bool, edges: &mut Vec<u32>) -> usize,
     /// Copies the words one after the other with a space behind each, and [`SLACK`] bytes behind the last; the edges
     /// become those of the copies.
     pub join: fn(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>),
     /// What `edges` and then `join` do: the copies of all words, their edges, how many edges there are.
     pub pack: Pack,
-    /// The murmur3 hashes of all runs of `n` words, appended to the last argument.
-    pub grams: fn(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>),
+    /// The murmur3 hashes of all runs of `n` words, with this seed, appended to the last argument.
+    pub grams: fn(text: &[u8], edges: &[u32], n: usize, seed: u32, hashes: &mut Vec<u32>),
     /// ASCII text to what its n-grams of characters are taken from: lower-cased (or plain), with one space for each run
     /// of whitespace characters ([`Within::Text`]: of two and more; [`Within::Words`]: of one and more, and one space
     /// before and behind each word); [`SLACK`] bytes are behind it. Bytes that are not ASCII stay as they are. Returns
@@ -82,14 +83,7 @@ pub struct Kernels {
     /// The murmur3 hashes of the n-grams of such a text of this length, appended to the last argument in any order:
     /// all slices of `least` to `greatest` bytes, of the text or of each word with both its spaces; a word of fewer
     /// bytes than `least` once, as it is.
-    pub windows: fn(
-        text: &[u8],
-        length: usize,
-        least: usize,
-        greatest: usize,
-        within: Within,
-        hashes: &mut Vec<u32>,
-    ),
+    pub windows: fn(text: &[u8], length: usize, windows: Windows, hashes: &mut Vec<u32>),
     /// Hashes to features; `signed`: to twice the feature, plus 1 where the hash is negative.
     pub fold: fn(hashes: &[u32], fold: Fold, signed: bool, keys: &mut Vec<u32>),
     /// Sorts keys ascending; the second argument is memory to work in, of any length.
@@ -121,7 +115,13 @@ pub type Unicode = fn(
 ) -> bool;
 
 /// See [`Kernels::pack`].
-pub type Pack = fn(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize;
+pub type Pack = fn(
+    text: &[u8],
+    mask: &[u64],
+    singles: bool,
+    packed: &mut Vec<u8>,
+    edges: &mut Vec<u32>,
+) -> usize;
 
 /// See [`Kernels::counts`].
 pub type Counts = fn(
@@ -152,6 +152,19 @@ pub enum Within {
     Text,
     /// The ends of a word that has a space added on both sides.
     Words,
+}
+
+/// Which n-grams of characters [`Kernels::windows`] hashes, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// Bytes of the shortest.
+    pub least: usize,
+    /// Bytes of the longest.
+    pub greatest: usize,
+    /// What they may not cross.
+    pub within: Within,
+    /// The seed of murmur3.
+    pub seed: u32,
 }
 
 /// The tiers that this processor can run, the slowest first.

@@ -32,17 +32,20 @@ pub struct Plane {
     lowered: Box<[u32; CHARACTERS / PACKED]>,
     /// One more, so that 32 bits can be read at any.
     lower: Box<[u16; CHARACTERS + 1]>,
+    singles: bool,
 }
 
 impl Plane {
     /// The plane in which `class(character, lowercase)` says what a character is; [`Class::Becomes`] only in lower
     /// case. Surrogates and what is ASCII (two bytes that say so are broken) are odd without being asked for.
+    /// `singles`: whether a word character by itself is a word.
     #[must_use]
-    pub fn new(class: impl Fn(u16, bool) -> Class) -> Self {
+    pub fn new(singles: bool, class: impl Fn(u16, bool) -> Class) -> Self {
         let mut plane = Self {
             plain: Box::new([0; _]),
             lowered: Box::new([0; _]),
             lower: Box::new([0; _]),
+            singles,
         };
         for character in 0..=u16::MAX {
             for lowercase in [false, true] {
@@ -68,6 +71,12 @@ impl Plane {
             }
         }
         plane
+    }
+
+    /// Whether a word character by itself is a word.
+    #[inline(always)]
+    pub(super) fn singles(&self) -> bool {
+        self.singles
     }
 
     /// The classes of all characters, packed.

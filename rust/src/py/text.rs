@@ -8,7 +8,9 @@ use super::rows::PyRows;
 use super::strings::Text;
 use crate::kernels::Within;
 use crate::rows::{self, CsrOptions, Float, RowWriter};
-use crate::text::{self, Analyzer, Form, HashError, Sizes, StopWords, pick};
+use crate::text::{
+    self, Analyzer, Form, HashError, Sizes, StopWords, TokenRule, WordGrams, count_unspaced, pick,
+};
 use numpy::{Element, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -17,7 +19,8 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Hasher>()?;
-    module.add_class::<HashedBatch>()
+    module.add_class::<HashedBatch>()?;
+    module.add_function(wrap_pyfunction!(unspaced_characters, module)?)
 }
 
 impl From<HashError> for PyErr {
@@ -53,18 +56,66 @@ impl Hasher {
         lowercase: bool,
         stop_words: Vec<Bound<'_, PyString>>,
     ) -> PyResult<Self> {
+        let sizes = Sizes::new(ngram_range.0, ngram_range.1)?;
         let analyzer = match analyzer {
-            "word" => Analyzer::Words(stop_words_of(&stop_words)),
-            "char" => Analyzer::Characters(Within::Text),
-            "char_wb" => Analyzer::Characters(Within::Words),
+            "word" => Analyzer::words(stop_words_of(&stop_words), sizes),
+            _ => match within_of(analyzer) {
+                Some(within) => Analyzer::characters(within, sizes),
+                None => {
+                    return Err(value_error(format!(
+                        "analyzer must be 'word', 'char' or 'char_wb', got {analyzer:?}"
+                    )));
+                }
+            },
+        };
+        Ok(Self(text::Hasher::new(analyzer, lowercase)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (
+        *, ngram_range, char_ngram_range, char_analyzer = "char_wb", token_rule = "unicode", lowercase = true,
+        stop_words = Vec::new(),
+    ))]
+    fn of_features(
+        ngram_range: Option<(usize, usize)>,
+        char_ngram_range: Option<(usize, usize)>,
+        char_analyzer: &str,
+        token_rule: &str,
+        lowercase: bool,
+        stop_words: Vec<Bound<'_, PyString>>,
+    ) -> PyResult<Self> {
+        let sizes = |range: Option<(usize, usize)>| {
+            range
+                .map(|(least, greatest)| Sizes::new(least, greatest))
+                .transpose()
+        };
+        let within = within_of(char_analyzer).ok_or_else(|| {
+            value_error(format!(
+                "char_analyzer must be 'char' or 'char_wb', got {char_analyzer:?}"
+            ))
+        })?;
+        let rule = match token_rule {
+            "unicode" => TokenRule::Unicode,
+            "scikit-learn" => TokenRule::TwoOrMore,
             _ => {
                 return Err(value_error(format!(
-                    "analyzer must be 'word', 'char' or 'char_wb', got {analyzer:?}"
+                    "token_rule must be 'unicode' or 'scikit-learn', got {token_rule:?}"
                 )));
             }
         };
-        let sizes = Sizes::new(ngram_range.0, ngram_range.1)?;
-        Ok(Self(text::Hasher::new(analyzer, sizes, lowercase)))
+        let words = sizes(ngram_range)?.map(|sizes| WordGrams {
+            rule,
+            stop_words: stop_words_of(&stop_words),
+            sizes,
+        });
+        let characters = sizes(char_ngram_range)?.map(|sizes| (within, sizes));
+        if words.is_none() && characters.is_none() {
+            return Err(value_error(
+                "ngram_range and char_ngram_range must not both be None",
+            ));
+        }
+        let analyzer = Analyzer::of_learner(words, characters);
+        Ok(Self(text::Hasher::new(analyzer, lowercase)))
     }
 
     fn hash_strings(&self, py: Python<'_>, documents: &Bound<'_, PyList>) -> PyResult<HashedBatch> {
@@ -127,6 +178,36 @@ impl Hasher {
             Ok(PyRows(writer.finish()))
         })
     }
+}
+
+/// What the n-grams of an analyzer of characters do not cross.
+fn within_of(analyzer: &str) -> Option<Within> {
+    match analyzer {
+        "char" => Some(Within::Text),
+        "char_wb" => Some(Within::Words),
+        _ => None,
+    }
+}
+
+#[pyfunction]
+fn unspaced_characters(
+    py: Python<'_>,
+    chunks: Vec<ArrowColumn<'_>>,
+    chunk_of: PyReadonlyArray1<'_, u32>,
+    row_of: PyReadonlyArray1<'_, u32>,
+) -> PyResult<(u64, u64)> {
+    let columns = columns(&chunks)?;
+    let (chunk_of, row_of) = (slice(&chunk_of)?, slice(&row_of)?);
+    py.detach(|| {
+        let table = table()?;
+        let (mut unspaced, mut all) = (0, 0);
+        for document in pick(&columns, chunk_of, row_of)? {
+            let here = count_unspaced(document?, table);
+            unspaced += here[0];
+            all += here[1];
+        }
+        Ok((unspaced, all))
+    })
 }
 
 /// Words with lone surrogates are left out: surrogates separate words, so that no word has one.

@@ -13,13 +13,15 @@
 //! ASCII is squeezed and hashed by kernels, since n characters are n bytes; so are the long stretches of it in other
 //! text, and what is between them is left to [`Zones`].
 
+use super::analyzer::CharacterGrams;
 use super::in_place::lower_in_place;
 use super::lower::lower;
+use super::parts::start_of_last;
 use super::spaces::blank;
 use super::stretches::stretches;
 use super::zones::{Zones, starts_of, words_of};
 use super::{Sizes, Table};
-use crate::kernels::{Kernels, Within};
+use crate::kernels::{Kernels, Windows, Within};
 
 /// The shortest stretch of ASCII in other text that is worth a call of the kernel.
 const SHORTEST: usize = 24;
@@ -27,7 +29,7 @@ const SHORTEST: usize = 24;
 /// The memory that one document after the other is worked on in.
 #[derive(Debug)]
 pub struct Characters {
-    within: Within,
+    grams: CharacterGrams,
     lowered: Vec<u8>,
     mask: Vec<u64>,
     squeezed: Vec<u8>,
@@ -38,10 +40,10 @@ pub struct Characters {
 }
 
 impl Characters {
-    /// Memory for n-grams that stay within the text or within its words.
-    pub fn new(within: Within) -> Self {
+    /// Memory for these n-grams.
+    pub fn new(grams: CharacterGrams) -> Self {
         Self {
-            within,
+            grams,
             lowered: Vec::new(),
             mask: Vec::new(),
             squeezed: Vec::new(),
@@ -51,16 +53,13 @@ impl Characters {
         }
     }
 
-    /// Takes in a text of ASCII alone; false if it is not: [`Self::unicode`] is then to be called.
-    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) -> bool {
-        self.is_ascii = text.is_ascii();
-        if self.is_ascii {
-            self.length = (kernels.squeeze)(text, lowercase, self.within, &mut self.squeezed);
-        }
-        self.is_ascii
+    /// Takes in a text of ASCII alone.
+    pub fn ascii(&mut self, kernels: &Kernels, text: &[u8], lowercase: bool) {
+        self.is_ascii = true;
+        self.length = (kernels.squeeze)(text, lowercase, self.grams.within, &mut self.squeezed);
     }
 
-    /// Takes in a text of which [`Self::ascii`] said that it is not ASCII; says whether it is UTF-8.
+    /// Takes in a text that is not ASCII alone; says whether it is UTF-8.
     pub fn unicode(
         &mut self,
         kernels: &Kernels,
@@ -76,43 +75,83 @@ impl Characters {
             let found = lower(text, lowercase, table, lowered, mask);
             (found.length, found.valid)
         };
-        let lowered = &mut lowered[..length];
-        blank(lowered, self.within);
-        self.length = (kernels.squeeze)(lowered, false, self.within, &mut self.squeezed);
+        let mut lowered = std::mem::take(lowered);
+        self.lowered(kernels, &mut lowered[..length]);
+        self.lowered = lowered;
         valid
     }
 
+    /// Takes in the lower case of a text that is not ASCII alone; writes over whitespace in it.
+    pub fn lowered(&mut self, kernels: &Kernels, lowered: &mut [u8]) {
+        let within = self.grams.within;
+        self.is_ascii = false;
+        blank(lowered, within);
+        self.length = (kernels.squeeze)(lowered, false, within, &mut self.squeezed);
+    }
+
     /// Appends the hashes of all n-grams of the text taken in last.
-    pub fn hash(&mut self, kernels: &Kernels, sizes: Sizes, hashes: &mut Vec<u32>) {
-        let Sizes { least, greatest } = sizes;
-        let (length, within) = (self.length, self.within);
-        let mut windows = |text: &[u8], length| {
-            (kernels.windows)(text, length, least, greatest, within, hashes);
+    pub fn hash(&mut self, kernels: &Kernels, hashes: &mut Vec<u32>) {
+        self.hash_from(kernels, 0, self.grams.sizes, hashes);
+    }
+
+    /// Appends the hashes of the n-grams that end in the part taken in last, of which the last characters of those
+    /// before it are carried.
+    pub fn hash_part(&mut self, kernels: &Kernels, carried: &mut Vec<u8>, hashes: &mut Vec<u32>) {
+        if self.grams.within == Within::Words {
+            return self.hash(kernels, hashes);
+        }
+        let Sizes { least, greatest } = self.grams.sizes;
+        self.squeezed.splice(..0, carried.iter().copied());
+        self.length += carried.len();
+        self.is_ascii &= carried.is_ascii();
+        for n in least..=greatest {
+            let sizes = Sizes {
+                least: n,
+                greatest: n,
+            };
+            self.hash_from(kernels, start_of_last(carried, n - 1), sizes, hashes);
+        }
+        let text = &self.squeezed[..self.length];
+        carried.clear();
+        carried.extend_from_slice(&text[start_of_last(text, greatest - 1)..]);
+    }
+
+    /// Appends the hashes of the n-grams of these sizes from a byte of the text on.
+    fn hash_from(&mut self, kernels: &Kernels, from: usize, sizes: Sizes, hashes: &mut Vec<u32>) {
+        let CharacterGrams { within, seed, .. } = self.grams;
+        let (squeezed, length) = (&self.squeezed[from..], self.length - from);
+        let grams = Windows {
+            least: sizes.least,
+            greatest: sizes.greatest,
+            within,
+            seed,
         };
+        let mut windows = |text: &[u8], length| (kernels.windows)(text, length, grams, hashes);
         if self.is_ascii {
-            windows(&self.squeezed, length);
+            windows(squeezed, length);
             return;
         }
-        let text = &self.squeezed[..length];
+        let text = &squeezed[..length];
         // A zone reaches into the stretches beside it, not through them. The space between two words is part of both.
         let (shortest, shared) = match within {
-            Within::Text => (SHORTEST.max(greatest), 0),
+            Within::Text => (SHORTEST.max(sizes.greatest), 0),
             Within::Words => (SHORTEST, 1),
         };
         self.zones.clear();
         let mut end = 0;
         for ascii in stretches(text, within, shortest) {
-            windows(&self.squeezed[ascii.start..], ascii.len());
+            windows(&squeezed[ascii.start..], ascii.len());
             self.zones
                 .push(text, end..ascii.start + shared, within, sizes);
             end = ascii.end - shared;
         }
         self.zones.push(text, end..length, within, sizes);
-        (kernels.grams)(&self.squeezed, self.zones.edges(), 1, hashes);
+        (kernels.grams)(squeezed, self.zones.edges(), 1, seed, hashes);
     }
 
     /// The first n-gram that holds a lone surrogate, if there is one: what no UTF-8 can be made of.
-    pub fn with_surrogate(&self, least: usize) -> Option<Vec<u8>> {
+    pub fn with_surrogate(&self) -> Option<Vec<u8>> {
+        let least = self.grams.sizes.least;
         let text = &self.squeezed[..self.length];
         let mut starts = Vec::new();
         let starts = starts_of(text, 0..text.len(), &mut starts);
@@ -124,7 +163,7 @@ impl Characters {
             let last = characters.min(first.saturating_add(least));
             Some(text[span[first] as usize..span[last] as usize].to_vec())
         };
-        match self.within {
+        match self.grams.within {
             Within::Text if starts.len() > least => find_in(starts),
             Within::Text => None,
             Within::Words => words_of(text, starts).find_map(find_in),
@@ -137,6 +176,7 @@ mod tests {
     use super::Characters;
     use crate::kernels::portable::murmur3;
     use crate::kernels::{SLACK, Within, available};
+    use crate::text::analyzer::CharacterGrams;
     use crate::text::{Sizes, Table};
     use proptest::prelude::*;
     use std::sync::LazyLock;
@@ -167,20 +207,19 @@ mod tests {
         #[test]
         fn n_grams_of_ascii_beside_other_text_are_those_of_the_naive_twin(
             words in prop::collection::vec("[a-c]{1,9}|[a-c]{20,50}|[a-cé]{1,9}|[一é😀]{1,3}", 1..20),
-            least in 1usize..9, more in 0usize..40,
+            least in 1usize..9, more in 0usize..40, seed in prop_oneof![Just(0), any::<u32>()],
         ) {
             let (text, sizes) = (words.join(" ") + " é", Sizes::new(least, least + more).unwrap());
             for within in [Within::Text, Within::Words] {
                 let grams = naive(&text, sizes, within);
-                let hash = |gram: &String| murmur3(&[gram.as_bytes(), &[0; SLACK]].concat(), 0, gram.len());
+                let hash = |gram: &String| murmur3(&[gram.as_bytes(), &[0; SLACK]].concat(), 0, gram.len(), seed);
                 let mut expected: Vec<u32> = grams.iter().map(hash).collect();
                 expected.sort_unstable();
                 for kernels in available() {
-                    let mut characters = Characters::new(within);
+                    let mut characters = Characters::new(CharacterGrams { within, sizes, seed });
                     let mut hashes = Vec::new();
-                    prop_assert!(!characters.ascii(kernels, text.as_bytes(), true));
                     prop_assert!(characters.unicode(kernels, text.as_bytes(), true, &TABLE));
-                    characters.hash(kernels, sizes, &mut hashes);
+                    characters.hash(kernels, &mut hashes);
                     hashes.sort_unstable();
                     prop_assert_eq!(&hashes, &expected, "{} {:?}", kernels.name, within);
                 }

@@ -1,7 +1,7 @@
 //! A stream of documents to a hashed batch.
 
-use super::analyzer::{Analyzer, Memory, Sizes};
-use super::parts::{Carried, PART, end_of_part};
+use super::analyzer::{Analyzer, Memory};
+use super::parts::{Behind, Carried, PART, end_of_part};
 use super::{HashError, HashedBatch, Sink, Table};
 use crate::kernels;
 use crate::kernels::memory::prefetch;
@@ -22,17 +22,15 @@ pub enum Form {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hasher {
     analyzer: Analyzer,
-    sizes: Sizes,
     lowercase: bool,
 }
 
 impl Hasher {
-    /// An analyzer of n-grams of these sizes.
+    /// An analyzer of text in lower case or as it stands.
     #[must_use]
-    pub fn new(analyzer: Analyzer, sizes: Sizes, lowercase: bool) -> Self {
+    pub fn new(analyzer: Analyzer, lowercase: bool) -> Self {
         Self {
             analyzer,
-            sizes,
             lowercase,
         }
     }
@@ -78,6 +76,7 @@ impl Hasher {
     ) -> Result<(), HashError> {
         let kernels = kernels::best();
         let mut scratch = Memory::new(&self.analyzer);
+        let end = self.analyzer.end(form).filter(|_| S::TAKES_PARTS);
         let (mut ask, mut known) = (Some(table), None);
         let (mut i, mut next) = (0, documents.next());
         while let Some(document) = next {
@@ -89,13 +88,17 @@ impl Hasher {
             if text.len() > LONGEST {
                 return Err(HashError::TooLong(i));
             }
-            if S::TAKES_PARTS && text.len() > part && scratch.takes_parts(self.sizes) {
+            if text.len() > part
+                && let Some(end) = end
+            {
                 if !text.is_ascii()
                     && let Some(ask) = ask.take()
                 {
                     known = Some(ask()?);
                 }
-                if !self.hash_parts(&mut scratch, sink, part, text, known) && form == Form::Utf8 {
+                if !self.hash_parts(&mut scratch, sink, (part, end), text, known)
+                    && form == Form::Utf8
+                {
                     return Err(not_utf8(i, text));
                 }
                 sink.end_document();
@@ -111,11 +114,11 @@ impl Hasher {
                 if form == Form::Utf8 && !valid {
                     return Err(not_utf8(i, text));
                 }
-                if let Some(gram) = scratch.with_surrogate(valid, self.sizes) {
+                if let Some(gram) = scratch.with_surrogate(valid) {
                     return Err(HashError::Surrogate(gram));
                 }
             }
-            scratch.hash(kernels, self.sizes, sink.hashes());
+            scratch.hash(kernels, sink.hashes());
             sink.end_document();
             i += 1;
         }
@@ -128,18 +131,18 @@ impl Hasher {
         &self,
         scratch: &mut Memory<'_>,
         sink: &mut impl Sink,
-        part: usize,
+        (part, end): (usize, Behind),
         text: &[u8],
         table: Option<&Table>,
     ) -> bool {
         let kernels = kernels::best();
         let (mut carried, mut valid, mut start) = (Carried::default(), true, 0);
         while start < text.len() {
-            let end = end_of_part(text, start, part, table);
+            let end = end_of_part(text, start, part, end, table);
             let here = &text[start..end];
             valid &= scratch.ascii(kernels, here, self.lowercase)
                 || table.is_some_and(|table| scratch.unicode(kernels, here, self.lowercase, table));
-            scratch.hash_part(kernels, self.sizes, &mut carried, sink.hashes());
+            scratch.hash_part(kernels, &mut carried, sink.hashes());
             sink.end_part();
             start = end;
         }
@@ -165,8 +168,9 @@ fn warm(text: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Analyzer, HashError, Sink, Sizes, StopWords, Table};
+    use super::super::{Analyzer, HashError, Sink, Sizes, StopWords, Table, TokenRule, WordGrams};
     use super::{Form, Hasher};
+    use crate::kernels::Within;
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -197,13 +201,30 @@ mod tests {
         }
     }
 
-    fn hasher(least: usize, greatest: usize, lowercase: bool) -> Hasher {
-        let words = Analyzer::Words(StopWords::new(std::iter::empty()));
-        Hasher::new(
-            words,
-            Sizes::new(least, greatest).expect("sizes"),
-            lowercase,
-        )
+    /// Words by either rule, both kinds beside each other, and characters alone.
+    fn hashers(least: usize, greatest: usize, lowercase: bool) -> Vec<Hasher> {
+        let sizes = Sizes::new(least, greatest).expect("sizes");
+        let words = |rule| {
+            Some(WordGrams {
+                rule,
+                stop_words: StopWords::default(),
+                sizes,
+            })
+        };
+        let [text, bounded] = [Within::Text, Within::Words].map(|within| Some((within, sizes)));
+        let analyzers = [
+            (words(TokenRule::TwoOrMore), None),
+            (words(TokenRule::Unicode), None),
+            (words(TokenRule::TwoOrMore), bounded),
+            (words(TokenRule::Unicode), bounded),
+            (words(TokenRule::Unicode), text),
+            (None, text),
+        ];
+        analyzers
+            .map(|(words, characters)| {
+                Hasher::new(Analyzer::of_learner(words, characters), lowercase)
+            })
+            .into()
     }
 
     fn sorted(mut hashes: Vec<u32>) -> Vec<u32> {
@@ -227,12 +248,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_document_in_parts_has_the_hashes_of_the_whole(
-            text in "([a-zA-Z_ ]{0,9}|[ΣσΩ\u{300}'.:a ]{1,9}|\\PC{0,9}|[а-яА-Я一-龥，İ ]{0,9}){0,20}",
+            text in "([a-zA-Z_ !]{0,9}|[ΣσΩ\u{300}'.:a ]{1,9}|\\PC{0,9}|[а-яА-Я一-龥，İ\u{3000} ]{0,9}|[😀กิ\u{200d}?! ]{0,9}){0,20}",
             part in 0usize..30, least in 1usize..4, more in 0usize..3, lowercase: bool,
         ) {
-            let hasher = hasher(least, least + more, lowercase);
-            let (found, _) = in_parts(&hasher, part, text.as_bytes()).expect("UTF-8");
-            prop_assert_eq!(found, whole(&hasher, text.as_bytes()).expect("UTF-8"));
+            for hasher in hashers(least, least + more, lowercase) {
+                let (found, _) = in_parts(&hasher, part, text.as_bytes()).expect("UTF-8");
+                prop_assert_eq!(found, whole(&hasher, text.as_bytes()).expect("UTF-8"));
+            }
         }
 
         #[test]
@@ -242,17 +264,25 @@ mod tests {
             let mut bytes = text.into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            let hasher = hasher(1, 2, true);
-            let found = in_parts(&hasher, part, &bytes).map(|(hashes, _)| hashes);
-            prop_assert_eq!(found, whole(&hasher, &bytes));
+            for hasher in hashers(1, 2, true) {
+                let found = in_parts(&hasher, part, &bytes).map(|(hashes, _)| hashes);
+                prop_assert_eq!(found, whole(&hasher, &bytes));
+            }
         }
     }
 
     #[test]
     fn parts_are_short_where_words_are() {
-        for text in ["good fun ", "éé.ΑΒ'", "书，读书，"] {
+        for text in ["good fun ", "éé. ΑΒ ", "书， 读书， "] {
             let text = text.repeat(1000);
-            let (_, parts) = in_parts(&hasher(1, 2, true), 100, text.as_bytes()).expect("UTF-8");
+            for hasher in hashers(1, 2, true) {
+                let (_, parts) = in_parts(&hasher, 100, text.as_bytes()).expect("UTF-8");
+                assert!(parts > text.len() / 120, "{parts} parts");
+            }
+        }
+        let text = "书，读书，".repeat(1000);
+        for hasher in &hashers(1, 2, true)[..2] {
+            let (_, parts) = in_parts(hasher, 100, text.as_bytes()).expect("UTF-8");
             assert!(parts > text.len() / 120, "{parts} parts");
         }
     }

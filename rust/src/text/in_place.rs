@@ -10,6 +10,7 @@
 
 use super::Table;
 use super::lower::{CAPITAL_SIGMA, lower_of_sigma};
+use super::unicode_tokens::Beside;
 use super::utf8::{decode, encode, four};
 use crate::kernels::Kernels;
 
@@ -26,6 +27,37 @@ pub fn lower_in_place(
 ) -> bool {
     let mut odd = |at: usize, here: &mut [u8; 4]| lower_one(text, at, lowercase, table, here);
     (kernels.unicode)(text, table.plane(), lowercase, lowered, mask, &mut odd)
+}
+
+/// The same for the token rule of the learner: the mask has its words, `beside` what else has tokens.
+pub fn tokens_in_place(
+    kernels: &Kernels,
+    text: &[u8],
+    lowercase: bool,
+    table: &Table,
+    lowered: &mut [u8],
+    mask: &mut [u64],
+    beside: &mut Beside,
+) -> bool {
+    let mut odd = |at: usize, here: &mut [u8; 4]| {
+        if beside.has(at) {
+            return Some(false);
+        }
+        let found = decode(four(text, at));
+        let entry = table.entry(found.character);
+        match entry.kind().filter(|_| found.valid) {
+            Some(kind) => {
+                beside.take(text, at, kind, table);
+                Some(false)
+            }
+            None => {
+                let is_word = lower_one(text, at, lowercase, table, here)?;
+                Some(is_word || entry.is_mark())
+            }
+        }
+    };
+    let plane = table.token_plane();
+    (kernels.unicode)(text, plane, lowercase, lowered, mask, &mut odd)
 }
 
 /// Writes the lower case of the character at a byte over it; whether that is a word character, or `None` if it is

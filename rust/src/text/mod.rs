@@ -7,7 +7,8 @@
 //!     for n in least ..= greatest: hash each n words joined by one space
 //! ```
 //!
-//! N-grams of characters are in `characters`: `spaces` makes whitespace ready, `stretches` finds what a kernel takes of
+//! The learner's rule for words, emoji and scripts without spaces is in `unicode_tokens`. N-grams of characters are in
+//! `characters`: `spaces` makes whitespace ready, `stretches` finds what a kernel takes of
 //! a text that is not ASCII alone, `zones` does the rest.
 //!
 //! Lower case and word characters are those of the Python that runs, given as a [`Table`]; the Unicode functions
@@ -23,19 +24,22 @@ mod hasher;
 mod in_place;
 mod lower;
 mod parts;
+mod scripts;
 mod singles;
 mod spaces;
 mod stop_words;
 mod stretches;
 mod table;
 mod tokens;
+mod unicode_tokens;
 mod utf8;
 mod zones;
 
-pub use analyzer::{Analyzer, Sizes};
+pub use analyzer::{Analyzer, CHARACTERS, Sizes, TokenRule, WordGrams};
 pub use batch::HashedBatch;
 pub use documents::{Column, pick};
 pub use hasher::{Form, Hasher};
+pub use scripts::{Kind, count_unspaced};
 pub use stop_words::StopWords;
 pub use table::Table;
 pub use tokens::TokenHasher;

@@ -34,6 +34,11 @@ pub fn blank(text: &mut [u8], within: Within) {
     }
 }
 
+/// Whether the character that starts at a byte is whitespace.
+pub fn starts_with_space(text: &[u8], at: usize) -> bool {
+    text.get(at).is_some_and(|&byte| is_space(byte)) || is_wide(three(text, at))
+}
+
 /// Where the next whitespace character beyond ASCII starts.
 fn first_wide(text: &[u8], from: usize) -> Option<usize> {
     (from..text.len()).step_by(BLOCK).find_map(|start| {

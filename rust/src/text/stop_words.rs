@@ -46,7 +46,7 @@ impl StopWords {
         let mut slots = vec![Slot::default(); (words.len() * SLOTS_PER_WORD).next_power_of_two()];
         for word in &words {
             let padded = [word, &[0; SLACK][..]].concat();
-            let hash = murmur3(&padded, 0, word.len());
+            let hash = murmur3(&padded, 0, word.len(), 0);
             let mut at = hash as usize & (slots.len() - 1);
             while slots[at].length > 0 {
                 at = (at + 1) & (slots.len() - 1);
@@ -133,7 +133,7 @@ mod tests {
         hashes.extend(
             words
                 .iter()
-                .map(|&[start, end]| murmur3(&joined, start as usize, end as usize)),
+                .map(|&[start, end]| murmur3(&joined, start as usize, end as usize, 0)),
         );
         let set = StopWords::new(stop_words.iter().map(String::as_bytes));
         let kept = if set.is_empty() {

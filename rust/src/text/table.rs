@@ -1,9 +1,10 @@
-//! What Python knows of each character: word character or not, lower case, and what the final sigma asks for.
+//! What Python knows of each character: word character or not, lower case, what the final sigma asks for, and whether
+//! it is a combining mark; and what the learner's token rule says of it.
 //!
 //! ```text
 //! file      palette of distinct entries; runs (length, entry) over all code points; expansions
 //! memory    blocks[starts[character >> 8] + (character & 255)]      equal blocks are kept once
-//! entry     bits 0–20 lower case minus character (modulo 2^21), then the flags
+//! entry     bits 0–20 lower case minus character (modulo 2^21), then the flags; two bits of kind, which no file has
 //! ```
 //!
 //! The files are written by `rust/tables/make_tables.py`, one per Unicode version; for a version without a file
@@ -11,6 +12,7 @@
 
 use super::HashError;
 use super::lower::CAPITAL_SIGMA;
+use super::scripts::{JOINER, Kind, NON_JOINER, RANGES};
 use super::utf8::encode;
 use crate::kernels::{Class, Plane};
 use std::collections::HashMap;
@@ -26,6 +28,9 @@ const LOWER_IS_WORD: u32 = 1 << 22;
 const CASED: u32 = 1 << 23;
 const IGNORABLE: u32 = 1 << 24;
 const EXPANDS: u32 = 1 << 25;
+const MARK: u32 = 1 << 26;
+/// Beyond the 28 bits of a number in a file.
+const KIND: u32 = 28;
 
 /// What is known of one character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,45 @@ impl Entry {
     #[inline(always)]
     pub fn lower(self, character: u32) -> u32 {
         character.wrapping_add(self.0) & DELTA
+    }
+
+    /// Whether the character is a combining mark or one of the zero-width joiners, which stay in their words.
+    #[inline(always)]
+    pub fn is_mark(self) -> bool {
+        self.0 & MARK != 0
+    }
+
+    /// What the character is to the token rule of the learner, if it is not simply a part of a word or of nothing.
+    #[inline(always)]
+    pub fn kind(self) -> Option<Kind> {
+        match self.0 >> KIND {
+            1 => Some(Kind::Unspaced),
+            2 => Some(Kind::Pictograph),
+            3 => Some(Kind::Tag),
+            _ => None,
+        }
+    }
+
+    /// The same entry with what `kind` makes of it.
+    fn with_kind(self, kind: Kind) -> u32 {
+        let in_word = self.0 & (WORD | MARK) != 0;
+        match kind {
+            Kind::Unspaced if in_word => self.0 | 1 << KIND,
+            Kind::Pictograph if !in_word => self.0 | 2 << KIND,
+            Kind::Tag if !in_word => self.0 | 3 << KIND,
+            _ => self.0,
+        }
+    }
+
+    /// What the character is to the kernels under the token rule of the learner.
+    fn token_class(self, character: u32, lowercase: bool) -> Class {
+        if self.kind().is_some() {
+            Class::Odd
+        } else if self.is_mark() && self.is_lower() {
+            Class::Word
+        } else {
+            self.class(character, lowercase)
+        }
     }
 
     /// What the character, whose entry this is, is to the kernels.
@@ -96,6 +140,7 @@ pub struct Table {
     entries: Vec<u32>,
     expansions: Vec<(u32, Vec<u32>)>,
     plane: Plane,
+    token_plane: Plane,
 }
 
 impl Table {
@@ -146,6 +191,14 @@ impl Table {
         {
             return Err(broken("a lower case that is no character"));
         }
+        for joiner in [JOINER, NON_JOINER] {
+            all[joiner as usize] |= MARK;
+        }
+        for &(first, last, kind) in RANGES {
+            for entry in &mut all[first as usize..=last as usize] {
+                *entry = Entry(*entry).with_kind(kind);
+            }
+        }
         Ok(Self::compressed(&all, expansions))
     }
 
@@ -162,9 +215,13 @@ impl Table {
             starts,
             entries,
             expansions,
-            plane: Plane::new(|character, lowercase| {
+            plane: Plane::new(false, |character, lowercase| {
                 let character = u32::from(character);
                 Entry(all[character as usize]).class(character, lowercase)
+            }),
+            token_plane: Plane::new(true, |character, lowercase| {
+                let character = u32::from(character);
+                Entry(all[character as usize]).token_class(character, lowercase)
             }),
         }
     }
@@ -172,6 +229,11 @@ impl Table {
     /// What the kernels know of the characters.
     pub fn plane(&self) -> &Plane {
         &self.plane
+    }
+
+    /// What they know of them under the token rule of the learner.
+    pub fn token_plane(&self) -> &Plane {
+        &self.token_plane
     }
 
     /// What is known of a character; of a number that is none, as much as of the unassigned.
@@ -263,6 +325,28 @@ mod tests {
             let several = (0..CHARACTERS as u32).filter(|&code| table.entry(code).expands());
             assert_eq!(several.collect::<Vec<_>>(), [0x130]);
             assert_eq!(table.expansion(0x130), [0x69, 0x307]);
+        }
+    }
+
+    #[test]
+    fn what_the_token_rule_knows_has_no_case() {
+        for table in VERSIONS.map(table) {
+            for code in 0..CHARACTERS as u32 {
+                let entry = table.entry(code);
+                if entry.kind().is_some() || entry.is_mark() {
+                    assert!(entry.is_lower(), "{code:x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_version_knows_marks() {
+        for table in VERSIONS.map(table) {
+            for mark in [0x300, 0x93f, 0xbc0, 0xe34, 0xfe0f, 0x200d, 0xe0100] {
+                assert!(table.entry(mark).is_mark(), "{mark:x}");
+            }
+            assert!(!table.entry(0x41).is_mark() && !table.entry(0x4e00).is_mark());
         }
     }
 

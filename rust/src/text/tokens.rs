@@ -101,7 +101,7 @@ impl TokenHasher {
         for document in self.documents.drain(..) {
             let edges = &self.edges[document.edges];
             for n in document.least..=document.greatest.min(edges.len() / 2) {
-                (kernels.grams)(&self.text, edges, n, Sink::hashes(&mut self.batch));
+                (kernels.grams)(&self.text, edges, n, 0, Sink::hashes(&mut self.batch));
             }
             self.batch.end_document();
         }
@@ -148,7 +148,7 @@ mod tests {
     fn murmur3(token: &[u8]) -> u32 {
         let mut hashes = Vec::new();
         let text = [token, &[0; SLACK]].concat();
-        (PORTABLE.grams)(&text, &[0, token.len() as u32], 1, &mut hashes);
+        (PORTABLE.grams)(&text, &[0, token.len() as u32], 1, 0, &mut hashes);
         hashes[0]
     }
 

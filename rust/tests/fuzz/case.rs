@@ -50,11 +50,19 @@ pub enum Analyzer {
     WordsButSome,
     Characters,
     CharactersOfWords,
+    /// By the rule of the learner.
+    Tokens,
+    /// Some of them are left out.
+    TokensButSome,
+    TokensBesideCharacters,
+    TokensBesideCharactersOfWords,
+    WordsBesideCharactersOfWords,
 }
 
 impl Analyzer {
-    pub fn is_of_characters(self) -> bool {
-        matches!(self, Self::Characters | Self::CharactersOfWords)
+    /// Whether hashes come in the order of the twin.
+    pub fn has_order(self) -> bool {
+        matches!(self, Self::Words | Self::WordsButSome)
     }
 }
 
@@ -103,6 +111,11 @@ impl Settings {
                 Analyzer::WordsButSome,
                 Analyzer::Characters,
                 Analyzer::CharactersOfWords,
+                Analyzer::Tokens,
+                Analyzer::TokensButSome,
+                Analyzer::TokensBesideCharacters,
+                Analyzer::TokensBesideCharactersOfWords,
+                Analyzer::WordsBesideCharactersOfWords,
             ]),
             ngrams: (least, least + random.below(4)),
             lowercase: !random.once_in(4),

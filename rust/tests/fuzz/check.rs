@@ -6,7 +6,9 @@ use crate::twin;
 use _core::kernels::guarded::{Against, Guarded};
 use _core::kernels::{Fold, Within, best};
 use _core::rows::{Float, RowWriter, Rows, csr_rows, learner_rows};
-use _core::text::{Analyzer, Form, HashError, HashedBatch, Hasher, Sizes, StopWords};
+use _core::text::{
+    Analyzer, Form, HashError, HashedBatch, Hasher, Sizes, StopWords, TokenRule, WordGrams,
+};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -72,7 +74,7 @@ fn text(settings: &Settings, documents: &[Vec<u8>]) -> Result<(), String> {
     for (found, expected) in batch.documents().zip(&expected.hashes) {
         if let Some(Ok(expected)) = expected {
             let mut found = found.to_vec();
-            if settings.analyzer.is_of_characters() {
+            if !settings.analyzer.has_order() {
                 found.sort_unstable(); // no order is promised
             }
             all_same("hashes", &found, expected)?;
@@ -91,14 +93,31 @@ fn text(settings: &Settings, documents: &[Vec<u8>]) -> Result<(), String> {
 fn hasher(settings: &Settings, stop_words: &BTreeSet<Vec<u8>>) -> Result<Hasher, String> {
     let (least, greatest) = settings.ngrams;
     let sizes = Sizes::new(least, greatest).map_err(|error| error.to_string())?;
+    let stop_words = StopWords::new(stop_words.iter().map(Vec::as_slice));
+    let words = |rule| WordGrams {
+        rule,
+        stop_words: stop_words.clone(),
+        sizes,
+    };
+    let beside = |rule, within: Option<Within>| {
+        Analyzer::of_learner(Some(words(rule)), within.map(|within| (within, sizes)))
+    };
     let analyzer = match settings.analyzer {
-        case::Analyzer::Characters => Analyzer::Characters(Within::Text),
-        case::Analyzer::CharactersOfWords => Analyzer::Characters(Within::Words),
+        case::Analyzer::Characters => Analyzer::characters(Within::Text, sizes),
+        case::Analyzer::CharactersOfWords => Analyzer::characters(Within::Words, sizes),
         case::Analyzer::Words | case::Analyzer::WordsButSome => {
-            Analyzer::Words(StopWords::new(stop_words.iter().map(Vec::as_slice)))
+            Analyzer::words(stop_words.clone(), sizes)
+        }
+        case::Analyzer::Tokens | case::Analyzer::TokensButSome => beside(TokenRule::Unicode, None),
+        case::Analyzer::TokensBesideCharacters => beside(TokenRule::Unicode, Some(Within::Text)),
+        case::Analyzer::TokensBesideCharactersOfWords => {
+            beside(TokenRule::Unicode, Some(Within::Words))
+        }
+        case::Analyzer::WordsBesideCharactersOfWords => {
+            beside(TokenRule::TwoOrMore, Some(Within::Words))
         }
     };
-    Ok(Hasher::new(analyzer, sizes, settings.lowercase))
+    Ok(Hasher::new(analyzer, settings.lowercase))
 }
 
 fn hashed(settings: &Settings, hashes: Vec<u32>) -> Result<(), String> {

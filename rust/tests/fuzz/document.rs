@@ -14,7 +14,8 @@ const WORD: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 const BETWEEN: &[u8] = b"    \n\t\x0b\x1f\r.,-'/:@[`{\0\x7f";
 /// What changes its length with its case, what the final sigma looks at, other alphabets, the last of each length.
 const SPECIAL: &str = "éÉßẞİıŐΣσςſK\u{2126}ǅǈΩ\u{301}\u{345}\u{307}\u{ad}\u{200d}’·:жЖҐյՅაႠ中文語\u{3000}\u{a0}\u{85}\u{2009}\u{1c}\u{200b}한글\
-    ـعربيहिन्दी٣९๓①ⅷⅧªº²\u{7ff}\u{800}\u{ffff}\u{10000}𐐀𐐨😀𝒜\u{e000}\u{10ffff}ȺȾꟀꮿⱥ\u{1c89}";
+    ـعربيहिन्दी٣९๓①ⅷⅧªº²\u{7ff}\u{800}\u{ffff}\u{10000}𐐀𐐨😀𝒜\u{e000}\u{10ffff}ȺȾꟀꮿⱥ\u{1c89}\
+    !?!?กิ\u{e48}เ๑ລ\u{eb4}ខ\u{17d2}ម\u{17c4}မ\u{103c}々ゞ\u{3099}カーｶﾞ！\u{20000}♀\u{fe0f}#\u{20e3}👍🏽🇩🇪🏴\u{e0067}";
 const SIGMAS: [&str; 10] = [
     "Σ",
     "AΣ",

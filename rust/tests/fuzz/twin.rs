@@ -3,7 +3,7 @@
 //! It shares with the product only the table of characters, which other tests hold to Python's.
 
 use _core::rows::{CsrOptions, Norm, RowOptions, Value};
-use _core::text::Table;
+use _core::text::{Kind, Table};
 use std::collections::BTreeMap;
 
 /// The characters of UTF-8 in which lone surrogates may stand; `None` of any other bytes.
@@ -61,6 +61,72 @@ pub fn words(text: &[u32], table: &Table) -> Vec<Vec<u32>> {
         .filter(|word| word.len() >= 2)
         .map(<[u32]>::to_vec)
         .collect()
+}
+
+/// The tokens of the learner between runs of scripts without spaces, and the n-grams of the letters of these runs.
+pub fn tokens(text: &[u32], table: &Table) -> (Vec<Vec<Vec<u32>>>, Vec<Vec<u32>>) {
+    let entry = |at: usize| text.get(at).map(|&character| table.entry(character));
+    let is_mark = |at| entry(at).is_some_and(|entry| entry.is_mark());
+    let kind = |at| entry(at).and_then(|entry| entry.kind());
+    let is_word = |at: usize| {
+        entry(at)
+            .is_some_and(|entry| entry.kind().is_none() && (entry.is_word() || entry.is_mark()))
+    };
+    let is = |at: usize, range: std::ops::RangeInclusive<char>| {
+        let character = text.get(at).copied().and_then(char::from_u32);
+        character.is_some_and(|character| range.contains(&character))
+    };
+    let is_regional = |at| is(at, '\u{1f1e6}'..='\u{1f1ff}');
+    let (mut stretches, mut grams, mut at) = (vec![vec![]], vec![], 0);
+    while at < text.len() {
+        let start = at;
+        at += 1;
+        if kind(start) == Some(Kind::Unspaced) {
+            let mut letters = vec![];
+            let mut first = start;
+            loop {
+                while is_mark(at) {
+                    at += 1;
+                }
+                letters.push(text[first..at].to_vec());
+                if kind(at) != Some(Kind::Unspaced) {
+                    break;
+                }
+                first = at;
+                at += 1;
+            }
+            for n in 1..=3 {
+                grams.extend(letters.windows(n).map(<[Vec<u32>]>::concat));
+            }
+            stretches.push(vec![]);
+            continue;
+        }
+        let more: &dyn Fn(usize) -> bool = if kind(start) == Some(Kind::Pictograph) {
+            at += usize::from(is_regional(start) && is_regional(at));
+            &|at| {
+                let joined = is(at - 1, '\u{200d}'..='\u{200d}')
+                    && at - 1 > start
+                    && kind(at) == Some(Kind::Pictograph)
+                    && !is_regional(at);
+                let modifier = is(at, '\u{1f3fb}'..='\u{1f3ff}');
+                joined || modifier || is_mark(at) || kind(at) == Some(Kind::Tag)
+            }
+        } else if is_word(start) {
+            &is_word
+        } else if is(start, '!'..='!') || is(start, '?'..='?') {
+            &|at| is(at, '!'..='!') || is(at, '?'..='?')
+        } else {
+            continue;
+        };
+        while more(at) {
+            at += 1;
+        }
+        stretches
+            .last_mut()
+            .expect("there is one from the beginning")
+            .push(text[start..at].to_vec());
+    }
+    (stretches, grams)
 }
 
 /// All runs of `least` to `greatest` words with spaces between them, the shorter runs first.
@@ -124,13 +190,13 @@ pub fn encoded(text: &[u32]) -> (Vec<u8>, bool) {
     (bytes, lone)
 }
 
-/// MurmurHash3 x86 32 bit with seed 0, as Austin Appleby published it.
-pub fn murmur3(key: &[u8]) -> u32 {
+/// MurmurHash3 x86 32 bit, as Austin Appleby published it.
+pub fn murmur3(key: &[u8], seed: u32) -> u32 {
     let scramble = |block: u32| {
         let block = block.wrapping_mul(0xcc9e_2d51).rotate_left(15);
         block.wrapping_mul(0x1b87_3593)
     };
-    let (mut hash, mut chunks) = (0u32, key.chunks_exact(4));
+    let (mut hash, mut chunks) = (seed, key.chunks_exact(4));
     for chunk in &mut chunks {
         let block = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
         hash = (hash ^ scramble(block)).rotate_left(13);

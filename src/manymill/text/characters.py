@@ -1,18 +1,19 @@
 """Table of the character properties of the running Python: word characters, lower case, casing.
 
 The core has the same bytes in a file for known Unicode versions (``rust/tables``); ``rust/src/text/table.rs`` documents
-the layout. The properties come from ``re`` and ``str.lower`` rather than from a database, since the core has to
-reproduce these two.
+the layout. Word characters and case come from ``re`` and ``str.lower``, since the core has to reproduce these two;
+combining marks come from ``unicodedata``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-_WORD, _LOWER_IS_WORD, _CASED, _IGNORABLE, _EXPANDS = (1 << bit for bit in range(21, 26))
+_WORD, _LOWER_IS_WORD, _CASED, _IGNORABLE, _EXPANDS, _MARK = (1 << bit for bit in range(21, 27))
 _DELTA = (1 << 21) - 1
 
 
@@ -51,6 +52,7 @@ def _entries(characters: list[str]) -> Iterator[int]:
         single = len(lower) == 1
         entry = (ord(lower) - code) & _DELTA if single else _EXPANDS
         entry |= _WORD * word[code] | _LOWER_IS_WORD * (single and word[ord(lower)])
+        entry |= _MARK * unicodedata.category(character).startswith("M")
         entry |= _CASED * cased[code] | _IGNORABLE * (cased_or_ignorable[code] and not cased[code])
         yield entry
 

@@ -7,8 +7,10 @@ use std::arch::x86_64::{_mm256_add_epi32, _mm256_set1_epi32};
 
 /// See [`crate::kernels::Kernels::edges`].
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
-    edges_by(mask, edges, |bits, base, out| positions(bits, base, out))
+pub fn edges(mask: &[u64], singles: bool, edges: &mut Vec<u32>) -> usize {
+    edges_by(mask, singles, edges, |bits, base, out| {
+        positions(bits, base, out)
+    })
 }
 
 /// Writes `base` plus the place of each set bit; returns how many there are. What is behind them is rubbish.

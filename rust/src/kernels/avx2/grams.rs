@@ -20,13 +20,13 @@ use std::arch::x86_64::{
     _mm256_castsi128_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cmpgt_epi8,
     _mm256_inserti128_si256, _mm256_max_epu32, _mm256_min_epu32, _mm256_movemask_epi8,
     _mm256_mullo_epi32, _mm256_or_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32,
-    _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_sub_epi32, _mm256_testc_si256, _mm256_testz_si256, _mm256_xor_si256,
+    _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_sub_epi32, _mm256_testc_si256,
+    _mm256_testz_si256, _mm256_xor_si256,
 };
 
 /// See [`crate::kernels::Kernels::grams`].
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
+pub fn grams(text: &[u8], edges: &[u32], n: usize, seed: u32, hashes: &mut Vec<u32>) {
     let lasts = edges.get(2 * (n - 1)..).unwrap_or_default();
     let (firsts, first_rest) = edges[..lasts.len()].as_chunks();
     let (lasts, last_rest) = lasts.as_chunks();
@@ -43,7 +43,7 @@ pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
     ];
     for (firsts, lasts, outs) in parts {
         for ((first, last), out) in firsts.iter().zip(lasts).zip(outs) {
-            store(out, eight(text, first, last));
+            store(out, eight(text, first, last, seed));
         }
     }
     hashes.truncate(before + count);
@@ -58,13 +58,12 @@ fn padded(rest: &[u32]) -> [u32; 16] {
 /// The hashes of eight runs: from the first edge of each pair in `first` to the second of each in `last`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eight(text: &[u8], first: &[u32; 16], last: &[u32; 16]) -> __m256i {
+fn eight(text: &[u8], first: &[u32; 16], last: &[u32; 16], seed: u32) -> __m256i {
     let at = every_second::<0b10_00_10_00>(first);
     let length = _mm256_sub_epi32(every_second::<0b11_01_11_01>(last), at);
     let addresses = [0, 2, 8, 10, 4, 6, 12, 14].map(|i: usize| first[i]);
     let here = _mm256_min_epu32(length, splat(16));
-    let zero = _mm256_setzero_si256();
-    let mut hash = take_in(zero, gathered(text, at, addresses), here);
+    let mut hash = take_in(splat(seed), gathered(text, at, addresses), here);
     if _mm256_testc_si256(here, length) == 0 {
         hash = go_on(text, at, length, hash);
     }
@@ -180,7 +179,7 @@ mod tests {
     fn an_edge_without_slack_behind_it_is_refused() {
         let refused = |edges: [u32; 2]| {
             let run = |kernels: &crate::kernels::Kernels| {
-                (kernels.grams)(&[0; 20 + SLACK], &edges, 1, &mut Vec::new());
+                (kernels.grams)(&[0; 20 + SLACK], &edges, 1, 0, &mut Vec::new());
             };
             detected().is_none_or(|kernels| catch_unwind(|| run(kernels)).is_err())
         };

@@ -30,6 +30,8 @@ mod unicode;
 mod windows;
 mod words;
 
+pub(super) use sort::sort;
+
 use super::{Kernels, portable};
 
 /// The tier, if this processor has all that it needs.
@@ -47,22 +49,14 @@ static AVX2: Kernels = Kernels {
     name: "avx2",
     words: entry!(words::words, text, lowercase, lowered, mask),
     unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
-    edges: entry!(edges::edges, mask, edges),
+    edges: entry!(edges::edges, mask, singles, edges),
     join: entry!(join::join, text, edges, joined),
-    pack: entry!(join::pack, text, mask, packed, edges),
-    grams: entry!(grams::grams, text, edges, n, hashes),
+    pack: entry!(join::pack, text, mask, singles, packed, edges),
+    grams: entry!(grams::grams, text, edges, n, seed, hashes),
     squeeze: portable::squeeze,
-    windows: entry!(
-        windows::windows,
-        text,
-        length,
-        least,
-        greatest,
-        within,
-        hashes
-    ),
+    windows: entry!(windows::windows, text, length, windows, hashes),
     fold: entry!(fold::fold, hashes, fold, signed, keys),
-    sort: entry!(sort::sort, keys, spare),
+    sort: entry!(sort, keys, spare),
     runs: entry!(runs::runs, keys, distinct, ends),
     counts: entry!(counts::counts, distinct, ends, signed, indices, counts),
     quotients: entry!(quotients::quotients, counts, by, data),

@@ -17,7 +17,7 @@ pub fn unicode(
     odd: &mut Odd<'_>,
 ) -> bool {
     let classes = plane.classes(lowercase);
-    unicode_by(text, lowered, mask, odd, |rest, here| {
+    unicode_by(text, plane, lowered, mask, odd, |rest, here| {
         look(rest, here, classes, plane, |block| beyond_ascii(block))
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each 8 starts:
-//!     hash ← 0
+//!     hash ← the seed
 //!     for each four bytes of the slices:                     one shuffle of 16 bytes for all lanes
 //!         for n that end among them:
 //!             mix in the bytes before n; finish              the n-gram of each lane
@@ -14,7 +14,7 @@ use super::access::{load_bytes, store};
 use super::grams::{finish, multiplied, rotated, splat};
 use super::places::places;
 use crate::kernels::portable::windows_by;
-use crate::kernels::{SLACK, Within};
+use crate::kernels::{SLACK, Windows};
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8,
     _mm256_permutevar8x32_epi32, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi32,
@@ -28,29 +28,18 @@ const LONGEST: usize = 32 - LANES;
 
 /// See [`crate::kernels::Kernels::windows`].
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-pub fn windows(
-    text: &[u8],
-    length: usize,
-    least: usize,
-    greatest: usize,
-    within: Within,
-    hashes: &mut Vec<u32>,
-) {
-    windows_by::<LONGEST>(
-        text,
-        length,
-        least,
-        greatest,
-        within,
-        hashes,
-        |words, greatest, hashes| {
-            if words {
-                slices::<true>(text, length, least, greatest, hashes);
-            } else {
-                slices::<false>(text, length, least, greatest, hashes);
-            }
-        },
-    );
+pub fn windows(text: &[u8], length: usize, windows: Windows, hashes: &mut Vec<u32>) {
+    windows_by::<LONGEST>(text, length, windows, hashes, |words, greatest, hashes| {
+        let windows = Windows {
+            greatest,
+            ..windows
+        };
+        if words {
+            slices::<true>(text, length, windows, hashes);
+        } else {
+            slices::<false>(text, length, windows, hashes);
+        }
+    });
 }
 
 #[inline]
@@ -58,8 +47,12 @@ pub fn windows(
 fn slices<const WORDS: bool>(
     text: &[u8],
     length: usize,
-    least: usize,
-    greatest: usize,
+    Windows {
+        least,
+        greatest,
+        seed,
+        ..
+    }: Windows,
     hashes: &mut Vec<u32>,
 ) {
     let room = ((greatest + 1).saturating_sub(least) + 1) * LANES;
@@ -68,7 +61,7 @@ fn slices<const WORDS: bool>(
         hashes.resize(count + room, 0);
         let spaces = if WORDS { spaces(text, start) } else { 0 };
         let mut inner = 0;
-        let mut hash = _mm256_setzero_si256();
+        let mut hash = splat(seed);
         for from in (0..=greatest.min(length - start)).step_by(4) {
             let key = fours(text, start + from);
             for n in from..from + 4 {

@@ -1,7 +1,7 @@
 //! A mask of word characters to the edges of the words.
 //!
 //! ```text
-//! kept      a bit without neighbours is a word of one byte: drop it
+//! kept      a bit without neighbours is a word of one byte: dropped unless it is asked for
 //! changes   an edge is where a bit differs from the one before
 //! places    the numbers 0 to 63, compressed by the changes and widened to 32 bits
 //! ```
@@ -15,11 +15,11 @@ const UNASKED: usize = 2 * LANES;
 
 /// See [`crate::kernels::Kernels::edges`].
 #[target_feature(enable = "avx512vbmi2,popcnt")]
-pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
+pub fn edges(mask: &[u64], singles: bool, edges: &mut Vec<u32>) -> usize {
     grow(edges, (mask.len() + 1) * BYTES);
     let mut base = _mm512_setzero_si512();
     let (mut count, mut last) = (0, 0);
-    for (kept, changes) in changes(mask) {
+    for (kept, changes) in changes(mask, singles) {
         count += write(changes, base, &mut edges[count..]);
         base = _mm512_add_epi32(base, _mm512_set1_epi32(BYTES as i32));
         last = kept >> 63;
@@ -28,13 +28,15 @@ pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
     count + last as usize
 }
 
-/// The bytes of words of two and more, and where a byte differs from the one before in that, 64 after 64.
+/// The bytes of words (of those of one byte only if `singles`), and where a byte differs from the one before in that,
+/// 64 after 64.
 #[inline(always)]
-pub fn changes(mask: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+pub fn changes(mask: &[u64], singles: bool) -> impl Iterator<Item = (u64, u64)> {
+    let all = if singles { u64::MAX } else { 0 };
     let (mut word_before, mut kept_before) = (0, 0);
     mask.iter().enumerate().map(move |(i, &word)| {
         let next = mask.get(i + 1).map_or(0, |next| next << 63);
-        let kept = word & ((word << 1 | word_before) | (word >> 1 | next));
+        let kept = word & (all | (word << 1 | word_before) | (word >> 1 | next));
         let changes = kept ^ (kept << 1 | kept_before);
         (word_before, kept_before) = (word >> 63, kept >> 63);
         (kept, changes)

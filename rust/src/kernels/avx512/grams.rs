@@ -22,15 +22,15 @@ type Edges = [u32; 2];
 
 /// See [`crate::kernels::Kernels::grams`].
 #[target_feature(enable = "avx512vbmi2")]
-pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
+pub fn grams(text: &[u8], edges: &[u32], n: usize, seed: u32, hashes: &mut Vec<u32>) {
     let words = edges.as_chunks().0;
     let lasts = words.get(n - 1..).unwrap_or_default();
     let firsts = &words[..lasts.len()];
     extend(hashes, lasts.len(), |i| {
         let (firsts, lasts) = (&firsts[i..], &lasts[i..]);
         match (firsts.first_chunk(), lasts.first_chunk()) {
-            (Some(firsts), Some(lasts)) => murmur3(text, firsts, lasts),
-            _ => murmur3(text, &padded(firsts), &padded(lasts)),
+            (Some(firsts), Some(lasts)) => murmur3(text, firsts, lasts, seed),
+            _ => murmur3(text, &padded(firsts), &padded(lasts), seed),
         }
     });
 }
@@ -47,10 +47,10 @@ fn padded(edges: &[Edges]) -> [Edges; LANES] {
 /// The hashes of the bytes from the starts of `firsts` to the ends of `lasts`.
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
-fn murmur3(text: &[u8], firsts: &[Edges; LANES], lasts: &[Edges; LANES]) -> __m512i {
+fn murmur3(text: &[u8], firsts: &[Edges; LANES], lasts: &[Edges; LANES], seed: u32) -> __m512i {
     let lengths = _mm512_sub_epi32(load_seconds::<1>(lasts), load_seconds::<0>(firsts));
     let pieces = transposed(load_quarters::<0>(text, firsts));
-    let mut hash = mix::<0>(pieces, lengths, _mm512_setzero_si512());
+    let mut hash = mix::<0>(pieces, lengths, _mm512_set1_epi32(seed.cast_signed()));
     if longer(lengths, PIECE) != 0 {
         let pieces = transposed(load_quarters::<{ PIECE as usize }>(text, firsts));
         hash = mix::<PIECE>(pieces, lengths, hash);
@@ -60,7 +60,7 @@ fn murmur3(text: &[u8], firsts: &[Edges; LANES], lasts: &[Edges; LANES]) -> __m5
     while long != 0 {
         let i = long.trailing_zeros() as usize;
         long &= long - 1;
-        let scalar = portable::murmur3(text, firsts[i][0] as usize, lasts[i][1] as usize);
+        let scalar = portable::murmur3(text, firsts[i][0] as usize, lasts[i][1] as usize, seed);
         hash = _mm512_mask_set1_epi32(hash, 1 << i, scalar.cast_signed());
     }
     hash

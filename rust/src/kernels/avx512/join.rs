@@ -20,14 +20,20 @@ pub fn join(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>) {
 
 /// See [`crate::kernels::Kernels::pack`].
 #[target_feature(enable = "avx512vbmi2,bmi2,popcnt")]
-pub fn pack(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize {
+pub fn pack(
+    text: &[u8],
+    mask: &[u64],
+    singles: bool,
+    packed: &mut Vec<u8>,
+    edges: &mut Vec<u32>,
+) -> usize {
     // A space may follow the last byte.
     grow(packed, (mask.len() + 1) * BYTES + SLACK);
     grow(edges, (mask.len() + 1) * BYTES);
     let (blocks, rest) = text.as_chunks();
     let space = _mm512_set1_epi8(b' '.cast_signed());
     let (mut to, mut count, mut last) = (0, 0, 0);
-    for (i, (kept, changes)) in changes(mask).enumerate() {
+    for (i, (kept, changes)) in changes(mask, singles).enumerate() {
         let block = match blocks.get(i) {
             Some(block) => load_bytes(block),
             None => load_first_bytes(rest),

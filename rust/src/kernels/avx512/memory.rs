@@ -80,19 +80,6 @@ pub fn store<T: Word>(words: &mut [T; LANES], value: __m512i) {
     unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), value) };
 }
 
-/// Writes 16 numbers at a place of a slice.
-///
-/// # Panics
-/// If there is not room for all.
-#[inline]
-#[target_feature(enable = "avx512vbmi2")]
-pub fn store_at(words: &mut [u32], place: usize, value: __m512i) {
-    let last = words.len().checked_sub(LANES);
-    assert!(last.is_some_and(|last| place <= last), "no room for 16");
-    // SAFETY: 16 numbers of the slice begin at `place`, as just checked; no alignment is asked for.
-    unsafe { _mm512_storeu_si512(words.as_mut_ptr().add(place).cast(), value) };
-}
-
 /// Writes as many of 16 numbers as the slice has room for.
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]

@@ -9,7 +9,7 @@
 //! grams    16 words a step, 16 bytes of each, transposed: murmur3 in 16 lanes
 //! squeeze  64 bytes a step, compressed to those that are kept
 //! windows  16 slices a step, which start at 16 bytes in a row: one permutation gives four bytes of each
-//! sort     networks of comparisons over 16 columns; more than 256 keys are first parted by ranges
+//! sort     networks of comparisons over 16 columns; of more than 256 keys, the sort of 256 bits
 //! runs, counts, quotients    16 keys a step, compressed where a run starts
 //! ```
 //!
@@ -40,8 +40,10 @@ pub fn detected() -> Option<&'static Kernels> {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
         && is_x86_feature_detected!("popcnt");
     able.then_some(&AVX512)
 }
@@ -51,20 +53,12 @@ static AVX512: Kernels = Kernels {
     name: "avx512",
     words: entry!(words::words, text, lowercase, lowered, mask),
     unicode: entry!(unicode::unicode, text, plane, lowercase, lowered, mask, odd),
-    edges: entry!(edges::edges, mask, edges),
+    edges: entry!(edges::edges, mask, singles, edges),
     join: entry!(join::join, text, edges, joined),
-    pack: entry!(join::pack, text, mask, packed, edges),
-    grams: entry!(grams::grams, text, edges, n, hashes),
+    pack: entry!(join::pack, text, mask, singles, packed, edges),
+    grams: entry!(grams::grams, text, edges, n, seed, hashes),
     squeeze: entry!(squeeze::squeeze, text, lowercase, within, squeezed),
-    windows: entry!(
-        windows::windows,
-        text,
-        length,
-        least,
-        greatest,
-        within,
-        hashes
-    ),
+    windows: entry!(windows::windows, text, length, windows, hashes),
     fold: entry!(fold::fold, hashes, fold, signed, keys),
     sort: entry!(sort::sort, keys, spare),
     runs: entry!(runs::runs, keys, distinct, ends),

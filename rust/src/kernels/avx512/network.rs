@@ -18,12 +18,11 @@ use std::arch::x86_64::*;
 
 #[inline]
 #[target_feature(enable = "avx512vbmi2")]
-fn sort_in<const N: usize>(from: Option<&[u32]>, keys: &mut [u32]) {
-    let unsorted = from.unwrap_or(keys);
+fn sort_in<const N: usize>(keys: &mut [u32]) {
     let greatest = _mm512_set1_epi32(-1);
     let mut rows = [greatest; N];
     for (i, row) in rows.iter_mut().enumerate() {
-        *row = load_first(&unsorted[(LANES * i).min(unsorted.len())..], greatest);
+        *row = load_first(&keys[(LANES * i).min(keys.len())..], greatest);
     }
     match N {
         4 => compare(&mut rows, &FOUR),
@@ -54,15 +53,15 @@ fn sort_in<const N: usize>(from: Option<&[u32]>, keys: &mut [u32]) {
 /// The most keys that [`sort`] takes.
 pub const MOST: usize = 16 * LANES;
 
-/// Sorts at most [`MOST`] keys ascending, in place or from another slice as long.
+/// Sorts at most [`MOST`] keys ascending.
 #[target_feature(enable = "avx512vbmi2")]
-pub fn sort(from: Option<&[u32]>, keys: &mut [u32]) {
+pub fn sort(keys: &mut [u32]) {
     match keys.len() {
-        0..=16 => sort_in::<1>(from, keys),
-        17..=32 => sort_in::<2>(from, keys),
-        33..=64 => sort_in::<4>(from, keys),
-        65..=128 => sort_in::<8>(from, keys),
-        _ => sort_in::<16>(from, keys),
+        0..=16 => sort_in::<1>(keys),
+        17..=32 => sort_in::<2>(keys),
+        33..=64 => sort_in::<4>(keys),
+        65..=128 => sort_in::<8>(keys),
+        _ => sort_in::<16>(keys),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn unicode(
     odd: &mut Odd<'_>,
 ) -> bool {
     let classes = plane.classes(lowercase);
-    unicode_by(text, lowered, mask, odd, |rest, here| {
+    unicode_by(text, plane, lowered, mask, odd, |rest, here| {
         let block = load_first_bytes(rest);
         let others = _mm512_movepi8_mask(block);
         if others == 0 {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each 16 starts:
-//!     hash ← 0
+//!     hash ← the seed
 //!     for each four bytes of the slices:                     one permutation of 64 bytes for all lanes
 //!         for n that end among them:
 //!             mix in the bytes before n; finish              the n-gram of each lane
@@ -15,7 +15,7 @@
 use super::append::Appended;
 use super::grams::{finish, mix_hash, mix_key};
 use super::memory::{BYTES, LANES, first_16, load_bytes, load_first_bytes};
-use crate::kernels::Within;
+use crate::kernels::Windows;
 use crate::kernels::portable::windows_by;
 use std::arch::x86_64::*;
 
@@ -24,29 +24,18 @@ const LONGEST: usize = BYTES - LANES;
 
 /// See [`crate::kernels::Kernels::windows`].
 #[target_feature(enable = "avx512vbmi,avx512vbmi2,popcnt")]
-pub fn windows(
-    text: &[u8],
-    length: usize,
-    least: usize,
-    greatest: usize,
-    within: Within,
-    hashes: &mut Vec<u32>,
-) {
-    windows_by::<LONGEST>(
-        text,
-        length,
-        least,
-        greatest,
-        within,
-        hashes,
-        |words, greatest, hashes| {
-            if words {
-                slices::<true>(text, length, least, greatest, hashes);
-            } else {
-                slices::<false>(text, length, least, greatest, hashes);
-            }
-        },
-    );
+pub fn windows(text: &[u8], length: usize, windows: Windows, hashes: &mut Vec<u32>) {
+    windows_by::<LONGEST>(text, length, windows, hashes, |words, greatest, hashes| {
+        let windows = Windows {
+            greatest,
+            ..windows
+        };
+        if words {
+            slices::<true>(text, length, windows, hashes);
+        } else {
+            slices::<false>(text, length, windows, hashes);
+        }
+    });
 }
 
 #[inline]
@@ -54,8 +43,12 @@ pub fn windows(
 fn slices<const WORDS: bool>(
     text: &[u8],
     length: usize,
-    least: usize,
-    greatest: usize,
+    Windows {
+        least,
+        greatest,
+        seed,
+        ..
+    }: Windows,
     hashes: &mut Vec<u32>,
 ) {
     let sizes = (greatest + 1).saturating_sub(least);
@@ -63,11 +56,11 @@ fn slices<const WORDS: bool>(
         let mut appended = Appended::new(hashes, sizes * LANES);
         let spaces = if WORDS { spaces(text, start) } else { 0 };
         let mut inner = 0;
-        let mut hash = _mm512_setzero_si512();
+        let mut hash = _mm512_set1_epi32(seed.cast_signed());
         for from in (0..=greatest.min(length - start)).step_by(4) {
             let key = fours(text, start + from);
             for n in from..from + 4 {
-                if n > 2 {
+                if WORDS && n > 2 {
                     inner |= spaces >> (n - 2);
                 }
                 if n < least || n > greatest {

@@ -1,7 +1,7 @@
 //! A mask of word characters to the edges of the words.
 //!
 //! ```text
-//! kept      a bit without neighbours is a word of one byte: drop it
+//! kept      a bit without neighbours is a word of one byte: dropped unless it is asked for
 //! changes   an edge is where a bit differs from the one before
 //! places    of the set bits, written without asking how many there are
 //! ```
@@ -12,23 +12,25 @@ use super::{BLOCK, grow};
 const UNASKED: usize = 24;
 
 /// See [`crate::kernels::Kernels::edges`].
-pub fn edges(mask: &[u64], edges: &mut Vec<u32>) -> usize {
-    edges_by(mask, edges, positions)
+pub fn edges(mask: &[u64], singles: bool, edges: &mut Vec<u32>) -> usize {
+    edges_by(mask, singles, edges, positions)
 }
 
 /// The same with any function that writes a base plus the place of each set bit and says how many there are.
 #[inline(always)]
 pub fn edges_by(
     mask: &[u64],
+    singles: bool,
     edges: &mut Vec<u32>,
     positions: impl Fn(u64, u32, &mut [u32; BLOCK]) -> usize,
 ) -> usize {
     grow(edges, (mask.len() + 1) * BLOCK);
+    let all = if singles { u64::MAX } else { 0 };
     let mut count = 0;
     let (mut word_before, mut kept_before) = (0, 0);
     for (i, &word) in mask.iter().enumerate() {
         let next = mask.get(i + 1).map_or(0, |next| next << 63);
-        let kept = word & ((word << 1 | word_before) | (word >> 1 | next));
+        let kept = word & (all | (word << 1 | word_before) | (word >> 1 | next));
         let changes = kept ^ (kept << 1 | kept_before);
         (word_before, kept_before) = (word >> 63, kept >> 63);
         if let Some(room) = edges[count..].first_chunk_mut() {

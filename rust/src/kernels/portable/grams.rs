@@ -2,14 +2,14 @@
 //! and not jumped over.
 
 /// See [`crate::kernels::Kernels::grams`].
-pub fn grams(text: &[u8], edges: &[u32], n: usize, hashes: &mut Vec<u32>) {
+pub fn grams(text: &[u8], edges: &[u32], n: usize, seed: u32, hashes: &mut Vec<u32>) {
     let words = edges.as_chunks::<2>().0;
     let lasts = words.get(n - 1..).unwrap_or_default();
     hashes.extend(
         words
             .iter()
             .zip(lasts)
-            .map(|(first, last)| murmur3(text, first[0] as usize, last[1] as usize)),
+            .map(|(first, last)| murmur3(text, first[0] as usize, last[1] as usize, seed)),
     );
 }
 
@@ -47,10 +47,10 @@ const KEEP: [u128; 17] = {
     keep
 };
 
-/// MurmurHash3 x86 32 bit, seed 0, of `text[start..end]`; there must be [`SLACK`] bytes behind `end`.
+/// MurmurHash3 x86 32 bit, with this seed, of `text[start..end]`; there must be [`SLACK`] bytes behind `end`.
 #[inline(always)]
-pub fn murmur3(text: &[u8], start: usize, end: usize) -> u32 {
-    let mut hash = 0;
+pub fn murmur3(text: &[u8], start: usize, end: usize, seed: u32) -> u32 {
+    let mut hash = seed;
     let mut at = start;
     while end - at > 16 {
         for key in keys(text, at, u128::MAX) {
@@ -90,14 +90,17 @@ mod tests {
 
     #[test]
     fn hashes_are_the_published_ones() {
-        let vectors: [(&[u8], u32); 4] = [
-            (b"", 0),
-            (b"cat", 1_751_422_759),
-            (b"sat", 703_717_300),
-            (b"Hello, world!", 0xc036_3e43),
+        let vectors: [(&[u8], u32, u32); 6] = [
+            (b"", 0, 0),
+            (b"", 1, 0x514e_28b7),
+            (b"cat", 0, 1_751_422_759),
+            (b"sat", 0, 703_717_300),
+            (b"Hello, world!", 0, 0xc036_3e43),
+            (b"Hello, world!", 0x9747_b28c, 0x2488_4cba),
         ];
-        for (key, hash) in vectors {
-            assert_eq!(murmur3(&[key, &[1; SLACK]].concat(), 0, key.len()), hash);
+        for (key, seed, hash) in vectors {
+            let text = [key, &[1; SLACK]].concat();
+            assert_eq!(murmur3(&text, 0, key.len(), seed), hash);
         }
     }
 }

@@ -39,8 +39,14 @@ pub fn join(text: &[u8], edges: &mut [u32], joined: &mut Vec<u8>) {
 }
 
 /// See [`crate::kernels::Kernels::pack`].
-pub fn pack(text: &[u8], mask: &[u64], packed: &mut Vec<u8>, edges: &mut Vec<u32>) -> usize {
-    let count = self::edges(mask, edges);
+pub fn pack(
+    text: &[u8],
+    mask: &[u64],
+    singles: bool,
+    packed: &mut Vec<u8>,
+    edges: &mut Vec<u32>,
+) -> usize {
+    let count = self::edges(mask, singles, edges);
     join(text, &mut edges[..count], packed);
     count
 }

@@ -18,7 +18,7 @@ pub use edges::{edges, edges_by};
 pub use fold::fold;
 pub use grams::murmur3;
 pub use join::{join, pack};
-pub use sort::{scatter, sort};
+pub use sort::sort;
 pub use squeeze::{is_space, squeeze};
 pub use unicode::{Found, Room, look, unicode_by};
 pub use windows::{windows, windows_by};

@@ -31,7 +31,7 @@ pub fn sort(keys: &mut [u32], spare: &mut Vec<u32>) {
 
 /// Orders the keys by `key >> shift`, which must be less than `buckets`; leaves the end of each bucket in `spare`,
 /// behind as many numbers as there are keys.
-pub fn scatter(keys: &mut [u32], spare: &mut Vec<u32>, shift: u32, buckets: usize) {
+fn scatter(keys: &mut [u32], spare: &mut Vec<u32>, shift: u32, buckets: usize) {
     spare.clear();
     spare.extend_from_slice(keys);
     spare.resize(keys.len() + buckets, 0);

@@ -41,7 +41,7 @@ pub fn unicode(
     odd: &mut Odd<'_>,
 ) -> bool {
     let classes = plane.classes(lowercase);
-    unicode_by(text, lowered, mask, odd, |rest, here| {
+    unicode_by(text, plane, lowered, mask, odd, |rest, here| {
         look(rest, here, classes, plane, beyond_ascii)
     })
 }
@@ -50,12 +50,13 @@ pub fn unicode(
 #[inline(always)]
 pub fn unicode_by(
     text: &[u8],
+    plane: &Plane,
     lowered: &mut [u8],
     mask: &mut [u64],
     odd: &mut Odd<'_>,
     mut look: impl FnMut(&[u8], &mut Room) -> Found,
 ) -> bool {
-    let mut joiner = Joiner::default();
+    let mut joiner = Joiner::new(plane.singles());
     for start in (0..text.len()).step_by(BLOCK) {
         let Some(here) = lowered[start..].first_chunk_mut() else {
             return false;
