@@ -28,15 +28,9 @@ from manymill.search.handle import SearchHandle
 from manymill.search.mlflow import autologging_disabled, search_logged
 from manymill.search.parameters import check_parameters
 from manymill.search.results import best_index, cv_results, with_error_score
+from manymill.search.routing import make_router, route_params, route_score_params
 from manymill.search.samplers import Distributions, make_proposer, parameter_spaces
-from manymill.search.setup import (
-    PreparedSearch,
-    SearchRequest,
-    make_router,
-    prepare_search,
-    route_params,
-    route_score_params,
-)
+from manymill.search.setup import PreparedSearch, SearchRequest, prepare_search
 from manymill.validation import any_of, check, is_integer
 
 

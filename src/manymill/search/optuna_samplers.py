@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from manymill.errors import SettingsError
-from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.distributions import Integers, LogUniform, Uniform
 from manymill.search.samplers import Proposal, Proposer, Space, index_of, listed_values
 from manymill.validation import check_choice
 
@@ -36,7 +36,7 @@ class OptunaProposer(Proposer):
     sampler : str
         A key of `SAMPLERS`.
     spaces : sequence of mapping
-        Exactly one space. Distributions are those of `manymill.search.config`, SciPy's uniform, loguniform and
+        Exactly one space. Distributions are those of `manymill.search.distributions`, SciPy's uniform, loguniform and
         randint, or Optuna's own.
     n_trials : int
     seed : int

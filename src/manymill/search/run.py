@@ -16,7 +16,8 @@ import manymill
 from manymill.data.dataset import scan
 from manymill.engine import interrupts
 from manymill.errors import PlanError, SettingsError
-from manymill.search.config import LogUniform, check_scoring, parse_spaces, parse_value, suggestion
+from manymill.search.config import check_scoring, parse_spaces, parse_value, suggestion
+from manymill.search.distributions import LogUniform
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
 from manymill.validation import any_of, check

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from manymill.errors import RunFolderError, SettingsError
-from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.distributions import Integers, LogUniform, Uniform
 from manymill.validation import check
 
 Space = Mapping[str, Any]

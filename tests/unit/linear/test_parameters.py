@@ -8,8 +8,8 @@ import pytest
 from manymill import ComplementNaiveBayes, TextClassifier
 from manymill.cli.app import app
 from manymill.cli.train import train
-from manymill.linear.parameters import declared
 from manymill.linear.settings import Settings
+from manymill.validation import declared
 
 DEFAULTS = {name: default for name, default, _ in declared(Settings)}
 # Settings that the classifier has in another form, with the reason.

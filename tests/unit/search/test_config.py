@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from manymill.errors import SettingsError
-from manymill.search.config import Integers, LogUniform, Uniform, parse_spaces
+from manymill.search.config import parse_spaces
+from manymill.search.distributions import Integers, LogUniform, Uniform
 from manymill.search.setup import describe
 
 numbers = st.floats(1e-6, 1e6)

@@ -9,7 +9,7 @@ from sklearn.model_selection import ParameterGrid
 
 from manymill.errors import SettingsError
 from manymill.search import optuna_samplers
-from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.distributions import Integers, LogUniform, Uniform
 from manymill.search.samplers import decode_proposal, encode_proposal, make_proposer, parameter_spaces
 
 SPACES = {
