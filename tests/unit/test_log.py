@@ -1,4 +1,4 @@
-"""Warnings of the library's loggers are told to whoever listens."""
+"""Warnings of the library's loggers are forwarded."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Tables of Parquet and CSV as numbers."""
+"""Tables in Parquet and CSV files as matrices of numbers."""
 
 import gzip
 import json

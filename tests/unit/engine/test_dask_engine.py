@@ -1,4 +1,4 @@
-"""What is told of workers that come and go."""
+"""Warnings when a cluster loses all workers and gets new ones."""
 
 import logging
 

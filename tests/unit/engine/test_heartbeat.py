@@ -1,4 +1,4 @@
-"""How silence of workers is counted, and what silent workers of a cluster lead to."""
+"""How the silence of workers is measured, and what happens to silent workers of a cluster."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Forests made one, and parts of a forest."""
+"""Combining forests, and drawing trees from a forest."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Forests in folders: the same predictions, and nothing believed."""
+"""Saved forests predict the same, and damaged or hostile folders are refused."""
 
 import contextlib
 import json

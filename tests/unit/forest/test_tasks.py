@@ -1,4 +1,4 @@
-"""Partitions and patches: which rows and seeds a tree gets, and that it is an ordinary tree of all rows' forest."""
+"""Partitions and patches: the rows and the seed of each tree, and trees over all columns and classes."""
 
 import pickle
 

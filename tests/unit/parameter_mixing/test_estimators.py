@@ -1,4 +1,4 @@
-"""The estimators: reports, weights, what they refuse, and how they fit in with scikit-learn."""
+"""The estimators: reports, weights, refusals, and the protocol of scikit-learn."""
 
 import pickle
 import warnings

@@ -1,4 +1,4 @@
-"""Text: datasets in blocks, streams that cannot be cut, texts in memory."""
+"""Parts of text: blocks of datasets, streams that cannot be cut, texts in memory."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Distributions that files can name, and the words for what is searched."""
+"""Search spaces in configuration files, and the description of settings in the journal."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A corpus hashed for a search: written once, found again, removed when there is too much."""
+"""The hashed corpus of a search: written once, found again, removed when the limit is reached."""
 
 import pickle
 from dataclasses import replace

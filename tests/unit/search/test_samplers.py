@@ -1,4 +1,4 @@
-"""Where candidates come from, and how they come again after a search was killed."""
+"""Samplers of candidates, and their replay in a resumed search."""
 
 import json
 

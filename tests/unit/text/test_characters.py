@@ -1,4 +1,4 @@
-"""Every character there is, against the running Python."""
+"""Every character is classified and lower-cased as in the running Python."""
 
 import unicodedata
 from pathlib import Path
