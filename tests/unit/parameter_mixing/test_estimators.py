@@ -151,7 +151,7 @@ def test_methods_are_those_of_the_estimator():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"n_partitions": 0}, "n_partitions=0"),
         ({"rounds": 1.5}, "rounds=1.5"),
@@ -161,8 +161,8 @@ def test_methods_are_those_of_the_estimator():
         ({"reference": True, "validation_fraction": 0}, "held-out rows"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(options, told):
-    with pytest.raises(SettingsError, match=told):
+def test_a_value_that_cannot_be_is_refused(options, message):
+    with pytest.raises(SettingsError, match=message):
         ParameterMixingClassifier(**options).fit(X, Y)
 
 
