@@ -28,9 +28,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from manymill.constants import MAX_LOSSES
 from manymill.engine import calls
 from manymill.engine.base import (
-    MAX_LOSSES,
     STALL_SECONDS,
     Engine,
     FixedTree,

@@ -250,6 +250,8 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
                 raise SettingsError(
                     "validation=(X, y) and validation_fraction are both given", "give only one of them"
                 )
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise SettingsError("validation is invalid: expected a pair (X, y)")
             return None, validate_rows(self, ensemble, *validation, None, sparse_format="csr", reset=False)
         if self.validation_fraction is None:
             return None, None

@@ -9,8 +9,9 @@ from sklearn.ensemble import BaggingClassifier, BaggingRegressor, ExtraTreesClas
 from sklearn.tree import BaseDecisionTree
 
 from manymill.errors import SettingsError
+from manymill.estimator_support import random_generator
 from manymill.forest.sklearn_private import BaseBagging, ForestClassifier, ForestRegressor
-from manymill.validation import check, check_choice, check_integer, is_integer, is_number
+from manymill.validation import check, check_bool, check_choice, check_integer, is_integer, is_number
 
 MODES = ("shared", "partitions", "patches")
 
@@ -42,13 +43,9 @@ def check_parameters(forest: Any) -> None:
     for name in ("n_estimators", "max_bytes"):
         if getattr(forest, name) is not None:
             check_integer(getattr(forest, name), name, 1, also=", or None")
-    seed = forest.random_state
-    check(
-        not is_integer(seed) or seed >= 0,
-        "random_state",
-        seed,
-        "an integer of 0 or more, a RandomState, or None",
-    )
+    for name in ("early_stopping", "warm_start"):
+        check_bool(getattr(forest, name), name)
+    random_generator(forest.random_state)
     check(is_number(forest.tol) and forest.tol >= 0, "tol", forest.tol, "a number of 0 or more")
     for name in ("max_samples", "max_features"):
         value = getattr(forest, name)

@@ -354,7 +354,7 @@ def configured(config: dict[str, Any]) -> Iterator[None]:
 def _time_limit(seconds: float | None) -> Iterator[None]:
     """Raise ``TimeoutError`` in the block after ``seconds``, if this is a main thread and the system has timers."""
     has_timer = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not has_timer:
+    if seconds is None or seconds > threading.TIMEOUT_MAX or not has_timer:
         yield
         return
 
@@ -362,7 +362,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         raise TimeoutError(f"took longer than timeout={seconds:g} s")
 
     previous = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, math.ulp(1.0)))
+    signal.setitimer(signal.ITIMER_REAL, max(float(seconds), math.ulp(1.0)))
     try:
         yield
     finally:

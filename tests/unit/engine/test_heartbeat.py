@@ -50,7 +50,9 @@ def test_a_limit_is_a_second_or_more_or_none_at_all():
     assert checked_stall_seconds(None) == math.inf
     assert checked_stall_seconds(1) == 1.0
     for wrong in (0, 0.99, -1, math.nan):
-        with pytest.raises(SettingsError, match=r"stall_seconds=.* is invalid: expected 1 or more"):
+        with pytest.raises(
+            SettingsError, match=r"stall_seconds=.* is invalid: expected a number of 1 or more"
+        ):
             checked_stall_seconds(wrong)
 
 
