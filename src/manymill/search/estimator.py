@@ -294,9 +294,8 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         inner = get_tags(self.estimator)
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
-        tags.input_tags.pairwise = inner.input_tags.pairwise
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.string = inner.input_tags.string
+        for name in ("one_d_array", "two_d_array", "pairwise", "sparse", "string"):
+            setattr(tags.input_tags, name, getattr(inner.input_tags, name))
         tags.array_api_support = False
         return tags
 
