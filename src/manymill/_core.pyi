@@ -724,8 +724,9 @@ def score_rows(
 class FeatureCounts:
     """Number of rows with each feature, over all classes or by class.
 
-    Mutable: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, equal the counts of all data. Takes 4 bytes per feature, and by
-    class, with three or more classes, another 4 for each class of each feature that occurred.
+    Mutable: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, equal the
+    counts of all data. Takes 4 bytes per feature, and by class, with three or more classes, another 4 for each class of
+    each feature that occurred.
 
     Parameters
     ----------

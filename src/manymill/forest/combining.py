@@ -131,7 +131,7 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
     Raises
     ------
     SettingsError
-        If the forest does not have so many trees, or ``random_state`` is invalid.
+        If the forest has fewer trees, or ``random_state`` is invalid.
     PlanError
         If it is not a fitted forest.
 

@@ -61,7 +61,7 @@ def check_parameters(forest: Any) -> None:
 
 
 def tree_settings(forest: Any, ensemble: Any) -> list[Any]:
-    """All settings that trees depend on besides their rows, to fingerprint a run.
+    """All settings that, together with the rows, determine the trees; for the fingerprint of a run.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def make_ensemble(estimator: Any, *, classification: bool) -> Any:
         raise SettingsError(
             f"{name} is a boosting estimator: each of its trees corrects the errors of the trees before it, "
             "so they cannot be grown independently",
-            "give a forest, a bagging ensemble or a single tree; or train the boosting estimator by itself",
+            "give a forest, a bagging ensemble or a single tree; or fit the boosting estimator directly",
         )
     if not isinstance(estimator, BaseEstimator) or not isinstance(
         estimator, (ForestClassifier, ForestRegressor, BaseBagging, BaseDecisionTree)

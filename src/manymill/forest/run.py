@@ -45,7 +45,7 @@ LearningTask = Literal["classification", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class ForestSettings:
-    """The settings that a forest depends on besides its rows; see the two estimators."""
+    """Settings of a forest; see the two estimators."""
 
     task: LearningTask = "classification"
     n_trees: int = 100

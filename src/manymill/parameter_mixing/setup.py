@@ -135,7 +135,7 @@ class MixingRequest:
     seed: int
 
     def held_out_share(self, n_rows: int) -> float:
-        """The share of rows to hold out, for about so many rows."""
+        """The share of rows to hold out, out of about ``n_rows``."""
         if self.validation_fraction is not None:
             return float(self.validation_fraction)
         if n_rows < _LEAST_ROWS_TO_HOLD_OUT:

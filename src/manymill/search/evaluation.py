@@ -36,8 +36,8 @@ from manymill.engine.spool import Ref
 from manymill.search.events import Evaluation
 from manymill.search.sklearn_private import select_rows, split_rows
 
-# Least number of test rows with halving. The accuracy on so many has a standard error of about 1 %, over several
-# splits of 0.5 %: enough to separate the better candidates from the others.
+# Minimum number of test rows with halving. The standard error of an accuracy is then about 1 %, and 0.5 % over several
+# splits: enough to separate the better candidates from the others.
 MIN_TEST_ROWS = 1000
 
 # Jobs that a process caches: the current one, and the next that may follow it.
@@ -217,7 +217,7 @@ def evaluate(assignment: Assignment) -> Outcome:
             train_scores = {}
             if job.train_scores:
                 train_scores = _score(job, fit.estimator, fit.train_X, fit.train_y, fit.train)
-    except (Exception, SystemExit) as error:  # a candidate that calls sys.exit() has failed, too
+    except (Exception, SystemExit) as error:  # a candidate that calls sys.exit() has also failed
         if job.raises:
             raise
         last = traceback.format_exception_only(error)[-1].strip()

@@ -19,8 +19,8 @@ from manymill.search.ensembles import ensemble_size
 from manymill.search.samplers import parameter_spaces
 from manymill.validation import check, check_bool, check_integer, is_integer, is_number
 
-# With min_resource="auto", halving has at most so many rungs below the last (1/27 of all rows with eta=3), and begins
-# with at least so many rows.
+# With min_resource="auto": the maximum number of rungs below the last (1/27 of all rows with eta=3), and the minimum
+# number of rows of the first rung.
 _RUNGS_BELOW_LAST = 3
 _MIN_ROWS = 100
 

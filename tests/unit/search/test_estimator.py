@@ -499,8 +499,7 @@ def test_another_process_may_end_a_search(tmp_path):
     assert handle.progress().ended == "aborted"
 
 
-def test_a_wish_to_end_is_seen_however_fast_results_come(tmp_path, monkeypatch):
-    monkeypatch.setattr("manymill.search.handle._ABORT_POLL_SECONDS", 0.01)
+def test_a_wish_to_end_is_seen_however_fast_results_come(tmp_path):
     space = {"score": [i / 20_000 for i in range(20_000)]}
     search = SearchCV(
         GivenScore(), space, n_trials=20_000, cv=2, scoring=given_score, engine=1, run=tmp_path, refit=False
