@@ -6,7 +6,7 @@ import copy
 from typing import Any, TypeVar
 
 from manymill.engine.local import available_threads
-from manymill.errors import SchemaError
+from manymill.errors import SchemaError, SettingsError
 from manymill.validation import check, check_integer, is_integer
 
 Estimator = TypeVar("Estimator")
@@ -23,13 +23,51 @@ def seed_from(random_state: Any) -> int:
     if is_integer(random_state):
         check(0 <= random_state < 2**63, "random_state", random_state, "an integer from 0 to 2^63 - 1")
         return int(random_state)
+    return int(random_generator(random_state).randint(2**31))
+
+
+def random_generator(random_state: Any) -> Any:
+    """Return the ``RandomState`` that a ``random_state`` stands for, as ``sklearn.utils.check_random_state`` does.
+
+    Raises
+    ------
+    SettingsError
+        If it is not an integer from 0 to 2^32 - 1, a ``RandomState`` or None.
+    """
     from sklearn.utils import check_random_state
 
     try:
-        generator = check_random_state(random_state)
+        if not isinstance(random_state, bool):
+            return check_random_state(random_state)
     except ValueError:
-        check(False, "random_state", random_state, "an integer of 0 or more, a RandomState, or None")
-    return int(generator.randint(2**31))
+        pass
+    expected = "an integer from 0 to 2^32 - 1, a RandomState, or None"
+    raise SettingsError.invalid("random_state", random_state, expected)
+
+
+def check_is_estimator(estimator: Any, *, classification: bool | None = None) -> None:
+    """Check that ``estimator`` is an estimator that can be cloned and fitted.
+
+    Parameters
+    ----------
+    estimator : object
+    classification : bool, optional
+        Whether regressors are refused, or classifiers; neither if not given.
+
+    Raises
+    ------
+    SettingsError
+        If it is not.
+    """
+    from sklearn.base import is_classifier, is_regressor
+
+    valid = not isinstance(estimator, type) and all(
+        hasattr(estimator, name) for name in ("get_params", "fit")
+    )
+    check(valid, "estimator", estimator, "an estimator with the methods of scikit-learn")
+    if classification is not None:
+        wrong = is_regressor(estimator) if classification else is_classifier(estimator)
+        check(not wrong, "estimator", estimator, "a classifier" if classification else "a regressor")
 
 
 def thread_count(estimator: Any) -> int:

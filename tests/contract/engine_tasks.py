@@ -1,4 +1,4 @@
-"""What the contract of engines has workers do; in a module of its own, which they can import."""
+"""Functions that the engine tests run on workers, in a module that workers can import."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ import pytest
 
 TESTS = "sklearn.feature_extraction.tests.test_text"
 # What is left out, and why.
-SLOW = "test_tfidf_vectorizer_preserve_dtype_idf"  # 200,000 random names; tests/unit/text/test_tfidf_transformer.py
+SLOW = "test_tfidf_vectorizer_preserve_dtype_idf"  # 200,000 random names; tests/unit/text/test_tfidf.py
 
 
 def test_scikit_learns_tests_pass_with_our_classes_in_place(tmp_path):
     pytest.importorskip(TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "in_place_of_scikit_learns", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "replace_sklearn_classes", "-p", "no:cacheprovider"]
     command += ["-c", os.devnull, "-s", "-rA", "--pyargs", TESTS, "-k", f"not {SLOW}"]
     done = subprocess.run(
         command,

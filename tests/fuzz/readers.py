@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
 
-from fuzz import blocks, runner, twins
-from fuzz.twins import Row, TooDeepError, Wanted
+from fuzz import blocks, reference_readers, runner
+from fuzz.reference_readers import Row, TooDeepError, Wanted
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.data.blocks import parse_piece
@@ -120,7 +120,7 @@ def check(seed: int, data: bytes) -> Iterator[str]:
     whole = parse_piece(plan, 0, Piece(np.frombuffer(data, np.uint8), 0, len(data)))
     rows, bad = _rows(whole), _bad(whole)
     try:
-        expected = twins.expected(data, wanted)
+        expected = reference_readers.expected(data, wanted)
     except TooDeepError:
         yield "too deep for Python"
     else:
@@ -145,7 +145,7 @@ def check(seed: int, data: bytes) -> Iterator[str]:
 
 def _header(data: bytes, wanted: Wanted) -> None:
     found = _core.csv_header(data, delimiter=DELIMITER[wanted.format])
-    first = next(twins.csv_records(data, wanted), None)
+    first = next(reference_readers.csv_records(data, wanted), None)
     if first is None or first[0] > 0:  # nothing, or an empty line
         assert found in ([], [b""]), found
         return
@@ -253,7 +253,7 @@ def _json_by_pyarrow(data: bytes, wanted: Wanted) -> list[tuple[bytes, str | Non
 def _csv_by_pyarrow(data: bytes, wanted: Wanted) -> list[tuple[bytes, str | None]] | None:
     delimiter = chr(DELIMITER[wanted.format])
     end = "\r\n" if data.endswith(b"\r\n") else "\n"
-    records = [record.fields for _, record in twins.csv_records(data, wanted)]
+    records = [record.fields for _, record in reference_readers.csv_records(data, wanted)]
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
         out = io.StringIO()
         csv.writer(out, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(records)

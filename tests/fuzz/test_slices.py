@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import arrays, loaders, readers, runner, twins
+from fuzz import arrays, loaders, readers, reference_readers, runner
 
 _DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
 
@@ -31,7 +31,7 @@ def test_an_undamaged_folder_of_each_kind_is_read_as_it_was_written(name, tmp_pa
     assert loaders.KINDS[name].load(tmp_path / "one") == loaded
 
 
-@pytest.mark.parametrize("difference", twins.DIFFERENCES.values())
+@pytest.mark.parametrize("difference", reference_readers.DIFFERENCES.values())
 def test_a_difference_from_pythons_parsers_is_documented(difference):
     assert difference in " ".join(_DOCS.read_text().split())
 

@@ -1,4 +1,4 @@
-"""What comes from data is printed on one line, without control characters, and cut."""
+"""Text from data is printed on one line, escaped and truncated."""
 
 import pickle
 

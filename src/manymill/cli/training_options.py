@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
-from manymill.linear.parameters import (
+from manymill.linear.settings import Settings
+from manymill.validation import (
     Boolean,
     Bytes,
     Choice,
@@ -22,7 +23,6 @@ from manymill.linear.parameters import (
     Share,
     declared,
 )
-from manymill.linear.settings import Settings
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Dataset

@@ -11,7 +11,8 @@ from typing import Any
 
 from manymill.engine.base import STALL_SECONDS, Engine, checked_stall_seconds
 from manymill.engine.local import available_threads
-from manymill.errors import EngineError, SettingsError
+from manymill.errors import SettingsError
+from manymill.validation import check, check_integer, is_integer
 
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
@@ -42,14 +43,17 @@ def as_engine(
 
     Raises
     ------
-    EngineError
-        If the engine is unknown, its package is not installed, or it does not respond.
     SettingsError
-        If ``stall_seconds`` is below 1, or given for an engine that does not watch its workers.
+        If the engine is unknown, or a number is out of range, or ``stall_seconds`` is given for an engine that does not
+        watch its workers.
+    EngineError
+        If the package of the engine is not installed, or the engine does not respond.
     """
     from manymill.engine.threads import ThreadEngine
 
     checked_stall_seconds(stall_seconds)
+    if threads is not None:
+        check_integer(threads, "threads", 1, also=", or None for all processors")
     if isinstance(engine, EngineName):
         stall_seconds = engine.stall_seconds
     if stall_seconds not in (None, STALL_SECONDS) and not (_is_watched(engine) or _is_client(engine)):
@@ -60,9 +64,9 @@ def as_engine(
     if isinstance(engine, Engine):
         return engine
     if engine is None:
-        return ThreadEngine(_checked_width(threads or available_threads()))
-    if isinstance(engine, int) and not isinstance(engine, bool):
-        return ThreadEngine(_checked_width(engine))
+        return ThreadEngine(threads or available_threads())
+    if is_integer(engine):
+        return ThreadEngine(_width(engine, engine))
     if isinstance(engine, str):
         return _engine_by_name(engine, threads, spool, stall_seconds)
     if isinstance(engine, Executor):
@@ -121,10 +125,8 @@ def engine_name(
 
     Raises
     ------
-    EngineError
-        If the engine has its own number of workers.
     SettingsError
-        If ``stall_seconds`` is below 1, or has no effect on that engine.
+        If the engine has its own number of workers, or ``stall_seconds`` is below 1 or has no effect on that engine.
     """
     if workers is not None:
         if engine in (None, "threads"):
@@ -132,7 +134,7 @@ def engine_name(
         elif engine == "processes":
             engine = f"processes:{workers}"
         else:
-            raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
+            raise SettingsError(f"{engine!r} has its own number of workers", "leave out --workers")
     if stall_seconds is None:
         return engine
     checked_stall_seconds(stall_seconds)
@@ -155,13 +157,13 @@ def _engine_by_name(
     if name == "threads" or name.isdecimal():
         from manymill.engine.threads import ThreadEngine
 
-        return ThreadEngine(_checked_width(int(name) if name.isdecimal() else threads or available_threads()))
+        return ThreadEngine(_width(name, name) if name.isdecimal() else threads or available_threads())
     kind, _, rest = name.partition(":")
     if kind == "processes" and (not rest or rest.isdecimal()):
         from manymill.engine.processes import ProcessEngine
 
-        width = int(rest) if rest else threads or available_threads()
-        return ProcessEngine(_checked_width(width), spool=spool, stall_seconds=stall_seconds)
+        width = _width(rest, name) if rest else threads or available_threads()
+        return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
     if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
         from manymill.engine.dask_client import connect
 
@@ -185,11 +187,12 @@ def _is_client(engine: Any) -> bool:
     return distributed is not None and isinstance(engine, distributed.Client)
 
 
-def _checked_width(width: int) -> int:
-    if width < 1:
-        raise EngineError(f"An engine needs 1 worker or more, not {width}")
+def _width(number: Any, engine: object) -> int:
+    """Return the number of workers that an engine requests."""
+    width = int(number)
+    check(width >= 1, "engine", engine, "1 worker or more")
     return width
 
 
-def _invalid(engine: object) -> EngineError:
-    return EngineError(f"engine={engine!r} is invalid: expected {_KNOWN}")
+def _invalid(engine: object) -> SettingsError:
+    return SettingsError.invalid("engine", engine, _KNOWN)

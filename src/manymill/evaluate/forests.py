@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manymill import metrics
 from manymill.data.dataset import Dataset
 from manymill.data.table.blocks import table_files
-from manymill.errors import SchemaError
+from manymill.data.table.schema import as_strings
+from manymill.errors import PlanError, RowError, SchemaError
 from manymill.evaluate.run import Evaluation
-from manymill.forest.run import TableModel, check_rows, column_strings, encoded_blocks, parse_numbers
+from manymill.forest.run import TableModel, encoded_blocks
 from manymill.metrics import Counts
 
 _MISSING = "label missing"
@@ -86,7 +89,7 @@ def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluat
     total, n_bad = Counts(len(classes)), 0
     for file in table_files(dataset):
         for _, X, batch in encoded_blocks(model, file, dataset):
-            labels, valid = column_strings(batch, target, file.path)
+            labels, valid = _column_strings(batch, target, file.path)
             n_bad += int((~valid).sum())
             if not labels:
                 continue
@@ -100,7 +103,7 @@ def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluat
                 unknown_labels=[label for label in labels if label not in index],
             )
     summary = metrics.summarise(total, classes)
-    check_rows(summary.n_rows)
+    _check_rows(summary.n_rows)
     return Evaluation(summary, total, {_MISSING: n_bad} if n_bad else {})
 
 
@@ -110,15 +113,55 @@ def _regression(model: TableModel, dataset: Dataset, target: str) -> RegressionE
     errors: list[NDArray[np.float64]] = []
     for file in table_files(dataset):
         for _, X, batch in encoded_blocks(model, file, dataset):
-            strings, valid = column_strings(batch, target, file.path)
+            strings, valid = _column_strings(batch, target, file.path)
             n_bad += int((~valid).sum())
             if strings:
-                true.append(parse_numbers(strings, target, file.path))
+                true.append(_parse_numbers(strings, target, file.path))
                 errors.append(model.forest.predict(X[valid]) - true[-1])
-    check_rows(len(true))
+    _check_rows(len(true))
     y, residuals = np.concatenate(true), np.concatenate(errors)
     total = float(np.square(y - y.mean()).sum())
     r2 = 1 - float(np.square(residuals).sum()) / total if total else math.nan
     return RegressionEvaluation(
         len(y), r2, math.sqrt(float(np.square(residuals).mean())), float(np.abs(residuals).mean()), n_bad
     )
+
+
+def _column_strings(batch: pa.RecordBatch, column: str, path: str) -> tuple[list[str], NDArray[np.bool_]]:
+    """The values of a column that are not missing, as strings, and a mask of the rows that have one.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such column.
+    """
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        raise SchemaError(
+            f"{path}: there is no column {column!r}", f"it has {', '.join(batch.schema.names)[:200]}"
+        )
+    strings = as_strings(batch.column(index))
+    return strings.drop_null().to_pylist(), np.asarray(pc.is_valid(strings))
+
+
+def _parse_numbers(strings: list[str], column: str, path: str) -> NDArray[np.float64]:
+    """The values of a column as numbers.
+
+    Raises
+    ------
+    RowError
+        If one is not a finite number.
+    """
+    try:
+        values = np.array([float(string) for string in strings], np.float64)
+    except ValueError as error:
+        raise RowError(f"{path}: in the column {column!r}: {error}", "correct the row") from None
+    if not np.isfinite(values).all():
+        raise RowError(f"{path}: a value of the column {column!r} is not finite", "correct the row")
+    return values
+
+
+def _check_rows(n_rows: int) -> None:
+    """Raise ``PlanError`` if there are no rows to evaluate."""
+    if not n_rows:
+        raise PlanError("there are no rows to evaluate", "name files with labelled rows")

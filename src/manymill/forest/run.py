@@ -19,15 +19,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manymill.data.dataset import Dataset, SourceFile
 from manymill.data.table import Table, encode_table
 from manymill.data.table.blocks import table_batches, table_files
-from manymill.data.table.schema import TableSchema, as_strings
+from manymill.data.table.schema import TableSchema
 from manymill.engine import interrupts
-from manymill.errors import ModelError, PlanError, RowError, SchemaError, SettingsError
+from manymill.errors import ModelError, SettingsError
 from manymill.events import Observer, Warned
 from manymill.forest.estimators import PartitionedForestClassifier, PartitionedForestRegressor
 from manymill.forest.reports import ForestReport
@@ -46,7 +45,7 @@ LearningTask = Literal["classification", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class ForestSettings:
-    """The settings that a forest depends on besides its rows; see the two estimators."""
+    """Settings of a forest; see the two estimators."""
 
     task: LearningTask = "classification"
     n_trees: int = 100
@@ -221,7 +220,7 @@ def load_table_model(folder: str | os.PathLike[str], *, threads: int = 1) -> Tab
     if not fits or facts.get("task") != task:
         raise ModelError(f"{path}: its columns do not match its forest", "copy the folder again")
     forest.n_jobs = threads
-    return TableModel(forest, schema, task, checked_json.checksum([path.read_bytes()]))  # type: ignore[arg-type]
+    return TableModel(forest, schema, task, checked_json.file_checksum(path))  # type: ignore[arg-type]
 
 
 def encoded_blocks(
@@ -233,43 +232,3 @@ def encoded_blocks(
         if batch.num_rows:
             yield start, model.schema.encode(batch, file.path, start + 1), batch
         start += batch.num_rows
-
-
-def column_strings(batch: pa.RecordBatch, column: str, path: str) -> tuple[list[str], NDArray[np.bool_]]:
-    """The values of a column that are not missing, as strings, and a mask of the rows that have one.
-
-    Raises
-    ------
-    SchemaError
-        If there is no such column.
-    """
-    index = batch.schema.get_field_index(column)
-    if index < 0:
-        raise SchemaError(
-            f"{path}: there is no column {column!r}", f"it has {', '.join(batch.schema.names)[:200]}"
-        )
-    strings = as_strings(batch.column(index))
-    return strings.drop_null().to_pylist(), np.asarray(pc.is_valid(strings))
-
-
-def parse_numbers(strings: list[str], column: str, path: str) -> NDArray[np.float64]:
-    """The values of a column as numbers.
-
-    Raises
-    ------
-    RowError
-        If one is not a finite number.
-    """
-    try:
-        values = np.array([float(string) for string in strings], np.float64)
-    except ValueError as error:
-        raise RowError(f"{path}: in the column {column!r}: {error}", "correct the row") from None
-    if not np.isfinite(values).all():
-        raise RowError(f"{path}: a value of the column {column!r} is not finite", "correct the row")
-    return values
-
-
-def check_rows(n_rows: int) -> None:
-    """Raise ``PlanError`` if there are no rows to evaluate."""
-    if not n_rows:
-        raise PlanError("there are no rows to evaluate", "name files with labelled rows")

@@ -20,7 +20,7 @@ from manymill.constants import (
     Value,
 )
 from manymill.errors import SettingsError
-from manymill.linear.parameters import (
+from manymill.validation import (
     Boolean,
     Bytes,
     Choice,

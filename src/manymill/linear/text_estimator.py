@@ -22,7 +22,6 @@ from manymill.data.reader import read
 from manymill.engine.local import workers
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 from manymill.estimator_support import refuse_own_labels, seed_from, thread_count
-from manymill.linear.parameters import declared
 from manymill.linear.row_stream import SliceHasher, all_rows, rows_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState
@@ -36,6 +35,7 @@ from manymill.model import (
     probabilities,
     save_model,
 )
+from manymill.validation import declared
 
 # Settings that an estimator has in another form, or not at all.
 _CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})

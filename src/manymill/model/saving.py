@@ -222,8 +222,7 @@ def _checksum_of(path: Path) -> str | None:
     """The checksum of a regular file; None for anything else."""
     check_file(path)
     try:
-        with open_regular(path) as file:
-            return checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))
+        return checked_json.file_checksum(path)
     except OSError:
         return None
 

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 from manymill.data.batches import BadRow
 from manymill.data.dataset import SourceFile
 from manymill.storage import checked_json
-from manymill.storage.outputs import Outputs, file_checksum, identities
+from manymill.storage.outputs import Outputs, identities
 
 _ENDINGS = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet|pq|xml|review))?(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE
@@ -106,7 +106,7 @@ class PartFile:
         if checksum is None:
             return not record["bad_counts"]  # otherwise it could not be written
         with suppress(OSError):
-            return bool(file_checksum(self.outputs.bad_rows_path(self.name)) == checksum)
+            return bool(checked_json.file_checksum(self.outputs.bad_rows_path(self.name)) == checksum)
         return False
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Search configuration files: tables, keys and distributions, validated before any data is read.
+"""Read and validate the TOML file of a search, before any data is read.
 
 ::
 
@@ -18,13 +18,11 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from manymill.errors import SettingsError, SourceError
-from manymill.validation import check, is_integer, is_number
+from manymill.search.distributions import Distribution, Integers, LogUniform, Uniform
+from manymill.validation import is_integer, is_number
 
 # TOML has no None: this string stands for it, among parameters of the estimator and in the search space.
 NONE = "none"
@@ -120,15 +118,6 @@ def parse_value(value: Any) -> Any:
     return None if value == NONE else value
 
 
-def check_scoring(scoring: str | list[str]) -> None:
-    """Raise ``SettingsError`` if scikit-learn has no scorer of that name."""
-    from sklearn.metrics import get_scorer_names
-
-    known = get_scorer_names()
-    for name in [scoring] if isinstance(scoring, str) else scoring:
-        check(name in known, "scoring", name, f"the name of a scikit-learn scorer; {suggestion(name, known)}")
-
-
 def _check_table(path: Any, table: str, content: Any) -> None:
     if table == "space" and isinstance(content, list):  # one table for each space
         return
@@ -144,62 +133,6 @@ def _check_table(path: Any, table: str, content: Any) -> None:
         if not is_valid(value):
             raise SettingsError(f"{path}: [{table}] {name} = {value!r} is invalid: expected {expected}")
 
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Uniform distribution of floats from `low` to `high`."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        _check_bounds(self, self.low, self.high)
-
-    def rvs(self, random_state: np.random.Generator) -> float:
-        """Draw a value."""
-        return float(random_state.uniform(self.low, self.high))
-
-
-@dataclass(frozen=True, slots=True)
-class LogUniform:
-    """Log-uniform distribution of floats from `low` to `high`, both above 0."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        _check_bounds(self, self.low, self.high, positive=True)
-
-    def rvs(self, random_state: np.random.Generator) -> float:
-        """Draw a value."""
-        drawn = math.exp(random_state.uniform(math.log(self.low), math.log(self.high)))
-        return min(max(drawn, self.low), self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Integers:
-    """Uniform distribution of integers from `low` to `high`, both included; log-uniform with `log`."""
-
-    low: int
-    high: int
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        integers = is_integer(self.low) and is_integer(self.high)
-        if not integers:
-            raise SettingsError(f"{self!r} is invalid: expected integers as bounds")
-        _check_bounds(self, self.low, self.high, positive=self.log)
-
-    def rvs(self, random_state: np.random.Generator) -> int:
-        """Draw a value."""
-        if not self.log:
-            return int(random_state.integers(self.low, self.high, endpoint=True))
-        # Each integer stands for the interval from 0.5 below to 0.5 above it, the bounds as well.
-        drawn = math.exp(random_state.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
-        return min(max(round(drawn), self.low), self.high)
-
-
-Distribution = Uniform | LogUniform | Integers
 
 _DISTRIBUTIONS: dict[str, Callable[[Any, Any], Distribution]] = {
     "uniform": lambda low, high: Uniform(float(low), float(high)),
@@ -246,10 +179,3 @@ def _parse_values(name: str, values: Any) -> Any:
         return _DISTRIBUTIONS[kind](*bounds)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{name}={dict(values)!r} is invalid: {error}") from None
-
-
-def _check_bounds(distribution: Any, low: float, high: float, *, positive: bool = False) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise SettingsError(f"{distribution!r} is invalid: expected finite numbers with low <= high")
-    if positive and low <= 0:
-        raise SettingsError(f"{distribution!r} is invalid: expected bounds above 0")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from manymill.errors import SettingsError
-from manymill.search.config import Integers, LogUniform, Uniform
+from manymill.search.distributions import Integers, LogUniform, Uniform
 from manymill.search.samplers import Proposal, Proposer, Space, index_of, listed_values
 from manymill.validation import check_choice
 
@@ -29,14 +29,14 @@ _REQUIRED_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}
 
 
 class OptunaProposer(Proposer):
-    """Asks an Optuna study for candidates and tells it their scores.
+    """Samples candidates with an Optuna study, which receives their scores.
 
     Parameters
     ----------
     sampler : str
         A key of `SAMPLERS`.
     spaces : sequence of mapping
-        Exactly one space. Distributions are those of `manymill.search.config`, SciPy's uniform, loguniform and
+        Exactly one space. Distributions are those of `manymill.search.distributions`, SciPy's uniform, loguniform and
         randint, or Optuna's own.
     n_trials : int
     seed : int
@@ -126,7 +126,7 @@ class OptunaProposer(Proposer):
         for name, value in proposal.params.items():
             listed = listed_values(self._space[name])
             values[name] = value if listed is None else index_of(listed, value)
-        # A quasi-random sequence does not depend on scores: asked again, it gives the same points.
+        # A quasi-random sequence does not depend on scores: a new study proposes the same points.
         is_sequence = self._name == "qmc"
         if not is_sequence:
             self._study.enqueue_trial(values)

@@ -1,18 +1,12 @@
-"""Prepare a search: route fit parameters, split the data, hash texts, and open the journal.
+"""Prepare a search: split the data, hash texts, open the journal, and compute the settings that identify the search.
 
 ::
 
     texts ──hash, once──► row indices ─┐
     any other data ────────────────────┴─► splits ──► SearchJob, Rules, SearchJournal
 
-Fit parameters are routed to estimator, splitter and scorers as in scikit-learn::
-
-    fit(X, y, sample_weight=w, groups=g)
-        by default                          w to the estimator, and to scorers that accept weights; g to the splitter
-        with metadata routing enabled       each to the objects that requested it
-
-A search is identified by its settings, in JSON and without addresses of objects, so that another process can check
-that it resumes the same search.
+The identifying settings are JSON without addresses of objects, so that another process can check that it resumes the
+same search.
 """
 
 from __future__ import annotations
@@ -27,105 +21,20 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.utils import indexable
 
 from manymill.errors import SettingsError
 from manymill.search.evaluation import SearchJob, configured, current_config
 from manymill.search.journal import SearchJournal
-from manymill.search.parameters import resource_rungs
+from manymill.search.parameters import cross_validation_splits, resource_rungs
 from manymill.search.policy import Rules
+from manymill.search.routing import route_params
 from manymill.search.samplers import Proposer, Space
-from manymill.search.sklearn_private import accepts_sample_weight, count_rows
+from manymill.search.sklearn_private import count_rows
 
 if TYPE_CHECKING:
     from manymill.search.estimator import SearchCV
-
-
-# ---- routing of fit parameters
-
-
-@dataclass(frozen=True, slots=True)
-class RoutedParams:
-    """Fit parameters by consumer."""
-
-    fit: Mapping[str, Any]
-    split: Mapping[str, Any]
-    score: Mapping[str, Mapping[str, Any]]  # by scorer
-
-
-def route_params(search: Any, scorers: Mapping[str, Any], params: Mapping[str, Any]) -> RoutedParams:
-    """Route the fit parameters of a search to estimator, splitter and scorers.
-
-    Raises
-    ------
-    TypeError, UnsetMetadataPassedError
-        With metadata routing, if nothing requested a parameter.
-    """
-    from sklearn.utils.metadata_routing import process_routing
-
-    if routing_enabled():
-        routed: Any = process_routing(search, "fit", **params)
-        score = {name: routed[key].score for name, key in _routing_keys(scorers).items()}
-        return RoutedParams(routed.estimator.fit, routed.splitter.split, score)
-    fit = {name: value for name, value in params.items() if name != "groups"}
-    weights = {"sample_weight": fit["sample_weight"]} if fit.get("sample_weight") is not None else {}
-    return RoutedParams(
-        fit,
-        {"groups": params["groups"]} if "groups" in params else {},
-        {
-            name: weights if weights and accepts_sample_weight(scorer) else {}
-            for name, scorer in scorers.items()
-        },
-    )
-
-
-def make_router(search: Any, scorers: Mapping[str, Any]) -> Any:
-    """The ``MetadataRouter`` of a search, for ``get_metadata_routing``."""
-    from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-
-    router = MetadataRouter(owner=search)
-    router.add(estimator=search.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
-    scoring = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
-    for name, key in _routing_keys(scorers).items():
-        router.add(method_mapping=scoring, **{key: scorers[name]})
-    router.add(splitter=search.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-    return router
-
-
-def route_score_params(
-    search: Any, scorers: Mapping[str, Any], metric: str, params: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The parameters of ``score`` for the scorer of a metric.
-
-    Raises
-    ------
-    ValueError
-        If there are any and metadata routing is not enabled.
-    """
-    from sklearn.utils.metadata_routing import process_routing
-
-    if not params:
-        return {}
-    if not routing_enabled():
-        raise ValueError(
-            f"score accepts {', '.join(sorted(params))} only with metadata routing: "
-            "call sklearn.set_config(enable_metadata_routing=True)"
-        )
-    routed: Any = process_routing(search, "score", **params)
-    score_params: Mapping[str, Any] = routed[_routing_keys(scorers)[metric]].score
-    return score_params
-
-
-def routing_enabled() -> bool:
-    """Whether scikit-learn's metadata routing is enabled."""
-    return bool(current_config()["enable_metadata_routing"])
-
-
-def _routing_keys(scorers: Mapping[str, Any]) -> dict[str, str]:
-    """Keys of the scorers in a router; names of metrics may not be identifiers."""
-    return {name: f"scorer{index}" for index, name in enumerate(scorers)}
 
 
 # ---- settings that identify a search
@@ -311,24 +220,12 @@ def prepare_search(request: SearchRequest, stop: Callable[[], bool] = lambda: Fa
 
 
 def _make_job(request: SearchRequest, text: Any) -> tuple[SearchJob, Rules]:
-    from sklearn.model_selection import check_cv
-
     search = request.search
     routed = route_params(search, request.scorers, request.params)
     fit_params, split_params = dict(routed.fit), dict(routed.split)
     X, y = (request.X, request.y) if text is None else (np.arange(len(text.y)), text.y)
     X, y, groups = indexable(X, y, split_params.pop("groups", None))
-    try:
-        splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-        splits = [
-            (_row_indices(train), _row_indices(test))
-            for train, test in splitter.split(X, y, groups, **split_params)
-        ]
-    except ValueError as error:
-        expected = f"splits that the rows and labels allow: {str(error).rstrip('.')}"
-        raise SettingsError.invalid("cv", search.cv, expected) from error
-    if not splits:
-        raise SettingsError.invalid("cv", search.cv, "a splitter that gives one or more splits")
+    splits = cross_validation_splits(search.cv, search.estimator, X, y, groups, **split_params)
     search.n_splits_ = len(splits)
     n_rows = count_rows(X)
     if search.ensemble is not None and len(getattr(y, "shape", ())) > 1:
@@ -397,9 +294,3 @@ def _bind_scorers(
             if key not in by_row:
                 data[key] = params[name]
     return bound, names, data
-
-
-def _row_indices(rows: Any) -> NDArray[np.intp]:
-    """Row indices of one side of a split, which a splitter may give as a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows

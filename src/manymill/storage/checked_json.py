@@ -20,6 +20,8 @@ from manymill.storage.own_files import open_regular
 
 # Lists and objects take many times the memory of their text; a model needs few of them.
 _MAX_CONTAINERS = 10_000
+# Bytes of a file that are read at a time.
+_PIECE_BYTES = 2**20
 _SEPARATOR = b',\n "checksum": "'
 
 NO_CHECKSUM = "it has no checksum: an older version of manymill wrote it, or another program"
@@ -31,6 +33,18 @@ def checksum(pieces: Iterable[bytes | memoryview]) -> str:
     for piece in pieces:
         digest.update(piece)
     return format_checksum(digest)
+
+
+def file_checksum(path: Path) -> str:
+    """Return the checksum of a regular file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is not a regular file.
+    """
+    with open_regular(path) as file:
+        return checksum(iter(lambda: file.read(_PIECE_BYTES), b""))
 
 
 def format_checksum(digest: hashlib.blake2b) -> str:

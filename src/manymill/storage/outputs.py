@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from manymill.errors import RunFolderError
 from manymill.storage import checked_json
 from manymill.storage.durable import replace_durably, replace_file, sync_file, sync_folder, write_durably
-from manymill.storage.own_files import MARKER, check_file, kind_of_file, open_regular, refusal
+from manymill.storage.own_files import MARKER, check_file, kind_of_file, refusal
 from manymill.storage.ownership import LOCK, RECORDS, check_folder, claim_folder
 from manymill.storage.work_folder import sweep, work_folder
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 RECORDS_NAME = ".manymill"
 _WORK_LOCK = "work-lock"
-_PIECE_BYTES = 2**20
 _LOCAL_URL = re.compile(r"^(\w+::)*(file|local)://")
 
 
@@ -142,7 +141,7 @@ class Outputs:
         """
         for name, (path, facts) in outputs.items():
             sync_file(path)
-            content = {**facts, "bytes": path.stat().st_size, "digest": file_checksum(path)}
+            content = {**facts, "bytes": path.stat().st_size, "digest": checked_json.file_checksum(path)}
             write_durably(self._file(name, "next"), [checked_json.encode(content)])
         for name, (path, _) in outputs.items():
             self._check_unchanged(name)
@@ -229,7 +228,7 @@ class Outputs:
         records = {ending: _read(self._file(name, ending)) for ending in ("done", "next")}
         size = path.stat().st_size
         records = {ending: record for ending, record in records.items() if record.get("bytes") == size}
-        digest = file_checksum(path) if records else ""
+        digest = checked_json.file_checksum(path) if records else ""
         for ending, record in records.items():
             if record.get("digest") == digest:
                 if ending == "next":  # of a process that was killed
@@ -261,18 +260,6 @@ def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
             status = os.stat(_LOCAL_URL.sub("", path))
             identities.add((status.st_dev, status.st_ino))
     return identities
-
-
-def file_checksum(path: Path) -> str:
-    """Return the checksum of a regular file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
-    with open_regular(path) as file:
-        return checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))
 
 
 def _read(record: Path) -> dict[str, Any]:

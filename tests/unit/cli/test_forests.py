@@ -1,4 +1,4 @@
-"""Forests on the command line: trained on tables, evaluated, asked for predictions."""
+"""The commands on forests: train, evaluate and predict tables."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Nothing that the command line prints can steer a terminal or show a password."""
+"""Printed output cannot control a terminal or show a password."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A first row that is no header, and delimiters that are no commas, are told."""
+"""A first row that is data, and delimiters other than commas, are recognised."""
 
 import pytest
 

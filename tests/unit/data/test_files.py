@@ -1,4 +1,4 @@
-"""Files that are none, are not readable, or are no longer what they were."""
+"""Files that are missing, unreadable, or changed while they are read."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Rows of hashed texts that are kept for those who ask again."""
+"""Rows of hashed texts are cached for later requests."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The store: what was written is found again, whole or not at all, as long as there is room."""
+"""The array store: arrays are found again complete or not at all, within the limit of the disk."""
 
 import gc
 import os

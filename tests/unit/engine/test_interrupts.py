@@ -1,4 +1,4 @@
-"""Requests to stop: the first raises, a burst changes nothing, and who insists is obeyed."""
+"""Requests to stop: the first raises, several at once change nothing, and repeated ones end the process."""
 
 import contextlib
 import signal

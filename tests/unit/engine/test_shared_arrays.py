@@ -1,4 +1,4 @@
-"""Sharing: whatever is shared is loaded to the same values, and nothing is written that is there already."""
+"""Shared arrays load to the same values, and nothing is written twice."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Workers that the tests of forests share: starting them costs more than most of what they do here."""
+"""Workers that the tests of forests share, because starting them takes longer than most tests."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The size of a saved forest is a budget."""
+"""The size of a saved forest stays within its budget."""
 
 import numpy as np
 import pytest

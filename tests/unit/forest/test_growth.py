@@ -1,4 +1,4 @@
-"""A forest while it grows: what is seen of it, when it stops, what is left of it after a crash."""
+"""A fit in progress: events, early stopping, and resuming after a crash."""
 
 import json
 import os

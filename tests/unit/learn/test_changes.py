@@ -1,4 +1,4 @@
-"""What a learner changed, taken out of it; states of some features, read and written."""
+"""The changes of a learner, and the state of some features."""
 
 import numpy as np
 import pytest

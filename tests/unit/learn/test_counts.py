@@ -1,4 +1,4 @@
-"""Counting rows: what is refused changes nothing."""
+"""Counting rows: invalid input changes nothing."""
 
 import numpy as np
 import pytest

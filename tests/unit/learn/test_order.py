@@ -1,4 +1,4 @@
-"""The order of the rows decides the bytes of the model, and nothing else does."""
+"""Only the order of the rows determines the bytes of the model."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Wrong input changes nothing and says what was wrong."""
+"""Invalid input is refused with the reason and changes nothing."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""What a call of learn reports, and what weights do."""
+"""The statistics that a call of learn returns, and the effect of weights."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The estimator learns, predicts and says what it refuses."""
+"""TextClassifier fits, predicts, and refuses invalid input."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Feature weights all the way through: counted, trained with, saved, loaded, predicted with."""
+"""Feature weights: counted, trained with, saved, loaded, used in predictions."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""What an estimator says of parameters that cannot be, and its score on files."""
+"""Invalid parameters of text estimators, and their score on files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The mean, class by class, and what a part that lacks classes says."""
+"""The weighted mean, class by class, with parts that lack classes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Learning and validation curves beside scikit-learn's."""
+"""Learning and validation curves equal scikit-learn's."""
 
 import numpy as np
 import pytest

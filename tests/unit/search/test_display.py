@@ -1,4 +1,4 @@
-"""What is seen of a search, in pictures and in tables."""
+"""Plots and tables of a search."""
 
 import matplotlib
 import pytest

@@ -1,4 +1,4 @@
-"""What a search does next: every order of events as a list."""
+"""The policy of a search, given events in any order."""
 
 import math
 import random

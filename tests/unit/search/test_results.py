@@ -1,4 +1,4 @@
-"""The order of candidates while some of their splits are missing."""
+"""The ranking of candidates while splits are missing."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Caches: an entry is whole or not there, whatever happened to its files and to those who wrote it."""
+"""Caches: an entry is complete or absent, whatever happens to its files or to its writers."""
 
 import json
 import os

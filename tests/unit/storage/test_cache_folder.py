@@ -1,4 +1,4 @@
-"""Where caches lie: no home, or one that cannot be written, keeps nobody from working."""
+"""The location of caches, with a home folder that is missing or not writable."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Journals: what was appended is read back, and whatever else stands there is found line by line."""
+"""Journals: records are read back, and damage is found line by line."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Outputs beside the user's files: ours as long as a record has their checksum, also after a kill at any moment."""
+"""Outputs among files of the user: recognised by a recorded checksum, also after a kill at any moment."""
 
 import os
 

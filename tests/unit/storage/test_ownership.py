@@ -1,4 +1,4 @@
-"""A folder is ours only if it says so inside, and nothing else in it is touched."""
+"""A folder is ours only if its content shows it, and no other file in it is changed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Dataclasses from JSON: right types are taken, all others refused with the field's name."""
+"""Dataclasses from JSON: a value of another type is refused, and the error names the field."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

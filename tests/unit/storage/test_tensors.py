@@ -1,4 +1,4 @@
-"""Arrays on disk: read back as they were, and no other bytes are taken for arrays."""
+"""Arrays on disk are read back unchanged, and other bytes are refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The compiled hasher by itself: hashes, hostile arrays, rows."""
+"""The compiled hasher: hashes, hostile arrays, rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Arrow columns of text, read where they lie."""
+"""Arrow columns of text are read without a copy."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Hashed batches to one matrix, however many there are."""
+"""Any number of batches gives one matrix."""
 
 from weakref import WeakSet
 

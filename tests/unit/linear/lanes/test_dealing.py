@@ -1,4 +1,4 @@
-"""How blocks are dealt: sizes, shares, order."""
+"""Blocks are dealt to lanes: sizes, shares, order."""
 
 import pytest
 

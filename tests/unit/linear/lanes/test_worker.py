@@ -1,4 +1,4 @@
-"""Lessons read ahead are those that would be read later."""
+"""Prefetched feature batches equal those that would be read later."""
 
 from collections.abc import Iterator
 
