@@ -61,7 +61,7 @@ proptest! {
             for _ in 0..3 {
                 let _ = learner.learn(&rows, &classes, weights.as_deref());
                 let _ = learner.scores(&rows);
-                learner.settle().unwrap();
+                learner.settle();
                 prop_assert!(is_finite(&learner));
             }
             learner.grow(n_classes + 1).unwrap();

@@ -4,14 +4,16 @@ use super::changes::Noted;
 use super::fetched::Fetched;
 use super::lesson::{Lesson, Room};
 use super::margins::{Model, check_rows, margins, score};
-use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
-use super::step::{Residuals, Step, update, update_penalised};
+use super::step::{Residuals, Step, rate, update, update_penalised};
 use super::sums::dot;
 use super::table::Table;
 use super::{LearnError, Settings};
 use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
+
+/// Rows after which dates are too large for float32, which holds them beside the weights.
+const MAX_DATE: f32 = (1 << f32::MANTISSA_DIGITS) as f32;
 
 /// What one call of [`Learner::learn`] saw before learning from each row.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -35,7 +37,8 @@ pub struct Learner {
     pub(super) table: Table,
     /// Intercepts, then the sum of squared gradients of each.
     pub(super) intercept: Vec<f32>,
-    pub(super) arrears: Option<Arrears>,
+    /// Rows since the last settling, with regularisation: the date of the next row, less one.
+    pub(super) now: f32,
     pub(super) noted: Noted,
 }
 
@@ -51,11 +54,7 @@ impl Learner {
     ) -> Result<Self, LearnError> {
         settings.check()?;
         check_shape(n_features, n_classes)?;
-        let table = Table::new(n_features, n_outputs(n_classes))?;
-        let arrears = settings
-            .is_regularised()
-            .then(|| Arrears::new(table.n_slots()))
-            .transpose()?;
+        let table = Table::new(n_features, n_outputs(n_classes), settings.is_regularised())?;
         let intercept = vec![0.0; 2 * table.n_outputs];
         Ok(Self {
             settings,
@@ -63,7 +62,7 @@ impl Learner {
             n_rows_seen: 0,
             table,
             intercept,
-            arrears,
+            now: 0.0,
             noted: Noted::default(),
         })
     }
@@ -130,7 +129,7 @@ impl Learner {
     ) {
         let cells = self.table.cells();
         if self.fetches() {
-            fetched.fetch(cells, row.0);
+            fetched.fetch(cells, row.0, self.table.is_dated);
             z[0] = dot(fetched.weights(), row.1) + self.intercept[0];
         } else {
             self.margins::<LANES>(row, z);
@@ -148,7 +147,7 @@ impl Learner {
     #[inline(always)]
     pub(super) fn fetch_ahead(&mut self, rows: &Rows, i: usize, slots: &mut Vec<u32>) {
         if i + 1 < rows.len() {
-            self.table.take(rows.row(i + 1).0, slots);
+            self.table.take(rows.row(i + 1), slots);
         }
         // What is fetched in a loop of its own needs no asking: that waits for many lines at once.
         if self.fetches() {
@@ -160,9 +159,9 @@ impl Learner {
         }
     }
 
-    /// Whether rows are fetched: one output, no regularisation.
+    /// Whether rows are fetched.
     pub(super) fn fetches(&self) -> bool {
-        self.n_outputs() == 1 && self.arrears.is_none()
+        self.table.is_direct()
     }
 
     /// Moves the weights against the residuals of one row, whose squares add up to `squares`.
@@ -175,33 +174,55 @@ impl Learner {
     ) {
         let row = (&room.slots[..], values);
         self.n_rows_seen += 1;
-        if let Some(arrears) = &mut self.arrears {
-            arrears.advance();
+        if self.table.is_dated {
+            self.now += 1.0;
         }
         let (all, padded) = (&room.residuals[..self.n_outputs()], &room.residuals[..]);
         if all.iter().all(|&r| r == 0.0) {
-            return;
+            return self.settle_in_time();
         }
-        let (step, fetches) = (self.step_of(), self.fetches());
+        let (step, now) = (self.step_of(), self.now);
         let residuals = Residuals {
             all,
             padded,
             squares,
         };
-        if let Some(arrears) = &mut self.arrears {
-            update_penalised::<LANES>(&mut self.table, arrears, step, row, &residuals);
-        } else if fetches {
-            room.fetched
-                .update(self.table.cells_mut(), step, row, &residuals);
-        } else {
-            update::<LANES>(&mut self.table, step, row, &residuals, &mut room.update);
+        match (self.fetches(), self.table.is_dated) {
+            (true, false) => room
+                .fetched
+                .update(self.table.cells_mut(), step, row, &residuals),
+            (true, true) => room.fetched.update_penalised(
+                self.table.cells_mut(),
+                (step, now),
+                row,
+                &residuals,
+            ),
+            (false, false) => {
+                update::<LANES>(&mut self.table, step, row, &residuals, &mut room.update);
+            }
+            (false, true) => update_penalised::<LANES>(
+                &mut self.table,
+                (step, now),
+                row,
+                &residuals,
+                &mut room.update,
+            ),
         }
         if self.settings.fit_intercept {
             let (intercepts, sums) = self.intercept.split_at_mut(residuals.all.len());
             for ((b, sum), r) in intercepts.iter_mut().zip(sums).zip(residuals.all) {
                 *sum += r * r;
-                *b -= step.rate(*sum) * r;
+                *b -= rate(step.eta, *sum) * r;
             }
+        }
+        self.settle_in_time();
+    }
+
+    /// Settles after as many rows as float32 counts exactly.
+    #[inline(always)]
+    fn settle_in_time(&mut self) {
+        if self.now >= MAX_DATE {
+            self.settle();
         }
     }
 
@@ -210,12 +231,14 @@ impl Learner {
             l1,
             l2,
             learning_rate,
+            initial_g,
             ..
         } = self.settings;
         Step {
             eta: learning_rate,
             l1,
             l2,
+            initial_g,
         }
     }
 

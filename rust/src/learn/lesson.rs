@@ -34,7 +34,7 @@ impl Work for Lesson<'_> {
         let mut room = Room::new(learner.table.width());
         let k = learner.n_outputs();
         if !rows.is_empty() {
-            learner.table.take(rows.row(0).0, &mut room.next);
+            learner.table.take(rows.row(0), &mut room.next);
         }
         for (i, &class) in classes.iter().enumerate() {
             std::mem::swap(&mut room.slots, &mut room.next);

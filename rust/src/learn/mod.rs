@@ -36,7 +36,6 @@ mod lesson;
 mod loss;
 mod margins;
 mod merging;
-mod regularise;
 mod settings;
 mod state;
 mod step;

@@ -1,11 +1,14 @@
 //! The update of the weights that one row's features point to.
 //!
 //! ```text
-//! G[j] += x[j]² · Σ_k r[k]²        α = η / (√G[j] + 1e-6)
+//! G[j] += x[j]² · Σ_k r[k]²        α = η / (√(G0 + G[j]) + 1e-6)
 //! W[j,k] ← W[j,k] − α·x[j]·r[k]
+//!
+//! regularised:
+//! e = rows since feature j was last touched
+//! W[j,k] ← soft(W[j,k], α·l1·e) / (1 + α·l2·e)
 //! ```
 
-use super::regularise::Arrears;
 use super::table::Table;
 
 /// What every update needs.
@@ -14,37 +17,47 @@ pub(super) struct Step {
     pub(super) eta: f32,
     pub(super) l1: f32,
     pub(super) l2: f32,
+    pub(super) initial_g: f32,
+}
+
+/// η / (√G + 1e-6).
+#[inline(always)]
+pub(super) fn rate(eta: f32, sum: f32) -> f32 {
+    eta / (sum.sqrt() + 1e-6)
 }
 
 impl Step {
-    /// The length of the step of a feature whose sum of squared gradients is `sum`.
+    /// The length of the step of a feature whose squared gradients add up to `sum`.
     #[inline(always)]
     pub(super) fn rate(&self, sum: f32) -> f32 {
-        self.eta / (sum.sqrt() + 1e-6)
+        rate(self.eta, self.initial_g + sum)
     }
 
-    /// What the feature with the state `sum` has to pay for `rows` rows.
+    /// What a feature whose steps are of the length `rate` has to pay for `rows` rows.
     #[inline(always)]
-    fn penalty(&self, sum: f32, rows: f32) -> Penalty {
-        let rate = self.rate(sum);
-        let threshold = rate * (self.l1 * rows);
+    pub(super) fn penalty(&self, rate: f32, rows: f32) -> Penalty {
+        // A rate of 0 times infinity would be no number.
+        let strength = |per_row: f32| {
+            let all = per_row * rows;
+            if all < f32::MAX { all } else { f32::MAX }
+        };
         Penalty {
-            threshold,
-            divisor: 1.0 + rate * (self.l2 * rows),
+            threshold: rate * strength(self.l1),
+            divisor: 1.0 + rate * strength(self.l2),
         }
     }
 }
 
 /// L1 and L2 of one feature, over the rows that it owes for.
-#[derive(Debug, Clone, Copy)]
-struct Penalty {
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Penalty {
     threshold: f32,
     divisor: f32,
 }
 
 impl Penalty {
     #[inline(always)]
-    fn of(self, weight: f32) -> f32 {
+    pub(super) fn of(self, weight: f32) -> f32 {
         let left = weight.abs() - self.threshold;
         let left = if left > 0.0 { left } else { 0.0 };
         left.copysign(weight) / self.divisor
@@ -69,6 +82,8 @@ pub(super) struct UpdateRoom {
     sums: Vec<f32>,
     /// By feature: the rate times the value.
     lengths: Vec<f32>,
+    /// By feature, with regularisation.
+    penalties: Vec<Penalty>,
 }
 
 /// Updates the features of one row.
@@ -84,6 +99,7 @@ pub(super) fn update<const LANES: usize>(
         moving,
         sums,
         lengths,
+        ..
     } = room;
     moving.clear();
     moving.extend(
@@ -117,72 +133,96 @@ pub(super) fn update<const LANES: usize>(
                 block[k] -= length * r;
             }
         } else {
-            subtract::<LANES>(block, residuals.padded, length);
+            move_block::<LANES>(block, residuals.padded, |w, r| w - length * r);
         }
         block[k] = sum;
     }
 }
 
-/// Takes `length` times `r` from a block.
+/// Makes each weight of a block, and what is behind them, `moved` of itself and its residual.
 #[inline(always)]
-fn subtract<const LANES: usize>(block: &mut [f32], r: &[f32], length: f32) {
+fn move_block<const LANES: usize>(
+    block: &mut [f32],
+    residuals: &[f32],
+    moved: impl Fn(f32, f32) -> f32,
+) {
     let chunked = if LANES > 1 {
         block.len() / LANES * LANES
     } else {
         0
     };
     let (all, rest) = block.split_at_mut(chunked);
-    let (r_of_all, r_of_rest) = r.split_at(chunked);
+    let (r_of_all, r_of_rest) = residuals.split_at(chunked);
     let r_of_chunks = r_of_all.as_chunks::<LANES>().0;
     for (chunk, r) in all.as_chunks_mut::<LANES>().0.iter_mut().zip(r_of_chunks) {
-        let mut moved = *chunk;
-        for (w, r) in moved.iter_mut().zip(r) {
-            *w -= length * r;
+        let mut weights = *chunk;
+        for (w, &r) in weights.iter_mut().zip(r) {
+            *w = moved(*w, r);
         }
-        *chunk = moved;
+        *chunk = weights;
     }
-    for (w, r) in rest.iter_mut().zip(r_of_rest) {
-        *w -= length * r;
+    for (w, &r) in rest.iter_mut().zip(r_of_rest) {
+        *w = moved(*w, r);
     }
 }
 
-/// Updates the features of one row, and makes them pay for the rows that they were absent from.
+/// Updates the features of one row, and makes them pay for the rows that they were absent from; `now` is the number of
+/// this row.
 #[inline(always)]
 pub(super) fn update_penalised<const LANES: usize>(
     table: &mut Table,
-    arrears: &mut Arrears,
-    step: Step,
-    row: (&[u32], &[f32]),
+    (step, now): (Step, f32),
+    (slots, values): (&[u32], &[f32]),
     residuals: &Residuals<'_>,
+    room: &mut UpdateRoom,
 ) {
+    let UpdateRoom {
+        sums,
+        lengths,
+        penalties,
+        ..
+    } = room;
     let (width, k) = (table.width(), table.n_outputs);
-    for (&slot, &x) in row.0.iter().zip(row.1) {
+    // As without regularisation, side by side.
+    sums.clear();
+    sums.extend(
+        slots
+            .iter()
+            .map(|&slot| table.cells()[slot as usize * width + k]),
+    );
+    penalties.clear();
+    penalties.extend(slots.iter().map(|&slot| Penalty {
+        threshold: 0.0,
+        divisor: now - table.cells()[slot as usize * width + k + 1],
+    }));
+    lengths.resize(slots.len(), 0.0);
+    let numbers = sums.iter_mut().zip(&mut *lengths).zip(&mut *penalties);
+    for (((sum, length), penalty), x) in numbers.zip(values) {
+        *sum += x * x * residuals.squares;
+        let rate = step.rate(*sum);
+        *length = rate * x;
+        *penalty = step.penalty(rate, penalty.divisor);
+    }
+    let numbers = sums.iter().zip(&*lengths).zip(&*penalties);
+    for (&slot, ((&sum, &length), &penalty)) in slots.iter().zip(numbers) {
         let block = &mut table.cells_mut()[slot as usize * width..][..width];
-        let sum = block[k] + x * x * residuals.squares;
-        subtract::<LANES>(block, residuals.padded, step.rate(sum) * x);
+        move_block::<LANES>(block, residuals.padded, |w, r| penalty.of(w - length * r));
         block[k] = sum;
-        pay(&mut block[..=k], step, arrears.collect(slot as usize));
+        block[k + 1] = now;
     }
 }
 
-/// Makes every feature pay for the rows that it still owes for.
-pub(super) fn settle(table: &mut Table, arrears: &mut Arrears, step: Step) {
-    let (width, k) = (table.width(), table.n_outputs);
-    for slot in table.used() {
-        let block = &mut table.cells_mut()[slot * width..][..width];
+/// Makes every feature pay for the rows that it still owes for; `now` is the number of the last row.
+pub(super) fn settle(table: &mut Table, step: Step, now: f32) {
+    let k = table.n_outputs;
+    for block in table.used_mut() {
         // Untouched features stay untouched memory.
         if block.iter().any(|&cell| cell != 0.0) {
-            pay(&mut block[..=k], step, arrears.collect(slot));
-        }
-    }
-}
-
-#[inline(always)]
-fn pay(block: &mut [f32], step: Step, rows: f32) {
-    if let Some((sum, weights)) = block.split_last_mut() {
-        let penalty = step.penalty(*sum, rows);
-        for w in weights {
-            *w = penalty.of(*w);
+            let penalty = step.penalty(step.rate(block[k]), now - block[k + 1]);
+            for w in &mut block[..k] {
+                *w = penalty.of(*w);
+            }
+            block[k + 1] = 0.0;
         }
     }
 }
