@@ -72,15 +72,19 @@ impl Fetched {
         residuals: &Residuals<'_>,
     ) {
         let residual = residuals.all[0];
-        let numbers = self.weights.iter_mut().zip(&mut self.sums).zip(&self.dates);
+        let numbers = self.weights.iter_mut().zip(&mut self.sums).zip(&mut self.dates);
         for (((w, sum), date), x) in numbers.zip(row.1) {
             *sum += x * x * residuals.squares;
             let rate = step.rate(*sum);
-            *w = step.penalty(rate, now - date).of(*w - rate * x * residual);
+            let penalty = step.penalty(rate, now - *date);
+            let is_due = step.is_due(penalty);
+            *w = penalty.only_if(is_due).of(*w - rate * x * residual);
+            *date = if is_due { now } else { *date };
         }
         let (blocks, _) = cells.as_chunks_mut::<3>();
-        for ((&w, &sum), &j) in self.weights.iter().zip(&self.sums).zip(row.0) {
-            blocks[j as usize] = [w, sum, now];
+        let numbers = self.weights.iter().zip(&self.sums).zip(&self.dates);
+        for (((&w, &sum), &date), &j) in numbers.zip(row.0) {
+            blocks[j as usize] = [w, sum, date];
         }
     }
 }

@@ -5,7 +5,7 @@ use super::fetched::Fetched;
 use super::lesson::{Lesson, Room};
 use super::margins::{Model, check_rows, margins, score};
 use super::settings::{check_shape, n_outputs};
-use super::step::{Residuals, Step, rate, update, update_penalised};
+use super::step::{Residuals, Step, rate, update};
 use super::sums::dot;
 use super::table::Table;
 use super::{LearnError, Settings};
@@ -181,7 +181,7 @@ impl Learner {
         if all.iter().all(|&r| r == 0.0) {
             return self.settle_in_time();
         }
-        let (step, now) = (self.step_of(), self.now);
+        let (step, now) = (Step::new(&self.settings), self.now);
         let residuals = Residuals {
             all,
             padded,
@@ -197,10 +197,7 @@ impl Learner {
                 row,
                 &residuals,
             ),
-            (false, false) => {
-                update::<LANES>(&mut self.table, step, row, &residuals, &mut room.update);
-            }
-            (false, true) => update_penalised::<LANES>(
+            (false, _) => update::<LANES>(
                 &mut self.table,
                 (step, now),
                 row,
@@ -223,22 +220,6 @@ impl Learner {
     fn settle_in_time(&mut self) {
         if self.now >= MAX_DATE {
             self.settle();
-        }
-    }
-
-    pub(super) fn step_of(&self) -> Step {
-        let Settings {
-            l1,
-            l2,
-            learning_rate,
-            initial_g,
-            ..
-        } = self.settings;
-        Step {
-            eta: learning_rate,
-            l1,
-            l2,
-            initial_g,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a learner knows, read and written from outside: copies, growth, settling.
 
 use super::settings::{check_shape, n_outputs};
-use super::step::settle;
+use super::step::{Step, settle};
 use super::table::{Spread, check_state};
 use super::{LearnError, Learner, Loss};
 
@@ -12,7 +12,7 @@ impl Learner {
     pub fn settle(&mut self) {
         // Where no row was learnt since the last time nothing is owed.
         if self.now > 0.0 {
-            let (step, now) = (self.step_of(), self.now);
+            let (step, now) = (Step::new(&self.settings), self.now);
             settle(&mut self.table, step, now);
             self.now = 0.0;
         }
