@@ -386,9 +386,9 @@ class Learner:
 
     One sum of squared gradients a feature sets the rate of all its outputs: a sum for each output takes twice
     the memory and is less accurate, the more so the more classes there are (see ``rust/src/learn``). The state
-    takes ``8 * n_features`` bytes with one output; with more it takes ``4 * n_features``, and ``4 * (n_outputs + 1)``,
-    filled up to a multiple of 16 (from 32 outputs on of 32), for each feature that was met. ``l1`` or ``l2`` take
-    ``4 * n_features`` more.
+    takes ``8 * n_features`` bytes with one output, and 12 with ``l1`` or ``l2``. With more outputs it takes
+    ``4 * n_features``, and ``4 * (n_outputs + 1)``, or ``4 * (n_outputs + 2)`` with ``l1`` or ``l2``, filled up to a
+    multiple of 16 (from 32 outputs on of 32), for each feature that was met with a value other than 0.
 
     The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
     else does.
@@ -402,10 +402,15 @@ class Learner:
     loss
         ``"log"`` is logistic for two classes and softmax for more; the others are one against the rest.
     l1, l2
-        Strength per row, 0 or more. A feature pays for the rows that it was absent from when it comes back, or
-        when :meth:`settle` is called.
+        Strength per row, 0 or more. A feature pays for the rows that it was absent from when it comes back; with
+        ``l1 == 0`` not before L2 takes a 256th of its weights. It pays what it owes when :meth:`settle` is called, and
+        after every 2^24 rows.
     learning_rate
         AdaGrad's eta, above 0 and at most 1e9.
+    initial_g
+        Where each feature's sum of squared gradients starts, 0 or more: with more a feature that is met for the first
+        time moves less. Features alone: intercepts start at 0. It is no part of the state: accumulators are the
+        squared gradients that were added.
     fit_intercept
         Whether outputs have an intercept (never regularised).
 
@@ -426,6 +431,7 @@ class Learner:
         l1: float = 0.0,
         l2: float = 0.0,
         learning_rate: float = 0.5,
+        initial_g: float = 0.0,
         fit_intercept: bool = True,
     ) -> Learner: ...
     @property

@@ -14,7 +14,7 @@ N = 300
 
 
 def learner_of(n_classes, l2=0.0):
-    return Learner(N, n_classes, l2=l2, l1=l2 / 5)
+    return Learner(N, n_classes, l2=l2, l1=l2 / 5, initial_g=l2)
 
 
 def state(learner):

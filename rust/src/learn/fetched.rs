@@ -72,7 +72,11 @@ impl Fetched {
         residuals: &Residuals<'_>,
     ) {
         let residual = residuals.all[0];
-        let numbers = self.weights.iter_mut().zip(&mut self.sums).zip(&mut self.dates);
+        let numbers = self
+            .weights
+            .iter_mut()
+            .zip(&mut self.sums)
+            .zip(&mut self.dates);
         for (((w, sum), date), x) in numbers.zip(row.1) {
             *sum += x * x * residuals.squares;
             let rate = step.rate(*sum);

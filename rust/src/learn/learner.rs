@@ -191,12 +191,10 @@ impl Learner {
             (true, false) => room
                 .fetched
                 .update(self.table.cells_mut(), step, row, &residuals),
-            (true, true) => room.fetched.update_penalised(
-                self.table.cells_mut(),
-                (step, now),
-                row,
-                &residuals,
-            ),
+            (true, true) => {
+                room.fetched
+                    .update_penalised(self.table.cells_mut(), (step, now), row, &residuals)
+            }
             (false, _) => update::<LANES>(
                 &mut self.table,
                 (step, now),
@@ -292,5 +290,62 @@ impl Model for Known<'_> {
         learner.table.find(features, slots);
         learner.margins::<LANES>((slots, values), padded);
         z.copy_from_slice(&padded[..z.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::Loss;
+
+    const SETTINGS: Settings = Settings {
+        loss: Loss::Log,
+        l1: 0.0,
+        l2: 1e-3,
+        learning_rate: 0.5,
+        initial_g: 0.0,
+        fit_intercept: true,
+    };
+
+    fn row(feature: u32) -> Rows {
+        Rows {
+            indptr: vec![0, 2],
+            indices: vec![feature, 9],
+            values: vec![1.0, 0.5],
+        }
+    }
+
+    #[test]
+    fn as_many_rows_as_float32_counts_are_settled() {
+        let new = || Learner::new(10, 2, SETTINGS).expect("the settings are in range");
+        let (mut counted, mut settled) = (new(), new());
+        counted.now = MAX_DATE - 2.0;
+        let nothing = [0.0; 10];
+        counted
+            .set_state(0, &nothing, &nothing)
+            .expect("they are of its shape");
+        for (i, class) in [(3, 0), (4, 1), (3, 1)] {
+            for learner in [&mut counted, &mut settled] {
+                learner
+                    .learn(&row(i), &[class], None)
+                    .expect("values are small");
+            }
+            if i == 4 {
+                assert!(counted.now == 0.0 && settled.now == 2.0);
+                settled.settle();
+            }
+        }
+        assert_eq!(counted.weights(0, 10), settled.weights(0, 10));
+    }
+
+    #[test]
+    fn a_value_of_0_takes_no_memory_of_a_wide_table() {
+        let mut learner = Learner::new(10, 3, SETTINGS).expect("the settings are in range");
+        let rows = Rows {
+            values: vec![0.0, 0.5],
+            ..row(3)
+        };
+        learner.learn(&rows, &[2], None).expect("values are small");
+        assert_eq!((learner.table.slot(3), learner.table.slot(9)), (0, 1));
     }
 }
