@@ -600,8 +600,9 @@ class MergeSums:
         n_rows
             Rows that it learnt since.
         rules
-            Those that :meth:`merge_into` will be asked for. ``"mass"`` costs ``8 * n_outputs`` bytes a feature once
-            combined; the others take nothing of their own.
+            Those that :meth:`merge_into` will be asked for: ``"uniform"``, ``"support"``, ``"damped"``, ``"mass"``,
+            ``"magnitude"``. Once combined a feature takes ``8 * n_outputs`` bytes for all but ``"magnitude"``, as much
+            again for ``"mass"``, and ``16 * n_outputs`` for ``"magnitude"``.
 
         Raises
         ------
@@ -624,6 +625,8 @@ class MergeSums:
         mass: NDArray[np.float64],
         plain: NDArray[np.float64],
         by_mass: NDArray[np.float64],
+        magnitude: NDArray[np.float64],
+        by_magnitude: NDArray[np.float64],
         intercept: NDArray[np.float64],
     ) -> MergeSums:
         """The sums of a pickle; ``ValueError`` if no lanes can have had such sums.
@@ -634,16 +637,16 @@ class MergeSums:
             Outputs, lanes and rows.
         features, support, mass
             Shape ``(m,)``: ascending; the lanes that changed each feature; the squared gradients that they added.
-        plain, by_mass
-            Shape ``(m * n_outputs,)``: sums of changes, and those weighted by squared gradients; the latter are empty
-            if no rule needs them.
+        plain, by_mass, magnitude, by_magnitude
+            Shape ``(m * n_outputs,)``: sums of changes, of those weighted by squared gradients, of their magnitudes, and
+            of those weighted by their magnitudes; empty if no rule needs them.
         intercept
-            Shape ``(3 * n_outputs,)``: squared gradients, then the two sums.
+            Shape ``(5 * n_outputs,)``: squared gradients, then the four sums.
         """
 
     @staticmethod
     def from_changes(
-        counts: tuple[int, bool],
+        counts: tuple[int, bool, bool, bool],
         features: NDArray[np.uint32],
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
@@ -654,7 +657,7 @@ class MergeSums:
         Parameters
         ----------
         counts
-            Rows, and whether ``"mass"`` is served.
+            Rows, and whether ``"support"``, ``"mass"`` and ``"magnitude"`` are served.
         features, accumulators
             Shape ``(m,)``, features ascending.
         weights

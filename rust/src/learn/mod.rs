@@ -54,5 +54,5 @@ pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;
 pub use margins::score_rows;
-pub use merging::{MergeRule, MergeSums};
+pub use merging::{Kept, MergeRule, MergeSums};
 pub use settings::Settings;
