@@ -638,8 +638,8 @@ class MergeSums:
         features, support, mass
             Shape ``(m,)``: ascending; the lanes that changed each feature; the squared gradients that they added.
         plain, by_mass, magnitude, by_magnitude
-            Shape ``(m * n_outputs,)``: sums of changes, of those weighted by squared gradients, of their magnitudes, and
-            of those weighted by their magnitudes; empty if no rule needs them.
+            Shape ``(m * n_outputs,)``: sums of changes, of those weighted by squared gradients, of magnitudes, and of
+            changes weighted by their magnitudes; empty if no rule needs them.
         intercept
             Shape ``(5 * n_outputs,)``: squared gradients, then the four sums.
         """
