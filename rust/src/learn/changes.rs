@@ -340,6 +340,7 @@ impl Learner {
         }
         self.check_features(features)?;
         check_state(weights, sums)?;
+        self.table.reserve(features.len())?;
         if self.noted.is_noting {
             self.forget_changes();
         }

@@ -95,7 +95,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`LearnError::Invalid`] if something does not fit (nothing is learnt then), [`LearnError::Diverged`] if
-    /// the model blew up.
+    /// the model blew up, [`LearnError::Memory`] if there is none for a further feature (the rows before it are learnt).
     pub fn learn(
         &mut self,
         rows: &Rows,
@@ -144,19 +144,28 @@ impl Learner {
     }
 
     /// Takes the slots of the row after this one and asks for their cells; asks for the slots of the row after that.
+    ///
+    /// # Errors
+    /// If memory is lacking.
     #[inline(always)]
-    pub(super) fn fetch_ahead(&mut self, rows: &Rows, i: usize, slots: &mut Vec<u32>) {
+    pub(super) fn fetch_ahead(
+        &mut self,
+        rows: &Rows,
+        i: usize,
+        slots: &mut Vec<u32>,
+    ) -> Result<(), LearnError> {
         if i + 1 < rows.len() {
-            self.table.take(rows.row(i + 1), slots);
+            self.table.take(rows.row(i + 1), slots)?;
         }
         // What is fetched in a loop of its own needs no asking: that waits for many lines at once.
         if self.fetches() {
-            return;
+            return Ok(());
         }
         self.table.warm_cells(slots);
         if i + 2 < rows.len() {
             self.table.warm_slots(rows.row(i + 2).0);
         }
+        Ok(())
     }
 
     /// Whether rows are fetched.

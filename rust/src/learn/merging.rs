@@ -329,6 +329,7 @@ impl Learner {
         let Some(n_rows_seen) = self.n_rows_seen.checked_add(sums.n_rows) else {
             return LearnError::invalid("there are more rows than can be counted".into());
         };
+        self.table.reserve(sums.features.len())?;
         self.settle();
         self.forget_changes();
         let mut sane = true;
