@@ -446,9 +446,9 @@ class Learner:
 
     All outputs of a feature share one sum of squared gradients, its accumulator: one for each output takes twice the
     memory and is less accurate, more so with many classes (see ``rust/src/learn``). With one output, the state takes
-    ``8 * n_features`` bytes. With more, it takes ``4 * n_features``, and for each feature that occurred
-    ``4 * (n_outputs + 1)``, rounded up to a multiple of 16, or of 32 from 32 outputs on. ``l1`` or ``l2`` takes another
-    ``4 * n_features``.
+    ``8 * n_features`` bytes, or 12 with ``l1`` or ``l2``. With more, it takes ``4 * n_features``, and for each feature
+    that occurred with a value other than 0 ``4 * (n_outputs + 1)``, or ``4 * (n_outputs + 2)`` with ``l1`` or ``l2``,
+    rounded up to a multiple of 16, or of 32 from 32 outputs on.
 
     The bytes of the weights depend on the rows and their order only.
 
@@ -462,9 +462,14 @@ class Learner:
         ``"log"`` is logistic for two classes and softmax for more; the others train one class against the rest.
     l1, l2
         Strength per row, 0 or more. The regularisation of rows without a feature is applied when the feature occurs
-        again, or by :meth:`settle`.
+        again; with ``l1 == 0`` only once L2 takes a 256th of its weights. :meth:`settle` applies what is pending, and
+        so does every 2^24th row.
     learning_rate
         AdaGrad's eta, above 0 and at most 1e9.
+    initial_g
+        Where each feature's sum of squared gradients starts, 0 or more: with more a feature that is met for the first
+        time moves less. Features alone: intercepts start at 0. It is no part of the state: accumulators are the
+        squared gradients that were added.
     fit_intercept
         Whether outputs have an intercept, which is not regularised.
 
@@ -485,6 +490,7 @@ class Learner:
         l1: float = 0.0,
         l2: float = 0.0,
         learning_rate: float = 0.5,
+        initial_g: float = 0.0,
         fit_intercept: bool = True,
     ) -> Learner: ...
     @property
@@ -653,8 +659,9 @@ class MergeSums:
         n_rows
             Number of rows learned since then.
         rules
-            Rules that :meth:`merge_into` may apply. ``"mass"`` takes ``8 * n_outputs`` bytes per feature once combined;
-            the others take no additional memory.
+            Rules that :meth:`merge_into` may apply: ``"uniform"``, ``"support"``, ``"damped"``, ``"mass"``,
+            ``"magnitude"``. Once combined, a feature takes ``8 * n_outputs`` bytes for all but ``"magnitude"``, as much
+            again for ``"mass"``, and ``16 * n_outputs`` for ``"magnitude"``.
 
         Raises
         ------
@@ -677,6 +684,8 @@ class MergeSums:
         mass: NDArray[np.float64],
         plain: NDArray[np.float64],
         by_mass: NDArray[np.float64],
+        magnitude: NDArray[np.float64],
+        by_magnitude: NDArray[np.float64],
         intercept: NDArray[np.float64],
     ) -> MergeSums:
         """Create combined sums from the arrays of a pickle; ``ValueError`` if the arrays are inconsistent.
@@ -688,16 +697,16 @@ class MergeSums:
         features, support, mass
             Shape ``(m,)``: features in ascending order; the number of lanes that changed each; the sum of their squared
             gradients.
-        plain, by_mass
-            Shape ``(m * n_outputs,)``: sums of changes, unweighted and weighted by squared gradients; the latter is
-            empty if no rule needs it.
+        plain, by_mass, magnitude, by_magnitude
+            Shape ``(m * n_outputs,)``: sums of changes, of changes weighted by squared gradients, of magnitudes, and of
+            changes weighted by their magnitudes; empty if no rule needs them.
         intercept
-            Shape ``(3 * n_outputs,)``: squared gradients, then the two sums.
+            Shape ``(5 * n_outputs,)``: squared gradients, then the four sums.
         """
 
     @staticmethod
     def from_changes(
-        counts: tuple[int, bool],
+        counts: tuple[int, bool, bool, bool],
         features: NDArray[np.uint32],
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
@@ -708,7 +717,7 @@ class MergeSums:
         Parameters
         ----------
         counts
-            Number of rows, and whether the rule ``"mass"`` is supported.
+            Number of rows, and whether the rules ``"support"``, ``"mass"`` and ``"magnitude"`` are supported.
         features, accumulators
             Shape ``(m,)``, features ascending.
         weights

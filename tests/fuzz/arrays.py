@@ -58,7 +58,7 @@ def _sums(chance: Random) -> _core.MergeSums:
     learner = _learner(chance)
     learner.begin_changes()
     learner.learn(_core.Rows.from_arrays(*_csr(chance)), np.array([2, 1, 2, 0], np.int32))
-    return _core.MergeSums.of(learner, 4, ["uniform", "mass"])
+    return _core.MergeSums.of(learner, 4, ["uniform", "mass", "magnitude"])
 
 
 def _matrix(chance: Random) -> np.ndarray:
@@ -213,8 +213,8 @@ def _entries(chance: Random) -> dict[str, Callable[[], Call]]:
         "Learner.accumulators": lambda: (_learner(chance).accumulators, [0, 7]),
         "score_rows": lambda: (_core.score_rows, [rows, _matrix(chance), np.zeros(3, np.float32)]),
         "MergeSums.from_changes": lambda: (
-            lambda *a: _core.MergeSums.combine([_core.MergeSums.from_changes(a[:2], *a[2:])]),
-            [4, True, changes[0], changes[1].ravel(), changes[2], np.ones(6, np.float32)],
+            lambda *a: _core.MergeSums.combine([_core.MergeSums.from_changes(a[:4], *a[4:])]),
+            [4, True, True, True, changes[0], changes[1].ravel(), changes[2], np.ones(6, np.float32)],
         ),
         "MergeSums.from_arrays": lambda: (
             lambda *a: _core.MergeSums.from_arrays(a[:3], *a[3:]),

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill._core import Learner, MergeSums
-from manymill.linear.merging import RULES
 from manymill.linear.state import dump_state, load_state
 from reference.sparse import random_rows, sparse
 
 N = 300
+RULES = ("uniform", "support", "damped", "mass", "magnitude")
 
 
 def learner_of(n_classes, l2=0.0):
-    return Learner(N, n_classes, l2=l2, l1=l2 / 5)
+    return Learner(N, n_classes, l2=l2, l1=l2 / 5, initial_g=l2)
 
 
 def state(learner):

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill._core import Learner, MergeSums
-from manymill.linear.merging import RULES
 from reference.merging import direction
 from reference.sparse import random_rows, sparse
 
 # Wider than several of the spans that are merged at a time.
 N = 40_000
+
+RULES = ("uniform", "support", "damped", "mass", "magnitude")
+LENGTHENED = ("damped", "magnitude")
 
 
 def lane(rng, k, most=60):
@@ -30,11 +32,15 @@ def lane(rng, k, most=60):
 def sums_of(changes, n_rows, rules=RULES):
     """The sums of one lane that changed so."""
     features, weights, sums, (b, b_sums) = (part.astype(float) for part in changes)
-    by_mass = sums[:, None] * weights if "mass" in rules else np.zeros(0)
-    intercept = np.concatenate([b_sums, b, b_sums * b])
+    none = np.zeros(0)
+    plain = none if set(rules) == {"magnitude"} else weights
+    by_mass = sums[:, None] * weights if "mass" in rules else none
+    by_magnitude = [abs(weights), abs(weights) * weights] if "magnitude" in rules else [none, none]
+    intercept = np.concatenate([b_sums, b, b_sums * b, abs(b), abs(b) * b])
     support = np.ones(len(features), np.uint32)
-    arrays = features.astype(np.uint32), support, sums, weights.ravel(), by_mass.ravel()
-    return MergeSums.from_arrays((len(b), 1, n_rows), *arrays, intercept)
+    cells = [array.ravel() for array in (plain, by_mass, *by_magnitude)]
+    arrays = features.astype(np.uint32), support, sums, *cells, intercept
+    return MergeSums.from_arrays((len(b), 1, n_rows), *arrays)
 
 
 def learner_of(k):
@@ -80,9 +86,9 @@ def test_every_rule_is_its_formula(rule, seed, n_lanes, k):
 @pytest.mark.parametrize("rule", RULES)
 @settings(deadline=None, max_examples=15)
 @cases
-def test_equal_lanes_give_what_one_gives_but_for_the_length_of_damped(rule, seed, n_lanes, k):
+def test_equal_lanes_give_what_one_gives_but_for_the_length_of_some_rules(rule, seed, n_lanes, k):
     changes = lane(np.random.default_rng(seed), k)
-    longer = min(n_lanes**0.25, 2) if rule == "damped" else 1
+    longer = min(n_lanes**0.25, 2) if rule in LENGTHENED else 1
     _, weights, sums, intercept = merged(combined([changes] * n_lanes, [5] * n_lanes), rule, k)
     np.testing.assert_allclose(weights, longer * changes[1], rtol=1e-6)
     np.testing.assert_allclose(sums, n_lanes * changes[2], rtol=1e-6)
@@ -136,7 +142,7 @@ def test_a_part_moves_its_features_as_the_whole_does(seed, n_lanes, k):
     assert same(part, (features[kept], state[0][kept], state[1][kept], state[2]))
 
 
-@pytest.mark.parametrize("rules", [RULES, ("mass",), ("support",)])
+@pytest.mark.parametrize("rules", [RULES, ("mass",), ("support",), ("magnitude",), ("magnitude", "mass")])
 @pytest.mark.parametrize("n_classes", [2, 3, 9])
 def test_the_sums_of_a_lane_are_those_of_its_changes(n_classes, rules):
     (X, y), learner = random_rows(5, 30, 200, n_classes), Learner(200, n_classes)
@@ -160,6 +166,8 @@ def test_the_sums_of_a_lane_are_those_of_its_changes(n_classes, rules):
 @pytest.mark.parametrize(
     ("position", "array"),
     [
+        (0, (5, False, False, False)),
+        (0, (5, False, True, True)),
         (1, np.array([3, 3], np.uint32)),
         (1, np.array([1], np.uint32)),
         (2, np.ones(3, np.float32)),
@@ -173,7 +181,7 @@ def test_the_sums_of_a_lane_are_those_of_its_changes(n_classes, rules):
 )
 def test_impossible_changes_are_refused(position, array):
     numbers = [np.ones(length, np.float32) for length in (4, 2, 4)]
-    given = [(5, True), np.array([1, 7], np.uint32), *numbers]
+    given = [(5, True, True, True), np.array([1, 7], np.uint32), *numbers]
     assert len(MergeSums.from_changes(*given).features()) == 2
     given[position] = array
     with pytest.raises((ValueError, TypeError)):
@@ -187,13 +195,24 @@ def test_half_a_step_moves_weights_half_as_far_and_sums_as_far():
     assert same((half, others, b), (weights / 2, masses, intercept * np.float32([[0.5], [1]])))
 
 
-def test_sums_that_were_not_asked_for_are_refused():
+@pytest.mark.parametrize(
+    ("asked", "also", "not_kept"),
+    [(("support",), "uniform", ["mass", "magnitude"]), (("magnitude",), "magnitude", ["support", "mass"])],
+)
+def test_sums_that_were_not_asked_for_are_refused(asked, also, not_kept):
     rng, learner = np.random.default_rng(0), learner_of(3)
-    sums = combined([lane(rng, 3) for _ in range(2)], [5, 5], ("support",))
-    sums.merge_into(learner, "uniform", 1.0)
-    for rule, words in (("mass", "not kept"), ("rows", "no rule")):
+    sums = combined([lane(rng, 3) for _ in range(2)], [5, 5], asked)
+    sums.merge_into(learner, also, 1.0)
+    for rule, words in (*((rule, "not kept") for rule in not_kept), ("rows", "no rule")):
         with pytest.raises(ValueError, match=words):
             sums.merge_into(learner, rule, 1.0)
+
+
+def test_a_lane_that_left_an_output_alone_does_not_shorten_its_move():
+    one = np.array([7], np.uint32), np.float32([[3, 0, 0]]), np.float32([1]), np.zeros((2, 3), np.float32)
+    other = np.array([7], np.uint32), np.float32([[0, -1, 0]]), np.float32([1]), np.zeros((2, 3), np.float32)
+    _, weights, _, _ = merged(combined([one, other], [1, 1]), "magnitude", 3)
+    np.testing.assert_allclose(weights, np.float32([[3, -1, 0]]) * 2**0.25, rtol=1e-6)
 
 
 def test_sums_of_other_outputs_or_rules_or_none_are_refused():
@@ -223,9 +242,13 @@ def test_sums_of_other_outputs_or_rules_or_none_are_refused():
         (3, np.array([-1.0, 0.0])),
         (3, np.array([1.0])),
         (4, np.full(2, np.nan)),
+        (4, np.zeros(0)),
         (5, np.zeros(1)),
         (6, np.zeros(0)),
-        (6, np.full(3, np.inf)),
+        (6, np.array([-1.0, 1.0])),
+        (7, np.full(2, np.inf)),
+        (8, np.zeros(0)),
+        (8, np.full(5, np.inf)),
     ],
 )
 def test_impossible_arrays_are_refused(position, array):

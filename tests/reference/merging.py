@@ -18,8 +18,12 @@ def weighted(rule, dW, dG, support):
     if rule == "uniform":
         return dW.sum(0) / len(dW)
     lanes = np.maximum(support.sum(0), 1)
+    damping = np.minimum(lanes**0.25, 2)
     if rule == "damped":
-        return dW.sum(0) / lanes * np.minimum(lanes**0.25, 2)
+        return dW.sum(0) / lanes * damping
+    if rule == "magnitude":
+        magnitude = abs(dW).sum(0)
+        return (dW * abs(dW)).sum(0) / np.where(magnitude > 0, magnitude, 1) * damping
     mass = dG.sum(0)
     by_support = dW.sum(0) / lanes
     if rule == "support":

@@ -163,7 +163,7 @@ impl Learner {
     /// # Errors
     /// If memory is lacking.
     pub fn begin_changes(&mut self) -> Result<(), LearnError> {
-        self.settle()?;
+        self.settle();
         if self.noted.is_noting {
             self.forget_changes();
         }
@@ -180,7 +180,7 @@ impl Learner {
             && self.table.is_direct()
             && self.noted.n_last >= self.n_features() / WHOLE
         {
-            let cells = &self.table.cells()[..self.table.used().end * self.table.width()];
+            let cells = &self.table.cells()[..self.table.n_features * self.table.width()];
             if self.noted.whole.capacity() < cells.len() {
                 self.noted.whole = roomy(cells.len());
             }
@@ -209,9 +209,9 @@ impl Learner {
 
     /// Goes over to a copy of the table, which was nothing but zeros, if many features change.
     fn copy_zeros(&mut self) -> Result<(), LearnError> {
-        let is_zero = !self.noted.is_written && self.table.is_direct() && self.arrears.is_none();
+        let is_zero = !self.noted.is_written && self.table.is_direct() && !self.table.is_dated;
         if is_zero && self.noted.features.len() >= self.n_features() / WHOLE {
-            let length = self.table.used().end * self.table.width();
+            let length = self.table.n_features * self.table.width();
             self.noted.whole = zeros(Some(length), |n| vec![0.0f32; n])?;
             prefer_large_pages(&mut self.noted.whole);
             self.noted.features.clear();
@@ -249,7 +249,7 @@ impl Learner {
     /// # Errors
     /// If nothing was begun, or memory is lacking.
     pub fn take_changes(&mut self) -> Result<Changes, LearnError> {
-        self.settle()?;
+        self.settle();
         if !self.noted.is_noting {
             return LearnError::invalid(
                 "changes are not being noted: call begin_changes first".into(),
@@ -340,6 +340,7 @@ impl Learner {
         }
         self.check_features(features)?;
         check_state(weights, sums)?;
+        self.table.reserve(features.len())?;
         if self.noted.is_noting {
             self.forget_changes();
         }
@@ -360,9 +361,7 @@ impl Learner {
                 self.noted.whole[at] = block[0];
                 self.noted.whole[at + 1] = sum;
             }
-            if let Some(arrears) = &mut self.arrears {
-                arrears.collect(slot as usize);
-            }
+            self.table.set_date(slot as usize, self.now);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 
 use super::LearnError;
 use super::changes::Changes;
-use super::merging::{MAX_LANES, MergeRule, MergeSums};
+use super::merging::{INTERCEPT_KINDS, Kept, MAX_LANES, MergeSums};
 use super::table::are_finite;
 use super::union::{SPAN, Union};
 use crate::kernels::memory::roomy;
@@ -25,8 +25,8 @@ pub struct LaneSums {
     pub changes: Changes,
     /// Rows that it learnt.
     pub n_rows: u64,
-    /// Whether sums weighted by squared gradients will be needed.
-    pub by_mass: bool,
+    /// The sums that will be needed.
+    pub kept: Kept,
 }
 
 /// What is combined.
@@ -42,8 +42,9 @@ impl LaneSums {
     /// What a lane changed, if it may be.
     ///
     /// # Errors
-    /// If the changes do not fit together, features are not ascending, or a number is impossible.
-    pub fn of(changes: Changes, n_rows: u64, rules: &[MergeRule]) -> Result<Self, LearnError> {
+    /// If the sums serve no rule, the changes do not fit together, features are not ascending, or a number is impossible.
+    pub fn of(changes: Changes, n_rows: u64, kept: Kept) -> Result<Self, LearnError> {
+        kept.check()?;
         let k = changes.intercept.len() / 2;
         let m = changes.features.len();
         if k == 0
@@ -66,7 +67,7 @@ impl LaneSums {
         Ok(Self {
             changes,
             n_rows,
-            by_mass: rules.contains(&MergeRule::Mass),
+            kept,
         })
     }
 }
@@ -117,14 +118,11 @@ impl Part {
         }
     }
 
-    /// Outputs, and whether there are weighted sums. Sums without features have room for them.
-    fn kind(&self) -> (usize, Option<bool>) {
+    /// Outputs, and which sums there are. Sums without features have room for all.
+    fn kind(&self) -> (usize, Option<Kept>) {
         match self {
-            Self::Lane(lane) => (lane.changes.intercept.len() / 2, Some(lane.by_mass)),
-            Self::Sums(sums) => (
-                sums.n_outputs,
-                (!sums.features.is_empty()).then_some(!sums.by_mass.is_empty()),
-            ),
+            Self::Lane(lane) => (lane.changes.intercept.len() / 2, Some(lane.kept)),
+            Self::Sums(sums) => (sums.n_outputs, sums.kept()),
         }
     }
 
@@ -138,8 +136,8 @@ impl Part {
         };
         let k = first.kind().0;
         let mut kinds = parts.iter().filter_map(|part| part.kind().1);
-        let by_mass = kinds.next().unwrap_or_default();
-        if kinds.any(|other| other != by_mass) || parts.iter().any(|part| part.kind().0 != k) {
+        let kept = kinds.next().unwrap_or(Kept::of(&[]));
+        if kinds.any(|other| other != kept) || parts.iter().any(|part| part.kind().0 != k) {
             return LearnError::invalid("sums of different kinds cannot be combined".into());
         }
         let counts = parts.iter().try_fold((0u64, 0u64), |(lanes, rows), part| {
@@ -150,7 +148,7 @@ impl Part {
             return LearnError::invalid("there are more lanes or rows than can be counted".into());
         }
         let most = parts.iter().map(|part| part.features().len()).sum();
-        let mut sums = MergeSums::empty(k, most, by_mass);
+        let mut sums = MergeSums::empty(k, most, kept);
         for part in parts {
             sums.add_counts(part);
         }
@@ -180,7 +178,7 @@ impl Part {
                 parts: (parts, &spans, &heads),
                 union: &mut union,
                 sums: &mut sums,
-                by_mass,
+                kept,
             });
         }
         Ok(sums)
@@ -194,7 +192,7 @@ struct Span<'a> {
     parts: (&'a [&'a Part], &'a [&'a [u32]], &'a [usize]),
     union: &'a mut Union,
     sums: &'a mut MergeSums,
-    by_mass: bool,
+    kept: Kept,
 }
 
 impl Work for Span<'_> {
@@ -204,7 +202,7 @@ impl Work for Span<'_> {
     fn run<const LANES: usize>(self) {
         let (parts, spans, ends) = self.parts;
         self.union.find(self.first, spans, &mut self.sums.features);
-        self.sums.stretch(self.by_mass);
+        self.sums.stretch(self.kept);
         for ((part, span), end) in parts.iter().zip(spans).zip(ends) {
             self.union.places_of(self.first, span);
             let at = end - span.len()..*end;
@@ -215,8 +213,9 @@ impl Work for Span<'_> {
 
 impl MergeSums {
     /// Sums without lanes, with room for so many features.
-    fn empty(n_outputs: usize, n_features: usize, by_mass: bool) -> Self {
+    fn empty(n_outputs: usize, n_features: usize, kept: Kept) -> Self {
         let cells = |wanted: bool| roomy(if wanted { n_features * n_outputs } else { 0 });
+        let [plain, by_mass, magnitude, by_magnitude] = kept.kinds().map(cells);
         Self {
             n_outputs,
             n_lanes: 0,
@@ -224,20 +223,23 @@ impl MergeSums {
             features: roomy(n_features),
             support: roomy(n_features),
             mass: roomy(n_features),
-            plain: cells(true),
-            by_mass: cells(by_mass),
-            intercept: vec![0.0; 3 * n_outputs],
+            plain,
+            by_mass,
+            magnitude,
+            by_magnitude,
+            intercept: vec![0.0; INTERCEPT_KINDS * n_outputs],
         }
     }
 
     /// Makes the arrays as long as there are features.
     #[inline(always)]
-    fn stretch(&mut self, by_mass: bool) {
+    fn stretch(&mut self, kept: Kept) {
         let (m, k) = (self.features.len(), self.n_outputs);
         self.support.resize(m, 0);
         self.mass.resize(m, 0.0);
-        self.plain.resize(m * k, 0.0);
-        self.by_mass.resize(if by_mass { m * k } else { 0 }, 0.0);
+        for (sums, is_kept) in self.kinds_mut().into_iter().zip(kept.kinds()) {
+            sums.resize(if is_kept { m * k } else { 0 }, 0.0);
+        }
     }
 
     /// Adds all that is not of features.
@@ -251,7 +253,7 @@ impl MergeSums {
                 let (moved, squares) = lane.changes.intercept.split_at(k);
                 for o in 0..k {
                     let (w, square) = (f64::from(moved[o]), f64::from(squares[o]));
-                    let numbers = [square, w, square * w];
+                    let numbers = [square, w, square * w, w.abs(), w.abs() * w];
                     for (kind, number) in numbers.into_iter().enumerate() {
                         self.intercept[kind * k + o] += number;
                     }
@@ -278,10 +280,19 @@ impl MergeSums {
                     self.support[to as usize] += 1;
                     self.mass[to as usize] += f64::from(mass);
                 }
-                add(&mut self.plain, k, places, moved, |_, w| f64::from(w));
-                if lane.by_mass {
+                if lane.kept.plain {
+                    add(&mut self.plain, k, places, moved, |_, w| f64::from(w));
+                }
+                if lane.kept.by_mass {
                     add(&mut self.by_mass, k, places, moved, |i, w| {
                         f64::from(masses[i]) * f64::from(w)
+                    });
+                }
+                if lane.kept.by_magnitude {
+                    let magnitude = |w: f32| f64::from(w.abs());
+                    add(&mut self.magnitude, k, places, moved, |_, w| magnitude(w));
+                    add(&mut self.by_magnitude, k, places, moved, |_, w| {
+                        magnitude(w) * f64::from(w)
                     });
                 }
             }
@@ -291,11 +302,7 @@ impl MergeSums {
                     self.support[to as usize] += support;
                     self.mass[to as usize] += mass;
                 }
-                let kinds = [
-                    (&mut self.plain, &sums.plain),
-                    (&mut self.by_mass, &sums.by_mass),
-                ];
-                for (all, more) in kinds {
+                for (all, more) in self.kinds_mut().into_iter().zip(sums.kinds()) {
                     if !more.is_empty() {
                         add(all, k, places, &more[cells.clone()], |_, w| w);
                     }

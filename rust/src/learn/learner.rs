@@ -4,14 +4,16 @@ use super::changes::Noted;
 use super::fetched::Fetched;
 use super::lesson::{Lesson, Room};
 use super::margins::{Model, check_rows, margins, score};
-use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
-use super::step::{Residuals, Step, update, update_penalised};
+use super::step::{Residuals, Step, rate, update};
 use super::sums::dot;
 use super::table::Table;
 use super::{LearnError, Settings};
 use crate::kernels::widest::{self, Work};
 use crate::rows::Rows;
+
+/// Rows after which dates are too large for float32, which holds them beside the weights.
+const MAX_DATE: f32 = (1 << f32::MANTISSA_DIGITS) as f32;
 
 /// What one call of [`Learner::learn`] saw before learning from each row.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -35,7 +37,8 @@ pub struct Learner {
     pub(super) table: Table,
     /// Intercepts, then the sum of squared gradients of each.
     pub(super) intercept: Vec<f32>,
-    pub(super) arrears: Option<Arrears>,
+    /// Rows since the last settling, with regularisation: the date of the next row, less one.
+    pub(super) now: f32,
     pub(super) noted: Noted,
 }
 
@@ -51,11 +54,7 @@ impl Learner {
     ) -> Result<Self, LearnError> {
         settings.check()?;
         check_shape(n_features, n_classes)?;
-        let table = Table::new(n_features, n_outputs(n_classes))?;
-        let arrears = settings
-            .is_regularised()
-            .then(|| Arrears::new(table.n_slots()))
-            .transpose()?;
+        let table = Table::new(n_features, n_outputs(n_classes), settings.is_regularised())?;
         let intercept = vec![0.0; 2 * table.n_outputs];
         Ok(Self {
             settings,
@@ -63,7 +62,7 @@ impl Learner {
             n_rows_seen: 0,
             table,
             intercept,
-            arrears,
+            now: 0.0,
             noted: Noted::default(),
         })
     }
@@ -96,7 +95,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`LearnError::Invalid`] if something does not fit (nothing is learnt then), [`LearnError::Diverged`] if
-    /// the model blew up.
+    /// the model blew up, [`LearnError::Memory`] if there is none for a further feature (the rows before it are learnt).
     pub fn learn(
         &mut self,
         rows: &Rows,
@@ -133,7 +132,7 @@ impl Learner {
     ) {
         let cells = self.table.cells();
         if self.fetches() {
-            fetched.fetch(cells, row.0);
+            fetched.fetch(cells, row.0, self.table.is_dated);
             z[0] = dot(fetched.weights(), row.1) + self.intercept[0];
         } else {
             self.margins::<LANES>(row, z);
@@ -148,24 +147,33 @@ impl Learner {
     }
 
     /// Takes the slots of the row after this one and asks for their cells; asks for the slots of the row after that.
+    ///
+    /// # Errors
+    /// If memory is lacking.
     #[inline(always)]
-    pub(super) fn fetch_ahead(&mut self, rows: &Rows, i: usize, slots: &mut Vec<u32>) {
+    pub(super) fn fetch_ahead(
+        &mut self,
+        rows: &Rows,
+        i: usize,
+        slots: &mut Vec<u32>,
+    ) -> Result<(), LearnError> {
         if i + 1 < rows.len() {
-            self.table.take(rows.row(i + 1).0, slots);
+            self.table.take(rows.row(i + 1), slots)?;
         }
         // What is fetched in a loop of its own needs no asking: that waits for many lines at once.
         if self.fetches() {
-            return;
+            return Ok(());
         }
         self.table.warm_cells(slots);
         if i + 2 < rows.len() {
             self.table.warm_slots(rows.row(i + 2).0);
         }
+        Ok(())
     }
 
-    /// Whether rows are fetched: one output, no regularisation.
+    /// Whether rows are fetched.
     pub(super) fn fetches(&self) -> bool {
-        self.n_outputs() == 1 && self.arrears.is_none()
+        self.table.is_direct()
     }
 
     /// Moves the weights against the residuals of one row, whose squares add up to `squares`.
@@ -178,47 +186,50 @@ impl Learner {
     ) {
         let row = (&room.slots[..], values);
         self.n_rows_seen += 1;
-        if let Some(arrears) = &mut self.arrears {
-            arrears.advance();
+        if self.table.is_dated {
+            self.now += 1.0;
         }
         let (all, padded) = (&room.residuals[..self.n_outputs()], &room.residuals[..]);
         if all.iter().all(|&r| r == 0.0) {
-            return;
+            return self.settle_in_time();
         }
-        let (step, fetches) = (self.step_of(), self.fetches());
+        let (step, now) = (Step::new(&self.settings), self.now);
         let residuals = Residuals {
             all,
             padded,
             squares,
         };
-        if let Some(arrears) = &mut self.arrears {
-            update_penalised::<LANES>(&mut self.table, arrears, step, row, &residuals);
-        } else if fetches {
-            room.fetched
-                .update(self.table.cells_mut(), step, row, &residuals);
-        } else {
-            update::<LANES>(&mut self.table, step, row, &residuals, &mut room.update);
+        match (self.fetches(), self.table.is_dated) {
+            (true, false) => room
+                .fetched
+                .update(self.table.cells_mut(), step, row, &residuals),
+            (true, true) => {
+                room.fetched
+                    .update_penalised(self.table.cells_mut(), (step, now), row, &residuals)
+            }
+            (false, _) => update::<LANES>(
+                &mut self.table,
+                (step, now),
+                row,
+                &residuals,
+                &mut room.update,
+            ),
         }
         if self.settings.fit_intercept {
             let (intercepts, sums) = self.intercept.split_at_mut(residuals.all.len());
             for ((b, sum), r) in intercepts.iter_mut().zip(sums).zip(residuals.all) {
                 *sum += r * r;
-                *b -= step.rate(*sum) * r;
+                *b -= rate(step.eta, *sum) * r;
             }
         }
+        self.settle_in_time();
     }
 
-    pub(super) fn step_of(&self) -> Step {
-        let Settings {
-            l1,
-            l2,
-            learning_rate,
-            ..
-        } = self.settings;
-        Step {
-            eta: learning_rate,
-            l1,
-            l2,
+    /// Settles after as many rows as float32 counts exactly.
+    #[inline(always)]
+    fn settle_in_time(&mut self) {
+        if self.now >= MAX_DATE {
+            self.settle();
         }
     }
 
@@ -299,6 +310,57 @@ mod tests {
     use super::*;
     use crate::learn::Loss;
 
+    const SETTINGS: Settings = Settings {
+        loss: Loss::Log,
+        l1: 0.0,
+        l2: 1e-3,
+        learning_rate: 0.5,
+        initial_g: 0.0,
+        fit_intercept: true,
+    };
+
+    fn row(feature: u32) -> Rows {
+        Rows {
+            indptr: vec![0, 2],
+            indices: vec![feature, 9],
+            values: vec![1.0, 0.5],
+        }
+    }
+
+    #[test]
+    fn as_many_rows_as_float32_counts_are_settled() {
+        let new = || Learner::new(10, 2, SETTINGS).expect("the settings are in range");
+        let (mut counted, mut settled) = (new(), new());
+        counted.now = MAX_DATE - 2.0;
+        let nothing = [0.0; 10];
+        counted
+            .set_state(0, &nothing, &nothing)
+            .expect("they are of its shape");
+        for (i, class) in [(3, 0), (4, 1), (3, 1)] {
+            for learner in [&mut counted, &mut settled] {
+                learner
+                    .learn(&row(i), &[class], None)
+                    .expect("values are small");
+            }
+            if i == 4 {
+                assert!(counted.now == 0.0 && settled.now == 2.0);
+                settled.settle();
+            }
+        }
+        assert_eq!(counted.weights(0, 10), settled.weights(0, 10));
+    }
+
+    #[test]
+    fn a_value_of_0_takes_no_memory_of_a_wide_table() {
+        let mut learner = Learner::new(10, 3, SETTINGS).expect("the settings are in range");
+        let rows = Rows {
+            values: vec![0.0, 0.5],
+            ..row(3)
+        };
+        learner.learn(&rows, &[2], None).expect("values are small");
+        assert_eq!((learner.table.slot(3), learner.table.slot(9)), (0, 1));
+    }
+
     #[test]
     fn learning_refuses_more_rows_than_can_be_counted_and_changes_nothing() {
         let settings = Settings {
@@ -306,6 +368,7 @@ mod tests {
             l1: 0.0,
             l2: 0.0,
             learning_rate: 0.5,
+            initial_g: 0.0,
             fit_intercept: true,
         };
         let mut learner = Learner::new(4, 2, settings).expect("the settings are in range");

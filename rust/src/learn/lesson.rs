@@ -34,11 +34,11 @@ impl Work for Lesson<'_> {
         let mut room = Room::new(learner.table.width());
         let k = learner.n_outputs();
         if !rows.is_empty() {
-            learner.table.take(rows.row(0).0, &mut room.next);
+            learner.table.take(rows.row(0), &mut room.next)?;
         }
         for (i, &class) in classes.iter().enumerate() {
             std::mem::swap(&mut room.slots, &mut room.next);
-            learner.fetch_ahead(rows, i, &mut room.next);
+            learner.fetch_ahead(rows, i, &mut room.next)?;
             let weight = weights.map_or(1.0, |weights| weights[i]);
             if weight == 0.0 {
                 continue;

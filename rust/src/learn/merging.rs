@@ -4,9 +4,11 @@
 //! for each feature j, over the lanes p that changed it:      (all in float64)
 //!     support[j] = how many                    mass[j] = Σ dG_p[j]
 //!     plain[j]   = Σ dW_p[j]                   by_mass[j] = Σ dG_p[j]·dW_p[j]
+//!     magnitude[j] = Σ |dW_p[j]|               by_magnitude[j] = Σ |dW_p[j]|·dW_p[j]
 //!
-//! uniform   plain / P              mass   by_mass / mass
-//! support   plain / support        damped plain · min(support^¼, 2) / support
+//! uniform   plain / P              mass      by_mass / mass
+//! support   plain / support        damped    plain · min(support^¼, 2) / support
+//!                                  magnitude by_magnitude · min(support^¼, 2) / magnitude
 //! ```
 //!
 //! A feature that one lane alone has met is not divided by all of them (support: as the scaling of Konečný et al.
@@ -15,6 +17,11 @@
 //! of them, about √support times as far since AdaGrad's steps fall with the root of its sums. `damped` goes a part of
 //! that way, the mean lengthened by support^¼, and never more than doubled: lanes that all correct the same fault
 //! overshoot together in the first rounds.
+//!
+//! All these weigh the lanes of a feature, for all of its outputs alike. With many classes a feature is met by all lanes
+//! while its class is in one or two, whose move is then divided by all. `magnitude` weighs each lane's move of each
+//! output by its own length, so that lanes that left an output as it was do not count there: with 57 classes, 64
+//! lanes and 3 passes, 73.9 % against 70.1 % of `damped`, where one lane has 78.0 %.
 
 use super::{LearnError, Learner};
 
@@ -29,6 +36,8 @@ pub enum MergeRule {
     Damped,
     /// The mean weighted by the squared gradients that each lane saw.
     Mass,
+    /// The mean of each weight weighted by how far each lane moved it, lengthened as `Damped`.
+    Magnitude,
 }
 
 impl MergeRule {
@@ -40,8 +49,56 @@ impl MergeRule {
             "support" => Self::Support,
             "damped" => Self::Damped,
             "mass" => Self::Mass,
+            "magnitude" => Self::Magnitude,
             _ => return None,
         })
+    }
+}
+
+/// Which sums over changes of weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The changes.
+    pub plain: bool,
+    /// Weighted by squared gradients.
+    pub by_mass: bool,
+    /// Magnitudes, and the changes weighted by them.
+    pub by_magnitude: bool,
+}
+
+impl Kept {
+    /// What rules need; without a rule the changes alone.
+    #[must_use]
+    pub fn of(rules: &[MergeRule]) -> Self {
+        let by_mass = rules.contains(&MergeRule::Mass);
+        let by_magnitude = rules.contains(&MergeRule::Magnitude);
+        let plain = rules.is_empty() || rules.iter().any(|rule| *rule != MergeRule::Magnitude);
+        Self {
+            plain,
+            by_mass,
+            by_magnitude,
+        }
+    }
+
+    /// # Errors
+    /// If they serve no rule.
+    pub(super) fn check(self) -> Result<(), LearnError> {
+        // Features without squared gradients are merged by mass as they are by support.
+        let is_served = self.plain || self.by_magnitude && !self.by_mass;
+        if !is_served {
+            return LearnError::invalid("the sums serve no rule".into());
+        }
+        Ok(())
+    }
+
+    /// By kind of sum, in the order of [`MergeSums::kinds`].
+    pub(super) fn kinds(self) -> [bool; 4] {
+        let Self {
+            plain,
+            by_mass,
+            by_magnitude,
+        } = self;
+        [plain, by_mass, by_magnitude, by_magnitude]
     }
 }
 
@@ -60,11 +117,15 @@ pub struct MergeSums {
     pub support: Vec<u32>,
     /// Squared gradients that they saw.
     pub mass: Vec<f64>,
-    /// Sums of changes, `n_outputs` a feature.
+    /// Sums of changes, `n_outputs` a feature; like those that follow, empty if no rule needs it.
     pub plain: Vec<f64>,
-    /// The same weighted by squared gradients; empty if no rule needs it.
+    /// The same weighted by squared gradients.
     pub by_mass: Vec<f64>,
-    /// Of the intercepts: squared gradients, then the two sums; `n_outputs` each.
+    /// Sums of the magnitudes of changes.
+    pub magnitude: Vec<f64>,
+    /// Sums of changes weighted by their magnitudes.
+    pub by_magnitude: Vec<f64>,
+    /// Of the intercepts: squared gradients, then the four sums; `n_outputs` each.
     pub intercept: Vec<f64>,
 }
 
@@ -77,7 +138,44 @@ fn lengthened(support: f64) -> f64 {
     support.sqrt().sqrt().min(2.0)
 }
 
+/// Kinds of sums of an intercept.
+pub(super) const INTERCEPT_KINDS: usize = 5;
+
+/// A mean of nothing is nothing.
+fn quotient(sum: f64, divisor: f64) -> f64 {
+    if divisor > 0.0 { sum / divisor } else { 0.0 }
+}
+
 impl MergeSums {
+    /// All sums over changes of weights.
+    pub(super) fn kinds(&self) -> [&Vec<f64>; 4] {
+        [
+            &self.plain,
+            &self.by_mass,
+            &self.magnitude,
+            &self.by_magnitude,
+        ]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn kinds_mut(&mut self) -> [&mut Vec<f64>; 4] {
+        [
+            &mut self.plain,
+            &mut self.by_mass,
+            &mut self.magnitude,
+            &mut self.by_magnitude,
+        ]
+    }
+
+    /// Which sums were kept; without features that cannot be said.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        (!self.features.is_empty()).then_some(Kept {
+            plain: !self.plain.is_empty(),
+            by_mass: !self.by_mass.is_empty(),
+            by_magnitude: !self.magnitude.is_empty(),
+        })
+    }
+
     /// The sums of those features alone that are marked.
     ///
     /// # Errors
@@ -104,6 +202,8 @@ impl MergeSums {
             mass: kept.iter().map(|&i| self.mass[i]).collect(),
             plain: cells(&self.plain),
             by_mass: cells(&self.by_mass),
+            magnitude: cells(&self.magnitude),
+            by_magnitude: cells(&self.by_magnitude),
             intercept: self.intercept.clone(),
             ..*self
         })
@@ -120,11 +220,14 @@ impl MergeSums {
         if k == 0
             || self.support.len() != m
             || self.mass.len() != m
-            || Some(self.plain.len()) != cells
-            || !fits(&self.by_mass)
-            || self.intercept.len() != 3 * k
+            || !self.kinds().into_iter().all(fits)
+            || self.magnitude.len() != self.by_magnitude.len()
+            || self.intercept.len() != INTERCEPT_KINDS * k
         {
             return LearnError::invalid("the arrays of the sums do not fit together".into());
+        }
+        if let Some(kept) = self.kept() {
+            kept.check()?;
         }
         if self.features.windows(2).any(|pair| pair[0] >= pair[1]) {
             return LearnError::invalid("features are not in ascending order".into());
@@ -133,11 +236,12 @@ impl MergeSums {
         let lanes = 1..=self.n_lanes.min(MAX_LANES);
         if !lanes.contains(&self.n_lanes)
             || !self.support.iter().all(|&n| lanes.contains(&u64::from(n)))
-            || self.mass.iter().any(impossible)
+            || self.mass.iter().chain(&self.magnitude).any(impossible)
         {
             return LearnError::invalid("a count or a sum of squares is impossible".into());
         }
-        let numbers = [&self.plain, &self.by_mass, &self.intercept];
+        let [plain, by_mass, _, by_magnitude] = self.kinds();
+        let numbers = [plain, by_mass, by_magnitude, &self.intercept];
         if !numbers.iter().all(|all| all.iter().all(|n| n.is_finite())) {
             return LearnError::invalid("a sum is not finite".into());
         }
@@ -149,32 +253,39 @@ impl MergeSums {
     pub fn n_bytes(&self) -> usize {
         size_of_val(&self.features[..])
             + size_of_val(&self.support[..])
-            + [&self.mass, &self.plain, &self.by_mass, &self.intercept]
-                .iter()
+            + [&self.mass, &self.intercept]
+                .into_iter()
+                .chain(self.kinds())
                 .map(|all| size_of_val(&all[..]))
                 .sum::<usize>()
     }
 
     /// Whether the sums that a rule needs were kept.
     fn has(&self, rule: MergeRule) -> bool {
-        match rule {
-            _ if self.features.is_empty() => true,
-            MergeRule::Mass => !self.by_mass.is_empty(),
-            MergeRule::Uniform | MergeRule::Support | MergeRule::Damped => true,
-        }
+        self.kept().is_none_or(|kept| match rule {
+            MergeRule::Mass => kept.by_mass,
+            MergeRule::Magnitude => kept.by_magnitude,
+            MergeRule::Uniform | MergeRule::Support | MergeRule::Damped => kept.plain,
+        })
     }
 
-    /// How far a rule moves each feature: numbers of one feature, and what to multiply them by.
-    fn moved(&self, here: usize, rule: MergeRule) -> (&[f64], f64) {
-        let k = self.n_outputs;
+    /// How far a rule moves each weight of a feature: numbers, what to divide them by if by something, and what to
+    /// multiply them by.
+    fn moved(&self, here: usize, rule: MergeRule) -> (&[f64], Option<&[f64]>, f64) {
         let (support, mass) = (f64::from(self.support[here]), self.mass[here]);
-        let (all, factor) = match rule {
-            MergeRule::Uniform => (&self.plain, 1.0 / self.n_lanes as f64),
-            MergeRule::Damped => (&self.plain, lengthened(support) / support),
-            MergeRule::Mass if mass > 0.0 => (&self.by_mass, 1.0 / mass),
-            MergeRule::Support | MergeRule::Mass => (&self.plain, 1.0 / support),
+        let (numbers, divisors, factor) = match rule {
+            MergeRule::Uniform => (&self.plain, None, 1.0 / self.n_lanes as f64),
+            MergeRule::Damped => (&self.plain, None, lengthened(support) / support),
+            MergeRule::Magnitude => {
+                let divisors = Some(&self.magnitude);
+                (&self.by_magnitude, divisors, lengthened(support))
+            }
+            MergeRule::Mass if mass > 0.0 => (&self.by_mass, None, 1.0 / mass),
+            MergeRule::Support | MergeRule::Mass => (&self.plain, None, 1.0 / support),
         };
-        (&all[here * k..][..k], factor)
+        let cells = here * self.n_outputs..(here + 1) * self.n_outputs;
+        let divisors = divisors.map(|all| &all[cells.clone()]);
+        (&numbers[cells.clone()], divisors, factor)
     }
 
     /// How far a rule moves the intercept of an output.
@@ -183,8 +294,9 @@ impl MergeSums {
         let lanes = self.n_lanes as f64;
         match rule {
             MergeRule::Mass if of(0) > 0.0 => of(2) / of(0),
+            MergeRule::Magnitude => quotient(of(4), of(3)) * lengthened(lanes),
             MergeRule::Damped => of(1) * lengthened(lanes) / lanes,
-            _ => of(1) / lanes,
+            MergeRule::Uniform | MergeRule::Support | MergeRule::Mass => of(1) / lanes,
         }
     }
 }
@@ -217,14 +329,16 @@ impl Learner {
         let Some(n_rows_seen) = self.n_rows_seen.checked_add(sums.n_rows) else {
             return LearnError::invalid("there are more rows than can be counted".into());
         };
-        self.settle()?;
+        self.table.reserve(sums.features.len())?;
+        self.settle();
         self.forget_changes();
         let mut sane = true;
         for (here, &j) in sums.features.iter().enumerate() {
-            let (moved, factor) = sums.moved(here, rule);
+            let (moved, divisors, factor) = sums.moved(here, rule);
             let slot = self.table.take_one(j);
             let block = self.table.block_of_slot(slot);
-            for (w, moved) in block.iter_mut().zip(moved) {
+            for (o, (w, &moved)) in block.iter_mut().zip(moved).enumerate() {
+                let moved = divisors.map_or(moved, |divisors| quotient(moved, divisors[o]));
                 *w += (step * factor * moved) as f32;
                 sane &= w.is_finite();
             }

@@ -6,7 +6,7 @@
 //!     r[k] = ∂loss/∂z[k] · weight                             loss   (z from before any update)
 //!     for each feature j of the row:                          step
 //!         G[j] += x[j]² · Σ_k r[k]²
-//!         α     = η / (√G[j] + 1e-6)
+//!         α     = η / (√(G0 + G[j]) + 1e-6)
 //!         W[j,k] = soft(W[j,k] − α·x[j]·r[k], α·l1·e[j]) / (1 + α·l2·e[j])        for each output k
 //! ```
 //!
@@ -18,9 +18,13 @@
 //!
 //! This is AdaGrad (Duchi, Hazan, Singer 2011) with implicit updates: the last line is the exact minimum of
 //! `x·r·w + l1·e·|w| + l2·e·w²/2 + (w − W)²/2α`, so no strength of regularisation can overshoot. `e[j]` is the
-//! number of rows since feature `j` was last touched: a feature pays for the rows that it was absent from when
-//! it comes back, hence a row costs time in proportion to its own length. What is still owed at the end is
+//! number of rows since feature `j` last paid: a feature pays for the rows that it was absent from when it comes
+//! back, hence a row costs time in proportion to its own length. Without L1 it pays only where L2 takes a 256th of
+//! its weights or more (α·l2·e ≥ 1/256): a quotient of less is rounded away where a feature is in most of many rows,
+//! and 512 outputs that pay with every row took 2.9 times as long as without L2. What is still owed at the end is
 //! collected by [`Learner::settle`].
+//!
+//! From G0 = 0 a feature that is met for the first time moves by a whole η, however small its gradient.
 //!
 //! The bytes of the weights depend on the settings and on the order of the rows, and on nothing else: sums have
 //! one fixed order, no operation is contracted, and `exp` and `log` are the crate's own or libm's.
@@ -36,7 +40,6 @@ mod lesson;
 mod loss;
 mod margins;
 mod merging;
-mod regularise;
 mod settings;
 mod state;
 mod step;
@@ -51,5 +54,5 @@ pub use error::LearnError;
 pub use learner::{LearnStats, Learner};
 pub use loss::Loss;
 pub use margins::score_rows;
-pub use merging::{MergeRule, MergeSums};
+pub use merging::{Kept, MergeRule, MergeSums};
 pub use settings::Settings;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub l2: f32,
     /// AdaGrad's eta.
     pub learning_rate: f32,
+    /// The value at which every feature's sum of squared gradients starts.
+    pub initial_g: f32,
     /// Whether outputs have an intercept.
     pub fit_intercept: bool,
 }
@@ -32,10 +34,15 @@ impl Settings {
     /// # Errors
     /// If a number is out of range.
     pub(super) fn check(&self) -> Result<(), LearnError> {
-        for (name, strength) in [("l1", self.l1), ("l2", self.l2)] {
-            if !(strength >= 0.0 && strength.is_finite()) {
+        let numbers = [
+            ("l1", self.l1),
+            ("l2", self.l2),
+            ("initial_g", self.initial_g),
+        ];
+        for (name, number) in numbers {
+            if !(number >= 0.0 && number.is_finite()) {
                 return LearnError::invalid(format!(
-                    "{name} is {strength}, not a finite number of 0 or more"
+                    "{name} is {number}, not a finite number of 0 or more"
                 ));
             }
         }

@@ -1,8 +1,7 @@
 //! What a learner knows, read and written from outside: copies, growth, settling.
 
-use super::regularise::Arrears;
 use super::settings::{check_shape, n_outputs};
-use super::step::settle;
+use super::step::{Step, settle};
 use super::table::{Spread, check_state};
 use super::{LearnError, Learner, Loss};
 
@@ -10,17 +9,13 @@ impl Learner {
     /// Makes every feature pay the regularisation that it still owes for rows it was absent from.
     ///
     /// Without regularisation nothing happens. After it, weights, sums and intercept state are the whole state.
-    ///
-    /// # Errors
-    /// If memory is lacking.
-    pub fn settle(&mut self) -> Result<(), LearnError> {
-        let step = self.step_of();
-        if let Some(arrears) = &mut self.arrears {
-            let fresh = Arrears::new(self.table.n_slots())?;
-            settle(&mut self.table, arrears, step);
-            *arrears = fresh;
+    pub fn settle(&mut self) {
+        // Where no row was learnt since the last time nothing is owed.
+        if self.now > 0.0 {
+            let (step, now) = (Step::new(&self.settings), self.now);
+            settle(&mut self.table, step, now);
+            self.now = 0.0;
         }
-        Ok(())
     }
 
     /// Makes room for further classes, which start unlearnt.
@@ -85,9 +80,9 @@ impl Learner {
     ) -> Result<(), LearnError> {
         self.table.overwrite(start, weights, sums)?;
         self.forget_changes();
-        if let Some(arrears) = &mut self.arrears {
+        if self.now > 0.0 {
             for j in start..start + sums.len() {
-                arrears.collect(self.table.slot(j));
+                self.table.set_date(self.table.slot(j), self.now);
             }
         }
         Ok(())

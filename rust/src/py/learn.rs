@@ -106,7 +106,7 @@ fn rows_in_place<'a>(matrix: &'a PyReadonlyArray2<'_, f32>) -> Cow<'a, [f32]> {
 #[pymethods]
 impl PyLearner {
     #[new]
-    #[pyo3(signature = (n_features, n_classes, *, loss = "log", l1 = 0.0, l2 = 0.0, learning_rate = 0.5, fit_intercept = true))]
+    #[pyo3(signature = (n_features, n_classes, *, loss = "log", l1 = 0.0, l2 = 0.0, learning_rate = 0.5, initial_g = 0.0, fit_intercept = true))]
     #[expect(
         clippy::too_many_arguments,
         reason = "they are keywords on the other side"
@@ -119,6 +119,7 @@ impl PyLearner {
         l1: f32,
         l2: f32,
         learning_rate: f32,
+        initial_g: f32,
         fit_intercept: bool,
     ) -> PyResult<Self> {
         let Some(loss) = Loss::from_name(loss) else {
@@ -131,6 +132,7 @@ impl PyLearner {
             l1,
             l2,
             learning_rate,
+            initial_g,
             fit_intercept,
         };
         py.detach(|| Learner::new(size(n_features), size(n_classes), settings))
@@ -189,7 +191,8 @@ impl PyLearner {
     fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mut guard = alone(slf)?;
         let learner = &mut guard.0;
-        slf.py().detach(|| learner.settle()).map_err(turned)
+        slf.py().detach(|| learner.settle());
+        Ok(())
     }
 
     fn grow(slf: &Bound<'_, Self>, n_classes: i64) -> PyResult<()> {

@@ -2,7 +2,7 @@
 
 use super::access::alone;
 use super::learn::{PyLearner, in_place, turned};
-use crate::learn::{Changes, LaneSums, MergeRule, MergeSums, Part};
+use crate::learn::{Changes, Kept, LaneSums, MergeRule, MergeSums, Part};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,19 +13,13 @@ struct PyMergeSums(Part);
 
 type Counts = (usize, u64, u64);
 
-type Numbers<'py> = (
-    Bound<'py, PyArray1<u32>>,
-    Bound<'py, PyArray1<u32>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-);
+/// Rows of a lane, and the sums that will be needed.
+type LaneCounts = (u64, bool, bool, bool);
 
 fn named(name: &str) -> PyResult<MergeRule> {
     MergeRule::from_name(name).ok_or_else(|| {
         PyValueError::new_err(format!(
-            "there is no rule {name:?}. Hint: take uniform, support, damped or mass"
+            "there is no rule {name:?}. Hint: take uniform, support, damped, mass or magnitude"
         ))
     })
 }
@@ -45,7 +39,7 @@ impl PyMergeSums {
             .collect::<PyResult<Vec<_>>>()?;
         let mut guard = alone(learner)?;
         let learner = &mut guard.0;
-        py.detach(|| LaneSums::of(learner.take_changes()?, n_rows, &rules))
+        py.detach(|| LaneSums::of(learner.take_changes()?, n_rows, Kept::of(&rules)))
             .map(|lane| Self(Part::Lane(lane)))
             .map_err(turned)
     }
@@ -59,6 +53,7 @@ impl PyMergeSums {
     }
 
     #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "they are the arrays of a pickle")]
     fn from_arrays(
         counts: Counts,
         features: PyReadonlyArray1<'_, u32>,
@@ -66,6 +61,8 @@ impl PyMergeSums {
         mass: PyReadonlyArray1<'_, f64>,
         plain: PyReadonlyArray1<'_, f64>,
         by_mass: PyReadonlyArray1<'_, f64>,
+        magnitude: PyReadonlyArray1<'_, f64>,
+        by_magnitude: PyReadonlyArray1<'_, f64>,
         intercept: PyReadonlyArray1<'_, f64>,
     ) -> PyResult<Self> {
         let (n_outputs, n_lanes, n_rows) = counts;
@@ -79,6 +76,8 @@ impl PyMergeSums {
             mass: numbers(&mass),
             plain: numbers(&plain),
             by_mass: numbers(&by_mass),
+            magnitude: numbers(&magnitude),
+            by_magnitude: numbers(&by_magnitude),
             intercept: numbers(&intercept),
         }
         .checked()
@@ -88,13 +87,13 @@ impl PyMergeSums {
 
     #[staticmethod]
     fn from_changes(
-        counts: (u64, bool),
+        counts: LaneCounts,
         features: PyReadonlyArray1<'_, u32>,
         weights: PyReadonlyArray1<'_, f32>,
         accumulators: PyReadonlyArray1<'_, f32>,
         intercept: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<Self> {
-        let (n_rows, by_mass) = counts;
+        let (n_rows, plain, by_mass, by_magnitude) = counts;
         let numbers = |array: &PyReadonlyArray1<'_, f32>| array.as_array().to_vec();
         let changes = Changes {
             features: features.as_array().to_vec(),
@@ -102,8 +101,12 @@ impl PyMergeSums {
             sums: numbers(&accumulators),
             intercept: numbers(&intercept),
         };
-        let mut lane = LaneSums::of(changes, n_rows, &[]).map_err(turned)?;
-        lane.by_mass = by_mass;
+        let kept = Kept {
+            plain,
+            by_mass,
+            by_magnitude,
+        };
+        let lane = LaneSums::of(changes, n_rows, kept).map_err(turned)?;
         Ok(Self(Part::Lane(lane)))
     }
 
@@ -114,8 +117,14 @@ impl PyMergeSums {
         let sums = match &slf.get().0 {
             Part::Sums(sums) => sums,
             Part::Lane(lane) => {
+                let Kept {
+                    plain,
+                    by_mass,
+                    by_magnitude,
+                } = lane.kept;
+                let counts: LaneCounts = (lane.n_rows, plain, by_mass, by_magnitude);
                 let arguments = (
-                    (lane.n_rows, lane.by_mass),
+                    counts,
                     PyArray1::from_slice(py, &lane.changes.features),
                     PyArray1::from_slice(py, &lane.changes.weights),
                     PyArray1::from_slice(py, &lane.changes.sums),
@@ -126,17 +135,20 @@ impl PyMergeSums {
             }
         };
         let counts: Counts = (sums.n_outputs, sums.n_lanes, sums.n_rows);
-        let numbers: Numbers<'py> = (
+        let numbers = |all: &[f64]| PyArray1::from_slice(py, all);
+        let arguments = (
+            counts,
             PyArray1::from_slice(py, &sums.features),
             PyArray1::from_slice(py, &sums.support),
-            PyArray1::from_slice(py, &sums.mass),
-            PyArray1::from_slice(py, &sums.plain),
-            PyArray1::from_slice(py, &sums.by_mass),
-            PyArray1::from_slice(py, &sums.intercept),
+            numbers(&sums.mass),
+            numbers(&sums.plain),
+            numbers(&sums.by_mass),
+            numbers(&sums.magnitude),
+            numbers(&sums.by_magnitude),
+            numbers(&sums.intercept),
         );
-        let (a, b, c, d, e, f) = numbers;
-        let arguments = (counts, a, b, c, d, e, f).into_pyobject(py)?;
-        Ok((slf.get_type().getattr("from_arrays")?, arguments))
+        let make = slf.get_type().getattr("from_arrays")?;
+        Ok((make, arguments.into_pyobject(py)?))
     }
 
     fn features<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {

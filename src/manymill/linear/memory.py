@@ -105,9 +105,7 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     classes = max(2, n_classes or len(plan.class_counts))
     n_features = settings.for_classes(classes).analyzer.n_features
     outputs = 1 if classes == 2 else classes
-    state = state_bytes(n_features, outputs)
-    if settings.l1 or settings.l2:
-        state += 4 * n_features
+    state = state_bytes(n_features, outputs, regularised=is_regularised(settings))
     if settings.feature_weights is not None:
         # The counts are freed before the state is allocated; the weights stay.
         state = max(state, count_bytes(settings, n_features, classes)) + 4 * n_features
@@ -138,6 +136,11 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         decoders=max(1, workers) * _decoders(plan),
         records=plan.head_bytes + max(1, workers) * int(RECORD_COPIES * longest_record(plan)),
     )
+
+
+def is_regularised(settings: Settings) -> bool:
+    """Whether the learner has to remember which row touched a feature last."""
+    return bool(settings.l1 or settings.l2)
 
 
 def longest_record(plan: Plan) -> int:
@@ -190,7 +193,7 @@ def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, wo
     n_kinds = 1 + ("mass" in rules_of(settings.merge_used, outputs))
     recorded = per_lane * 2 * 4 * (outputs + 1)
     if outputs == 1 and per_lane >= n_features / COPIED:
-        recorded = max(recorded, state_bytes(n_features, outputs))
+        recorded = max(recorded, state_bytes(n_features, outputs, regularised=is_regularised(settings)))
     sums = 16 + 8 * n_kinds * outputs
     waiting = workers + WAITING_PARTS
     return int(
@@ -348,7 +351,9 @@ class ClassLimit:
         limit: int | None,
         observe: Observer = lambda event: None,
         names: ParameterNames = PARAMETER_NAMES,
+        regularised: bool = False,
     ) -> None:
+        self._regularised = regularised
         self._need, self._n_features, self._n_planned = need, n_features, n_planned
         self._is_given = limit is not None
         self._allowed = limit if limit is not None else available_bytes()
@@ -374,7 +379,10 @@ class ClassLimit:
             return memory_need(plan, changed, threads=threads, n_classes=n_classes).total
 
         n_features = settings.analyzer.n_features
-        return cls(need, n_features, n_planned, limit=limit, observe=observe, names=names)
+        regularised = is_regularised(settings)
+        return cls(
+            need, n_features, n_planned, limit=limit, observe=observe, names=names, regularised=regularised
+        )
 
     def check_plan(self) -> None:
         """Check the memory of the initial model.
@@ -384,7 +392,7 @@ class ClassLimit:
         MemoryLimitError
             If it is too much, with settings that help.
         """
-        needed = _state_bytes(self._n_features, self._n_planned)
+        needed = self._state_bytes(self._n_features, self._n_planned)
         if needed <= self._allowed:
             return
         raise MemoryLimitError(
@@ -414,7 +422,7 @@ class ClassLimit:
         if n_classes <= max(2, self._n_planned):  # one class has the state of two
             return
         # The old state is freed after its weights were copied to the new one.
-        needed = self._need(n_classes, self._n_features) + _old_bytes(self._n_features, n_known)
+        needed = self._need(n_classes, self._n_features) + self._old_bytes(self._n_features, n_known)
         if needed <= self._allowed:
             return
         at = f" in {where}" if where else ""
@@ -437,7 +445,7 @@ class ClassLimit:
             Warned(
                 f"{n_classes:,} classes were found, the plan has {self._n_planned:,} (new: {quoted(new[0])}): the "
                 f"training may need {megabytes(n_bytes)} of memory instead of {megabytes(self._planned_bytes)}, "
-                f"{megabytes(_state_bytes(self._n_features, n_classes))} of it for the model. If these are not "
+                f"{megabytes(self._state_bytes(self._n_features, n_classes))} of it for the model. If these are not "
                 f"classes, name the classes with {self._names.classes}, or another column with "
                 f"{self._names.label}"
             )
@@ -463,17 +471,15 @@ class ClassLimit:
             if fewer < 1024:
                 ways.append(f"{names.n_features} needs less memory if it is smaller")
                 break
-            need = self._need(n_classes, fewer) + _old_bytes(fewer, n_known)
+            need = self._need(n_classes, fewer) + self._old_bytes(fewer, n_known)
             if need <= self._allowed:
                 ways.append(f"use {names.n_features} {fewer}, which needs {megabytes(need)}")
                 break
         return "; ".join(ways)
 
+    def _state_bytes(self, n_features: int, n_classes: int) -> int:
+        return state_bytes(n_features, 1 if n_classes <= 2 else n_classes, regularised=self._regularised)
 
-def _state_bytes(n_features: int, n_classes: int) -> int:
-    return state_bytes(n_features, 1 if n_classes <= 2 else n_classes)
-
-
-def _old_bytes(n_features: int, n_classes: int) -> int:
-    """Bytes of the state before classes are added; 0 before the first row."""
-    return _state_bytes(n_features, n_classes) if n_classes else 0
+    def _old_bytes(self, n_features: int, n_classes: int) -> int:
+        """Bytes of the state before classes are added; 0 before the first row."""
+        return self._state_bytes(n_features, n_classes) if n_classes else 0

@@ -201,12 +201,17 @@ def rows_of(
             yield rows
 
 
-def state_bytes(n_features: int, n_outputs: int) -> int:
-    """Maximum bytes of a learner's weights and squared-gradient sums, in the layout of ``rust/src/learn/table.rs``."""
+def state_bytes(n_features: int, n_outputs: int, *, regularised: bool = False) -> int:
+    """Maximum bytes of a learner's state, in the layout of ``rust/src/learn/table.rs``.
+
+    Each feature has its weights, a sum of squared gradients and, if ``regularised`` by L1 or L2, the row that touched
+    it last. With several outputs a feature also has an entry in the index of the features seen.
+    """
+    used = n_outputs + 1 + regularised
     if n_outputs == 1:
-        return 8 * n_features
+        return 4 * n_features * used
     alignment = 4 if n_outputs < 32 else 8
-    block = -(-(n_outputs + 1) // alignment) * alignment
+    block = -(-used // alignment) * alignment
     return 4 * n_features * (block + 1)
 
 

@@ -43,6 +43,22 @@ def test_old_outputs_stay_as_they_were_and_new_ones_are_nought():
     assert not learner.scores(rows)[:, 3:].any()
 
 
+@pytest.mark.parametrize(("n_classes", "first"), [(2, 1), (3, 0)])
+def test_what_is_owed_is_owed_by_the_grown_model(n_classes, first):
+    X, y = random_rows(1, 60, 30, n_classes)
+    whole, grown = (Learner(30, n_classes, loss="hinge", l2=1e-2) for _ in range(2))
+    for learner in (whole, grown):
+        learner.learn(sparse(X), y)
+    grown.grow(6)
+    for learner in (whole, grown):
+        learner.settle()
+    n_outputs = whole.n_outputs
+    weights = grown.weights(0, 30)[:, first : first + n_outputs]
+    assert n_outputs == 1 or (weights == whole.weights(0, 30)).all()
+    # A pair has twice the squared gradients of the one, and pays by them.
+    assert (abs(weights) <= abs(whole.weights(0, 30)) * 1.2).all()
+
+
 def test_a_grown_model_learns_its_new_classes():
     learner, _ = learnt(2)
     X, y = random_rows(9, 400, 30, 4)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manymill._core import Learner, score_rows
+from manymill._core import Learner, Rows, score_rows
 from reference.sparse import random_rows, sparse
 
 LOSSES = ["log", "hinge", "squared_hinge", "modified_huber", "squared_error"]
@@ -24,11 +24,12 @@ def state(learner):
     cuts=st.lists(st.integers(0, 50), max_size=4),
     n_classes=st.sampled_from([2, 3, 9]),
     loss=st.sampled_from(LOSSES),
-    l2=st.sampled_from([0, 1e-3]),
+    penalty=st.sampled_from([(0, 0), (0, 1e-3), (1e-4, 1e-3)]),
 )
-def test_where_calls_are_cut_changes_no_byte(cuts, n_classes, loss, l2):
+def test_where_calls_are_cut_changes_no_byte(cuts, n_classes, loss, penalty):
     X, y = random_rows(5, 50, 30, n_classes)
-    whole, cut = (Learner(30, n_classes, loss=loss, l2=l2, l1=l2 / 7) for _ in range(2))
+    l1, l2 = penalty
+    whole, cut = (Learner(30, n_classes, loss=loss, l2=l2, l1=l1) for _ in range(2))
     whole.learn(sparse(X), y)
     bounds = [0, *sorted(cuts), 50]
     for start, stop in pairwise(bounds):
@@ -45,13 +46,13 @@ def test_another_order_gives_another_model():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 9])
-@pytest.mark.parametrize("l2", [0, 1e-3])
-def test_a_model_made_from_a_state_learns_on_to_the_same_bytes(n_classes, l2):
+@pytest.mark.parametrize(("l2", "initial_g"), [(0, 0), (1e-3, 0), (0, 0.1), (1e-3, 0.1)])
+def test_a_model_made_from_a_state_learns_on_to_the_same_bytes(n_classes, l2, initial_g):
     X, y = random_rows(6, 50, 30, n_classes)
-    first = Learner(30, n_classes, l2=l2)
+    first = Learner(30, n_classes, l2=l2, initial_g=initial_g)
     first.learn(sparse(X), y)
     first.settle()
-    second = Learner(30, n_classes, l2=l2)
+    second = Learner(30, n_classes, l2=l2, initial_g=initial_g)
     for start in (0, 10, 20):
         second.set_state(start, first.weights(start, start + 10), first.accumulators(start, start + 10))
     second.set_intercept_state(first.intercept_state(), first.n_rows_seen)
@@ -71,6 +72,18 @@ def test_scores_under_given_weights_are_the_learners_to_the_bit(n_classes, per_r
     scores = score_rows(rows, learner.weights(0, 30), learner.intercept())
     assert scores.tobytes() == learner.scores(rows).tobytes()
     assert scores.shape == (10, learner.n_outputs)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 9])
+@pytest.mark.parametrize("l2", [0, 1e-2])
+def test_a_value_of_0_teaches_nothing_of_its_feature(n_classes, l2):
+    X, y = random_rows(11, 50, 30, n_classes)
+    indptr, indices = np.arange(51, dtype=np.int64) * 30, np.tile(np.arange(30, dtype=np.uint32), 50)
+    X[:, 20:] = 0
+    learner = Learner(30, n_classes, l2=l2)
+    learner.learn(Rows.from_arrays(indptr, indices, X.ravel()), y)
+    assert (learner.met() < 20).all()
+    assert learner.weights(0, 20).any()
 
 
 def test_settling_twice_is_settling_once():

@@ -38,6 +38,16 @@ def test_state_and_loss_are_those_of_the_slow_twin(loss, n_classes, penalty, wei
     np.testing.assert_allclose(fast.scores(sparse(X)), slow.scores(X), rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n_classes", "penalty"), list(product((2, 3, 17), PENALTIES)))
+@pytest.mark.parametrize("initial_g", [1e-3, 0.1, 50])
+def test_sums_of_squared_gradients_start_at_initial_g(n_classes, penalty, initial_g):
+    fast, slow = both("modified_huber", n_classes, *penalty, initial_g=initial_g)
+    X, y = random_rows(4, 60, N_FEATURES, n_classes)
+    fast.learn(sparse(X), y)
+    slow.learn(X, y, np.ones(60))
+    assert_alike(fast, slow)
+
+
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_settled_state_is_that_of_the_slow_twin(n_classes, penalty):

@@ -28,6 +28,8 @@ ROWS = sparse(X)
         ({"l1": -1e-9}, "l1 is"),
         ({"l2": np.nan}, "l2 is NaN"),
         ({"l2": 1e300}, "l2 is inf"),
+        ({"initial_g": -0.1}, "initial_g is"),
+        ({"initial_g": np.inf}, "initial_g is inf"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"learning_rate": np.inf}, "learning_rate is inf"),
     ],

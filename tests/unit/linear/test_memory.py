@@ -18,7 +18,7 @@ from manymill.linear.memory import (
     resident_bytes,
     with_record_room,
 )
-from manymill.linear.row_stream import CACHE_BYTES, cached_row_bytes, row_bytes_per_byte
+from manymill.linear.row_stream import CACHE_BYTES, cached_row_bytes, row_bytes_per_byte, state_bytes
 from manymill.linear.settings import Settings
 
 SMALL = replace(
@@ -47,6 +47,13 @@ def test_blocks_of_several_outputs_are_filled_up_and_found_by_a_number():
 @pytest.mark.parametrize("strength", [{"l1": 1e-6}, {"l2": 1e-6}], ids=str)
 def test_regularisation_remembers_when_each_feature_was_last_touched(strength):
     assert need(settings=replace(FIXED, **strength)).state - need().state == 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("outputs", "cells"), [(1, 3), (2, 4 + 1), (3, 8 + 1), (30, 32 + 1), (31, 36 + 1), (32, 40 + 1)]
+)
+def test_the_row_that_touched_a_feature_last_lies_in_its_block(outputs, cells):
+    assert state_bytes(1000, outputs, regularised=True) == 4 * 1000 * cells
 
 
 def test_no_more_text_is_held_than_a_window():

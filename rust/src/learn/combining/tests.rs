@@ -1,6 +1,7 @@
 //! Combining against a slow twin.
 
 use super::*;
+use crate::learn::MergeRule;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -19,14 +20,14 @@ fn any_lane(k: usize) -> impl Strategy<Value = Part> {
                 changes.sums.push(numbers[k].abs());
                 changes.weights.extend(&numbers[..k]);
             }
-            let rules = [MergeRule::Mass];
-            let lane = LaneSums::of(changes, n_rows, &rules);
+            let rules = [MergeRule::Mass, MergeRule::Magnitude];
+            let lane = LaneSums::of(changes, n_rows, Kept::of(&rules));
             Part::Lane(lane.expect("all numbers are possible"))
         },
     )
 }
 
-/// A map instead of spans: support, mass, and the two sums of each feature.
+/// A map instead of spans: support, mass, and the four sums of each feature.
 fn slow(lanes: &[&Part], k: usize) -> BTreeMap<u32, (u32, Vec<f64>)> {
     let mut all = BTreeMap::new();
     for lane in lanes {
@@ -34,7 +35,7 @@ fn slow(lanes: &[&Part], k: usize) -> BTreeMap<u32, (u32, Vec<f64>)> {
             continue;
         };
         for (i, &j) in changes.features.iter().enumerate() {
-            let (support, sums) = all.entry(j).or_insert((0, vec![0.0; 1 + 2 * k]));
+            let (support, sums) = all.entry(j).or_insert((0, vec![0.0; 1 + 4 * k]));
             *support += 1;
             let mass = f64::from(changes.sums[i]);
             sums[0] += mass;
@@ -42,6 +43,8 @@ fn slow(lanes: &[&Part], k: usize) -> BTreeMap<u32, (u32, Vec<f64>)> {
                 let w = f64::from(changes.weights[i * k + o]);
                 sums[1 + o] += w;
                 sums[1 + k + o] += mass * w;
+                sums[1 + 2 * k + o] += w.abs();
+                sums[1 + 3 * k + o] += w.abs() * w;
             }
         }
     }
@@ -64,8 +67,9 @@ proptest! {
             let here = i * k..(i + 1) * k;
             prop_assert_eq!(sums.support[i], *support);
             prop_assert_eq!(sums.mass[i], numbers[0]);
-            prop_assert_eq!(&sums.plain[here.clone()], &numbers[1..=k]);
-            prop_assert_eq!(&sums.by_mass[here], &numbers[1 + k..]);
+            for (kind, expected) in sums.kinds().into_iter().zip(numbers[1..].chunks_exact(k)) {
+                prop_assert_eq!(&kind[here.clone()], expected);
+            }
         }
         prop_assert_eq!(sums.n_lanes, lanes.len() as u64);
         prop_assert!(sums.checked().is_ok());
@@ -91,10 +95,11 @@ fn what_does_not_fit_together_is_refused() {
             sums: vec![1.0],
             intercept: vec![1.0; 2 * k],
         };
-        Part::Lane(LaneSums::of(changes, 1, rules).expect("all numbers are possible"))
+        Part::Lane(LaneSums::of(changes, 1, Kept::of(rules)).expect("all numbers are possible"))
     };
     let one = of(1, &[]);
     assert!(Part::combine(&[&one, &of(1, &[MergeRule::Support])]).is_ok());
     assert!(Part::combine(&[&one, &of(2, &[])]).is_err());
     assert!(Part::combine(&[&one, &of(1, &[MergeRule::Mass])]).is_err());
+    assert!(Part::combine(&[&one, &of(1, &[MergeRule::Magnitude])]).is_err());
 }

@@ -42,7 +42,7 @@ pub fn made(
     n_classes: usize,
 ) -> Result<Option<Learner>, String> {
     let strength = |draw: &mut Draw<'_>| if draw.seldom() { draw.single() } else { 0.0 };
-    let (l1, l2) = (strength(draw), strength(draw));
+    let (l1, l2, initial_g) = (strength(draw), strength(draw), strength(draw));
     let learning_rate = if draw.seldom() { draw.single() } else { 0.5 };
     let losses = [
         Loss::Log,
@@ -55,11 +55,13 @@ pub fn made(
         l1,
         l2,
         learning_rate,
+        initial_g,
         fit_intercept: draw.below(2) == 0,
     };
     let strong = |strength: f32| strength >= 0.0 && strength.is_finite();
     let valid = strong(l1)
         && strong(l2)
+        && strong(initial_g)
         && learning_rate > 0.0
         && learning_rate <= 1e9
         && n_features > 0
@@ -77,8 +79,7 @@ pub fn learner(draw: &mut Draw<'_>) -> Result<(), String> {
         return Ok(());
     };
     for _ in 0..draw.below(8) {
-        let settled = learner.settle();
-        settled.map_err(|error| error.to_string())?;
+        learner.settle();
         let before = State::of(&learner)?;
         let done = match draw.below(6) {
             0 => put(draw, &mut learner),
@@ -93,7 +94,7 @@ pub fn learner(draw: &mut Draw<'_>) -> Result<(), String> {
             _ => taught(draw, &mut learner),
         };
         if !done? {
-            learner.settle().map_err(|error| error.to_string())?;
+            learner.settle();
             same("the state after an error", &State::of(&learner)?, &before)?;
         }
     }
@@ -236,7 +237,7 @@ fn changed(draw: &mut Draw<'_>, learner: &mut Learner, before: &State) -> Result
     for _ in 0..draw.below(3) {
         taught(draw, learner)?;
     }
-    learner.settle().map_err(error)?;
+    learner.settle();
     let (n, k) = (learner.n_features(), learner.n_outputs());
     let (now, sums) = (
         learner.weights(0, n).map_err(error)?,

@@ -3,25 +3,30 @@
 use super::draw::Draw;
 use super::learner::{State, made};
 use super::{ascend, near, same, taken};
-use _core::learn::{Changes, LaneSums, LearnError, MergeRule, MergeSums, Part};
+use _core::learn::{Changes, Kept, LaneSums, LearnError, MergeRule, MergeSums, Part};
 use std::collections::BTreeMap;
 
-const RULES: [MergeRule; 4] = [
+const RULES: [MergeRule; 5] = [
     MergeRule::Uniform,
     MergeRule::Support,
     MergeRule::Damped,
     MergeRule::Mass,
+    MergeRule::Magnitude,
 ];
 
 pub fn merging(draw: &mut Draw<'_>) -> Result<(), String> {
     let k = draw.below(4);
-    let by_mass = draw.below(2) == 0;
+    let kept = Kept {
+        plain: !draw.seldom(),
+        by_mass: draw.below(2) == 0,
+        by_magnitude: draw.below(2) == 0,
+    };
     let mut parts = Vec::new();
     for _ in 0..draw.below(5) {
         let part = if draw.below(3) == 0 {
-            sums(draw, k, by_mass)?
+            sums(draw, k, kept)?
         } else {
-            lane(draw, k, by_mass)?
+            lane(draw, k, kept)?
         };
         parts.extend(part);
     }
@@ -50,16 +55,25 @@ pub fn merging(draw: &mut Draw<'_>) -> Result<(), String> {
     into_learner(draw, &whole)
 }
 
-/// Whether a part has weighted sums; without features it does not say.
-fn kind(part: &Part) -> Option<bool> {
+/// Which sums a part has; without features it does not say.
+fn kind(part: &Part) -> Option<Kept> {
     match part {
-        Part::Lane(lane) => Some(lane.by_mass),
+        Part::Lane(lane) => Some(lane.kept),
         Part::Sums(sums) if sums.features.is_empty() => None,
-        Part::Sums(sums) => Some(!sums.by_mass.is_empty()),
+        Part::Sums(sums) => Some(Kept {
+            plain: !sums.plain.is_empty(),
+            by_mass: !sums.by_mass.is_empty(),
+            by_magnitude: !sums.magnitude.is_empty(),
+        }),
     }
 }
 
-fn lane(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, String> {
+/// Whether sums serve a rule.
+fn serve(kept: Kept) -> bool {
+    kept.plain || kept.by_magnitude && !kept.by_mass
+}
+
+fn lane(draw: &mut Draw<'_>, k: usize, kept: Kept) -> Result<Option<Part>, String> {
     let n = draw.below(6);
     let spread = if draw.seldom() { 1009 } else { 1 };
     let mut features = draw.features(n);
@@ -87,13 +101,12 @@ fn lane(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, St
         && [&changes.weights, &changes.sums, &changes.intercept]
             .iter()
             .all(|all| finite(all));
-    let mut rules = vec![MergeRule::Uniform];
-    rules.extend(by_mass.then_some(MergeRule::Mass));
-    let lane = LaneSums::of(changes, n_rows, &rules);
+    let valid = valid && serve(kept);
+    let lane = LaneSums::of(changes, n_rows, kept);
     Ok(taken("changes", lane, valid)?.map(Part::Lane))
 }
 
-fn sums(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, String> {
+fn sums(draw: &mut Draw<'_>, k: usize, kept: Kept) -> Result<Option<Part>, String> {
     let n = draw.below(6);
     let features = draw.features(n);
     let (n, n_outputs) = (features.len(), draw.about(k));
@@ -102,45 +115,58 @@ fn sums(draw: &mut Draw<'_>, k: usize, by_mass: bool) -> Result<Option<Part>, St
         draw.many(n, Draw::float)
     };
     let (n_lanes, n_support, n_mass) = (draw.count(), draw.about(n), draw.about(n));
-    let n_intercept = draw.about(3 * n_outputs);
+    let n_intercept = draw.about(5 * n_outputs);
     let sums = MergeSums {
         n_outputs,
         n_lanes,
         n_rows: draw.count(),
         support: draw.many(n_support, |draw| draw.unsigned().min(n_lanes as u32)),
         mass: draw.many(n_mass, Draw::float),
-        plain: cells(draw, true),
-        by_mass: cells(draw, by_mass),
+        plain: cells(draw, kept.plain),
+        by_mass: cells(draw, kept.by_mass),
+        magnitude: cells(draw, kept.by_magnitude),
+        by_magnitude: cells(draw, kept.by_magnitude),
         intercept: draw.many(n_intercept, Draw::float),
         features,
     };
     let square = |n: &f64| *n >= 0.0 && n.is_finite();
     let optional = |all: &[f64]| all.is_empty() || all.len() == n * n_outputs;
-    let numbers = [&sums.plain, &sums.by_mass, &sums.intercept];
+    let numbers = [
+        &sums.plain,
+        &sums.by_mass,
+        &sums.by_magnitude,
+        &sums.intercept,
+    ];
+    let served = |sums: &MergeSums| kind(&Part::Sums(sums.clone())).is_none_or(serve);
     let valid = n_outputs > 0
         && sums.support.len() == n
         && sums.mass.len() == n
-        && sums.plain.len() == n * n_outputs
+        && optional(&sums.plain)
         && optional(&sums.by_mass)
-        && sums.intercept.len() == 3 * n_outputs
+        && optional(&sums.magnitude)
+        && sums.magnitude.len() == sums.by_magnitude.len()
+        && served(&sums)
+        && sums.intercept.len() == 5 * n_outputs
         && ascend(&sums.features)
         && (1..=u64::from(u32::MAX)).contains(&n_lanes)
         && sums
             .support
             .iter()
             .all(|&lanes| (1..=n_lanes).contains(&u64::from(lanes)))
-        && sums.mass.iter().all(square)
+        && sums.mass.iter().chain(&sums.magnitude).all(square)
         && numbers.iter().all(|all| all.iter().all(|x| x.is_finite()));
     Ok(taken("sums", sums.clone().checked(), valid)?.map(Part::Sums))
 }
 
-/// Support, mass and the two sums of a feature.
+/// Support, mass and the four sums of a feature.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Cells {
     support: u64,
     mass: f64,
     plain: Vec<f64>,
     by_mass: Vec<f64>,
+    magnitude: Vec<f64>,
+    by_magnitude: Vec<f64>,
 }
 
 fn add(sums: &mut Vec<f64>, terms: impl Iterator<Item = f64>) {
@@ -167,9 +193,15 @@ fn cells(parts: &[&Part], k: usize) -> BTreeMap<u32, Cells> {
                         .map(|&w| f64::from(w));
                     cells.support += 1;
                     cells.mass += mass;
-                    add(&mut cells.plain, moved.clone());
-                    if lane.by_mass {
-                        add(&mut cells.by_mass, moved.map(|w| mass * w));
+                    if lane.kept.plain {
+                        add(&mut cells.plain, moved.clone());
+                    }
+                    if lane.kept.by_mass {
+                        add(&mut cells.by_mass, moved.clone().map(|w| mass * w));
+                    }
+                    if lane.kept.by_magnitude {
+                        add(&mut cells.magnitude, moved.clone().map(f64::abs));
+                        add(&mut cells.by_magnitude, moved.map(|w| w.abs() * w));
                     }
                 }
                 Part::Sums(sums) => {
@@ -177,6 +209,8 @@ fn cells(parts: &[&Part], k: usize) -> BTreeMap<u32, Cells> {
                     cells.mass += sums.mass[i];
                     add(&mut cells.plain, row(&sums.plain, i, k));
                     add(&mut cells.by_mass, row(&sums.by_mass, i, k));
+                    add(&mut cells.magnitude, row(&sums.magnitude, i, k));
+                    add(&mut cells.by_magnitude, row(&sums.by_magnitude, i, k));
                 }
             }
         }
@@ -203,7 +237,9 @@ fn compare(whole: &MergeSums, parts: &[&Part], k: usize) -> Result<(), String> {
         let equal = sums.support == cells.support
             && like(&[sums.mass], &[cells.mass])
             && like(&sums.plain, &cells.plain)
-            && like(&sums.by_mass, &cells.by_mass);
+            && like(&sums.by_mass, &cells.by_mass)
+            && like(&sums.magnitude, &cells.magnitude)
+            && like(&sums.by_magnitude, &cells.by_magnitude);
         if !equal {
             return Err(format!(
                 "feature {j}: the product gives {sums:?}, the twin {cells:?}"
@@ -278,7 +314,8 @@ fn into_learner(draw: &mut Draw<'_>, sums: &MergeSums) -> Result<(), String> {
     let found = |numbers: &[f64]| sums.features.is_empty() || !numbers.is_empty();
     let has = match rule {
         MergeRule::Mass => found(&sums.by_mass),
-        _ => true,
+        MergeRule::Magnitude => found(&sums.magnitude),
+        _ => found(&sums.plain),
     };
     let valid =
         sums.n_outputs == k && has && sums.features.iter().all(|&j| (j as usize) < n_features);
@@ -323,6 +360,10 @@ fn moved(cells: &Cells, o: usize, rule: MergeRule, sums: &MergeSums) -> f64 {
     match rule {
         MergeRule::Uniform => cells.plain[o] / sums.n_lanes as f64,
         MergeRule::Mass if cells.mass > 0.0 => cells.by_mass[o] / cells.mass,
+        MergeRule::Magnitude if cells.magnitude[o] > 0.0 => {
+            cells.by_magnitude[o] * support.powf(0.25).min(2.0) / cells.magnitude[o]
+        }
+        MergeRule::Magnitude => 0.0,
         MergeRule::Damped => cells.plain[o] * support.powf(0.25).min(2.0) / support,
         MergeRule::Support | MergeRule::Mass => cells.plain[o] / support,
     }
