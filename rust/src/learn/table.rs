@@ -14,8 +14,9 @@
 //! Hashing spreads features over the whole table, so that a few of them touch nearly all of its memory. Where a
 //! block is large it is taken when its feature is first met: what is met is packed together, and memory grows with
 //! it, slot by slot, however many features there may be: 512 outputs, 2^24 features of which 800,000 are met take
-//! 1.8 GB, and 0.6 GB where those that a single row has are weighed with 0. An epoch of 20 newsgroups (20 outputs, 2^20 features, of which 1 in 9 occurs) touches 12 MB instead of 88 and
-//! takes 0.7 of the time. With one output the further look-up costs more than it saves.
+//! 1.7 GB, and 0.6 GB where those that a single row has are weighed with 0. An epoch of 20 newsgroups (20 outputs,
+//! 2^20 features, of which 1 in 9 occurs) touches 12 MB instead of 88 and takes 0.7 of the time. With one output the
+//! further look-up costs more than it saves.
 
 use super::LearnError;
 use crate::kernels::memory::{prefer_large_pages, prefetch};
