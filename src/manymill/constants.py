@@ -15,6 +15,9 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 FEATURE_WEIGHTS: tuple[FeatureWeights, ...] = get_args(FeatureWeights)
 MAX_FEATURES = 2**30
 
+# Maximum number of classes that a message lists by name.
+SHOWN_CLASSES = 12
+
 # Default size of the text that is shuffled at a time: a sorted file of this size is shuffled completely, and training
 # stays below 200 MB.
 WINDOW_BYTES = 48 << 20

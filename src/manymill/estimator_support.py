@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
+import numpy as np
+
 from manymill.engine.local import available_threads
 from manymill.errors import SchemaError
 from manymill.validation import check, check_integer, is_integer
@@ -20,16 +22,46 @@ def seed_from(random_state: Any) -> int:
     SettingsError
         If it is not an integer from 0 to 2^63 - 1, a ``RandomState`` or None.
     """
+    check_seed(random_state, 2**63 - 1)
     if is_integer(random_state):
-        check(0 <= random_state < 2**63, "random_state", random_state, "an integer from 0 to 2^63 - 1")
         return int(random_state)
     from sklearn.utils import check_random_state
 
-    try:
-        generator = check_random_state(random_state)
-    except ValueError:
-        check(False, "random_state", random_state, "an integer of 0 or more, a RandomState, or None")
-    return int(generator.randint(2**31))
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def check_seed(random_state: Any, greatest: int = 2**32 - 1) -> None:
+    """Check a ``random_state`` whose integers may be as large as ``greatest``.
+
+    Raises
+    ------
+    SettingsError
+        If it is not an integer of 0 or more, a ``RandomState`` or None.
+    """
+    if is_integer(random_state):
+        valid = 0 <= random_state <= greatest
+    else:
+        # scikit-learn accepts its module as well, which stands for the global generator.
+        valid = (
+            random_state is None
+            or random_state is np.random
+            or isinstance(random_state, np.random.RandomState)
+        )
+    power = (greatest + 1).bit_length() - 1
+    expected = f"an integer from 0 to 2^{power} - 1, a RandomState, or None"
+    check(valid, "random_state", random_state, expected)
+
+
+def check_estimator(estimator: Any, name: str = "estimator") -> None:
+    """Check that a parameter is an instance of an estimator.
+
+    Raises
+    ------
+    SettingsError
+        If it is not.
+    """
+    valid = hasattr(estimator, "get_params") and not isinstance(estimator, type)
+    check(valid, name, estimator, "an estimator with scikit-learn's interface")
 
 
 def thread_count(estimator: Any) -> int:
@@ -63,7 +95,7 @@ def refuse_own_labels(y: Any, sample_weight: Any) -> None:
         If ``y`` or ``sample_weight`` is given.
     """
     if y is not None or sample_weight is not None:
-        raise SchemaError("a Dataset contains its labels and weights", "leave out y and sample_weight")
+        raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
 
 
 def clone_with_engine(estimator: Estimator, **shared: Any) -> Estimator:

@@ -342,10 +342,8 @@ def checked_stall_seconds(stall_seconds: float | None) -> float:
     if stall_seconds is None:
         return float("inf")
     if not stall_seconds >= 1:
-        raise SettingsError(
-            f"stall_seconds={stall_seconds!r} is invalid: expected 1 or more",
-            "inf (in Python also None) means no limit",
-        )
+        expected = "1 or more, where inf means no limit, or None"
+        raise SettingsError.invalid("stall_seconds", stall_seconds, expected)
     return float(stall_seconds)
 
 

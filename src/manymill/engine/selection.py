@@ -13,6 +13,7 @@ from manymill.engine.base import STALL_SECONDS, Engine, checked_stall_seconds
 from manymill.engine.local import available_threads
 from manymill.errors import EngineError, SettingsError
 
+_NAMES = "threads, a number of threads, processes, processes:4, dask://cluster.json or dask://host:port"
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
 
@@ -121,18 +122,18 @@ def engine_name(
 
     Raises
     ------
-    EngineError
-        If the engine has its own number of workers.
     SettingsError
-        If ``stall_seconds`` is below 1, or has no effect on that engine.
+        If the name is not that of an engine, ``stall_seconds`` is below 1, or an option has no effect on that engine.
     """
+    if engine is not None and _kind_and_width(engine) is None:
+        raise SettingsError.invalid("engine", engine, _NAMES)
     if workers is not None:
         if engine in (None, "threads"):
             engine = str(workers)
         elif engine == "processes":
             engine = f"processes:{workers}"
         else:
-            raise EngineError(f"{engine!r} has its own number of workers", "leave out --workers")
+            raise SettingsError(f"--workers has no effect on --engine {engine}", "leave out one of them")
     if stall_seconds is None:
         return engine
     checked_stall_seconds(stall_seconds)
@@ -149,24 +150,37 @@ def _is_watched(engine: object) -> bool:
     return isinstance(engine, str) and engine.partition(":")[0] in {"processes", "dask", "tls"}
 
 
+def _kind_and_width(name: str) -> tuple[str, int | None] | None:
+    """The kind of engine that a name stands for, and its number of workers if the name gives it; None if invalid."""
+    if name in {"threads", "processes"}:
+        return name, None
+    kind, _, rest = name.partition(":")
+    if kind in {"dask", "tls"}:
+        return ("dask", None) if rest.startswith("//") and len(rest) > 2 else None
+    kind, number = ("threads", name) if name.isdecimal() else (kind, rest)
+    valid = kind == "processes" or number == name
+    return (kind, int(number)) if valid and number.isdecimal() and int(number) > 0 else None
+
+
 def _engine_by_name(
     name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
 ) -> Engine:
-    if name == "threads" or name.isdecimal():
-        from manymill.engine.threads import ThreadEngine
-
-        return ThreadEngine(_checked_width(int(name) if name.isdecimal() else threads or available_threads()))
-    kind, _, rest = name.partition(":")
-    if kind == "processes" and (not rest or rest.isdecimal()):
-        from manymill.engine.processes import ProcessEngine
-
-        width = int(rest) if rest else threads or available_threads()
-        return ProcessEngine(_checked_width(width), spool=spool, stall_seconds=stall_seconds)
-    if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
+    found = _kind_and_width(name)
+    if found is None:
+        raise _invalid(name)
+    kind, given = found
+    if kind == "dask":
         from manymill.engine.dask_client import connect
 
         return connect(name, spool=spool, stall_seconds=stall_seconds)
-    raise _invalid(name)
+    width = _checked_width(given or threads or available_threads())
+    if kind == "threads":
+        from manymill.engine.threads import ThreadEngine
+
+        return ThreadEngine(width)
+    from manymill.engine.processes import ProcessEngine
+
+    return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
 
 
 def _engine_on_executor(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
@@ -187,7 +201,7 @@ def _is_client(engine: Any) -> bool:
 
 def _checked_width(width: int) -> int:
     if width < 1:
-        raise EngineError(f"An engine needs 1 worker or more, not {width}")
+        raise EngineError(f"engine={width} is invalid: expected 1 worker or more")
     return width
 
 

@@ -9,8 +9,9 @@ from sklearn.ensemble import BaggingClassifier, BaggingRegressor, ExtraTreesClas
 from sklearn.tree import BaseDecisionTree
 
 from manymill.errors import SettingsError
+from manymill.estimator_support import check_seed
 from manymill.forest.sklearn_private import BaseBagging, ForestClassifier, ForestRegressor
-from manymill.validation import check, check_choice, check_integer, is_integer, is_number
+from manymill.validation import check, check_bool, check_choice, check_integer, is_integer, is_number
 
 MODES = ("shared", "partitions", "patches")
 
@@ -42,13 +43,8 @@ def check_parameters(forest: Any) -> None:
     for name in ("n_estimators", "max_bytes"):
         if getattr(forest, name) is not None:
             check_integer(getattr(forest, name), name, 1, also=", or None")
-    seed = forest.random_state
-    check(
-        not is_integer(seed) or seed >= 0,
-        "random_state",
-        seed,
-        "an integer of 0 or more, a RandomState, or None",
-    )
+    check_seed(forest.random_state)
+    check_bool(forest.early_stopping, "early_stopping")
     check(is_number(forest.tol) and forest.tol >= 0, "tol", forest.tol, "a number of 0 or more")
     for name in ("max_samples", "max_features"):
         value = getattr(forest, name)
@@ -126,10 +122,8 @@ def make_ensemble(estimator: Any, *, classification: bool) -> Any:
     if not isinstance(estimator, BaseEstimator) or not isinstance(
         estimator, (ForestClassifier, ForestRegressor, BaseBagging, BaseDecisionTree)
     ):
-        raise SettingsError(
-            f"{name} is not an ensemble of independent members",
-            "give a forest, a bagging ensemble or a single tree of scikit-learn",
-        )
+        expected = "a forest, a bagging ensemble or a single tree of scikit-learn, or None"
+        raise SettingsError.invalid("estimator", estimator, expected)
     if is_classifier(estimator) != classification or not hasattr(estimator, "score"):
         expected = "classifier" if classification else "regressor"
         raise SettingsError(

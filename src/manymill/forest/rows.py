@@ -19,6 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from manymill.data.dataset import Dataset
 from manymill.errors import SchemaError
+from manymill.estimator_support import refuse_own_labels
 from manymill.forest.parameters import grows_trees
 from manymill.forest.reports import ForestWarning
 from manymill.forest.sklearn_private import (
@@ -168,11 +169,7 @@ def encode_training_rows(X: Any, y: Any, *, classification: bool) -> tuple[Any, 
     """
     if not isinstance(X, Dataset):
         return X, y, None
-    if y is not None:
-        raise SchemaError(
-            "y is given together with a Dataset, which has its own labels",
-            "leave out y, and name the column with scan(..., label=...)",
-        )
+    refuse_own_labels(y, None)
     from manymill.data.table import encode_table
 
     table = encode_table(X, task="classification" if classification else "regression")

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from manymill.data.dataset import Plan
 from manymill.engine.base import Engine
 from manymill.errors import PlanError, SchemaError, SettingsError
+from manymill.estimator_support import check_estimator
 from manymill.parameter_mixing.fitting import PartRows
 from manymill.parameter_mixing.parts import (
     PARTITIONINGS,
@@ -53,6 +54,9 @@ def check_parameters(mixing: Any) -> None:
     ------
     SettingsError
     """
+    check_estimator(mixing.estimator)
+    if mixing.vectorizer is not None:
+        check_estimator(mixing.vectorizer, "vectorizer")
     for name in ("n_partitions", "rounds"):
         check_integer(getattr(mixing, name), name, 1)
     check_choice(mixing.partitioning, "partitioning", PARTITIONINGS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import clone
 
 from manymill.errors import SettingsError
+from manymill.estimator_support import check_estimator
 from manymill.search.ensembles import ensemble_size
 from manymill.search.samplers import parameter_spaces
 from manymill.validation import check, check_integer, is_integer, is_number
@@ -28,13 +30,14 @@ def check_parameters(search: Any) -> None:
     ------
     SettingsError
     """
+    check_estimator(search.estimator)
     check_integer(search.n_trials, "n_trials", 1)
     check_integer(search.eta, "eta", 2)
     if search.max_evaluations is not None:
         check_integer(search.max_evaluations, "max_evaluations", 1, also=", or None")
     for name, seconds in (("seconds", search.seconds), ("timeout", search.timeout)):
-        valid = seconds is None or (is_number(seconds) and seconds > 0)
-        check(valid, name, seconds, "a number above 0, or None")
+        valid = seconds is None or (is_number(seconds) and 0 < seconds < math.inf)
+        check(valid, name, seconds, "a finite number above 0, or None")
     score = search.error_score
     check(score == "raise" or is_number(score), "error_score", score, "a number, NaN, or 'raise'")
     if search.ensemble is not None:
