@@ -23,20 +23,20 @@ help:
 	@echo "make demo   build, train on the shipped corpus, evaluate, predict"
 	@echo "make test   build, run every test"
 	@echo "make test-oldest  the tests that depend on other packages, with the minimum version of each (on Python 3.11: PYTHON=python3.11)"
-	@echo "make fuzz   random texts through every tier of kernels and a naive twin (SECONDS=600)"
-	@echo "make fuzz-readers  hostile bytes through every reader, against laws, naive twins and Python's parsers (SECONDS=600 for each half)"
-	@echo "make fuzz-arrays  hostile arrays through every entry of the core that takes arrays (SECONDS=600 for each half)"
+	@echo "make fuzz   random texts through every tier of kernels, against a simple reference (SECONDS=600)"
+	@echo "make fuzz-readers  hostile bytes through every reader, against invariants, references and Python's parsers (SECONDS=600 for each half)"
+	@echo "make fuzz-arrays  hostile arrays through every function of the core that takes arrays (SECONDS=600 for each half)"
 	@echo "make fuzz-loaders  damaged models, checkpoints, plans, journals and caches through their loaders (SECONDS=600)"
-	@echo "make fuzz-coverage  random cases led by coverage, with cargo-fuzz (SECONDS=600 TARGET=pipeline|readers|arrays)"
+	@echo "make fuzz-coverage  coverage-guided fuzzing with cargo-fuzz (SECONDS=600 TARGET=pipeline|readers|arrays)"
 	@echo "make asan   the tests of the core and the random texts under AddressSanitizer (SECONDS=600)"
 	@echo "make torture  every command, with each of its calls that change a file failed or killed (MINUTES=60; resumes)"
-	@echo "make chaos  drivers and workers killed at random moments, everything compared with an undisturbed run"
+	@echo "make chaos  drivers and workers killed at random moments; results compared with undisturbed runs"
 	@echo "make damage  every kind of file that a later run reads, damaged in thousands of ways"
 	@echo "make test-pythons  hashing and learning tests on other Pythons (PYTHONS='python3.12 python3.14t')"
 	@echo "make lint   formatting, types, layers, warnings"
 	@echo "make bench  time against scikit-learn, fastText and Vowpal Wabbit (DATA=folder of the full corpora)"
 
-# Stamps: the environment, the compiled core, the developer tools; nothing is done twice.
+# Stamp files of the environment, the compiled core and the developer tools, so that nothing is done twice.
 $(VENV)/.environment: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" "maturin>=1.9,<2"
@@ -84,7 +84,7 @@ $(OLDEST)/.wheel: $(OLDEST)/.environment $(VENV)/.core $(PYTHON_SOURCES)
 	touch $@
 
 # The tests that depend on versions of other packages; kills, signals and damaged files are left to `make test`.
-# Old releases call what newer releases of their own dependencies deprecate: such warnings are no errors here.
+# Old releases call what newer releases of their own dependencies deprecate: such warnings are not errors here.
 OLDEST_TESTS := tests/unit tests/contract tests/property tests/golden --ignore tests/contract/test_engine_faults.py \
 	$(addprefix tests/integration/test_,training.py mlflow_autologging.py credentials.py)
 

@@ -1,9 +1,10 @@
-"""The contract of the compiled core.
+"""Interface of the compiled core.
 
-Every function here releases the GIL while it works and may be called from any number of threads at once,
-on different objects; no object changes after it was made, except where it says so. Documents in Arrow layout
-are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of shape
-``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
+Every function releases the GIL while it works, and any number of threads may call it at the same time. Objects are
+immutable unless their docstring says otherwise.
+
+Documents in Arrow layout are a pair of arrays: the UTF-8 bytes of all documents, uint8, and their offsets, int64, of
+shape ``(n_documents + 1,)``; document ``i`` is ``data[offsets[i]:offsets[i + 1]]``. Offsets need not start at 0.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,41 +17,41 @@ _Documents: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 __version__: str
 
-# ---- kernels: the inner loops, a tier per kind of processor; every tier gives the same bytes ------------------------
+# ---- kernels: the inner loops, one tier for each kind of processor; all tiers give the same bytes ---------------
 
 def kernel_tier() -> str:
-    """The name of the tier in use.
+    """Return the name of the tier in use.
 
-    The one that the environment variable ``MANYMILL_KERNELS`` named when it was first needed, if this processor can run
-    it, else the fastest.
+    The fastest one that this processor supports, or the one in the environment variable ``MANYMILL_KERNELS`` if the
+    processor supports it. The variable is read when a kernel is first called.
     """
 
 def kernel_tiers() -> list[str]:
-    """The tiers that this processor can run, the slowest first."""
+    """Return the names of the tiers that this processor supports, the slowest first."""
 
 # ---- text: documents → hashed batch -------------------------------------------------------------------------
 
 @final
 class Hasher:
-    """What an analyzer of scikit-learn does, ready to be applied.
+    """Analyzer of scikit-learn's vectorizers that hashes the n-grams of documents.
 
     Parameters
     ----------
     analyzer
-        What n-grams are made of: *word*, words of two characters and more (the default token pattern); *char*,
-        characters; *char_wb*, characters of one word with a space on both its sides. The last two take runs of
-        whitespace for one space.
+        Units of the n-grams. *word*: words of two or more characters (the default token pattern). *char*: characters.
+        *char_wb*: characters of one word, with a space before and after it. For the last two, consecutive whitespace
+        counts as one space.
     ngram_range
-        Least and greatest number of words or characters of an n-gram, both counted.
+        Minimum and maximum number of words or characters of an n-gram, both included.
     lowercase
-        Whether to lower-case first, as ``str.lower`` of the running Python does.
+        Whether to lower-case documents first, as ``str.lower`` of the running Python does.
     stop_words
-        Words that are left out before n-grams are made; compared with the lower-cased ones. Only *word* has words.
+        Words to remove before n-grams are formed, compared after lower-casing; for *word* only.
 
     Raises
     ------
     ValueError
-        If ``ngram_range`` is not ``1 <= least <= greatest``, or there is no such analyzer.
+        If ``ngram_range`` is not ``1 <= least <= greatest``, or the analyzer is unknown.
     """
 
     def __new__(
@@ -62,30 +63,30 @@ class Hasher:
         stop_words: Sequence[str] = (),
     ) -> Hasher: ...
     def hash_strings(self, documents: list[str]) -> HashedBatch:
-        """The hashed batch of Python strings, read in place.
+        """Hash Python strings, which are read in place.
 
-        Lone surrogates separate words, as they do in Python's ``re``.
+        Lone surrogates separate words, as in Python's ``re``.
 
         Raises
         ------
         TypeError
-            If an item is no ``str``; the message names its position.
+            If an item is not a ``str``; the message names its position.
         UnicodeEncodeError
-            If an n-gram of characters has a lone surrogate: the error that the encoding of the first such one raises.
+            If an n-gram of characters contains a lone surrogate; the error is that of encoding the first such n-gram.
         """
 
     def hash_utf8(
         self, chunks: Sequence[_Documents], chunk_of: NDArray[np.uint32], row_of: NDArray[np.uint32]
     ) -> HashedBatch:
-        """The hashed batch of documents picked from several chunks in Arrow layout.
+        """Hash documents selected from chunks in Arrow layout.
 
-        Document ``i`` of the batch is row ``row_of[i]`` of ``chunks[chunk_of[i]]``: reading the documents in a
-        shuffled order copies no text.
+        Document ``i`` of the batch is row ``row_of[i]`` of ``chunks[chunk_of[i]]``, so documents are read in a shuffled
+        order without copying text.
 
         Raises
         ------
         ValueError
-            If an offset or a picked row lies outside, or a document is not UTF-8.
+            If an offset or a row is out of range, or a document is not UTF-8.
         """
 
     def rows_utf8(
@@ -98,65 +99,65 @@ class Hasher:
         value: Literal["count", "log", "binary"],
         norm: Literal["l1", "l2"] | None,
     ) -> Rows:
-        """The rows that ``hash_utf8(chunks, chunk_of, row_of).to_rows(…)`` gives, bit for bit, in less memory.
+        """Return the same rows as ``hash_utf8(chunks, chunk_of, row_of).to_rows(…)``, bit for bit, in less memory.
 
-        The hashes of a document become its row while they are in the processor's cache.
+        Each document is hashed and converted to its row while its hashes are in the processor's cache.
 
         Raises
         ------
         ValueError
-            As :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
+            See :meth:`hash_utf8` and :meth:`HashedBatch.to_rows`.
         """
 
 @final
 class TextColumn:
-    """A column of text in one of Arrow's layouts; its arrays are kept and read where they are."""
+    """Column of text in one of Arrow's layouts; it references its arrays and copies nothing."""
 
     @staticmethod
     def with_offsets(data: NDArray[np.uint8], offsets: NDArray[np.int32] | NDArray[np.int64]) -> TextColumn:
-        """Document ``i`` is ``data[offsets[i]:offsets[i + 1]]``: ``string``, ``large_string`` and the like."""
+        """Create a column of ``string``, ``large_string``, …: document ``i`` is ``data[offsets[i]:offsets[i + 1]]``."""
 
     @staticmethod
     def of_views(views: NDArray[np.uint8], buffers: Sequence[NDArray[np.uint8]]) -> TextColumn:
-        """Sixteen bytes of ``views`` a document: ``string_view`` and ``binary_view``."""
+        """Create a column of ``string_view`` or ``binary_view``: ``views`` has 16 bytes per document."""
 
     def taken(self, rows: NDArray[np.uint32]) -> TextColumn:
-        """The column whose document ``i`` is document ``rows[i]`` of this one: a dictionary."""
+        """Return the column whose document ``i`` is document ``rows[i]`` of this one, as in a dictionary array."""
 
     def __len__(self) -> int:
-        """The number of documents."""
+        """Return the number of documents."""
 
 @final
 class TextSource:
-    """Documents to be taken block by block, each once, by any number of threads."""
+    """Documents that any number of threads read block by block, each document once."""
 
     @staticmethod
     def of_columns(columns: Sequence[TextColumn]) -> TextSource:
-        """The documents of columns, one after the other."""
+        """Create a source of the documents of columns, one column after the other."""
 
     @staticmethod
     def of_items(items: list[Any], decoded: Callable[[Any], str]) -> TextSource:
-        """The items of a list; those that are no plain ``str`` as ``decoded`` gives them.
+        """Create a source of the items of a list; ``decoded`` converts items that are not plain ``str``.
 
-        ASCII strings are read where they are. Others are encoded, about 256 KB of them at a time, and nothing is stored
-        with them; lone surrogates separate words, as they do in Python's ``re``.
+        ASCII strings are read in place. Others are encoded, about 256 KB at a time, without caching the encoding in the
+        string. Lone surrogates separate words, as in Python's ``re``.
         """
 
 def take_items(iterator: Iterator[Any], most_bytes: int) -> tuple[list[Any], Exception | None]:
-    """The next items of an iterator, about so many bytes of text; and its error, if it had one behind them."""
+    """Return the next items of an iterator, about ``most_bytes`` of text, and the error that it raised, if any."""
 
 @final
 class MatrixBuilder:
-    """Documents in, the CSR matrix that scikit-learn's HashingVectorizer gives out, bit for bit.
+    """Builds the CSR matrix of scikit-learn's HashingVectorizer from documents, bit for bit, on several threads.
 
     Parameters
     ----------
     hasher, n_features, alternate_sign, binary, norm, dtype
-        As for :meth:`HashedBatch.to_csr`.
+        See :meth:`HashedBatch.to_csr`.
     n_threads
-        How many threads will call :meth:`work` at once. It decides no bit of the result.
+        Number of threads that will call :meth:`work` at the same time; it does not change the result.
     n_documents
-        How many documents there will be in all sources, if that is known; memory is reserved by it.
+        Number of documents in all sources, if known, to reserve memory.
     """
 
     def __new__(
@@ -172,32 +173,33 @@ class MatrixBuilder:
         n_documents: int | None = None,
     ) -> MatrixBuilder: ...
     def work(self, source: TextSource) -> bool:
-        """Append what is left of a source, together with all other threads that call this with it.
+        """Add the remaining documents of a source; several threads may work on the same source.
 
-        A source must be at its end before the next is begun. False if nothing is wanted any more: an error was met,
-        which :meth:`finish` raises, or :meth:`stop` was called.
+        A source must be exhausted before the next one is started. Returns False if no more documents are needed,
+        because of an error, which :meth:`finish` raises, or a call of :meth:`stop`.
 
         Raises
         ------
         KeyboardInterrupt
-            With one thread, if there was a Ctrl-C; with more, they are not Python's main thread and do not hear it.
+            On Ctrl-C, with one thread. With several, the threads are not Python's main thread, and no signal reaches
+            them.
         """
 
     def stop(self) -> None:
-        """Let all threads come back after the block that they are at."""
+        """Make all calls of :meth:`work` return after their current block."""
 
     def finish(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Data, indices and indptr of all documents; they are given once.
+        """Return data, indices and indptr of all documents; may be called once.
 
-        The last two are int64 where there are more than 2^31 - 1 tokens.
+        The last two are int64 if there are more than 2^31 - 1 tokens.
 
         Raises
         ------
         Exception
-            The error of the first document that has one: what ``decoded`` raised, with the document's number as a
-            note, or ``ValueError`` for text that is not UTF-8 or lies outside of its column.
+            The error of the first invalid document: the exception of ``decoded``, with the document's number as a note,
+            or ``ValueError`` if text is not UTF-8 or outside of its column.
         MemoryError
-            If there is no memory for the matrix.
+            If there is not enough memory for the matrix.
         """
 
 def svmlight_lines(
@@ -206,37 +208,40 @@ def svmlight_lines(
     indptr: NDArray[np.int64],
     labels: NDArray[np.int64],
 ) -> bytes:
-    """CSR rows as lines of the SVMlight format, features counted from 1.
+    """Format CSR rows as lines of SVMlight, with features numbered from 1; values read back with the same bits.
 
-    Values read back as the same bits. ``ValueError`` if the arrays do not fit together.
+    Raises
+    ------
+    ValueError
+        If the lengths of the arrays do not match.
     """
 
 @final
 class TokenHasher:
-    """Hashes tokens that Python made, one document after the other. It changes: one thread at a time."""
+    """Hashes tokens made by Python, one document after the other. Mutable: one thread at a time."""
 
     def __new__(cls) -> TokenHasher: ...
     def add(self, tokens: Iterable[str | bytes], ngram_range: tuple[int, int] = (1, 1)) -> None:
-        """Add a document: all its n-grams, their tokens joined by a space, the shortest n-grams first.
+        """Add a document: all its n-grams, with tokens joined by a space, the shortest n-grams first.
 
-        A document that is an error is not added. Tokens are read under the GIL, and hashed without it.
+        An invalid document is not added. Tokens are read with the GIL and hashed without it.
 
         Raises
         ------
         TypeError
-            If a token is neither ``str`` nor ``bytes``, as scikit-learn's FeatureHasher says it, or if ``bytes`` would
-            have to be joined.
+            If a token is neither ``str`` nor ``bytes`` (the message is that of scikit-learn's FeatureHasher), or if
+            ``bytes`` would have to be joined.
         UnicodeEncodeError
-            If there is a lone surrogate.
+            If a token contains a lone surrogate.
         ValueError
             If ``ngram_range`` is not ``1 <= least <= greatest``, or the document has more than 2^30 bytes.
         """
 
     def take(self) -> HashedBatch:
-        """The documents that were added since the last time."""
+        """Return the documents added since the last call."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of documents added since the last :meth:`take`."""
 
     @property
     def nbytes(self) -> int:
@@ -246,22 +251,22 @@ class TokenHasher:
 class HashedBatch:
     """Documents as the raw 32-bit murmur3 hashes (seed 0) of their n-grams.
 
-    Words stand in order of appearance, the shorter n-grams first; n-grams of characters in no promised order.
-    Independent of ``n_features``, sign and norm.
+    Independent of ``n_features``, sign and norm. N-grams of words are in order of appearance, shorter ones first; the
+    order of n-grams of characters is not specified.
     """
 
     @staticmethod
     def from_arrays(hashes: NDArray[np.uint32], indptr: NDArray[np.int64]) -> HashedBatch:
-        """A hashed batch from its arrays (copied); ``ValueError`` if ``indptr`` does not ascend from 0 to the end."""
+        """Create a batch from copies of its arrays; ``ValueError`` if ``indptr`` does not ascend from 0 to the end."""
 
     def hashes(self) -> NDArray[np.uint32]:
-        """All hashes, document after document, shape ``(n_hashes,)`` (a copy)."""
+        """Return a copy of all hashes, document after document, shape ``(n_hashes,)``."""
 
     def indptr(self) -> NDArray[np.int64]:
-        """Where each document starts and ends, shape ``(n_documents + 1,)`` (a copy)."""
+        """Return a copy of the boundaries of documents, shape ``(n_documents + 1,)``."""
 
     def __len__(self) -> int:
-        """The number of documents."""
+        """Return the number of documents."""
 
     def to_csr(
         self,
@@ -272,29 +277,29 @@ class HashedBatch:
         norm: Literal["l1", "l2"] | None,
         dtype: Literal["float64", "float32"],
     ) -> tuple[NDArray[np.float64] | NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
-        """Data, indices and indptr of the CSR matrix that scikit-learn's HashingVectorizer gives, bit for bit.
+        """Return data, indices and indptr of the CSR matrix of scikit-learn's HashingVectorizer, bit for bit.
 
-        The last two are int64 where there are more than 2^31 - 1 hashes.
+        The last two are int64 if there are more than 2^31 - 1 hashes.
         """
 
     def to_rows(
         self, n_features: int, *, value: Literal["count", "log", "binary"], norm: Literal["l1", "l2"] | None
     ) -> Rows:
-        """Rows for the learner.
+        """Return the rows of features.
 
-        Feature ``abs(hash) % n_features`` (signed 32-bit hash, no alternating sign) has the value *count*,
-        *log* ``1 + ln(count)``, or *binary* 1; each row is then divided by its norm. ``n_features`` is 1 to 2^31.
+        Feature ``abs(hash) % n_features`` (signed 32-bit hash, no alternating sign) has the value ``count`` (*count*),
+        ``1 + ln(count)`` (*log*) or 1 (*binary*); each row is then divided by its norm. ``n_features`` is 1 to 2^31.
         """
 
 @final
 class Rows:
-    """Rows of features for the learner: sorted uint32 indices and float32 values."""
+    """Rows of features, the input of learners: sorted uint32 indices and float32 values."""
 
     @staticmethod
     def from_arrays(
         indptr: NDArray[np.int64], indices: NDArray[np.uint32], values: NDArray[np.float32]
     ) -> Rows:
-        """Rows from CSR arrays (copied); ``ValueError`` if they do not fit together."""
+        """Create rows from copies of CSR arrays; ``ValueError`` if the arrays are inconsistent."""
 
     @staticmethod
     def of_hashes(
@@ -306,31 +311,31 @@ class Rows:
         value: Literal["count", "log", "binary"],
         norm: Literal["l1", "l2"] | None,
     ) -> Rows:
-        """The rows that :meth:`Hasher.rows_utf8` gives of the same documents, bit for bit, from their hashes.
+        """Return the same rows as :meth:`Hasher.rows_utf8`, bit for bit, from the hashes of the documents.
 
         Parameters
         ----------
         chunks
-            Hashes, starts and ends, read in place, of memory-mapped files too: the hashes of document ``j`` of a chunk
-            are ``hashes[starts[j]:ends[j]]``.
+            Hashes, starts and ends, which are read in place and may be memory-mapped: the hashes of document ``j`` of a
+            chunk are ``hashes[starts[j]:ends[j]]``.
         chunk_of, row_of
             Row ``i`` is that of document ``row_of[i]`` of ``chunks[chunk_of[i]]``.
         n_features, value, norm
-            As for :meth:`HashedBatch.to_rows`.
+            See :meth:`HashedBatch.to_rows`.
 
         Raises
         ------
         ValueError
-            If a document does not exist, its hashes lie outside, or a setting is out of range.
+            If a document does not exist, its hashes are out of range, or a setting is.
         """
 
     def take(self, order: NDArray[np.uint32]) -> Rows:
-        """The rows picked by ``order``, in that order (copied); ``ValueError`` if there is no such row."""
+        """Return copies of the rows ``order``, in that order; ``ValueError`` if a row does not exist."""
 
     def weighted(self, weights: NDArray[np.float32], norm: Literal["l1", "l2"] | None) -> Rows:
-        """The same rows, each value multiplied by its feature's weight, each row then divided by its norm.
+        """Return the rows with each value multiplied by its feature's weight, and each row then divided by its norm.
 
-        A row in which nothing is left but zeros stays a row of zeros.
+        A row whose values all become zero stays a row of zeros.
 
         Parameters
         ----------
@@ -340,33 +345,33 @@ class Rows:
         Raises
         ------
         ValueError
-            If a feature has no weight, or a value is not finite any more.
+            If a feature has no weight, or a value becomes infinite or NaN.
         """
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
-        """Copies of indptr, indices and values."""
+        """Return copies of indptr, indices and values."""
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held."""
+        """Bytes of memory in use."""
 
     def __reduce__(
         self,
     ) -> tuple[Any, tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]]:
-        """Pickles as its arrays."""
+        """Pickle the arrays."""
 
 # ---- learn: rows → state ------------------------------------------------------------------------------------
 
 @final
 class LearnStats:
-    """What one call of :meth:`Learner.learn` saw *before* learning from each row: progressive validation."""
+    """Progressive validation in a call of :meth:`Learner.learn`: each row is predicted before it is learned."""
 
     @property
     def n_rows(self) -> int:
-        """Rows learnt from."""
+        """Number of rows learned."""
 
     @property
     def weight_sum(self) -> float:
@@ -374,24 +379,23 @@ class LearnStats:
 
     @property
     def loss_sum(self) -> float:
-        """Sum of weight times loss, each row predicted before it was learnt."""
+        """Sum of weight times loss."""
 
     @property
     def n_correct(self) -> int:
-        """Rows whose class was predicted before it was learnt."""
+        """Number of rows whose class was predicted."""
 
 @final
 class Learner:
-    """A linear model that learns rows one after the other: AdaGrad with implicit L2 and L1.
+    """Linear model that learns rows one after the other, by AdaGrad with implicit L2 and L1. Mutable.
 
-    One sum of squared gradients a feature sets the rate of all its outputs: a sum for each output takes twice
-    the memory and is less accurate, the more so the more classes there are (see ``rust/src/learn``). The state
-    takes ``8 * n_features`` bytes with one output; with more it takes ``4 * n_features``, and ``4 * (n_outputs + 1)``,
-    filled up to a multiple of 16 (from 32 outputs on of 32), for each feature that was met. ``l1`` or ``l2`` take
-    ``4 * n_features`` more.
+    All outputs of a feature share one sum of squared gradients, its accumulator: one for each output takes twice the
+    memory and is less accurate, more so with many classes (see ``rust/src/learn``). With one output, the state takes
+    ``8 * n_features`` bytes. With more, it takes ``4 * n_features``, and for each feature that occurred
+    ``4 * (n_outputs + 1)``, rounded up to a multiple of 16, or of 32 from 32 outputs on. ``l1`` or ``l2`` takes another
+    ``4 * n_features``.
 
-    The only object of this module that changes. The order of the rows decides the bytes of the weights, nothing
-    else does.
+    The bytes of the weights depend on the rows and their order only.
 
     Parameters
     ----------
@@ -400,21 +404,21 @@ class Learner:
     n_classes
         2 or more. Two classes share one output; more have one output each.
     loss
-        ``"log"`` is logistic for two classes and softmax for more; the others are one against the rest.
+        ``"log"`` is logistic for two classes and softmax for more; the others train one class against the rest.
     l1, l2
-        Strength per row, 0 or more. A feature pays for the rows that it was absent from when it comes back, or
-        when :meth:`settle` is called.
+        Strength per row, 0 or more. The regularisation of rows without a feature is applied when the feature occurs
+        again, or by :meth:`settle`.
     learning_rate
         AdaGrad's eta, above 0 and at most 1e9.
     fit_intercept
-        Whether outputs have an intercept (never regularised).
+        Whether outputs have an intercept, which is not regularised.
 
     Raises
     ------
     ValueError
         If a parameter is out of range.
     MemoryError
-        If the state does not fit; the message gives its bytes.
+        If there is not enough memory for the state; the message gives its size.
     """
 
     def __new__(
@@ -438,50 +442,50 @@ class Learner:
 
     @property
     def n_rows_seen(self) -> int:
-        """Rows learnt from since the beginning, over all passes; rows of weight 0 do not count."""
+        """Number of rows learned so far, over all passes; rows of weight 0 do not count."""
 
     def learn(
         self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None
     ) -> LearnStats:
-        """Learn the rows in order; a row of weight 0 changes nothing.
+        """Learn rows in order; a row of weight 0 changes nothing.
 
         Raises
         ------
         ValueError
             If lengths differ, a class is not in ``0 .. n_classes - 1``, a feature is not below ``n_features``, or a
-            weight is negative or not finite; nothing is learnt then.
+            weight is negative or not finite; nothing is learned then.
         FloatingPointError
-            If a margin or a gradient became NaN or infinite; the state is then of no use.
+            If a margin or a gradient became NaN or infinite; the state is then invalid.
         RuntimeError
-            If another thread is in a call of this learner; so does every method.
+            If another thread is calling this learner; this applies to every method.
         """
 
     def scores(self, rows: Rows) -> NDArray[np.float32]:
-        """Decision values, shape ``(n_rows, n_outputs)``."""
+        """Return the decision values, shape ``(n_rows, n_outputs)``."""
 
     def settle(self) -> None:
-        """Collect the regularisation that features owe for the rows since they were last touched.
+        """Apply the pending regularisation of all features.
 
-        Call it at the end of each pass, and before the state is read to be kept: weights, accumulators and
-        intercept state are then the whole state, and another learner continues from them to the same bytes. It
-        reads the whole table; with ``l1 == l2 == 0`` it does nothing.
+        Call it at the end of each pass and before the state is saved: then weights, accumulators and intercept state
+        are the whole state, from which another learner continues to the same bytes. Reads the whole table; does nothing
+        if ``l1 == l2 == 0``.
         """
 
     def grow(self, n_classes: int) -> None:
-        """Make room for further classes, which start unlearnt; what was learnt stays as it was.
+        """Add classes, with weights of zero; ``n_classes`` is the new number of classes.
 
-        A model of two classes keeps its decisions: its one output ``w`` becomes the outputs ``-w/2`` and ``w/2`` under
-        the logistic loss, ``-w`` and ``w`` else. ``ValueError`` if there are more classes already.
+        A model of two classes keeps its decisions: its single output ``w`` becomes the outputs ``-w/2`` and ``w/2`` for
+        the logistic loss, ``-w`` and ``w`` for others. ``ValueError`` if there are more classes already.
         """
 
     def weights(self, start: int, stop: int) -> NDArray[np.float32]:
-        """A copy of the weights of features ``start`` to ``stop``, shape ``(stop - start, n_outputs)``."""
+        """Return a copy of the weights of features ``start`` to ``stop``, shape ``(stop - start, n_outputs)``."""
 
     def accumulators(self, start: int, stop: int) -> NDArray[np.float32]:
-        """A copy of the squared-gradient sums of features ``start`` to ``stop``, shape ``(stop - start,)``."""
+        """Return a copy of the accumulators of features ``start`` to ``stop``, shape ``(stop - start,)``."""
 
     def intercept(self) -> NDArray[np.float32]:
-        """A copy of the intercepts, shape ``(n_outputs,)``."""
+        """Return a copy of the intercepts, shape ``(n_outputs,)``."""
 
     def set_state(
         self,
@@ -489,7 +493,7 @@ class Learner:
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
     ) -> None:
-        """Overwrite the state of the features from ``start`` on.
+        """Replace the state of consecutive features, beginning with ``start``.
 
         Parameters
         ----------
@@ -505,44 +509,44 @@ class Learner:
         """
 
     def intercept_state(self) -> NDArray[np.float32]:
-        """Intercepts and their squared-gradient sums, shape ``(2, n_outputs)``."""
+        """Return the intercepts and their accumulators, shape ``(2, n_outputs)``."""
 
     def set_intercept_state(self, state: NDArray[np.float32], n_rows_seen: int) -> None:
-        """Overwrite what :meth:`intercept_state` gives, and the count of rows."""
+        """Replace the state that :meth:`intercept_state` returns, and the number of rows learned."""
 
     def begin_changes(self) -> None:
-        """Note from now on what changes; learning gives the same bytes as without.
+        """Start to record changes; this does not change the bytes of learning.
 
-        Regularisation is settled first. What was noted before is forgotten, as it is by :meth:`grow`,
-        :meth:`set_state`, :meth:`scatter` and ``MergeSums.merge_into``.
+        Calls :meth:`settle` first, and discards an earlier record. :meth:`grow`, :meth:`set_state`, :meth:`scatter` and
+        ``MergeSums.merge_into`` also discard the record.
         """
 
     def take_changes(
         self,
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """How far the learner moved since :meth:`begin_changes`; it is put back, to the byte, to how it was then.
+        """Return the changes since :meth:`begin_changes`, and restore the state of that moment, byte for byte.
 
-        After a ``FloatingPointError`` of :meth:`learn` it is put back as well; the changes may then hold NaN.
+        The state is also restored after a ``FloatingPointError`` of :meth:`learn`; the changes may then contain NaN.
 
         Returns
         -------
         features : ndarray of shape (m,), uint32
-            Features whose weights or accumulator are others now, ascending.
+            Features whose weights or accumulators have changed, ascending.
         weights : ndarray of shape (m, n_outputs), float32
-            Weights now less weights then.
+            Changes of the weights.
         accumulators : ndarray of shape (m,), float32
-            Squared gradients added.
+            Changes of the accumulators.
         intercept : ndarray of shape (2, n_outputs), float32
-            The same of the intercepts, then of their accumulators.
+            Changes of the intercepts and of their accumulators.
 
         Raises
         ------
         ValueError
-            If nothing is being noted.
+            If changes are not being recorded.
         """
 
     def gather(self, features: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Copies of the weights, shape ``(m, n_outputs)``, and accumulators, shape ``(m,)``, of some features.
+        """Return copies of the weights, shape ``(m, n_outputs)``, and accumulators, shape ``(m,)``, of some features.
 
         ``ValueError`` if ``features`` do not ascend, or one is not below ``n_features``.
         """
@@ -553,7 +557,7 @@ class Learner:
         weights: NDArray[np.float32],
         accumulators: NDArray[np.float32],
     ) -> None:
-        """Overwrite the state of some features: what :meth:`gather` gives.
+        """Replace the state of some features, as returned by :meth:`gather`.
 
         Parameters
         ----------
@@ -572,42 +576,42 @@ class Learner:
         """
 
     def met(self) -> NDArray[np.uint32]:
-        """Features that have a weight or an accumulator other than 0, ascending; reads the whole table."""
+        """Return the features with a nonzero weight or accumulator, ascending; reads the whole table."""
 
 @final
 class MergeSums:
-    """Sums of several lanes' changes, from which a rule makes one direction.
+    """Sums of the changes of several lanes, from which a rule computes one direction.
 
-    The rules are those of ``manymill.linear.merging``. Sums are float64 and added in the order given, so that a
-    fixed tree of :meth:`combine` gives the same bytes wherever it is worked out. What one lane changed stays in
-    float32, half as much to keep and to send, until it is combined. Pickles as its arrays.
+    The rules are those of ``manymill.linear.merging``. Sums are float64 and are added in the given order, so a fixed
+    tree of :meth:`combine` gives the same bytes on any worker. The changes of a single lane stay float32, half the
+    size, until they are combined.
     """
 
     @staticmethod
     def of(learner: Learner, n_rows: int, rules: Sequence[str]) -> MergeSums:
-        """The sums of one lane: takes the changes of its learner, which is put back to how it was.
+        """Create the sums of one lane from the changes of its learner, whose earlier state is restored.
 
         Parameters
         ----------
         learner
-            One that notes changes: see :meth:`Learner.begin_changes`.
+            Must record changes; see :meth:`Learner.begin_changes` and :meth:`Learner.take_changes`.
         n_rows
-            Rows that it learnt since.
+            Number of rows learned since then.
         rules
-            Those that :meth:`merge_into` will be asked for. ``"mass"`` costs ``8 * n_outputs`` bytes a feature once
-            combined; the others take nothing of their own.
+            Rules that :meth:`merge_into` may apply. ``"mass"`` takes ``8 * n_outputs`` bytes per feature once combined;
+            the others take no additional memory.
 
         Raises
         ------
         ValueError
-            If nothing is being noted, there is no such rule, or a number is not finite: the learner diverged.
+            If changes are not being recorded, a rule is unknown, or a number is not finite because learning diverged.
         """
 
     @staticmethod
     def combine(parts: Sequence[MergeSums]) -> MergeSums:
-        """The sums of all parts, added in the order given.
+        """Return the sums of all parts, added in the given order.
 
-        ``ValueError`` if there is none, or they differ in outputs or in the rules that they serve.
+        ``ValueError`` if there are no parts, or they differ in their outputs or rules.
         """
 
     @staticmethod
@@ -620,17 +624,18 @@ class MergeSums:
         by_mass: NDArray[np.float64],
         intercept: NDArray[np.float64],
     ) -> MergeSums:
-        """The sums of a pickle; ``ValueError`` if no lanes can have had such sums.
+        """Create combined sums from the arrays of a pickle; ``ValueError`` if the arrays are inconsistent.
 
         Parameters
         ----------
         counts
-            Outputs, lanes and rows.
+            Numbers of outputs, lanes and rows.
         features, support, mass
-            Shape ``(m,)``: ascending; the lanes that changed each feature; the squared gradients that they added.
+            Shape ``(m,)``: features in ascending order; the number of lanes that changed each; the sum of their squared
+            gradients.
         plain, by_mass
-            Shape ``(m * n_outputs,)``: sums of changes, and those weighted by squared gradients; the latter are empty
-            if no rule needs them.
+            Shape ``(m * n_outputs,)``: sums of changes, unweighted and weighted by squared gradients; the latter is
+            empty if no rule needs it.
         intercept
             Shape ``(3 * n_outputs,)``: squared gradients, then the two sums.
         """
@@ -643,12 +648,12 @@ class MergeSums:
         accumulators: NDArray[np.float32],
         intercept: NDArray[np.float32],
     ) -> MergeSums:
-        """The sums of one lane from a pickle; ``ValueError`` if no lane can have changed so.
+        """Create the sums of one lane from the arrays of a pickle; ``ValueError`` if the arrays are inconsistent.
 
         Parameters
         ----------
         counts
-            Rows, and whether ``"mass"`` is served.
+            Number of rows, and whether the rule ``"mass"`` is supported.
         features, accumulators
             Shape ``(m,)``, features ascending.
         weights
@@ -658,38 +663,38 @@ class MergeSums:
         """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as its arrays."""
+        """Pickle the arrays."""
 
     def features(self) -> NDArray[np.uint32]:
-        """A copy of the features that any lane changed, ascending."""
+        """Return a copy of the features that any lane changed, ascending."""
 
     def part(self, marks: NDArray[np.bool_]) -> MergeSums:
-        """The sums of the marked features alone; ``ValueError`` if a feature has no mark.
+        """Return the sums of selected features, which suffice to score rows without other features.
 
-        Enough to score rows that have no other features. ``marks`` has shape ``(n_features,)``.
+        ``marks`` has shape ``(n_features,)``; ``ValueError`` if it is too short.
         """
 
     def merge_into(self, learner: Learner, rule: str, step: float) -> None:
-        """Move the state from which the lanes began by ``step`` along a rule's direction.
+        """Move the state that the lanes started from by ``step`` along the direction of a rule.
 
-        Accumulators grow by all that the lanes added, whatever the rule and the step.
+        The squared gradients of all lanes are added to the accumulators, for any rule and step.
 
         Raises
         ------
         ValueError
-            If the learner has another shape, there is no such rule, or its sums were not kept; nothing is changed
-            then.
+            If the learner has another shape, or the rule is unknown or not among those of :meth:`of`; nothing is
+            changed then.
         FloatingPointError
-            If a weight became infinite; the state is then of no use.
+            If a weight became infinite; the state is then invalid.
         """
 
     @property
     def n_lanes(self) -> int:
-        """Lanes added up."""
+        """Number of lanes."""
 
     @property
     def n_rows(self) -> int:
-        """Rows that they learnt."""
+        """Number of rows that the lanes learned."""
 
     @property
     def nbytes(self) -> int:
@@ -698,7 +703,7 @@ class MergeSums:
 def score_rows(
     rows: Rows, weights: NDArray[np.float32], intercept: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Decision values under given weights, without a learner: the same bytes as :meth:`Learner.scores`.
+    """Return the decision values of a linear model: the same bytes as :meth:`Learner.scores`.
 
     Parameters
     ----------
@@ -713,15 +718,15 @@ def score_rows(
         Shape ``(n_rows, n_outputs)``.
     """
 
-# ---- counts: rows → whole numbers that can be added up in any order ---------------------------------------------
+# ---- counts: rows → integers, which can be added in any order ---------------------------------------------
 
 @final
 class FeatureCounts:
-    """In how many rows each feature is, over all classes or in each of them.
+    """Number of rows with each feature, over all classes or by class.
 
-    It changes: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, are the
-    counts of the data. It takes 4 bytes for each feature; by three or more classes 4 for each feature, and 4 for each
-    class and feature that was met.
+    Mutable: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, equal the
+    counts of all data. Takes 4 bytes per feature, and by class, with three or more classes, another 4 for each class of
+    each feature that occurred.
 
     Parameters
     ----------
@@ -730,14 +735,14 @@ class FeatureCounts:
     n_classes
         1 or more.
     by_class
-        Whether each class has counts of its own.
+        Whether to count by class.
 
     Raises
     ------
     ValueError
         If a number is out of range.
     MemoryError
-        If there is not so much memory.
+        If there is not enough memory.
     """
 
     def __new__(cls, n_features: int, n_classes: int, *, by_class: bool) -> FeatureCounts: ...
@@ -750,60 +755,61 @@ class FeatureCounts:
         distinct: NDArray[np.uint64],
         by_class: bool,
     ) -> FeatureCounts:
-        """Counts from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be counts of rows."""
+        """Create counts from the arrays of :meth:`to_arrays`; ``ValueError`` if they are inconsistent."""
 
     def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
-        """Count rows, each as one whatever its weight; a row of class -1 or of weight 0 does not count.
+        """Count rows, each once, whatever its weight; rows of class -1 or of weight 0 are not counted.
 
         Raises
         ------
         ValueError
             If lengths differ, a class is not in ``-1 .. n_classes - 1``, a feature is not below ``n_features``, or
-            there would be more than 2^32 - 1 rows; nothing is counted then.
+            the number of rows would exceed 2^32 - 1; nothing is counted then.
         """
 
     def merge(self, other: FeatureCounts) -> None:
-        """Add the counts of other rows; ``ValueError`` if shapes differ or there would be too many rows."""
+        """Add the counts of other rows; ``ValueError`` if shapes differ or there are too many rows."""
 
     def grow(self, n_classes: int) -> None:
-        """Make room for further classes; ``ValueError`` if there are more already."""
+        """Add classes; ``n_classes`` is their new number. ``ValueError`` if there are more already."""
 
     def to_arrays(
         self,
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Features that were met, ascending, ``(m,)``; their counts, ``(m, 1)`` or ``(m, n_classes)``; rows; distinct.
+        """Return four arrays: features, their counts, and the properties ``rows`` and ``distinct``.
 
-        The last two are of shape ``(n_classes,)``, as the properties of these names.
+        Features that occurred are ascending, ``(m,)``; counts have shape ``(m, 1)`` or ``(m, n_classes)``.
         """
 
     def document_frequencies(self) -> NDArray[np.uint32]:
-        """In how many rows each feature is, ``(n_features,)``."""
+        """Return the number of rows with each feature, ``(n_features,)``."""
 
     def by_frequency(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``values[document_frequencies()]``, in a quarter of the time; ``ValueError`` if there are too few values."""
+        """Return ``values[document_frequencies()]``, four times as fast; ``ValueError`` if there are too few values."""
 
     def counts(self, start: int, stop: int) -> NDArray[np.uint32]:
-        """The counts of features ``start`` to ``stop``, ``(stop - start, 1)`` or ``(stop - start, n_classes)``."""
+        """Return counts of features ``start`` to ``stop``, ``(stop - start, 1)`` or ``(stop - start, n_classes)``."""
 
     @property
     def n_features(self) -> int: ...
     @property
     def rows(self) -> NDArray[np.uint64]:
-        """Rows counted, by class, ``(n_classes,)``."""
+        """Number of rows of each class, ``(n_classes,)``."""
 
     @property
     def distinct(self) -> NDArray[np.uint64]:
-        """Features of the rows of each class, each counted once a row, ``(n_classes,)``."""
+        """Sum over the rows of each class of their number of distinct features, ``(n_classes,)``."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory in use at most."""
+        """Upper bound of the bytes of memory in use."""
 
 @final
 class FeatureSums:
-    """Sums of the values of each feature in each class, in whole numbers of 2^-36: the same bits in any order.
+    """Sums of the values of each feature by class. Mutable: one thread at a time, else ``RuntimeError``.
 
-    It changes: one thread at a time, else ``RuntimeError``. It takes twice the memory of :class:`FeatureCounts`.
+    Sums are integers in units of 2^-36, so they have the same bits in any order. They take twice the memory of
+    :class:`FeatureCounts`.
     """
 
     def __new__(cls, n_features: int, n_classes: int) -> FeatureSums: ...
@@ -815,45 +821,45 @@ class FeatureSums:
         rows: NDArray[np.uint64],
         bound: int,
     ) -> FeatureSums:
-        """Sums from what :meth:`to_arrays` gave; ``ValueError`` if these cannot be sums of rows."""
+        """Create sums from the arrays of :meth:`to_arrays`; ``ValueError`` if they are inconsistent."""
 
     def add(self, rows: Rows, classes: NDArray[np.int32], weights: NDArray[np.float32] | None = None) -> None:
-        """Add rows, all alike whatever their weights; a row of class -1 or of weight 0 does not count.
+        """Add rows, each once, whatever its weight; rows of class -1 or of weight 0 are not added.
 
         Raises
         ------
         ValueError
-            As :meth:`FeatureCounts.add`; if a value is negative, or the greatest values of all rows make more than
+            See :meth:`FeatureCounts.add`; also if a value is negative, or the bound (see :meth:`to_arrays`) exceeds
             2^27.
         """
 
     def merge(self, other: FeatureSums) -> None:
-        """Add the sums of other rows; ``ValueError`` if shapes differ or the sums would be too large."""
+        """Add the sums of other rows; ``ValueError`` if shapes differ or the sums are too large."""
 
     def grow(self, n_classes: int) -> None:
-        """Make room for further classes; ``ValueError`` if there are more already."""
+        """Add classes; ``n_classes`` is their new number. ``ValueError`` if there are more already."""
 
     def to_arrays(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64], int]:
-        """Features that were met, ascending, ``(m,)``; sums, ``(m, n_classes)``; rows, ``(n_classes,)``; bound.
+        """Return features that occurred, ascending, ``(m,)``; sums, ``(m, n_classes)``; ``rows``; and the bound.
 
-        The bound is the greatest that a sum over all classes can be: the greatest value of each row, summed up.
+        The bound is an upper limit of any sum: the total of the largest value of each row.
         """
 
     @property
     def n_features(self) -> int: ...
     @property
     def rows(self) -> NDArray[np.uint64]:
-        """Rows added, by class, ``(n_classes,)``."""
+        """Number of rows of each class, ``(n_classes,)``."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory in use at most."""
+        """Upper bound of the bytes of memory in use."""
 
 # ---- read: bytes of a block → documents, labels, bad rows -----------------------------------------------
 
 @final
 class Parsed:
-    """The columns of a block, and the records that are no rows."""
+    """Columns of a block, and its bad records."""
 
     @property
     def data(self) -> NDArray[np.uint8]:
@@ -861,7 +867,7 @@ class Parsed:
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each text starts and ends, shape ``(n_rows + 1,)``."""
+        """Boundaries of the texts, shape ``(n_rows + 1,)``."""
 
     @property
     def codes(self) -> NDArray[np.int32]:
@@ -885,7 +891,7 @@ class Parsed:
 
     @property
     def bad_counts(self) -> list[tuple[str, int]]:
-        """How many records were bad, by reason."""
+        """Number of bad records by reason."""
 
     @property
     def labels_are_integers(self) -> bool:
@@ -900,9 +906,9 @@ def parse_json_lines(
     label: str | None = None,
     weight: str | None = None,
 ) -> Parsed:
-    """The rows of JSON lines; no input is an error.
+    """Parse JSON lines; never raises for any content of the block.
 
-    ``position`` is the byte of the file where the block starts; a longer record than ``max_record_bytes`` is bad.
+    ``position`` is the byte of the file where the block starts. Records longer than ``max_record_bytes`` are bad.
     """
 
 def parse_csv(
@@ -916,32 +922,32 @@ def parse_csv(
     label: int | None = None,
     weight: int | None = None,
 ) -> Parsed:
-    """The rows of CSV records without a header; ``ValueError`` if a column is not below ``n_columns``."""
+    """Parse CSV records without a header; ``ValueError`` if a column is not below ``n_columns``."""
 
 def parse_fasttext(
     block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
 ) -> Parsed:
-    """The rows of lines in fastText's format."""
+    """Parse lines in fastText's format."""
 
 def parse_reviews(
     block: bytes | NDArray[np.uint8], position: int, max_record_bytes: int, *, labelled: bool
 ) -> Parsed:
-    """The rows of Amazon's reviews in pseudo-XML."""
+    """Parse product reviews in Amazon's pseudo-XML."""
 
 def csv_header(block: bytes, *, delimiter: int) -> list[bytes]:
-    """The fields of the first record."""
+    """Return the fields of the first record."""
 
 @final
 class CsvCutter:
-    """Finds the record ends of a CSV stream that arrives in pieces. It changes: one thread at a time."""
+    """Finds the ends of records in a CSV stream that arrives in pieces. Mutable: one thread at a time."""
 
     def __new__(cls, *, delimiter: int) -> CsvCutter: ...
     def feed(self, piece: bytes, /) -> tuple[int, int] | None:
-        """Just behind the first and the last record end in the next piece; None if there is none."""
+        """Return the positions after the first and the last record that end in the next piece; None if none ends."""
 
     @property
     def in_quotes(self) -> bool:
-        """Whether the stream stands inside quotes."""
+        """Whether the stream is inside quotes."""
 
 def text_keys(data: NDArray[np.uint8], offsets: NDArray[np.int64], *, seed: int) -> NDArray[np.uint64]:
-    """The XXH3 hash of each document; ``ValueError`` if an offset lies outside."""
+    """Return the XXH3 hash of each document; ``ValueError`` if an offset is out of range."""

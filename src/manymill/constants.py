@@ -18,6 +18,9 @@ MAX_FEATURES = 2**30
 # Maximum number of classes that a message lists by name.
 SHOWN_CLASSES = 12
 
+# A task fails after it has lost this many workers.
+MAX_LOSSES = 3
+
 # Default size of the text that is shuffled at a time: a sorted file of this size is shuffled completely, and training
 # stays below 200 MB.
 WINDOW_BYTES = 48 << 20

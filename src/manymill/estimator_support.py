@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-import numpy as np
-
 from manymill.engine.local import available_threads
-from manymill.errors import SchemaError
+from manymill.errors import SchemaError, SettingsError
 from manymill.validation import check, check_integer, is_integer
 
 Estimator = TypeVar("Estimator")
@@ -22,46 +20,54 @@ def seed_from(random_state: Any) -> int:
     SettingsError
         If it is not an integer from 0 to 2^63 - 1, a ``RandomState`` or None.
     """
-    check_seed(random_state, 2**63 - 1)
     if is_integer(random_state):
+        check(0 <= random_state < 2**63, "random_state", random_state, "an integer from 0 to 2^63 - 1")
         return int(random_state)
-    from sklearn.utils import check_random_state
-
-    return int(check_random_state(random_state).randint(2**31))
+    return int(random_generator(random_state).randint(2**31))
 
 
-def check_seed(random_state: Any, greatest: int = 2**32 - 1) -> None:
-    """Check a ``random_state`` whose integers may be as large as ``greatest``.
+def random_generator(random_state: Any) -> Any:
+    """Return the ``RandomState`` that a ``random_state`` stands for, as ``sklearn.utils.check_random_state`` does.
 
     Raises
     ------
     SettingsError
-        If it is not an integer of 0 or more, a ``RandomState`` or None.
+        If it is not an integer from 0 to 2^32 - 1, a ``RandomState`` or None.
     """
-    if is_integer(random_state):
-        valid = 0 <= random_state <= greatest
-    else:
-        # scikit-learn accepts its module as well, which stands for the global generator.
-        valid = (
-            random_state is None
-            or random_state is np.random
-            or isinstance(random_state, np.random.RandomState)
-        )
-    power = (greatest + 1).bit_length() - 1
-    expected = f"an integer from 0 to 2^{power} - 1, a RandomState, or None"
-    check(valid, "random_state", random_state, expected)
+    from sklearn.utils import check_random_state
+
+    try:
+        if not isinstance(random_state, bool):
+            return check_random_state(random_state)
+    except ValueError:
+        pass
+    expected = "an integer from 0 to 2^32 - 1, a RandomState, or None"
+    raise SettingsError.invalid("random_state", random_state, expected)
 
 
-def check_estimator(estimator: Any, name: str = "estimator") -> None:
-    """Check that a parameter is an instance of an estimator.
+def check_is_estimator(estimator: Any, *, classification: bool | None = None) -> None:
+    """Check that ``estimator`` is an estimator that can be cloned and fitted.
+
+    Parameters
+    ----------
+    estimator : object
+    classification : bool, optional
+        Whether regressors are refused, or classifiers; neither if not given.
 
     Raises
     ------
     SettingsError
         If it is not.
     """
-    valid = hasattr(estimator, "get_params") and not isinstance(estimator, type)
-    check(valid, name, estimator, "an estimator with scikit-learn's interface")
+    from sklearn.base import is_classifier, is_regressor
+
+    valid = not isinstance(estimator, type) and all(
+        hasattr(estimator, name) for name in ("get_params", "fit")
+    )
+    check(valid, "estimator", estimator, "an estimator with the methods of scikit-learn")
+    if classification is not None:
+        wrong = is_regressor(estimator) if classification else is_classifier(estimator)
+        check(not wrong, "estimator", estimator, "a classifier" if classification else "a regressor")
 
 
 def thread_count(estimator: Any) -> int:
@@ -95,7 +101,7 @@ def refuse_own_labels(y: Any, sample_weight: Any) -> None:
         If ``y`` or ``sample_weight`` is given.
     """
     if y is not None or sample_weight is not None:
-        raise SchemaError("a Dataset has its own labels and weights", "leave out y and sample_weight")
+        raise SchemaError("a Dataset contains its labels and weights", "leave out y and sample_weight")
 
 
 def clone_with_engine(estimator: Estimator, **shared: Any) -> Estimator:

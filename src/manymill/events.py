@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from manymill.constants import MAX_LOSSES
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -131,6 +133,12 @@ class WorkerLost(Event):
     why: str
     loss: int  # number of workers lost on this task; 0 if this one had not started it
 
+    def __str__(self) -> str:
+        action = (
+            f"trying again (loss {self.loss} of {MAX_LOSSES})" if self.loss else "starting another worker"
+        )
+        return f"{self.what}: {self.why}; {action}"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSilent(Event):
@@ -139,6 +147,9 @@ class WorkerSilent(Event):
     what: str  # its task
     worker: str  # a process, or an address
     seconds: float  # since its last sign of life
+
+    def __str__(self) -> str:
+        return f"{self.what}: no sign of life from its worker ({self.worker}) for {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +196,7 @@ class TreeGrown(Event):
 
     tree: int  # from 1; events come in any order
     trees: int  # requested number of trees
-    partition: (
-        int | None
-    )  # partition that it was fitted on, from 1; None if on all rows, or on a patch of them
+    partition: int | None  # that it was fitted on, from 1; None if on all rows, or on a patch of them
     n_nodes: int
     seconds: float  # on the worker
 

@@ -53,8 +53,8 @@ def check_integer(value: Any, name: str, least: int, greatest: int | None = None
     check(is_integer(value) and value >= least and not above, name, value, allowed + also)
 
 
-def check_bool(value: object, name: str) -> None:
-    """Check that a value is a bool of Python or NumPy.
+def check_bool(value: object, name: str, also: str = "") -> None:
+    """Check that a value is a bool of Python or NumPy; ``also`` is appended to the expected values.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def check_bool(value: object, name: str) -> None:
         If it is not.
     """
     numpy_bool = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
-    check(isinstance(value, bool) or numpy_bool, name, value, "True or False")
+    check(isinstance(value, bool) or numpy_bool, name, value, f"True{(also and ',') or ' or'} False{also}")
 
 
 def check_ngram_range(value: Any, name: str, greatest: int) -> None:

@@ -72,10 +72,10 @@ def test_workers_end_with_a_driver_that_is_killed(driver) -> None:
 def test_ctrl_c_ends_driver_and_workers_without_a_word_of_the_workers(driver) -> None:
     process, workers = driver
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and its workers alike
-    _, told = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10)
     assert not psutil.wait_procs(workers, timeout=5)[1]
-    assert told.count("Traceback") == 1
-    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert stderr.count("Traceback") == 1
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_closing_cancels_what_waits_and_ends_what_runs(tmp_path: Path) -> None:
@@ -133,17 +133,17 @@ def test_a_call_that_takes_longer_than_the_limit_is_no_hang(task) -> None:
 
 
 def test_a_worker_that_is_stopped_is_told_after_ten_seconds_and_may_go_on(tmp_path: Path) -> None:
-    told = []
+    reports = []
 
     def go_on(name: str, worker: str, seconds: float) -> None:
-        told.append((name, worker, seconds))
+        reports.append((name, worker, seconds))
         os.kill(int(worker.removeprefix("process ")), signal.SIGCONT)
 
     with ProcessEngine(1, stall_seconds=None) as engine:
         engine.on_silence = go_on
         assert engine.submit(tasks.stop_once_and_say_who, Lane(4, tmp_path)).result(timeout=60) == 4
     process = (tmp_path / "lane 4").read_text()
-    ((name, worker, seconds),) = told
+    ((name, worker, seconds),) = reports
     assert (name, worker) == ("lane 4", f"process {process}")
     assert 10 <= seconds < 12
     assert [path.name for path in tmp_path.glob("ended by *")] == [f"ended by {process}"]

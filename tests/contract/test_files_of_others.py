@@ -318,9 +318,9 @@ def test_nothing_is_predicted_before_every_part_is_checked(shared, tmp_path):
 def test_a_part_of_an_earlier_version_is_not_replaced_without_a_checksum(shared, tmp_path):
     command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path)
     record = tmp_path / ".manymill" / "rows.jsonl.done"
-    told = json.loads(record.read_text())
-    del told["checksum"]
-    record.write_text(json.dumps(told))
+    content = json.loads(record.read_text())
+    del content["checksum"]
+    record.write_text(json.dumps(content))
     (tmp_path / ".manymill" / MARKER).unlink()
     with pytest.raises(RunFolderError, match="is not an unchanged output"):
         command("predict", shared / "texts", shared / "rows.jsonl", "--out", tmp_path, "--scores")
@@ -374,8 +374,8 @@ def test_the_next_run_sweeps_what_a_kill_left(shared, tmp_path, writer, content)
     WRITERS[writer](shared, tmp_path)
     place = tmp_path / ".manymill" if writer in OUTPUTS | PREDICT_FOREST else tmp_path
     (left := place / ".manymill-work-abcdefgh").mkdir()
-    told = {"format": "manymill-work", "format_version": 1, "names": ["data"]}
+    marker = {"format": "manymill-work", "format_version": 1, "names": ["data"]}
     for name in content:
-        (left / name).write_text(json.dumps(told) if name == MARKER and "data" in content else "")
+        (left / name).write_text(json.dumps(marker) if name == MARKER and "data" in content else "")
     WRITERS[writer](shared, tmp_path)
     assert not left.exists()

@@ -5,7 +5,8 @@
     a valid call ─► some arguments damaged (values, lengths, order, layout, type) ─► an error of Python's, or a result:
     arrays that fit each other, the same again from a copy of the arguments, the same after pickling
 
-`make fuzz-arrays` holds the same entries to naive twins in Rust; here the layer between them and Python is tried.
+`make fuzz-arrays` compares the same functions with reference implementations in Rust; this module tests the layer
+between them and Python.
 """
 
 from __future__ import annotations

@@ -194,9 +194,7 @@ def _make_trees(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         forest.fit(*_rows(), run=folder)
-    (folder / "fingerprint").write_text(
-        checked_json.read(folder / "checkpoint" / "forest.json")["fingerprint"]
-    )
+    (folder / "fingerprint").write_text(checked_json.read(folder / "checkpoint" / "forest.json")["digest"])
 
 
 def _load_trees(folder: Path) -> Any:

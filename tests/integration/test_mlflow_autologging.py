@@ -29,7 +29,7 @@ print(json.dumps({"runs": runs, "best": search.best_score_}))
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def logged(tmp_path_factory):
     """What MLflow has of a search."""
     folder = tmp_path_factory.mktemp("mlflow")
     done = subprocess.run(
@@ -45,26 +45,26 @@ def told(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def of(told, kind):
-    return [run for run in told["runs"] if run["tags"].get("estimator_name") == kind]
+def of(logged, kind):
+    return [run for run in logged["runs"] if run["tags"].get("estimator_name") == kind]
 
 
-def test_the_search_is_one_run_with_its_parameters_and_the_best(told):
-    (run,) = of(told, "SearchCV")
+def test_the_search_is_one_run_with_its_parameters_and_the_best(logged):
+    (run,) = of(logged, "SearchCV")
     assert run["params"]["cv"] == "3"
     assert run["params"]["best_C"] in ("1.0", "10.0")
-    assert run["metrics"]["best_cv_score"] == told["best"]
+    assert run["metrics"]["best_cv_score"] == logged["best"]
     assert run["files"] == ["cv_results.csv"]
 
 
-def test_as_many_of_the_best_candidates_as_were_asked_for_are_runs_beneath_it(told):
-    (search,) = of(told, "SearchCV")
-    children = of(told, "SVC")
+def test_as_many_of_the_best_candidates_as_were_asked_for_are_runs_beneath_it(logged):
+    (search,) = of(logged, "SearchCV")
+    children = of(logged, "SVC")
     assert {run["tags"]["mlflow.parentRunId"] for run in children} == {search["id"]}
     assert {run["params"]["C"] for run in children} == {"1.0", "10.0"}
     assert {run["metrics"]["rank_test_score"] for run in children} <= {1.0, 2.0}
-    assert max(run["metrics"]["mean_test_score"] for run in children) == told["best"]
+    assert max(run["metrics"]["mean_test_score"] for run in children) == logged["best"]
 
 
-def test_fits_of_candidates_are_no_runs(told):
-    assert len(told["runs"]) == 3
+def test_fits_of_candidates_are_no_runs(logged):
+    assert len(logged["runs"]) == 3

@@ -25,22 +25,22 @@ def campaign(program, tally, *options):
 
 @needs_linux
 def test_commands_that_fail_or_are_killed_at_the_nth_call_leave_nothing_half_done(tmp_path):
-    told, printed = campaign("torture.py", tmp_path / "tally.json", "--sample", "4")
-    assert told["total"]["hits"] > 30
-    assert not told["failures"], printed
+    tally, printed = campaign("torture.py", tmp_path / "tally.json", "--sample", "4")
+    assert tally["total"]["hits"] > 30
+    assert not tally["failures"], printed
 
 
 @needs_linux
 def test_commands_killed_at_random_moments_end_with_the_same_bytes(tmp_path):
     commands = ["train", "train --lanes", "predict", "hash", "search", "train --model forest"]
     options = ["--driver-kills", "12", "--worker-kills", "0", "--commands", *commands]
-    told, printed = campaign("chaos.py", tmp_path / "tally.json", *options)
-    assert told["total"]["driver kills"] >= 12
-    assert not told["failures"], printed
+    tally, printed = campaign("chaos.py", tmp_path / "tally.json", *options)
+    assert tally["total"]["driver kills"] >= 12
+    assert not tally["failures"], printed
 
 
 @needs_linux
 def test_no_damaged_file_is_believed(tmp_path):
-    told, printed = campaign("damage.py", tmp_path / "tally.json", "--tries", "12")
-    assert told["total"]["tries"] > 250
-    assert not told["total"]["failures"], printed
+    tally, printed = campaign("damage.py", tmp_path / "tally.json", "--tries", "12")
+    assert tally["total"]["tries"] > 250
+    assert not tally["total"]["failures"], printed

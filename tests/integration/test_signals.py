@@ -125,7 +125,7 @@ def test_a_terminal_that_is_closed_stops_a_training_like_ctrl_c(tmp_path, rows):
     out = tmp_path / "run"
     main, terminal = pty.openpty()
     options = {"stdout": terminal, "stderr": terminal, "start_new_session": True}
-    # The terminal is the session's own: its end is told to the process.
+    # The session has its own terminal: the process receives a signal when it closes.
     take = f"import fcntl, termios; fcntl.ioctl({terminal}, termios.TIOCSCTTY, 0); "
     command = [sys.executable, "-c", take + MANYMILL[-1], "train", str(rows), "--out", str(out)]
     with subprocess.Popen(

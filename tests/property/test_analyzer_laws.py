@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.text.test_analyzers import is_as_in_scikit_learn
+from tests.unit.text.test_core_analyzers import is_as_in_scikit_learn
 
 # Whitespace of all kinds, letters that change their length, combining marks, all lengths of UTF-8.
 AWKWARD = "aZ09_ .-'\n\t\0\x0b\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u00ad\u0301ßẞİΣσ\u212aȺ安२🙂"

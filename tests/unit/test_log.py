@@ -15,7 +15,7 @@ def test_the_innermost_listener_is_first_and_may_be_the_last(caplog, name):
             log.warning("both %s", "hear")
         with forward_warnings(silent.append, exclusive=True):
             log.warning("one hears")
-        log.info("nobody is told")
+        log.info("not forwarded")
     assert (outer, inner, silent) == (["both hear"], ["both hear"], ["one hears"])
     assert "hear" not in caplog.text
     log.warning("as before")

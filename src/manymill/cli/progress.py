@@ -214,13 +214,8 @@ def _described(event: Event) -> str | list[str] | None:
     if isinstance(event, ForestGrown):
         held = "" if event.score is None else f"  held-out {event.score:.4f}"
         return f"trees   {event.trees:,} with {event.n_nodes:,} nodes{held}  {event.seconds:.1f} s"
-    if isinstance(event, WorkerLost):
-        action = f"the task is repeated (loss {event.loss})" if event.loss else "another worker is started"
-        return f"warning {event.what}: {event.why}; {action}"
-    if isinstance(event, WorkerSilent):
-        return (
-            f"warning {event.what}: no heartbeat from its worker ({event.worker}) for {event.seconds:.0f} s"
-        )
+    if isinstance(event, WorkerLost | WorkerSilent):
+        return f"warning {event}"
     if isinstance(event, Resumed):
         where = "" if event.round_number == 1 else f", step {event.round_number}"
         return f"resumed pass {event.pass_number}{where}"

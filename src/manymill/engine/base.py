@@ -31,7 +31,9 @@ from numpy.typing import NDArray
 from manymill.engine.array_store import ArrayStore
 from manymill.engine.spool import Ref, Spool
 from manymill.errors import SettingsError
+from manymill.events import WorkerLost, WorkerSilent
 from manymill.log import ENGINE
+from manymill.validation import is_number
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,8 +42,6 @@ Partial = TypeVar("Partial")
 
 Submit = Callable[[Item, int | None], "Future[Result]"]
 
-# An item fails after it has lost this many workers.
-MAX_LOSSES = 3
 # A worker without a sign of life for this long is replaced, unless the user sets another limit.
 STALL_SECONDS = 45.0
 
@@ -341,23 +341,20 @@ def checked_stall_seconds(stall_seconds: float | None) -> float:
     """
     if stall_seconds is None:
         return float("inf")
-    if not stall_seconds >= 1:
-        expected = "1 or more, where inf means no limit, or None"
+    if not (is_number(stall_seconds) and stall_seconds >= 1):
+        expected = "a number of 1 or more, where inf means no limit, or None"
         raise SettingsError.invalid("stall_seconds", stall_seconds, expected)
     return float(stall_seconds)
 
 
 def warn_worker_lost(name: str, why: str, n_losses: int) -> None:
     """Log that a worker was lost: the default of ``Engine.on_loss``."""
-    if n_losses:
-        _log.warning("%s: %s; trying again (loss %d of %d)", name, why, n_losses, MAX_LOSSES)
-    else:
-        _log.warning("%s: %s; starting another worker", name, why)
+    _log.warning("%s", WorkerLost(name, why, n_losses))
 
 
 def warn_worker_silent(name: str, worker: str, seconds: float) -> None:
     """Log that a worker gives no sign of life: the default of ``Engine.on_silence``."""
-    _log.warning("%s: no sign of life from its worker (%s) for %.0f s", name, worker, seconds)
+    _log.warning("%s", WorkerSilent(name, worker, seconds))
 
 
 def _without_keys(items: Iterable[Item]) -> Iterator[tuple[Item, None]]:

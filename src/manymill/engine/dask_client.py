@@ -103,7 +103,7 @@ def address_of(name: str) -> str:
                 address = str(json.load(file)["address"])
         except (OSError, ValueError, LookupError, TypeError) as error:
             # Not Python's own message: it would quote the path, which may be a URL with credentials.
-            reason = error.strerror if isinstance(error, OSError) else f"it holds no address ({error})"
+            reason = error.strerror if isinstance(error, OSError) else f"it contains no address ({error})"
             raise EngineError(
                 f"{name} does not name a scheduler file: {reason}",
                 "name the file that `dask scheduler --scheduler-file` wrote, or an address: dask://host:port",

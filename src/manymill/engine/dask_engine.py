@@ -9,7 +9,7 @@
 Dask computes results of a lost worker again from their calls, which the scheduler keeps. Nothing is scattered, because
 scattered data is lost with its worker.
 
-A cluster that has lost all its workers is waited for, with a warning.
+If a cluster has lost all its workers, the engine waits for new ones and logs a warning.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from manymill.constants import MAX_LOSSES
 from manymill.engine import calls
 from manymill.engine.base import (
-    MAX_LOSSES,
     STALL_SECONDS,
     Engine,
     FixedTree,

@@ -2,8 +2,8 @@
 
 All access to parts of the scheduler that are not its API is here. Tested with distributed 2026.8.
 
-A call that prefers a worker may run on any other. But where all workers are lost at once, Dask lets such calls wait for
-ever for the one they prefer, though other workers join. The plugin drops the preference.
+A call that prefers a worker may run on any other. But if all workers are lost at once, Dask lets such calls wait
+forever for the preferred one, even if other workers join. The plugin drops the preference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-# A nanny kills a process that does not end by itself after 4 s.
+# A nanny kills a process that has not ended after 4 s.
 _KILL_SECONDS = 12
 
 

@@ -9,9 +9,10 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
+from manymill.constants import MAX_LOSSES
 from manymill.engine import calls
 from manymill.engine.array_store import store_in_folder
-from manymill.engine.base import MAX_LOSSES, Engine, Result
+from manymill.engine.base import Engine, Result
 from manymill.engine.local import available_threads
 from manymill.errors import EngineError
 

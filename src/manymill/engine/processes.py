@@ -26,9 +26,10 @@ from multiprocessing.connection import Connection
 from os import PathLike
 from typing import Any
 
+from manymill.constants import MAX_LOSSES
 from manymill.engine import calls, heartbeat, loky_private
 from manymill.engine.array_store import store_in_folder
-from manymill.engine.base import MAX_LOSSES, STALL_SECONDS, Engine, Result, checked_stall_seconds
+from manymill.engine.base import STALL_SECONDS, Engine, Result, checked_stall_seconds
 from manymill.engine.heartbeat import BEAT_SECONDS, HeartbeatReceiver
 from manymill.errors import EngineError
 

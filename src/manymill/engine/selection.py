@@ -11,7 +11,8 @@ from typing import Any
 
 from manymill.engine.base import STALL_SECONDS, Engine, checked_stall_seconds
 from manymill.engine.local import available_threads
-from manymill.errors import EngineError, SettingsError
+from manymill.errors import SettingsError
+from manymill.validation import check, check_integer, is_integer
 
 _NAMES = "threads, a number of threads, processes, processes:4, dask://cluster.json or dask://host:port"
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
@@ -43,14 +44,17 @@ def as_engine(
 
     Raises
     ------
-    EngineError
-        If the engine is unknown, its package is not installed, or it does not respond.
     SettingsError
-        If ``stall_seconds`` is below 1, or given for an engine that does not watch its workers.
+        If the engine is unknown, or a number is out of range, or ``stall_seconds`` is given for an engine that does not
+        watch its workers.
+    EngineError
+        If the package of the engine is not installed, or the engine does not respond.
     """
     from manymill.engine.threads import ThreadEngine
 
     checked_stall_seconds(stall_seconds)
+    if threads is not None:
+        check_integer(threads, "threads", 1, also=", or None for all processors")
     if isinstance(engine, EngineName):
         stall_seconds = engine.stall_seconds
     if stall_seconds not in (None, STALL_SECONDS) and not (_is_watched(engine) or _is_client(engine)):
@@ -61,9 +65,9 @@ def as_engine(
     if isinstance(engine, Engine):
         return engine
     if engine is None:
-        return ThreadEngine(_checked_width(threads or available_threads()))
-    if isinstance(engine, int) and not isinstance(engine, bool):
-        return ThreadEngine(_checked_width(engine))
+        return ThreadEngine(threads or available_threads())
+    if is_integer(engine):
+        return ThreadEngine(_width(engine, engine))
     if isinstance(engine, str):
         return _engine_by_name(engine, threads, spool, stall_seconds)
     if isinstance(engine, Executor):
@@ -125,8 +129,7 @@ def engine_name(
     SettingsError
         If the name is not that of an engine, ``stall_seconds`` is below 1, or an option has no effect on that engine.
     """
-    if engine is not None and _kind_and_width(engine) is None:
-        raise SettingsError.invalid("engine", engine, _NAMES)
+    check(engine is None or _is_name(engine), "engine", engine, _NAMES)
     if workers is not None:
         if engine in (None, "threads"):
             engine = str(workers)
@@ -145,42 +148,38 @@ def engine_name(
     return EngineName(engine, stall_seconds)
 
 
+def _is_name(name: str) -> bool:
+    """Whether `as_engine` accepts a name; nothing is started."""
+    kind, _, rest = name.partition(":")
+    if kind in {"dask", "tls"}:
+        return rest.startswith("//") and len(rest) > 2
+    number = rest if kind == "processes" else name
+    return name in {"threads", "processes"} or (number.isdecimal() and int(number) > 0)
+
+
 def _is_watched(engine: object) -> bool:
     """Whether a name is that of an engine that notices silent workers."""
     return isinstance(engine, str) and engine.partition(":")[0] in {"processes", "dask", "tls"}
 
 
-def _kind_and_width(name: str) -> tuple[str, int | None] | None:
-    """The kind of engine that a name stands for, and its number of workers if the name gives it; None if invalid."""
-    if name in {"threads", "processes"}:
-        return name, None
-    kind, _, rest = name.partition(":")
-    if kind in {"dask", "tls"}:
-        return ("dask", None) if rest.startswith("//") and len(rest) > 2 else None
-    kind, number = ("threads", name) if name.isdecimal() else (kind, rest)
-    valid = kind == "processes" or number == name
-    return (kind, int(number)) if valid and number.isdecimal() and int(number) > 0 else None
-
-
 def _engine_by_name(
     name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
 ) -> Engine:
-    found = _kind_and_width(name)
-    if found is None:
-        raise _invalid(name)
-    kind, given = found
-    if kind == "dask":
+    if name == "threads" or name.isdecimal():
+        from manymill.engine.threads import ThreadEngine
+
+        return ThreadEngine(_width(name, name) if name.isdecimal() else threads or available_threads())
+    kind, _, rest = name.partition(":")
+    if kind == "processes" and (not rest or rest.isdecimal()):
+        from manymill.engine.processes import ProcessEngine
+
+        width = _width(rest, name) if rest else threads or available_threads()
+        return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
+    if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
         from manymill.engine.dask_client import connect
 
         return connect(name, spool=spool, stall_seconds=stall_seconds)
-    width = _checked_width(given or threads or available_threads())
-    if kind == "threads":
-        from manymill.engine.threads import ThreadEngine
-
-        return ThreadEngine(width)
-    from manymill.engine.processes import ProcessEngine
-
-    return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
+    raise _invalid(name)
 
 
 def _engine_on_executor(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
@@ -199,11 +198,12 @@ def _is_client(engine: Any) -> bool:
     return distributed is not None and isinstance(engine, distributed.Client)
 
 
-def _checked_width(width: int) -> int:
-    if width < 1:
-        raise EngineError(f"engine={width} is invalid: expected 1 worker or more")
+def _width(number: Any, engine: object) -> int:
+    """Return the number of workers that an engine requests."""
+    width = int(number)
+    check(width >= 1, "engine", engine, "1 worker or more")
     return width
 
 
-def _invalid(engine: object) -> EngineError:
-    return EngineError(f"engine={engine!r} is invalid: expected {_KNOWN}")
+def _invalid(engine: object) -> SettingsError:
+    return SettingsError.invalid("engine", engine, _KNOWN)

@@ -157,7 +157,7 @@ class _Sizes:
         return (two - one) // 8
 
     def total(self, n_nodes: float) -> int:
-        """Bytes with so many nodes per tree, with a margin: the header grows with the digits of its numbers."""
+        """Bytes with this number of nodes per tree, plus a margin: the header grows with the digits of its numbers."""
         margin = 128
         nodes = math.ceil(self.n_trees * n_nodes)
         empty = _nodes_file_bytes(self.n_trees, 0, self.n_outputs, self.n_classes)
@@ -186,7 +186,7 @@ def _estimate_json_bytes(ensemble: Any, X: Any, y: NDArray[Any], n_estimators: i
 def _estimate_leaves(
     ensemble: Any, X: Any, y: NDArray[Any], n_rows: int, random_state: int
 ) -> tuple[float, float]:
-    """The expected number of leaves of a tree grown on so many rows, and a number that it will not exceed."""
+    """The expected number of leaves of a tree grown on ``n_rows`` rows, and an upper bound."""
     random = np.random.default_rng(random_state)
     n_sampled = min(_SAMPLE_ROWS, X.shape[0], n_rows)
     rows = np.sort(random.choice(X.shape[0], n_sampled, replace=False))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from sklearn.base import is_classifier
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
 from manymill.errors import PlanError
+from manymill.estimator_support import random_generator
 from manymill.forest.sklearn_private import (
     BaseForest,
     Tree,
@@ -82,6 +83,7 @@ def combine_forests(forests: Sequence[Any], *, weights: Sequence[float] | None =
     >>> len(forest.estimators_), forest.classes_.tolist()
     (10, ['high', 'low', 'middle'])
     """
+    check(isinstance(forests, Iterable), "forests", forests, "a sequence of fitted forests")
     forests = list(forests)
     if not forests:
         raise PlanError("there are no forests to combine", "give at least one fitted forest")
@@ -129,7 +131,7 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
     Raises
     ------
     SettingsError
-        If the forest does not have so many trees.
+        If the forest has fewer trees, or ``random_state`` is invalid.
     PlanError
         If it is not a fitted forest.
 
@@ -142,12 +144,10 @@ def sub_forest(forest: Any, n: int, *, random_state: int | np.random.RandomState
     >>> len(sub_forest(forest, 8, random_state=0).estimators_)
     8
     """
-    from sklearn.utils import check_random_state
-
     check_forest(forest, "the forest")
     size = len(forest.estimators_)
     check_integer(n, "n", 1, size, also=", the number of trees of the forest")
-    chosen = np.sort(check_random_state(random_state).permutation(size)[:n]).tolist()
+    chosen = np.sort(random_generator(random_state).permutation(size)[:n]).tolist()
     drawn = copy_without_fit_attributes(forest)
     all_features = getattr(forest, "estimators_features_", None)
     features = [] if all_features is None else [all_features[i] for i in chosen]

@@ -250,6 +250,8 @@ class PartitionedForest(MetaEstimatorMixin, BaseEstimator):
                 raise SettingsError(
                     "validation=(X, y) and validation_fraction are both given", "give only one of them"
                 )
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise SettingsError("validation is invalid: expected a pair (X, y)")
             return None, validate_rows(self, ensemble, *validation, None, sparse_format="csr", reset=False)
         if self.validation_fraction is None:
             return None, None
@@ -377,7 +379,7 @@ class PartitionedForestClassifier(ClassifierMixin, PartitionedForest):
         The number of last trees.
     max_bytes : int or None
         Maximum size in bytes of the saved forest (:func:`manymill.save_forest`): the number of leaves per tree is
-        limited accordingly. ``report_.budget`` tells the limit; trees that fit anyhow are not limited.
+        limited accordingly. ``report_.budget`` has the limit; there is none if the trees fit without one.
     warm_start : bool
         Whether ``fit`` adds trees to those of the last fit. Growing 50 and then 50 more gives the 100 of one fit.
     random_state : int, RandomState or None
@@ -398,7 +400,7 @@ class PartitionedForestClassifier(ClassifierMixin, PartitionedForest):
         With a Dataset: its columns, and the codes of their categories.
     report_ : ForestReport
         Numbers of trees and nodes, held-out scores of the forest and of the trees of each partition, and how much
-        partitions differ in their classes. A warning, :class:`~manymill.ForestWarning`, tells if that is too much.
+        partitions differ in their classes. If they differ too much, the fit warns (:class:`~manymill.ForestWarning`).
     oob_score_ : float
         Out-of-bag score, if ``estimator`` has ``oob_score=True`` or early stopping needs it.
     oob_score_kind_ : {"whole", "per-partition", "per-patch"}
@@ -479,7 +481,7 @@ class PartitionedForestRegressor(RegressorMixin, PartitionedForest):
         The number of last trees.
     max_bytes : int or None
         Maximum size in bytes of the saved forest (:func:`manymill.save_forest`): the number of leaves per tree is
-        limited accordingly. ``report_.budget`` tells the limit; trees that fit anyhow are not limited.
+        limited accordingly. ``report_.budget`` has the limit; there is none if the trees fit without one.
     warm_start : bool
         Whether ``fit`` adds trees to those of the last fit. Growing 50 and then 50 more gives the 100 of one fit.
     random_state : int, RandomState or None
@@ -498,7 +500,7 @@ class PartitionedForestRegressor(RegressorMixin, PartitionedForest):
         With a Dataset: its columns, and the codes of their categories.
     report_ : ForestReport
         Numbers of trees and nodes, held-out scores of the forest and of the trees of each partition, and how much
-        partitions differ in their classes. A warning, :class:`~manymill.ForestWarning`, tells if that is too much.
+        partitions differ in their classes. If they differ too much, the fit warns (:class:`~manymill.ForestWarning`).
     oob_score_ : float
         Out-of-bag score, if ``estimator`` has ``oob_score=True`` or early stopping needs it.
     oob_score_kind_ : {"whole", "per-partition", "per-patch"}

@@ -9,7 +9,7 @@ from sklearn.ensemble import BaggingClassifier, BaggingRegressor, ExtraTreesClas
 from sklearn.tree import BaseDecisionTree
 
 from manymill.errors import SettingsError
-from manymill.estimator_support import check_seed
+from manymill.estimator_support import random_generator
 from manymill.forest.sklearn_private import BaseBagging, ForestClassifier, ForestRegressor
 from manymill.validation import check, check_bool, check_choice, check_integer, is_integer, is_number
 
@@ -43,8 +43,9 @@ def check_parameters(forest: Any) -> None:
     for name in ("n_estimators", "max_bytes"):
         if getattr(forest, name) is not None:
             check_integer(getattr(forest, name), name, 1, also=", or None")
-    check_seed(forest.random_state)
-    check_bool(forest.early_stopping, "early_stopping")
+    for name in ("early_stopping", "warm_start"):
+        check_bool(getattr(forest, name), name)
+    random_generator(forest.random_state)
     check(is_number(forest.tol) and forest.tol >= 0, "tol", forest.tol, "a number of 0 or more")
     for name in ("max_samples", "max_features"):
         value = getattr(forest, name)
@@ -60,7 +61,7 @@ def check_parameters(forest: Any) -> None:
 
 
 def tree_settings(forest: Any, ensemble: Any) -> list[Any]:
-    """All settings that trees depend on besides their rows, to fingerprint a run.
+    """All settings that, together with the rows, determine the trees; for the fingerprint of a run.
 
     Raises
     ------
@@ -117,13 +118,15 @@ def make_ensemble(estimator: Any, *, classification: bool) -> Any:
         raise SettingsError(
             f"{name} is a boosting estimator: each of its trees corrects the errors of the trees before it, "
             "so they cannot be grown independently",
-            "give a forest, a bagging ensemble or a single tree; or train the boosting estimator by itself",
+            "give a forest, a bagging ensemble or a single tree; or fit the boosting estimator directly",
         )
     if not isinstance(estimator, BaseEstimator) or not isinstance(
         estimator, (ForestClassifier, ForestRegressor, BaseBagging, BaseDecisionTree)
     ):
-        expected = "a forest, a bagging ensemble or a single tree of scikit-learn, or None"
-        raise SettingsError.invalid("estimator", estimator, expected)
+        raise SettingsError(
+            f"{name} is not an ensemble of independent members",
+            "give a forest, a bagging ensemble or a single tree of scikit-learn",
+        )
     if is_classifier(estimator) != classification or not hasattr(estimator, "score"):
         expected = "classifier" if classification else "regressor"
         raise SettingsError(

@@ -165,7 +165,7 @@ def encode_training_rows(X: Any, y: Any, *, classification: bool) -> tuple[Any, 
     Raises
     ------
     SchemaError
-        If labels are given together with a Dataset, which has its own.
+        If labels are given with a Dataset, which contains its own.
     """
     if not isinstance(X, Dataset):
         return X, y, None

@@ -46,7 +46,7 @@ LearningTask = Literal["classification", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class ForestSettings:
-    """The settings that a forest depends on besides its rows; see the two estimators.
+    """Settings of a forest; see the two estimators.
 
     Raises
     ------

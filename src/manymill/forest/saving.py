@@ -35,6 +35,7 @@ from manymill.storage import checked_json
 from manymill.storage.checked_json import check_keys, require
 from manymill.storage.own_files import open_regular
 from manymill.storage.tensors import header_of
+from manymill.validation import check
 
 FORMAT = "manymill-forest"
 FORMAT_VERSION = 1
@@ -81,6 +82,8 @@ def save_forest(folder: str | os.PathLike[str], forest: Any, *, facts: dict[str,
 
     Raises
     ------
+    SettingsError
+        If ``facts`` is not a mapping.
     PlanError
         If it is not such a forest.
     ModelError
@@ -101,6 +104,7 @@ def save_forest(folder: str | os.PathLike[str], forest: Any, *, facts: dict[str,
     >>> bool((load_forest(folder).predict_proba(X) == forest.predict_proba(X)).all())
     True
     """
+    check(facts is None or isinstance(facts, Mapping), "facts", facts, "a mapping of JSON types, or None")
     check_forest(forest, "the forest")
     _check_savable(forest)
     trees = [tree_over_all_classes(member, forest) for member in forest.estimators_]

@@ -509,13 +509,19 @@ class PartTask:
         )
 
 
-def gather(X: Any, rows: slice | NDArray[np.intp], columns: NDArray[np.intp] | None) -> Any:
-    """Some rows and columns of a matrix; only one block of it is read at a time."""
+def gather(
+    X: Any,
+    rows: slice | NDArray[np.intp],
+    columns: NDArray[np.intp] | None,
+    *,
+    block_bytes: int = _BLOCK_BYTES,
+) -> Any:
+    """Some rows and columns of a matrix, of which ``block_bytes`` are read at a time."""
     if isinstance(rows, slice):
         selected = X[rows]
         return selected if columns is None else selected[:, columns]
     width = max(1, X.shape[1] * 8 if issparse(X) else X.shape[1] * X.dtype.itemsize)
-    step = max(1, _BLOCK_BYTES // width)
+    step = max(1, block_bytes // width)
     cuts = np.searchsorted(rows, np.arange(step, X.shape[0], step))
     blocks = [block for block in np.split(rows, cuts) if len(block)]
     if issparse(X):

@@ -326,8 +326,8 @@ class ParameterMixingClassifier(DatasetScoreMixin, ClassifierMixin, ParameterMix
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     scores_ : MixingScores or None
-        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
-        warning, :class:`~manymill.AveragingWarning`, tells if the average scores lower than the others.
+        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. If
+        the average scores lower than the others, the fit warns (:class:`~manymill.AveragingWarning`).
     history_ : tuple of MixingRound
         A report of each round.
     n_partitions_ : int
@@ -426,8 +426,8 @@ class ParameterMixingRegressor(DatasetScoreMixin, RegressorMixin, ParameterMixin
     coef_, intercept_ : ndarray
         Those of ``estimator_``.
     scores_ : MixingScores or None
-        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. A
-        warning, :class:`~manymill.AveragingWarning`, tells if the average scores lower than the others.
+        Scores of the last round on held-out rows: ``parts``, ``average``, ``reference``; None if none are held out. If
+        the average scores lower than the others, the fit warns (:class:`~manymill.AveragingWarning`).
     history_ : tuple of MixingRound
         A report of each round.
     n_partitions_ : int

@@ -29,7 +29,7 @@ PARTITIONINGS = ("shuffled", "contiguous", "stratified")
 # Several blocks per part make parts about equally large, and mix rows.
 _BLOCKS_PER_PART = 4
 _LEAST_BLOCK_BYTES, _BLOCK_BYTES = 1 << 14, 1 << 20
-# Held-out rows are read from so many blocks, spread over the source: at most 64 MB of text are read a second time.
+# Maximum number of blocks that held-out rows are read from, spread over the source: at most 64 MB of text.
 _HELD_OUT_BLOCKS = 64
 
 

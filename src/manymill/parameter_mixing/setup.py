@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from manymill.data.dataset import Plan
 from manymill.engine.base import Engine
 from manymill.errors import PlanError, SchemaError, SettingsError
-from manymill.estimator_support import check_estimator
+from manymill.estimator_support import check_is_estimator
 from manymill.parameter_mixing.fitting import PartRows
 from manymill.parameter_mixing.parts import (
     PARTITIONINGS,
@@ -30,7 +30,7 @@ from manymill.parameter_mixing.parts import (
 from manymill.parameter_mixing.rounds import MixingJob
 from manymill.parameter_mixing.sklearn_private import check_sample_weight, requires_fit
 from manymill.parameter_mixing.worker import matrix_parts
-from manymill.validation import check, check_choice, check_integer, is_number
+from manymill.validation import check, check_bool, check_choice, check_integer, is_number
 
 # The least number of rows of a part: most smaller parts would have rows of a single class.
 LEAST_ROWS = 5
@@ -54,9 +54,11 @@ def check_parameters(mixing: Any) -> None:
     ------
     SettingsError
     """
-    check_estimator(mixing.estimator)
+    check_is_estimator(mixing._estimator(), classification=mixing._classification)
     if mixing.vectorizer is not None:
-        check_estimator(mixing.vectorizer, "vectorizer")
+        valid = hasattr(mixing.vectorizer, "transform") and not isinstance(mixing.vectorizer, type)
+        check(valid, "vectorizer", mixing.vectorizer, "a transformer of scikit-learn, or None")
+    check_bool(mixing.reference, "reference")
     for name in ("n_partitions", "rounds"):
         check_integer(getattr(mixing, name), name, 1)
     check_choice(mixing.partitioning, "partitioning", PARTITIONINGS)
@@ -133,7 +135,7 @@ class MixingRequest:
     seed: int
 
     def held_out_share(self, n_rows: int) -> float:
-        """The share of rows to hold out, for about so many rows."""
+        """The share of rows to hold out, out of about ``n_rows``."""
         if self.validation_fraction is not None:
             return float(self.validation_fraction)
         if n_rows < _LEAST_ROWS_TO_HOLD_OUT:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = ["COEFFICIENTS", "check_sample_weight", "requires_fit", "set_classes"]
 
-# What the predictions of a linear model depend on, and what SGD keeps besides to continue from.
+# Arrays that the predictions of a linear model depend on, and further ones that SGD needs to continue.
 COEFFICIENTS = (
     "coef_", "intercept_", "_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept",
 )  # fmt: skip

@@ -176,7 +176,7 @@ class PartFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartFitReport:
-    """What a task reports besides the weighted coefficients.
+    """Report of a task, without the weighted coefficients.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from typing import Any
 
 from manymill.errors import SettingsError, SourceError
 from manymill.search.distributions import Distribution, Integers, LogUniform, Uniform
-from manymill.validation import check, is_integer, is_number
+from manymill.validation import is_integer, is_number
 
 # TOML has no None: this string stands for it, among parameters of the estimator and in the search space.
 NONE = "none"
@@ -116,15 +116,6 @@ def parse_value(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(parse_value(item) for item in value)
     return None if value == NONE else value
-
-
-def check_scoring(scoring: str | list[str]) -> None:
-    """Raise ``SettingsError`` if scikit-learn has no scorer of that name."""
-    from sklearn.metrics import get_scorer_names
-
-    known = get_scorer_names()
-    for name in [scoring] if isinstance(scoring, str) else scoring:
-        check(name in known, "scoring", name, f"the name of a scikit-learn scorer; {suggestion(name, known)}")
 
 
 def _check_table(path: Any, table: str, content: Any) -> None:

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone, is_classifier
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.utils import check_random_state, indexable
+from sklearn.base import clone
+from sklearn.utils import indexable
 
 from manymill.engine.selection import engine_for
-from manymill.errors import PlanError
+from manymill.errors import PlanError, SettingsError
+from manymill.estimator_support import check_is_estimator, random_generator
 from manymill.search.estimator import FailedCandidatesWarning
 from manymill.search.evaluation import Assignment, SearchJob, evaluate, share_job, withdraw_job
 from manymill.search.events import Evaluation
-from manymill.validation import check
+from manymill.search.parameters import check_error_score, cross_validation_splits, make_scorer
+from manymill.validation import check, check_bool
 
 Scores = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def learning_curve(
     Raises
     ------
     SettingsError
-        If a training size is invalid.
+        If a parameter is invalid.
     PlanError
         If all fits fail, or with ``error_score="raise"`` any fit.
 
@@ -79,9 +79,10 @@ def learning_curve(
     >>> sizes.tolist(), test.shape
     ([60, 120], (2, 5))
     """
+    check_bool(shuffle, "shuffle")
     X, y, splits = _splits(estimator, X, y, groups, cv)
     if shuffle:
-        generator = check_random_state(random_state)
+        generator = random_generator(random_state)
         splits = [(generator.permutation(train), test) for train, test in splits]
     sizes = _row_counts(np.asarray(train_sizes), min(len(train) for train, _ in splits))
     subsets = [(train[:size], test) for size in sizes for train, test in splits]
@@ -121,6 +122,8 @@ def validation_curve(
 
     Raises
     ------
+    SettingsError
+        If a parameter is invalid.
     PlanError
         If all fits fail, or with ``error_score="raise"`` any fit.
 
@@ -139,25 +142,32 @@ def validation_curve(
     >>> bool(test[1].mean() > test[0].mean())
     True
     """
+    known = isinstance(param_name, str)
+    check(known, "param_name", param_name, "the name of a parameter of the estimator")
+    try:
+        values = list(param_range)
+    except TypeError:
+        raise SettingsError.invalid("param_range", param_range, "a sequence of values") from None
     X, y, splits = _splits(estimator, X, y, groups, cv)
-    tasks = [(index, {param_name: value}) for value in param_range for index in range(len(splits))]
+    tasks = [(index, {param_name: value}) for value in values for index in range(len(splits))]
     scores = _evaluate(estimator, X, y, splits, tasks, scoring, engine, error_score)
-    train_scores, test_scores = (part.reshape(len(param_range), len(splits)) for part in scores)
+    train_scores, test_scores = (part.reshape(len(values), len(splits)) for part in scores)
     return train_scores, test_scores
 
 
 def _splits(estimator: Any, X: Any, y: Any, groups: Any, cv: Any) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+    check_is_estimator(estimator)
     X, y, groups = indexable(X, y, groups)
-    splitter = check_cv(cv, y, classifier=is_classifier(estimator))
-    return X, y, list(splitter.split(X, y, groups))
+    return X, y, cross_validation_splits(cv, estimator, X, y, groups)
 
 
 def _row_counts(train_sizes: NDArray[Any], n_rows: int) -> list[int]:
     """Distinct numbers of rows in ascending order; fractions of ``n_rows`` are rounded as in scikit-learn."""
-    fractions = np.issubdtype(train_sizes.dtype, np.floating)
+    valid = train_sizes.ndim == 1 and train_sizes.dtype.kind in "iuf" and len(train_sizes) > 0
+    fractions = train_sizes.dtype.kind == "f"
     greatest = 1 if fractions else n_rows
     check(
-        len(train_sizes) > 0 and bool((train_sizes > 0).all() and (train_sizes <= greatest).all()),
+        valid and bool((train_sizes > 0).all() and (train_sizes <= greatest).all()),
         "train_sizes",
         train_sizes.tolist(),
         f"fractions in (0, 1], or numbers of rows up to {n_rows}, the size of the smallest training set",
@@ -177,11 +187,12 @@ def _evaluate(
     error_score: float | str,
 ) -> tuple[Scores, Scores]:
     """Train and test scores of tasks, each an index of ``splits`` and parameters of the estimator."""
+    check_error_score(error_score)
     job = SearchJob(
         estimator=clone(estimator),
         data={"X": X} if y is None else {"X": X, "y": y},
         splits=[(np.asarray(train), np.asarray(test)) for train, test in splits],
-        scorers={"score": check_scoring(estimator, scoring)},
+        scorers={"score": make_scorer(estimator, scoring)},
         train_scores=True,
     )
     scores = np.empty((2, len(tasks)))

@@ -97,7 +97,7 @@ class SearchDisplay:
                 raise SettingsError(f"{search!r} is not a started search", "call fit or start first")
             rules = handle.policy.rules
             events, n_splits, ranked_by = list(handle.log), rules.n_splits, rules.metric
-        history = SearchHistory.from_events(events, n_splits, metric or ranked_by)
+        history = SearchHistory.from_events(events, n_splits, ranked_by if metric is None else metric)
         if history.evaluated:
             check_choice(history.metric, "metric", history.evaluated[0].scores)
         return cls(history)

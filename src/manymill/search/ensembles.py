@@ -1,8 +1,8 @@
 """Ensembles of the best candidates, weighted on out-of-fold predictions.
 
-Greedy selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models"): in each round,
-of the k best candidates the one is added that improves the loss of the mean prediction most. The weight of a candidate
-is the number of rounds in which it was added; a candidate that is redundant has weight 0.
+Greedy selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models"): each round adds
+that of the k best candidates which improves the loss of the mean prediction most. The weight of a candidate is the
+number of rounds in which it was added; a redundant candidate has weight 0.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import check_scoring
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -26,7 +25,7 @@ from manymill.search.ensembles import build_ensemble, ensemble_size
 from manymill.search.evaluation import clone_params
 from manymill.search.handle import SearchHandle
 from manymill.search.mlflow import autologging_disabled, search_logged
-from manymill.search.parameters import check_parameters
+from manymill.search.parameters import check_parameters, make_scorer
 from manymill.search.results import best_index, cv_results, with_error_score
 from manymill.search.routing import make_router, route_params, route_score_params
 from manymill.search.samplers import Distributions, make_proposer, parameter_spaces
@@ -295,9 +294,8 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         inner = get_tags(self.estimator)
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
-        tags.input_tags.pairwise = inner.input_tags.pairwise
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.string = inner.input_tags.string
+        for name in ("one_d_array", "two_d_array", "pairwise", "sparse", "string"):
+            setattr(tags.input_tags, name, getattr(inner.input_tags, name))
         tags.array_api_support = False
         return tags
 
@@ -366,8 +364,8 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         SearchHandle
         """
-        spaces = parameter_spaces(self.distributions)
         check_parameters(self)
+        spaces = parameter_spaces(self.distributions)
         seed = seed_from(self.random_state)
         proposer = make_proposer(self.sampler, self.distributions, self.n_trials, seed, self.storage)
         scorers = self._set_scorers()
@@ -496,9 +494,12 @@ def named_scorers(search: Any) -> dict[str, Any]:
     """The scorers of a search by name; a single scorer has the name ``"score"``."""
     scoring = search.scoring
     if not _is_multimetric(scoring):
-        return {"score": check_scoring(search.estimator, scoring)}
-    named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring)}
-    return {name: check_scoring(search.estimator, value) for name, value in named.items()}
+        return {"score": make_scorer(search.estimator, scoring)}
+    check(len(scoring) > 0, "scoring", scoring, "one or more metrics")
+    named = (
+        dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in sorted(scoring, key=str)}
+    )
+    return {name: make_scorer(search.estimator, value) for name, value in named.items()}
 
 
 def _is_multimetric(scoring: Any) -> bool:

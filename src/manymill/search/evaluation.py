@@ -36,8 +36,8 @@ from manymill.engine.spool import Ref
 from manymill.search.events import Evaluation
 from manymill.search.sklearn_private import select_rows, split_rows
 
-# Least number of test rows with halving. The accuracy on so many has a standard error of about 1 %, over several
-# splits of 0.5 %: enough to separate the better candidates from the others.
+# Minimum number of test rows with halving. The standard error of an accuracy is then about 1 %, and 0.5 % over several
+# splits: enough to separate the better candidates from the others.
 MIN_TEST_ROWS = 1000
 
 # Jobs that a process caches: the current one, and the next that may follow it.
@@ -217,7 +217,7 @@ def evaluate(assignment: Assignment) -> Outcome:
             train_scores = {}
             if job.train_scores:
                 train_scores = _score(job, fit.estimator, fit.train_X, fit.train_y, fit.train)
-    except (Exception, SystemExit) as error:  # a candidate that calls sys.exit() has failed, too
+    except (Exception, SystemExit) as error:  # a candidate that calls sys.exit() has also failed
         if job.raises:
             raise
         last = traceback.format_exception_only(error)[-1].strip()
@@ -354,7 +354,7 @@ def configured(config: dict[str, Any]) -> Iterator[None]:
 def _time_limit(seconds: float | None) -> Iterator[None]:
     """Raise ``TimeoutError`` in the block after ``seconds``, if this is a main thread and the system has timers."""
     has_timer = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not has_timer:
+    if seconds is None or seconds > threading.TIMEOUT_MAX or not has_timer:
         yield
         return
 
@@ -362,7 +362,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         raise TimeoutError(f"took longer than timeout={seconds:g} s")
 
     previous = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, math.ulp(1.0)))
+    signal.setitimer(signal.ITIMER_REAL, max(float(seconds), math.ulp(1.0)))
     try:
         yield
     finally:

@@ -133,7 +133,9 @@ class SearchHandle:
         observe: Callable[[Event], None] | None = None,
     ) -> None:
         self._prepare, self._proposer, self._engine = prepare, proposer, engine
-        self._seconds, self._raises = seconds, raises
+        # A larger number is no limit, and no function of Python accepts it.
+        self._seconds = None if seconds is None or seconds > threading.TIMEOUT_MAX else float(seconds)
+        self._raises = raises
         self._on_end, self._observe = on_end, observe
         self._lock = threading.RLock()
         self._prepared: PreparedSearch | None = None

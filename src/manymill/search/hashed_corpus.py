@@ -96,8 +96,8 @@ class HashedCorpus:
         folder : path, optional
             Folder of the files; ``manymill/hashed-texts`` in the user's cache folder by default.
         limit_bytes : int
-            Greatest size of the folder afterwards, besides the limit of a quarter of the disk; the least recently used
-            files are removed first.
+            Maximum size of the folder afterwards, which is also limited to a quarter of the disk; the least recently
+            used files are removed first.
         threads : int, optional
             Number of threads that hash; all processors by default.
         stop : callable
@@ -281,7 +281,7 @@ class _CorpusBuilder:
 
 
 class _DocumentWriter:
-    """Writes the columns of documents besides their hashes: sizes, keys, labels and weights."""
+    """Writes the columns of documents other than their hashes: sizes, keys, labels and weights."""
 
     def __init__(self, writer: ColumnWriter) -> None:
         self._writer = writer

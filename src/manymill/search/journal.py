@@ -44,7 +44,7 @@ _REMOVED_PARAMETERS = {"finish": None, "finish_iterations": 5}
 
 
 def _comparable(settings: Any) -> Any:
-    """Settings in a form in which those of older versions are equal: no modules of own classes, no removed parameters."""
+    """Settings in a form in which those of older versions are equal: without modules and removed parameters."""
     if isinstance(settings, list):
         return [_comparable(value) for value in settings]
     if not isinstance(settings, dict):

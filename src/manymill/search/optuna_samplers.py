@@ -29,7 +29,7 @@ _REQUIRED_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}
 
 
 class OptunaProposer(Proposer):
-    """Asks an Optuna study for candidates and tells it their scores.
+    """Samples candidates with an Optuna study, which receives their scores.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class OptunaProposer(Proposer):
         for name, value in proposal.params.items():
             listed = listed_values(self._space[name])
             values[name] = value if listed is None else index_of(listed, value)
-        # A quasi-random sequence does not depend on scores: asked again, it gives the same points.
+        # A quasi-random sequence does not depend on scores: a new study proposes the same points.
         is_sequence = self._name == "qmc"
         if not is_sequence:
             self._study.enqueue_trial(values)

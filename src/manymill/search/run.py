@@ -16,7 +16,7 @@ import manymill
 from manymill.data.dataset import scan
 from manymill.engine import interrupts
 from manymill.errors import PlanError, SettingsError
-from manymill.search.config import check_scoring, parse_spaces, parse_value, suggestion
+from manymill.search.config import parse_spaces, parse_value, suggestion
 from manymill.search.distributions import LogUniform
 from manymill.search.estimator import SearchCV
 from manymill.search.handle import SearchHandle
@@ -81,7 +81,6 @@ def run_search(
     for name in (name for each in space for name in each):
         _check_parameter("space", name, estimator)
     options = config.get("search", {})
-    check_scoring(options.get("scoring", []))
     rows = scan(**config["data"])
     search = SearchCV(estimator, space, engine=engine, run=out, **options)
     handle = search.start(rows)

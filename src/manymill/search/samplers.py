@@ -7,7 +7,7 @@ searched, and a drawn value as the number or string that it is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,11 +94,14 @@ def make_proposer(
         If the sampler is unknown, or cannot search these distributions.
     """
     spaces = parameter_spaces(distributions)
-    of_optuna = sampler not in ("auto", "grid", "random")
+    needs_optuna = sampler not in ("auto", "grid", "random")
     check(
-        storage is None or of_optuna, "storage", storage, f"None, since sampler={sampler!r} does not use it"
+        storage is None or needs_optuna,
+        "storage",
+        storage,
+        f"None, since sampler={sampler!r} does not use it",
     )
-    if of_optuna:
+    if needs_optuna:
         from manymill.search.optuna_samplers import OptunaProposer
 
         return OptunaProposer(sampler, spaces, n_trials, seed, storage)
@@ -118,8 +121,12 @@ def parameter_spaces(distributions: Distributions) -> list[Space]:
     SettingsError
         If a parameter has neither values nor a distribution.
     """
-    spaces = [distributions] if isinstance(distributions, Mapping) else list(distributions)
-    valid = bool(spaces) and all(isinstance(space, Mapping) for space in spaces)
+    spaces: list[Any] = [distributions]
+    if not isinstance(distributions, Mapping):
+        spaces = list(distributions) if isinstance(distributions, Iterable) else []
+    valid = bool(spaces) and all(
+        isinstance(space, Mapping) and all(isinstance(name, str) for name in space) for space in spaces
+    )
     check(valid, "distributions", distributions, "{parameter: values}, or a list of such mappings")
     for space in spaces:
         for name, values in space.items():

@@ -21,14 +21,13 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.utils import indexable
 
 from manymill.errors import SettingsError
 from manymill.search.evaluation import SearchJob, configured, current_config
 from manymill.search.journal import SearchJournal
-from manymill.search.parameters import resource_rungs
+from manymill.search.parameters import cross_validation_splits, resource_rungs
 from manymill.search.policy import Rules
 from manymill.search.routing import route_params
 from manymill.search.samplers import Proposer, Space
@@ -221,24 +220,12 @@ def prepare_search(request: SearchRequest, stop: Callable[[], bool] = lambda: Fa
 
 
 def _make_job(request: SearchRequest, text: Any) -> tuple[SearchJob, Rules]:
-    from sklearn.model_selection import check_cv
-
     search = request.search
     routed = route_params(search, request.scorers, request.params)
     fit_params, split_params = dict(routed.fit), dict(routed.split)
     X, y = (request.X, request.y) if text is None else (np.arange(len(text.y)), text.y)
     X, y, groups = indexable(X, y, split_params.pop("groups", None))
-    try:
-        splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-        splits = [
-            (_row_indices(train), _row_indices(test))
-            for train, test in splitter.split(X, y, groups, **split_params)
-        ]
-    except ValueError as error:
-        expected = f"splits that the rows and labels allow: {str(error).rstrip('.')}"
-        raise SettingsError.invalid("cv", search.cv, expected) from error
-    if not splits:
-        raise SettingsError.invalid("cv", search.cv, "a splitter that gives one or more splits")
+    splits = cross_validation_splits(search.cv, search.estimator, X, y, groups, **split_params)
     search.n_splits_ = len(splits)
     n_rows = count_rows(X)
     if search.ensemble is not None and len(getattr(y, "shape", ())) > 1:
@@ -307,9 +294,3 @@ def _bind_scorers(
             if key not in by_row:
                 data[key] = params[name]
     return bound, names, data
-
-
-def _row_indices(rows: Any) -> NDArray[np.intp]:
-    """Row indices of one side of a split, which a splitter may give as a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows

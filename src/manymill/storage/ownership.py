@@ -75,12 +75,12 @@ class FolderKind:
         return json.dumps(content).encode() + b"\n"
 
 
-def says_format(name: str) -> Callable[[Path], bool]:
+def has_format(name: str) -> Callable[[Path], bool]:
     """Return a test of a JSON file: whether its ``format`` is `name`."""
     return lambda path: json_object(path).get("format") == name
 
 
-def _first_line_says(name: str) -> Callable[[Path], bool]:
+def _first_line_has_format(name: str) -> Callable[[Path], bool]:
     def is_ours(path: Path) -> bool:
         try:
             with open_regular(path) as file:
@@ -100,13 +100,13 @@ def _has_keys(*names: str) -> Callable[[Path], bool]:
 _FOREST_PLAN = _has_keys("kind", "mode", "trees", "digest")
 _TEXT_PLAN = _has_keys("plan", "settings", "memory_bytes", "holdout", "engine", "threads")
 
-_CHECKPOINT, _TREES = says_format("manymill-checkpoint"), says_format("manymill-trees")
+_CHECKPOINT, _TREES = has_format("manymill-checkpoint"), has_format("manymill-trees")
 _OLD_CHECKPOINT = _has_keys("state", "held_out", "pass_number", "n_classes_begun", "asked")
 
 MODEL = FolderKind(
     "model",
     r"(weights|nodes)-[0-9a-f]{16}\.safetensors|(weights|nodes|model\.json|forest\.json)\.partial",
-    {r"model\.json": says_format("manymill-model"), r"forest\.json": says_format("manymill-forest")},
+    {r"model\.json": has_format("manymill-model"), r"forest\.json": has_format("manymill-forest")},
     chosen=True,
 )
 CHECKPOINT = FolderKind(
@@ -128,7 +128,7 @@ RUN = FolderKind(
 SEARCH = FolderKind(
     "search",
     r"abort",
-    {r"search\.jsonl": _first_line_says("manymill-search")},
+    {r"search\.jsonl": _first_line_has_format("manymill-search")},
     {"model": MODEL},
     chosen=True,
     shared=True,
@@ -209,7 +209,8 @@ def check_names(folder: str | os.PathLike[str], kind: FolderKind, names: Iterabl
 def claim_folder(folder: str | os.PathLike[str], kind: FolderKind) -> None:
     """Create a folder, or claim an empty one, by writing the marker as its first file.
 
-    So the folder is recognised after a kill at any time. Callers that may have competitors hold the folder's lock.
+    So the folder is recognised after a kill at any time. If other processes may write to the folder, the caller must
+    hold its lock.
 
     Raises
     ------

@@ -58,7 +58,9 @@ def run(manymill, files):
 
 def test_a_killed_forest_is_watched_with_the_command_that_resumes_it(run, manymill):
     events = run / "events.jsonl"
-    events.write_text("".join(line for line in events.open() if "ForestGrown" not in line))
+    events.write_text(
+        "".join(line for line in events.read_text().splitlines(keepends=True) if "ForestGrown" not in line)
+    )
     assert manymill("watch", run)[2].endswith("stopped: the same train command resumes it\n")
 
 

@@ -117,14 +117,14 @@ def test_a_round_is_a_line_with_its_rule_its_accuracy_and_what_travelled():
 def test_a_lost_worker_and_a_resumed_run_are_told():
     lost = WorkerLost("lane 3 in round 1 of pass 2", "its worker died (SIGKILL(-9))", 1)
     assert describe(lost) == (
-        "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); the task is repeated (loss 1)"
+        "warning lane 3 in round 1 of pass 2: its worker died (SIGKILL(-9)); trying again (loss 1 of 3)"
     )
     starting = WorkerLost("lane 3", "its worker died before it began (SIGKILL(-9))", 0)
     assert describe(starting) == (
-        "warning lane 3: its worker died before it began (SIGKILL(-9)); another worker is started"
+        "warning lane 3: its worker died before it began (SIGKILL(-9)); starting another worker"
     )
     silent = WorkerSilent("lane 3", "process 1234", 10.2)
-    assert describe(silent) == "warning lane 3: no heartbeat from its worker (process 1234) for 10 s"
+    assert describe(silent) == "warning lane 3: no sign of life from its worker (process 1234) for 10 s"
     assert describe(Resumed(2, 1)) == "resumed pass 2"
     assert describe(Resumed(2, 4)) == "resumed pass 2, step 4"
 

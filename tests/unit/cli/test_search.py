@@ -86,9 +86,9 @@ def test_files_are_searched_without_a_configuration(config, tmp_path):
         "search", rows, "--label", "label", "--n-trials", 3, "--cv", 2, "--out", tmp_path / "run", "--json"
     )
     assert done.exit_code == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) == 3
-    assert told[0]["params"].keys() == DEFAULT_SPACES["TextClassifier"].keys()
+    candidates = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(candidates) == 3
+    assert candidates[0]["params"].keys() == DEFAULT_SPACES["TextClassifier"].keys()
 
 
 @pytest.mark.parametrize("kind", DEFAULT_SPACES)
@@ -174,7 +174,7 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[data", "is not valid TOML"),
         ("[space]\nl2=[0]\n", r"[data] is missing"),
@@ -202,12 +202,12 @@ def test_why_evaluations_failed_is_told(config, tmp_path):
         ("[data]\nsource='x'\n[space]\n[search]\nrandom_state=-1\n", "0 or more"),
     ],
 )
-def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, told):
+def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path, text, message):
     path = Path(tmp_path / "search.toml")
     path.write_text(text)
     result = run("search", path, "--out", tmp_path / "run")
     assert result.exit_code != 0
-    assert told in str(result.exception) + result.stderr
+    assert message in str(result.exception) + result.stderr
     assert not (tmp_path / "run").exists()
 
 

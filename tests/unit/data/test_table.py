@@ -171,14 +171,14 @@ def test_strict_names_the_row_without_a_label(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "label", "told"),
+    ("text", "label", "message"),
     [
         ("a,b\n1,2\n", "c", "no column 'c'"),
         ("when,class\n2020-01-01,x\n", "class", "no column is usable as a feature: when: dates"),
     ],
 )
-def test_columns_that_are_not_there_are_named(table, text, label, told):
-    with pytest.raises(SchemaError, match=told):
+def test_columns_that_are_not_there_are_named(table, text, label, message):
+    with pytest.raises(SchemaError, match=message):
         table(text, label=label)
 
 

@@ -7,7 +7,7 @@ import pytest
 from manymill.engine.dask_engine import WorkerWatch
 
 
-def told(caplog, counts, *, waits=True):
+def warnings_logged(caplog, counts, *, waits=True):
     """The words of a watch that sees so many workers, look after look."""
     seen = iter(counts)
     watch = WorkerWatch(lambda: next(seen), lambda: waits, seconds=3600.0)
@@ -19,7 +19,7 @@ def told(caplog, counts, *, waits=True):
 
 
 def test_a_cluster_without_workers_is_told_once_and_that_some_are_back(caplog):
-    lost, back = told(caplog, [2, 0, 0, 0, 0, 1, 1])
+    lost, back = warnings_logged(caplog, [2, 0, 0, 0, 0, 1, 1])
     assert "no worker any more" in lost
     assert "dask worker" in lost
     assert "workers again" in back
@@ -27,8 +27,8 @@ def test_a_cluster_without_workers_is_told_once_and_that_some_are_back(caplog):
 
 @pytest.mark.parametrize("counts", [[2, 0, 2, 0, 1], [1, 1, 1]])
 def test_workers_that_are_on_their_way_are_no_matter(caplog, counts):
-    assert told(caplog, counts) == []
+    assert warnings_logged(caplog, counts) == []
 
 
 def test_nobody_is_missed_where_nobody_waits(caplog):
-    assert told(caplog, [0, 0, 0], waits=False) == []
+    assert warnings_logged(caplog, [0, 0, 0], waits=False) == []

@@ -50,7 +50,9 @@ def test_a_limit_is_a_second_or_more_or_none_at_all():
     assert checked_stall_seconds(None) == math.inf
     assert checked_stall_seconds(1) == 1.0
     for wrong in (0, 0.99, -1, math.nan):
-        with pytest.raises(SettingsError, match=r"stall_seconds=.* is invalid: expected 1 or more"):
+        with pytest.raises(
+            SettingsError, match=r"stall_seconds=.* is invalid: expected a number of 1 or more"
+        ):
             checked_stall_seconds(wrong)
 
 
@@ -81,36 +83,36 @@ class Workers:
 
 @pytest.fixture
 def look(clock):
-    """Looks at workers every five seconds; what was told."""
+    """Poll the workers every five seconds, and return the reports."""
 
     def look(workers, n_looks, each=lambda: None):
-        told = []
+        reports = []
         heartbeats = HeartbeatMonitor(
             workers,
             {"key-1": "lane 1", "key-2": "lane 2"},
             stall_seconds=45,
             poll_seconds=5,
-            on_silence=lambda *silence: told.append(silence),
-            on_loss=lambda *loss: told.append(loss),
+            on_silence=lambda *silence: reports.append(silence),
+            on_loss=lambda *loss: reports.append(loss),
         )
         heartbeats.check()
         for _ in range(n_looks):
             clock(5.0)
             each()
             heartbeats.check()
-        return told
+        return reports
 
     return look
 
 
 def test_a_silent_worker_of_a_cluster_is_told_and_then_given_up_with_its_items(look):
     workers = Workers(a=Worker("key-1", "key-2"))
-    told = look(workers, 20)
+    reports = look(workers, 20)
     assert workers.given_up == ["a"]
     why = "its worker (a) gave no sign of life for 45 s and was given up"
     tell = heartbeat.WARN_SECONDS
-    assert told[:2] == [("lane 1", "a", tell), ("lane 2", "a", tell)]
-    assert told[2:] == [("lane 1", why, 1), ("lane 2", why, 1)]
+    assert reports[:2] == [("lane 1", "a", tell), ("lane 2", "a", tell)]
+    assert reports[2:] == [("lane 1", why, 1), ("lane 2", why, 1)]
 
 
 def test_a_worker_that_beats_is_left_alone(look):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from manymill.engine import dask_client
@@ -41,14 +42,27 @@ def test_threads_of_somebody_else_are_used_and_left_open() -> None:
 
 @pytest.mark.parametrize("engine", ["spark", "processes:x", True, 2.5, "dask://", "", "tls:"])
 def test_an_unknown_engine_is_refused(engine: object) -> None:
-    with pytest.raises(EngineError, match="is invalid: expected None, a number of threads"):
+    with pytest.raises(SettingsError, match="is invalid: expected None, a number of threads"):
         as_engine(engine)
 
 
-@pytest.mark.parametrize("engine", ["processes:0", 0, -1])
+@pytest.mark.parametrize("engine", ["processes:0", "0", 0, -1])
 def test_an_engine_without_workers_is_refused(engine: object) -> None:
-    with pytest.raises(EngineError, match="is invalid"):
+    with pytest.raises(SettingsError, match=f"engine={engine!r} is invalid: expected 1 worker or more"):
         as_engine(engine)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, True, "2", []])
+def test_an_invalid_number_of_threads_is_refused(threads: object) -> None:
+    with pytest.raises(
+        SettingsError, match=r"threads=.* is invalid: expected an integer of 1 or more, or None"
+    ):
+        as_engine(threads=threads)  # type: ignore[arg-type]
+
+
+def test_an_integer_of_numpy_is_a_number_of_threads() -> None:
+    with as_engine(np.int64(2)) as engine:
+        assert engine.width == 2
 
 
 def test_a_scheduler_file_that_is_missing_is_named() -> None:
@@ -82,8 +96,12 @@ def test_the_name_of_an_engine_may_carry_the_limit() -> None:
     for same in (name, copy.deepcopy(name), pickle.loads(pickle.dumps(name))):
         assert isinstance(same, EngineName)
         assert same.stall_seconds == 60
-    with pytest.raises(SettingsError, match="is invalid"):
-        engine_name("processes", stall_seconds=0.5)
+
+
+@pytest.mark.parametrize("seconds", [0.5, -1, "60", True, [], float("nan")])
+def test_an_invalid_limit_to_silence_is_refused(seconds: object) -> None:
+    with pytest.raises(SettingsError, match=r"stall_seconds=.* is invalid: expected a number of 1 or more"):
+        engine_name("processes", stall_seconds=seconds)  # type: ignore[arg-type]
 
 
 def test_workers_are_numbered_where_the_engine_does_not_say_how_many() -> None:

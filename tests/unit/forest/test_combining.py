@@ -147,7 +147,7 @@ def test_weights_that_weigh_nothing_are_refused(weights):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         (lambda: grown(RandomForestClassifier), "differs from forest 1 in its kind: RandomForestClassifier"),
         (lambda: ExtraTreesClassifier(2).fit(X[:, :3], WORDS), "number of features: 3, not 4"),
@@ -160,8 +160,8 @@ def test_weights_that_weigh_nothing_are_refused(weights):
         (lambda: LogisticRegression(), "forest 2 is a LogisticRegression"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_one_forest_is_refused_with_the_reason(other, told):
-    with pytest.raises(PlanError, match=told):
+def test_what_cannot_be_one_forest_is_refused_with_the_reason(other, message):
+    with pytest.raises(PlanError, match=message):
         combine_forests([grown(ExtraTreesClassifier), other()])
 
 

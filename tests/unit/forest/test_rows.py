@@ -63,5 +63,5 @@ def test_a_dataset_that_lacks_a_column_is_refused_with_its_name(flowers, tmp_pat
 
 
 def test_labels_besides_a_dataset_are_refused(flowers):
-    with pytest.raises(SchemaError, match="together with a Dataset"):
+    with pytest.raises(SchemaError, match="contains its labels"):
         PartitionedForestClassifier().fit(scan(flowers, label="kind"), y)

@@ -44,9 +44,9 @@ def test_a_run_that_was_stopped_is_gone_on_with_to_the_same_forest(rows, tmp_pat
 
 
 def test_columns_and_rows_that_are_left_out_are_told(rows, tmp_path):
-    told = []
-    run = train_forest_run(rows, tmp_path / "run", SETTINGS, observe=told.append)
-    messages = [event.message for event in told if isinstance(event, Warned)]
+    events = []
+    run = train_forest_run(rows, tmp_path / "run", SETTINGS, observe=events.append)
+    messages = [event.message for event in events if isinstance(event, Warned)]
     assert messages == [
         "the column 'when' is left out: dates and times are left out",
         "2 rows are left out: 'y' is missing",

@@ -207,7 +207,7 @@ def test_a_right_tree_passes():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"tree_sizes": [2]}, "tree_sizes"),
         ({"tree_sizes": [4, -1]}, "tree_sizes"),
@@ -228,8 +228,8 @@ def test_a_right_tree_passes():
         ({"value": [[[0.5]], [[0.0]], [[np.nan]]]}, "value at node 2"),
     ],
 )
-def test_nodes_that_are_no_tree_are_refused_with_their_place(changes, told):
-    with pytest.raises(ModelError, match=told):
+def test_nodes_that_are_no_tree_are_refused_with_their_place(changes, message):
+    with pytest.raises(ModelError, match=message):
         nodes.check_nodes(tensors(**changes), 1, probabilities=True)
 
 

@@ -119,11 +119,11 @@ def test_a_partition_has_its_rows_but_those_held_out(out):
     assert rows.tolist() == [row for row in range(20, 50) if row not in out]
 
 
-def test_gathering_in_blocks_is_picking_rows_and_columns(monkeypatch):
-    monkeypatch.setattr("manymill.forest.tasks._BLOCK_BYTES", 1 << 10)
+@pytest.mark.parametrize("matrix", [X, csr_matrix(X)], ids=["dense", "sparse"])
+def test_gathering_in_blocks_is_picking_rows_and_columns(matrix):
     rows, columns = np.arange(3, 600, 7), np.array([0, 5])
-    assert (gather(X, rows, columns) == X[np.ix_(rows, columns)]).all()
-    assert (gather(csr_matrix(X), rows, columns).toarray() == X[np.ix_(rows, columns)]).all()
+    gathered = gather(matrix, rows, columns, block_bytes=1 << 10)
+    assert (np.asarray(gathered.todense() if matrix is not X else gathered) == X[np.ix_(rows, columns)]).all()
 
 
 @pytest.mark.parametrize("mode", ["partitions", "patches"])

@@ -136,10 +136,10 @@ def test_this_process_holds_less_now_than_at_its_peak():
 
 
 def test_the_files_of_linux_tell_what_psutil_does(monkeypatch):
-    told = [measure() for measure in (available_bytes, resident_bytes)]
+    measured = [measure() for measure in (available_bytes, resident_bytes)]
     monkeypatch.setattr("manymill.linear.memory._proc_bytes", lambda path, name: None)
     asked = [measure() for measure in (available_bytes, resident_bytes)]
-    assert told == pytest.approx(asked, rel=0.2)
+    assert measured == pytest.approx(asked, rel=0.2)
     assert peak_memory_bytes() == pytest.approx(asked[1], rel=0.2)
 
 

@@ -51,12 +51,12 @@ def test_a_growth_that_does_not_fit_keeps_a_model_and_says_all_there_is_to_say(t
     plan, run = plan_without_late(path), tmp_path / "run"
     with pytest.raises(MemoryLimitError) as raised:
         train_run(plan, run, SETTINGS, threads=2, memory=promise(plan))
-    told = str(raised.value)
+    message = str(raised.value)
     assert isinstance(raised.value, PlanError)
-    assert "302 classes were found, 300 of them not in the plan" in told
-    assert f"(such as 'late300' in {path}, byte " in told
-    assert "the training would need " in told
-    assert "the model learnt so far is saved" in told
+    assert "302 classes were found, 300 of them not in the plan" in message
+    assert f"(such as 'late300' in {path}, byte " in message
+    assert "the training would need " in message
+    assert "the model learnt so far is saved" in message
     for way in ("--classes", "--memory", "--n-features", "--label"):
         assert way in raised.value.hint
     assert load_model(run / "model").classes == ("a", "b")

@@ -24,7 +24,11 @@ def lane():
     with workers(4) as executor:
 
         def make(
-            settings=SETTINGS, plan=PLAN, threads=2, classes=(), told=lambda n_known, names, where: None
+            settings=SETTINGS,
+            plan=PLAN,
+            threads=2,
+            classes=(),
+            on_new_classes=lambda n_known, names, where: None,
         ):
             return Lane(
                 plan,
@@ -33,7 +37,7 @@ def lane():
                 threads=threads,
                 classes=classes,
                 ledger=Ledger(),
-                on_new_classes=told,
+                on_new_classes=on_new_classes,
             )
 
         yield make
@@ -139,10 +143,10 @@ def test_the_seed_does_not_choose_what_is_held_out(lane):
 
 
 def test_classes_met_first_now_are_told_and_have_a_number(lane):
-    told = []
-    stream = lane(plan=replace(PLAN, class_counts={"b": 1}), told=lambda *new: told.append(new))
+    reports = []
+    stream = lane(plan=replace(PLAN, class_counts={"b": 1}), on_new_classes=lambda *new: reports.append(new))
     lessons = list(stream.feature_batches(0))
-    ((n_known, names, where),) = told
+    ((n_known, names, where),) = reports
     assert (n_known, names) == (1, ("a",))
     assert LABELS[int(where.removeprefix("memory, row "))] == "a"
     assert stream.index.names == ("b", "a")
@@ -150,11 +154,11 @@ def test_classes_met_first_now_are_told_and_have_a_number(lane):
 
 
 def test_classes_that_are_known_are_numbered_first_and_not_told(lane):
-    told = []
-    stream = lane(classes=["b", "a", "never"], told=lambda *new: told.append(new))
+    reports = []
+    stream = lane(classes=["b", "a", "never"], on_new_classes=lambda *new: reports.append(new))
     list(stream.feature_batches(0))
     assert stream.index.names == ("a", "b", "never")
-    assert not told
+    assert not reports
 
 
 def test_rows_of_another_plan_come_in_their_own_order_and_unknown_classes_are_minus_one(lane):

@@ -84,7 +84,7 @@ def assert_old_or_new(folder, failed, before):
     except ModelError:
         assert not (folder / "model.json").exists()
         number = None
-    # A failed fsync of the folder after the renaming is told, though the new model can be read.
+    # A failed fsync of the folder after the renaming is an error, though the new model can be read.
     assert number in ((before, 2) if failed else (2,))
     assert not list(folder.glob(".manymill-work-*/*"))
     assert len(list(folder.glob("weights-*"))) == (number is not None)

@@ -151,7 +151,7 @@ def test_methods_are_those_of_the_estimator():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"n_partitions": 0}, "n_partitions=0"),
         ({"rounds": 1.5}, "rounds=1.5"),
@@ -159,11 +159,23 @@ def test_methods_are_those_of_the_estimator():
         ({"weighting": "size"}, "weighting='size'"),
         ({"validation_fraction": 1.0}, "validation_fraction=1.0"),
         ({"reference": True, "validation_fraction": 0}, "held-out rows"),
+        ({"reference": "yes"}, "reference='yes' is invalid: expected True or False"),
+        ({"random_state": True}, "random_state=True is invalid"),
+        ({"vectorizer": 5}, "vectorizer=5 is invalid: expected a transformer"),
+        ({"estimator": "SGD"}, "estimator='SGD' is invalid: expected an estimator"),
+        ({"estimator": Ridge()}, r"estimator=Ridge\(\) is invalid: expected a classifier"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(options, told):
-    with pytest.raises(SettingsError, match=told):
+def test_an_invalid_parameter_is_refused(options, message):
+    with pytest.raises(SettingsError, match=message):
         ParameterMixingClassifier(**options).fit(X, Y)
+
+
+def test_a_regressor_refuses_a_classifier():
+    with pytest.raises(
+        SettingsError, match=r"estimator=LogisticRegression\(\) is invalid: expected a regressor"
+    ):
+        ParameterMixingRegressor(LogisticRegression()).fit(X, Y)
 
 
 def test_what_cannot_be_learnt_is_refused():

@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     data = written(tmp_path)
     with pytest.raises(SchemaError, match="no vectorizer"):
         ParameterMixingClassifier().fit(data)
-    with pytest.raises(SchemaError, match="its own labels"):
+    with pytest.raises(SchemaError, match="contains its labels and weights"):
         mixing().fit(data, ["x"])
     with pytest.raises(SchemaError, match="no labels"):
         mixing().fit(scan(tmp_path / "rows.jsonl", text="text", labelled=False))

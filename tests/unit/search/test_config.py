@@ -44,18 +44,18 @@ def test_logarithms_of_draws_are_uniform():
 
 def test_a_file_names_lists_and_distributions():
     text = 'l2 = {loguniform = [1e-8, 1]}\npasses = {integers = [1, 9]}\nngram_range = [[1, 1], [1, 2]]\nx = ["a"]'
-    told = {
+    content = {
         "l2": LogUniform(1e-8, 1.0),
         "passes": Integers(1, 9),
         "ngram_range": [(1, 1), (1, 2)],
         "x": ["a"],
     }
-    assert parse_spaces(tomllib.loads(text)) == [told]
-    assert parse_spaces([json.loads(json.dumps(tomllib.loads(text)))]) == [told]
+    assert parse_spaces(tomllib.loads(text)) == [content]
+    assert parse_spaces([json.loads(json.dumps(tomllib.loads(text)))]) == [content]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content",
     [
         3,
         {"x": 3},
@@ -68,9 +68,9 @@ def test_a_file_names_lists_and_distributions():
         {"x": {"uniform": [0, float("inf")]}},
     ],
 )
-def test_what_is_no_distribution_is_refused(told):
+def test_what_is_no_distribution_is_refused(content):
     with pytest.raises(SettingsError):
-        parse_spaces(told)
+        parse_spaces(content)
 
 
 def test_the_words_for_a_search_are_the_same_in_every_process():

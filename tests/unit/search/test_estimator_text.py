@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.utils import get_tags
 
 from manymill import ComplementNaiveBayes, SearchCV, TextClassifier, scan
 from manymill.data.reader import read
@@ -38,6 +39,12 @@ def by_params(found, name):
     """A column of results by candidate, whatever their order."""
     params, column = found.cv_results_["params"], found.cv_results_[name]
     return {str(sorted(p.items())): x for p, x in zip(params, column, strict=True)}
+
+
+def test_the_tags_are_those_of_the_estimator():
+    tags, inner = get_tags(search()).input_tags, get_tags(TextClassifier()).input_tags
+    assert tags.string
+    assert (tags.one_d_array, tags.two_d_array) == (inner.one_d_array, inner.two_d_array) == (True, False)
 
 
 @pytest.mark.parametrize(

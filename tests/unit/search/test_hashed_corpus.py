@@ -84,9 +84,9 @@ def test_integer_labels_stay_integers(tmp_path):
 
 def test_hashed_texts_pickle_as_names_of_files(tmp_path):
     with corpus(tmp_path, TEXTS * 5000, LABELS * 5000) as found:
-        told = pickle.dumps(found.texts)
-        assert len(told) < 2000
-        assert pickle.loads(told)[[3, 1]].text_bytes().tolist() == [14, 21]
+        standard_input = pickle.dumps(found.texts)
+        assert len(standard_input) < 2000
+        assert pickle.loads(standard_input)[[3, 1]].text_bytes().tolist() == [14, 21]
 
 
 def test_rows_are_picked_like_those_of_an_array(tmp_path):
@@ -169,8 +169,8 @@ def test_unlabelled_data_has_nothing_to_search_by(tmp_path):
 
 def test_the_standard_input_is_refused(tmp_path, monkeypatch):
     plan = scan(MAIL).plan()
-    told = replace(plan, files=(replace(plan.files[0], path="-"),))
-    monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self, **_: told)
+    standard_input = replace(plan, files=(replace(plan.files[0], path="-"),))
+    monkeypatch.setattr("manymill.data.dataset.Dataset.plan", lambda self, **_: standard_input)
     with pytest.raises(PlanError, match="standard input"):
         corpus(tmp_path, scan(MAIL), None)
 

@@ -31,13 +31,13 @@ def candidates(proposer, n):
 def test_a_search_that_was_killed_goes_on_with_candidates_it_told_its_journal(sampler, name):
     spaces = parameter_spaces(SPACES[name])
     asked = candidates(make_proposer(sampler, SPACES[name], 4, 0), 2)
-    told = [
+    proposals = [
         decode_proposal(spaces, json.loads(json.dumps(encode_proposal(spaces, proposal))))
         for proposal in asked
     ]
-    assert str(told) == str(asked)
+    assert str(proposals) == str(asked)
     resumed = make_proposer(sampler, SPACES[name], 4, 0)
-    for trial, proposal in enumerate(told):
+    for trial, proposal in enumerate(proposals):
         resumed.replay(trial, proposal)
         resumed.tell(trial, 0.5)
     assert resumed.ask() is not None
@@ -55,9 +55,9 @@ def test_a_sampler_that_goes_on_does_not_begin_with_the_first_candidates(sampler
 
 def test_a_grid_is_scikit_learns_in_an_order_of_its_own():
     space = [{"C": [1, 10], "gamma": [0.1, 0.2]}, {"kernel": ["linear"], "C": [1, 2]}, {}]
-    told = candidates(grid := make_proposer("grid", space, 1, 0), 7)
+    proposals = candidates(grid := make_proposer("grid", space, 1, 0), 7)
     assert grid.ask() is None
-    params = [proposal.params for proposal in told]
+    params = [proposal.params for proposal in proposals]
     assert sorted(map(str, params)) == sorted(str(dict(sorted(p.items()))) for p in ParameterGrid(space))
 
 
@@ -97,7 +97,7 @@ def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "space", "storage", "told"),
+    ("sampler", "space", "storage", "message"),
     [
         ("grid", {"C": Uniform(0, 1)}, None, "sampler='grid' cannot search distributions"),
         ("random", {"C": [1]}, "sqlite://", "storage='sqlite://' is invalid"),
@@ -109,8 +109,8 @@ def test_a_storage_of_optuna_has_the_candidates_and_scores(tmp_path):
         ("auto", {"C": "abc"}, None, "C='abc' is invalid: expected a list"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(sampler, space, storage, told):
-    with pytest.raises(SettingsError, match=told):
+def test_what_cannot_be_searched_is_refused(sampler, space, storage, message):
+    with pytest.raises(SettingsError, match=message):
         make_proposer(sampler, space, 3, 0, storage)
 
 

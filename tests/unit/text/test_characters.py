@@ -18,8 +18,8 @@ GROUP = 1024  # characters per document: few enough to see which one is wrong, m
 
 
 def grouped(pattern):
-    told = [pattern(character) for character in CHARACTERS]
-    return [" ".join(told[i : i + GROUP]) for i in range(0, len(told), GROUP)]
+    lines = [pattern(character) for character in CHARACTERS]
+    return [" ".join(lines[i : i + GROUP]) for i in range(0, len(lines), GROUP)]
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
