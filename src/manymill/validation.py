@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, Protocol
 
 from manymill.errors import SettingsError
@@ -94,11 +93,15 @@ def check_choice(value: object, name: str, choices: Iterable[str], *, optional: 
 
 def is_integer(value: object) -> bool:
     """Return whether a value is an integer of Python or NumPy; a bool is not."""
+    from numbers import Integral  # every command imports this module at its start, and few check a value
+
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
     """Return whether a value is a real number of Python or NumPy; a bool is not."""
+    from numbers import Real
+
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

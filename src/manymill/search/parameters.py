@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,8 +41,8 @@ def check_parameters(search: Any) -> None:
     if search.max_evaluations is not None:
         check_integer(search.max_evaluations, "max_evaluations", 1, also=", or None")
     for name, seconds in (("seconds", search.seconds), ("timeout", search.timeout)):
-        valid = seconds is None or (is_number(seconds) and 0 < seconds < math.inf)
-        check(valid, name, seconds, "a finite number above 0, or None")
+        valid = seconds is None or (is_number(seconds) and seconds > 0)
+        check(valid, name, seconds, "a number above 0, or None")
     check_error_score(search.error_score)
     for name in ("halving", "return_train_score"):
         check_bool(getattr(search, name), name)
