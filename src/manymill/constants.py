@@ -15,6 +15,9 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 FEATURE_WEIGHTS: tuple[FeatureWeights, ...] = get_args(FeatureWeights)
 MAX_FEATURES = 2**30
 
+# Maximum number of classes that a message lists by name.
+SHOWN_CLASSES = 12
+
 # A task fails after it has lost this many workers.
 MAX_LOSSES = 3
 

@@ -65,17 +65,17 @@ class SettingsError(PlanError):
     Attributes
     ----------
     parameter : tuple or None
-        Name of the parameter, ``repr`` of its value, and what was expected, if the error is about one value; the
-        command line turns them into a message about its option.
+        Name of the parameter and what was expected, if the error is about one value; the command line turns them into
+        a message about its option.
     """
 
-    parameter: tuple[str, str, str] | None = None
+    parameter: tuple[str, str] | None = None
 
     @classmethod
-    def invalid(cls, name: str, value: object, expected: str) -> SettingsError:
+    def invalid(cls, name: str, value: object, expected: str, hint: str = "") -> SettingsError:
         """Return the error of one value: ``name=value is invalid: expected ...``."""
-        error = cls(f"{name}={value!r} is invalid: expected {expected}")
-        error.parameter = (name, repr(value), expected)
+        error = cls(f"{name}={value!r} is invalid: expected {expected}", hint)
+        error.parameter = (name, expected)
         return error
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, Protocol
 
 from manymill.errors import SettingsError
@@ -65,6 +64,19 @@ def check_bool(value: object, name: str, also: str = "") -> None:
     check(isinstance(value, bool) or numpy_bool, name, value, f"True{(also and ',') or ' or'} False{also}")
 
 
+def check_ngram_range(value: Any, name: str, greatest: int) -> None:
+    """Check that a value is a tuple of two integers, the least and the greatest length of an n-gram.
+
+    Raises
+    ------
+    SettingsError
+        If it is not.
+    """
+    integers = isinstance(value, tuple) and len(value) == 2 and all(map(is_integer, value))
+    valid = integers and 1 <= value[0] <= value[1] <= greatest
+    check(valid, name, value, f"two integers with 1 <= least <= greatest <= {greatest:,}")
+
+
 def check_choice(value: object, name: str, choices: Iterable[str], *, optional: bool = False) -> None:
     """Check that a value is one of the choices, or None if it is ``optional``.
 
@@ -81,11 +93,15 @@ def check_choice(value: object, name: str, choices: Iterable[str], *, optional: 
 
 def is_integer(value: object) -> bool:
     """Return whether a value is an integer of Python or NumPy; a bool is not."""
+    from numbers import Integral  # every command imports this module at its start, and few check a value
+
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
     """Return whether a value is a real number of Python or NumPy; a bool is not."""
+    from numbers import Real
+
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -210,13 +226,11 @@ class Choice:
 
 
 class NgramRange:
-    """Two integers, ``1 <= least <= greatest``."""
+    """Two integers, ``1 <= least <= greatest``; model folders allow up to 2^16 - 1."""
 
     def check(self, value: Any, name: str) -> None:
         """Raise ``SettingsError`` unless the value is valid."""
-        integers = isinstance(value, tuple) and len(value) == 2 and all(is_integer(n) for n in value)
-        check(integers, name, value, "two integers, such as (1, 2)")
-        check(1 <= value[0] <= value[1], name, value, "1 <= least <= greatest")
+        check_ngram_range(value, name, 2**16 - 1)
 
 
 class ClassWeight:

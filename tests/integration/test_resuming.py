@@ -10,12 +10,13 @@ import pytest
 from manymill import PartitionedForestClassifier, scan
 from manymill.data.dataset import Dataset
 from manymill.errors import RunFolderError, SourceError
-from manymill.events import Resumed
+from manymill.events import Resumed, Warned
 from manymill.linear import row_stream
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
 from manymill.run_folder import RunFolder, read_plan
+from manymill.storage import checked_json
 
 ONE = Settings(n_features=2**12, passes=2, holdout=0.05, window_bytes=60_000)
 MANY = replace(ONE, lanes=3, rounds_per_pass=2)
@@ -168,18 +169,30 @@ def test_a_run_of_an_older_version_is_refused_by_resume_and_trained_over_by_trai
     assert "Ended" in (run / "events.jsonl").read_text()
 
 
+def test_a_checkpoint_of_another_version_is_refused_by_resume_and_trained_over_by_train(source, stopped):
+    _, copies = stopped(scan(source), MANY)
+    position = copies[0] / "checkpoint" / "position.json"
+    checked_json.write(position, {**checked_json.read(position), "format_version": 1})
+    with pytest.raises(RunFolderError, match="of another version of manymill"):
+        resume_run(copies[0])
+    events = []
+    train_run(scan(source), copies[0], MANY, observe=events.append)
+    assert any(
+        "is of another version of manymill" in event.message for event in events if type(event) is Warned
+    )
+    assert not position.exists()
+
+
 @pytest.mark.parametrize("merge", ["rows", "mass+search"])
 def test_a_run_with_a_rule_that_is_no_longer_offered_is_refused_with_the_reason(source, stopped, merge):
     _, copies = stopped(scan(source), MANY)
     plan = read_plan(copies[0])
     with RunFolder(copies[0]) as folder:
         folder.write_plan({**plan, "settings": {**plan["settings"], "merge": merge}})
-    reason = re.escape(
-        f"plan.json is not the plan of a training: merge={merge!r} is invalid: expected 'auto'"
-    )
+    reason = re.escape(f"cannot be resumed from its plan.json: merge={merge!r} is invalid: expected 'auto'")
     with pytest.raises(RunFolderError, match=reason) as refusal:
         resume_run(copies[0])
-    assert refusal.value.hint == "train again into a new folder"
+    assert refusal.value.hint == "train again, into this folder or a new one"
 
 
 @pytest.mark.parametrize("change", [('"l1": 0.0', '"l1": 8.0'), ('"passes": 2', '"passes": 1')])

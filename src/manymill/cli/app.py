@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from typing import IO
 
@@ -19,6 +20,7 @@ from manymill.cli.resume import resume
 from manymill.cli.search import search
 from manymill.cli.train import train
 from manymill.cli.watch import watch
+from manymill.display import escaped
 from manymill.errors import ManymillError, SettingsError
 
 
@@ -45,7 +47,6 @@ def app(context: click.Context, debug: bool) -> None:
     """Turn labelled text too large for one process into a good linear model, cheaply, on CPUs."""
     if debug:
         os.environ["MANYMILL_DEBUG"] = "1"
-    from manymill.cli.output import say
     from manymill.log import forward_warnings
 
     # Commands that show events show warnings among them instead.
@@ -113,15 +114,27 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _by_option(error: ManymillError, arguments: list[str]) -> str:
-    """The message of an error, with the option of the command in place of an invalid parameter's name."""
+    """The message of an error, with the option as it was typed in place of an invalid parameter."""
     invalid = error.parameter if isinstance(error, SettingsError) else None
     command = next((app.commands[word] for word in arguments if word in app.commands), None)
     if invalid is not None and command is not None:
-        name, value, expected = invalid
-        for parameter in command.params:
-            if isinstance(parameter, click.Option) and parameter.name == name:
-                return f"{max(parameter.opts, key=len)}={value} is invalid: expected {expected}"
+        name, expected = invalid
+        for option in command.params:
+            if option.name == name and (typed := _typed(option, arguments)) is not None:
+                # An option is None if it is left out.
+                expected = re.sub(r",? or None\b.*$", "", expected)
+                return escaped(f"{typed} is invalid: expected {expected}")
     return error.what
+
+
+def _typed(option: click.Parameter, arguments: list[str]) -> str | None:
+    """An option with its value as the user typed it: ``--name=value``, or ``--name 1 2``; None if it was not given."""
+    for at, word in reversed(list(enumerate(arguments))):
+        flag, equals, _ = word.partition("=")
+        if flag in option.opts:
+            values = arguments[at + 1 : at + 1 + option.nargs]
+            return word if equals else f"{flag}{'=' if len(values) == 1 else ' '}{' '.join(values)}"
+    return None
 
 
 def _say(what: str, *, hint: str = "") -> None:

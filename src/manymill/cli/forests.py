@@ -23,21 +23,21 @@ _SHARED_OPTIONS = frozenset({
 _FOREST_OPTIONS = frozenset({"task", "n_trees", "mode", "n_partitions", "max_bytes"})
 
 forest_options = options.combined(
-    click.option(
+    options.option(
         "--model",
         type=click.Choice(["linear", "forest"]),
         default="linear",
         show_default=True,
         help="linear: a linear model of text; forest: trees on tables of numbers and categories (Parquet, CSV).",
     ),
-    click.option(
+    options.option(
         "--task",
         type=click.Choice(["classification", "regression"]),
         default="classification",
         show_default=True,
         help="Forests: predict classes, or numbers.",
     ),
-    click.option(
+    options.option(
         "--trees",
         "n_trees",
         type=click.IntRange(1),
@@ -45,14 +45,14 @@ forest_options = options.combined(
         show_default=True,
         help="Forests: number of trees.",
     ),
-    click.option(
+    options.option(
         "--mode",
         type=click.Choice(["shared", "partitions", "patches"]),
         default="shared",
         show_default=True,
         help="Forests: train a tree on all rows, on one partition, or on rows sampled from all partitions.",
     ),
-    click.option(
+    options.option(
         "--partitions",
         "n_partitions",
         type=click.IntRange(1),
@@ -60,7 +60,7 @@ forest_options = options.combined(
         show_default=True,
         help="Forests: number of partitions of the rows.",
     ),
-    click.option(
+    options.option(
         "--max-bytes", type=options.Size(), help="Forests: maximum size of the saved model, such as 20MB."
     ),
 )

@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.files
-@click.option(
+@options.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="X.npz",
     help="Output file of the matrix; labels go to a file next to it.",
 )
-@click.option("--svmlight", is_flag=True, help="Write the SVMlight format instead of SciPy's .npz.")
-@click.option("--compressed", is_flag=True, help="Compress the .npz file: smaller, and much slower.")
+@options.option("--svmlight", is_flag=True, help="Write the SVMlight format instead of SciPy's .npz.")
+@options.option("--compressed", is_flag=True, help="Compress the .npz file: smaller, and much slower.")
 @options.text
 @options.label
-@click.option("--no-labels", is_flag=True, help="Neither read nor write labels.")
+@options.option("--no-labels", is_flag=True, help="Neither read nor write labels.")
 @options.reading
-@click.option(
+@options.option(
     "--analyzer",
     type=click.Choice(["word", "char", "char_wb"]),
     default="word",
     show_default=True,
     help="Units of features: words, characters, or characters within words.",
 )
-@click.option(
+@options.option(
     "--ngram-range",
     type=int,
     nargs=2,
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
     show_default="1 1",
     help="Words or characters of a feature, from LEAST to GREATEST: 1 2 is words and pairs of words.",
 )
-@click.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
-@click.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")
-@click.option(
+@options.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
+@options.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")
+@options.option(
     "--alternate-sign/--no-alternate-sign", default=True, help="Count half of the features as -1, or not."
 )
-@click.option("--binary", is_flag=True, help="Set every value to 1 before normalisation.")
-@click.option(
+@options.option("--binary", is_flag=True, help="Set every value to 1 before normalisation.")
+@options.option(
     "--norm",
     type=options.ChoiceOrNone(["l2", "l1"]),
     default="l2",
     show_default=True,
     help="Norm that each row is divided by.",
 )
-@click.option(
+@options.option(
     "--dtype",
     type=click.Choice(["float64", "float32"]),
     default="float64",

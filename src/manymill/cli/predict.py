@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @options.run
 @options.files
-@click.option(
+@options.option(
     "--out",
     type=click.Path(path_type=Path, allow_dash=True),
     default=Path("-"),
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Folder for one part file per input; - is stdout.",
 )
-@click.option(
+@options.option(
     "--to",
     type=click.Choice(["jsonl", "csv", "parquet"]),
     help="Output format; if not given parquet for Parquet files, else jsonl.",
 )
-@click.option("--scores", is_flag=True, help="Add a column of scores per class.")
-@click.option("--probabilities", is_flag=True, help="Add a column of probabilities per class.")
+@options.option("--scores", is_flag=True, help="Add a column of scores per class.")
+@options.option("--probabilities", is_flag=True, help="Add a column of probabilities per class.")
 @options.text
 @options.reading
 @options.overwrite

@@ -24,21 +24,21 @@ _MAX_REASONS = 3
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@options.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder.")
 @options.text
 @options.label
 @options.reading
-@click.option("--n-trials", type=click.IntRange(1), help="Number of candidates; 100 if not given.")
-@click.option("--cv", type=click.IntRange(2), help="Number of splits; 5 if not given.")
-@click.option(
+@options.option("--n-trials", type=click.IntRange(1), help="Number of candidates; 100 if not given.")
+@options.option("--cv", type=click.IntRange(2), help="Number of splits; 5 if not given.")
+@options.option(
     "--scoring",
     metavar="METRIC",
     help="Metric to maximise, by its name in scikit-learn, such as accuracy or f1_macro.",
 )
-@click.option(
+@options.option(
     "--seconds", type=click.FloatRange(0, min_open=True), help="Start no evaluation after so many seconds."
 )
-@click.option(
+@options.option(
     "--halving",
     is_flag=True,
     default=None,

@@ -14,7 +14,7 @@ from manymill.cli.training_options import TrainingRequest, with_training_request
 
 @click.command()
 @with_training_request
-@click.option(
+@options.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs/latest"),
@@ -23,7 +23,7 @@ from manymill.cli.training_options import TrainingRequest, with_training_request
     help="The run folder.",
 )
 @options.engine
-@click.option("--workers", type=click.IntRange(1), help="Number of workers of the engine.")
+@options.option("--workers", type=click.IntRange(1), help="Number of workers of the engine.")
 @options.stall_seconds
 @options.json
 @forests.forest_options

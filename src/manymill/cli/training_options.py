@@ -43,6 +43,7 @@ class ClassWeightsType(click.ParamType[Any]):
     """``balanced``, or weights such as ``spam=2,ham=1``."""
 
     name = "weights"
+    expected = "'balanced', or weights by label, such as spam=2,ham=1"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``"balanced"``, or weights by label."""
@@ -53,9 +54,7 @@ class ClassWeightsType(click.ParamType[Any]):
                 label.strip(): float(weight) for label, weight in (p.rsplit("=", 1) for p in value.split(","))
             }
         except ValueError:
-            self.fail(
-                f"{value!r} is neither 'balanced' nor weights by label such as spam=2,ham=1", param, ctx
-            )
+            self.fail(self.expected, param, ctx)
 
 
 class ShareOrFile(click.ParamType[Any]):
@@ -100,18 +99,18 @@ def _option(name: str, default: Any, parameter: Parameter) -> Callable[[options.
         default = options.size_text(default)
     elif isinstance(rule, NgramRange):
         shown = " ".join(map(str, default))
-    return click.option(flags, name, default=default, show_default=shown, help=parameter.help, **kind)
+    return options.option(flags, name, default=default, show_default=shown, help=parameter.help, **kind)
 
 
 _options = options.combined(
     options.files,
     options.text,
     options.label,
-    click.option("--weight", metavar="COLUMN", help="Column of row weights."),
+    options.option("--weight", metavar="COLUMN", help="Column of row weights."),
     options.reading,
-    click.option("--classes", metavar="A,B,C", help="Train on these labels only and skip rows of others."),
+    options.option("--classes", metavar="A,B,C", help="Train on these labels only and skip rows of others."),
     *(_option(*parameter) for parameter in declared(Settings)),
-    click.option(
+    options.option(
         "--memory", type=options.Size(), help="Refuse to start if training needs more, such as 2GB."
     ),
     options.threads,

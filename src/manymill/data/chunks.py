@@ -177,7 +177,8 @@ def _decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as error:
         raise SourceError(
-            f"{path} is not {encoding}: {error}", "set encoding= to the encoding of the file"
+            f"{path} is not {encoding}: {error}",
+            "set the encoding of the file with --encoding (encoding= in Python)",
         ) from error
 
 

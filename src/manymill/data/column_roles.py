@@ -78,7 +78,7 @@ def _role_hint(role: str, requested: ColumnNames) -> str:
     assigned = [
         f"column {quoted(name)} is already the {other}" for other, name in roles.items() if name is not None
     ]
-    return "; ".join([f"set it with {role}=", *assigned])
+    return "; ".join([f"set it with --{role} ({role}= in Python)", *assigned])
 
 
 def missing_column(path: str, column: str, columns: Sequence[str]) -> SchemaError:

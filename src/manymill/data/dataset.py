@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from manymill.display import public_url
-from manymill.errors import SchemaError, SettingsError, SourceError
+from manymill.errors import SchemaError, SourceError
 from manymill.events import Observer
 from manymill.storage.records import from_record, value_of
-from manymill.validation import check, check_choice, check_integer
+from manymill.validation import check, check_bool, check_choice, check_integer
 
 if TYPE_CHECKING:
     from manymill.data.hashed_texts import HashedColumns
@@ -133,8 +133,8 @@ class Dataset:
 def _classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
-    if isinstance(classes, str):
-        raise SettingsError.invalid("classes", classes, "a list of labels")
+    valid = isinstance(classes, Iterable) and not isinstance(classes, str | bytes)
+    check(valid, "classes", classes, "a list of labels, or None")
     names = tuple(dict.fromkeys(str(name) for name in classes))
     expected = "one or more labels, none of them empty, or None for all classes of the data"
     check(bool(names) and "" not in names, "classes", list(names), expected)
@@ -196,17 +196,24 @@ def scan(
     >>> scan("reviews/*.jsonl.zst", text="body", label="stars").source
     ('reviews/*.jsonl.zst',)
     """
+    check(isinstance(source, Iterable | os.PathLike), "source", source, "a path, or a list of paths")
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
+    valid = all(isinstance(name, str | os.PathLike) for name in names)
+    check(valid, "source", names, "a path, or a list of paths")
     if not names:
         raise SourceError("the source is an empty list", "name at least one file")
     check_choice(format, "format", FORMATS, optional=True)
     check(_is_text_encoding(encoding), "encoding", encoding, "a text encoding, for example utf-8 or latin-1")
+    for role, column in (("text", text), ("label", label), ("weight", weight)):
+        check(column is None or isinstance(column, str), role, column, "the name of a column, or None")
+    check_bool(strict, "strict")
+    check_bool(labelled, "labelled")
     named = [column for column in (text, label if labelled else None, weight) if column is not None]
     if len(set(named)) < len(named):
         raise SchemaError(f"the same column is used for more than one role: {', '.join(named)}")
-    check_integer(max_record_bytes, "max_record_bytes", 1)
+    check_integer(max_record_bytes, "max_record_bytes", 1, 2**63 - 1)
     if max_decompressed_bytes is not None:
-        check_integer(max_decompressed_bytes, "max_decompressed_bytes", 1, also=" or None")
+        check_integer(max_decompressed_bytes, "max_decompressed_bytes", 1, 2**63 - 1, also=", or None")
     return Dataset(
         source=tuple(os.fspath(name) for name in names),
         text=text,
@@ -225,6 +232,8 @@ def scan(
 
 def _is_text_encoding(encoding: str) -> bool:
     """Whether Python knows the encoding and it is for text, unlike its codecs for bytes and host names."""
+    if not isinstance(encoding, str):
+        return False
     try:
         "".encode(encoding)
         b"a-\xff".decode(encoding, "replace")  # the codecs for other data raise on such bytes

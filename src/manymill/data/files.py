@@ -208,7 +208,7 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
 
-class _Spool:
+class _SpooledInput:
     """The standard input, copied to an anonymous temporary file so that it can be read more than once."""
 
     def __init__(self, stdin: BinaryIO) -> None:
@@ -255,16 +255,16 @@ class _SpoolReader(io.RawIOBase):
         return len(piece)
 
 
-_spools: list[_Spool] = []
+_spools: list[_SpooledInput] = []
 
 
-def _spooled() -> _Spool:
+def _spooled() -> _SpooledInput:
     """The spooled standard input; spooled at the first call."""
     if not _spools:
         # It is None if the shell closed it, and has no buffer if a program replaced it by a text stream.
         if (stdin := getattr(sys.stdin, "buffer", None)) is None:
             raise SourceError("the standard input is closed", "pipe data in, or name a file instead of -")
-        _spools.append(_Spool(stdin))
+        _spools.append(_SpooledInput(stdin))
     return _spools[0]
 
 

@@ -228,7 +228,7 @@ def find_format(path: str, head: bytes, encoding: str) -> str:
         If the format is unknown.
     """
     if is_utf8(encoding) and head.startswith(_UTF16):
-        raise SourceError(f"{path} is UTF-16", "set encoding='utf-16'")
+        raise SourceError(f"{path} is UTF-16", "set --encoding utf-16 (encoding= in Python)")
     beginning = head[:HEAD_BYTES]  # avoids copies of a long first record
     text = beginning.removeprefix(_BOM).decode(encoding, "replace").encode().lstrip()
     if head.startswith(b"PAR1"):

@@ -25,10 +25,10 @@ _SHOWN = {
 }
 _HINTS = {
     "broken JSON": "each line must be one JSON object",
-    "invalid UTF-8": "set the encoding, for example encoding='latin-1'",
-    "missing label": "set the column of the labels with label=",
-    "missing text": "set the column of the texts with text=",
-    TOO_LONG: "raise max_record_bytes",
+    "invalid UTF-8": "set the encoding of the files with --encoding (encoding= in Python)",
+    "missing label": "set the column of the labels with --label (label= in Python)",
+    "missing text": "set the column of the texts with --text (text= in Python)",
+    TOO_LONG: "allow longer records with --max-record (max_record_bytes= in Python)",
     NO_ROOM: "raise --memory, or reject longer records with --max-record",
     "unbalanced quote": "quote fields that contain a quote, and double the quotes in them",
     "ragged row": "quote fields that contain the delimiter or line ends",

@@ -241,7 +241,7 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
         twice = next(name for name, n in Counter(header).items() if n > 1)
         raise SchemaError(
             f"{file.path}: the header contains {quoted(twice)} twice",
-            "for a file without a header, name the columns by number: text='1', label='0'",
+            "for a file without a header, name the columns by number, such as --text 1 --label 0 (text='1' in Python)",
         )
     return {"data_start": start + (ends[0] if ends else len(text)), "column_names": tuple(header)}
 
@@ -260,7 +260,7 @@ def _columns(
         if dataset.text or dataset.label or dataset.weight:
             raise SchemaError(
                 f"{files[0].path}: the format {format} has no named columns",
-                "remove text=, label= and weight=",
+                "leave out --text, --label and --weight (text=, label= and weight= in Python)",
             )
         return ColumnNames(), (), 0
     columns, rows, n_values = _first_rows(dataset, files[0], heads[0])
@@ -332,7 +332,7 @@ def _first_rows(
     if not found:
         raise SourceError(
             f"{file.path}: none of its first lines is a JSON object",
-            "set the format with --format (format= in Python), or the encoding",
+            "set the format with --format (format= in Python), or the encoding with --encoding (encoding=)",
         )
     return list(columns), found, n_values
 

@@ -342,9 +342,8 @@ def checked_stall_seconds(stall_seconds: float | None) -> float:
     if stall_seconds is None:
         return float("inf")
     if not (is_number(stall_seconds) and stall_seconds >= 1):
-        raise SettingsError.invalid(
-            "stall_seconds", stall_seconds, "a number of 1 or more; inf means no limit"
-        )
+        expected = "a number of 1 or more, where inf means no limit, or None"
+        raise SettingsError.invalid("stall_seconds", stall_seconds, expected)
     return float(stall_seconds)
 
 

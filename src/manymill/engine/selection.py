@@ -14,6 +14,7 @@ from manymill.engine.local import available_threads
 from manymill.errors import SettingsError
 from manymill.validation import check, check_integer, is_integer
 
+_NAMES = "threads, a number of threads, processes, processes:4, dask://cluster.json or dask://host:port"
 _KNOWN = 'None, a number of threads, "processes", "processes:4", "dask://cluster.json", "dask://host:port", an Executor'
 
 
@@ -126,15 +127,16 @@ def engine_name(
     Raises
     ------
     SettingsError
-        If the engine has its own number of workers, or ``stall_seconds`` is below 1 or has no effect on that engine.
+        If the name is not that of an engine, ``stall_seconds`` is below 1, or an option has no effect on that engine.
     """
+    check(engine is None or _is_name(engine), "engine", engine, _NAMES)
     if workers is not None:
         if engine in (None, "threads"):
             engine = str(workers)
         elif engine == "processes":
             engine = f"processes:{workers}"
         else:
-            raise SettingsError(f"{engine!r} has its own number of workers", "leave out --workers")
+            raise SettingsError(f"--workers has no effect on --engine {engine}", "leave out one of them")
     if stall_seconds is None:
         return engine
     checked_stall_seconds(stall_seconds)
@@ -144,6 +146,15 @@ def engine_name(
             "also choose an engine that watches its workers: --engine processes, --engine dask://cluster.json",
         )
     return EngineName(engine, stall_seconds)
+
+
+def _is_name(name: str) -> bool:
+    """Whether `as_engine` accepts a name; nothing is started."""
+    kind, _, rest = name.partition(":")
+    if kind in {"dask", "tls"}:
+        return rest.startswith("//") and len(rest) > 2
+    number = rest if kind == "processes" else name
+    return name in {"threads", "processes"} or (number.isdecimal() and int(number) > 0)
 
 
 def _is_watched(engine: object) -> bool:

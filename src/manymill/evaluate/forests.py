@@ -16,7 +16,7 @@ from manymill.data.dataset import Dataset
 from manymill.data.table.blocks import table_files
 from manymill.data.table.schema import as_strings
 from manymill.errors import PlanError, RowError, SchemaError
-from manymill.evaluate.run import Evaluation
+from manymill.evaluate.run import ClassificationEvaluation
 from manymill.forest.run import TableModel, encoded_blocks
 from manymill.metrics import Counts
 
@@ -59,7 +59,7 @@ class RegressionEvaluation:
         return "\n".join(lines)
 
 
-def evaluate_tables(model: TableModel, dataset: Dataset) -> Evaluation | RegressionEvaluation:
+def evaluate_tables(model: TableModel, dataset: Dataset) -> ClassificationEvaluation | RegressionEvaluation:
     """Evaluate a forest on the rows of tables.
 
     Parameters
@@ -83,7 +83,7 @@ def evaluate_tables(model: TableModel, dataset: Dataset) -> Evaluation | Regress
     return _classification(model, dataset, target)
 
 
-def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluation:
+def _classification(model: TableModel, dataset: Dataset, target: str) -> ClassificationEvaluation:
     classes = model.classes
     index = {label: i for i, label in enumerate(classes)}
     total, n_bad = Counts(len(classes)), 0
@@ -104,7 +104,7 @@ def _classification(model: TableModel, dataset: Dataset, target: str) -> Evaluat
             )
     summary = metrics.summarise(total, classes)
     _check_rows(summary.n_rows)
-    return Evaluation(summary, total, {_MISSING: n_bad} if n_bad else {})
+    return ClassificationEvaluation(summary, total, {_MISSING: n_bad} if n_bad else {})
 
 
 def _regression(model: TableModel, dataset: Dataset, target: str) -> RegressionEvaluation:

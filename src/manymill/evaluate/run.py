@@ -25,7 +25,7 @@ _LISTED_CONFUSIONS = 30
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ClassificationEvaluation:
     """Metrics of a model on some rows.
 
     Parameters
@@ -66,7 +66,7 @@ class Evaluation:
         return "\n\n".join(block for block in blocks if block)
 
 
-def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> Evaluation:
+def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> ClassificationEvaluation:
     """Evaluate a model on the rows of a plan.
 
     Parameters
@@ -87,7 +87,9 @@ def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> Evaluation:
         If there are no rows.
     """
     if not plan.dataset.labelled:
-        raise SchemaError("the rows to evaluate have no labels", "set the column with label=")
+        raise SchemaError(
+            "the rows to evaluate have no labels", "set their column with --label (label= in Python)"
+        )
     count = _Counter(model)
     ledger = Ledger(strict=plan.dataset.strict)
     total = Counts(len(model.classes))
@@ -102,7 +104,7 @@ def evaluate(model: LinearModel, plan: Plan, *, threads: int) -> Evaluation:
             f"there are no rows to evaluate{': ' + reasons if reasons else ''}",
             "name files with labelled text",
         )
-    return Evaluation(metrics.summarise(total, model.classes), total, dict(ledger.counts))
+    return ClassificationEvaluation(metrics.summarise(total, model.classes), total, dict(ledger.counts))
 
 
 def _counted(batches: Iterator[Batch], ledger: Ledger) -> Iterator[Batch]:

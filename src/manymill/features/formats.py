@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.errors import RowError
-from manymill.text.documents import Arrays
+from manymill.text.documents import CsrArrays
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -114,17 +114,17 @@ class NpzWriter:
         self._dtype = np.dtype(dtype)
         self.n_rows = self.n_values = 0
         names = ("data", "indices", "ends", "codes") if labelled else ("data", "indices", "ends")
-        self._files = {name: _ArrayFile(folder / name, open_files) for name in names}
+        self._files = {name: _AppendedArray(folder / name, open_files) for name in names}
 
     def label_values(self, codes: NDArray[np.int64], label_index: LabelIndex) -> NDArray[np.int64]:
         """The codes themselves: the type of the labels is known only at the end."""
         return codes
 
-    def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[Arrays, NDArray[np.int64]]:
+    def encode(self, arrays: CsrArrays, labels: NDArray[np.int64]) -> tuple[CsrArrays, NDArray[np.int64]]:
         """Encode rows for :meth:`write`; called on any thread."""
         return arrays, labels
 
-    def write(self, rows: tuple[Arrays, NDArray[np.int64]]) -> None:
+    def write(self, rows: tuple[CsrArrays, NDArray[np.int64]]) -> None:
         """Append rows."""
         (data, indices, indptr), codes = rows
         self._files["data"].append(data)
@@ -191,7 +191,7 @@ class NpzWriter:
                 file.write(np.ascontiguousarray(chunk).data)
 
 
-class _ArrayFile:
+class _AppendedArray:
     """An append-only array in a temporary file."""
 
     def __init__(self, path: Path, open_files: ExitStack) -> None:
@@ -264,7 +264,7 @@ class SvmlightWriter:
             )
         return label_index.labels(codes, np.dtype(np.int64)) if self._as_integers else codes
 
-    def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> tuple[bytes, int, int]:
+    def encode(self, arrays: CsrArrays, labels: NDArray[np.int64]) -> tuple[bytes, int, int]:
         """The lines of the rows, and their numbers of rows and values; called on any thread."""
         data, indices, indptr = arrays
         lines = _core.svmlight_lines(

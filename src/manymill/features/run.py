@@ -20,7 +20,7 @@ from manymill.errors import ManymillError, RunFolderError
 from manymill.features.formats import LabelIndex, NpzWriter, SvmlightWriter
 from manymill.features.settings import FeatureSettings
 from manymill.storage.outputs import Outputs, identities
-from manymill.text.documents import Arrays
+from manymill.text.documents import CsrArrays
 
 # All files of the writers and the ledger in a work folder.
 _WORK_FILES = (
@@ -72,7 +72,7 @@ class FeatureWriter(Protocol):
     def label_values(self, codes: NDArray[np.int64], label_index: LabelIndex) -> NDArray[np.int64]:
         """Convert labels for ``encode``; called in row order."""
 
-    def encode(self, arrays: Arrays, labels: NDArray[np.int64]) -> Any:
+    def encode(self, arrays: CsrArrays, labels: NDArray[np.int64]) -> Any:
         """Encode rows for ``write``; called on any thread."""
 
     def write(self, encoded: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from manymill import _core
 from manymill.data.batches import Batch
-from manymill.text.documents import Arrays
-from manymill.validation import check, check_integer
+from manymill.text.documents import CsrArrays
+from manymill.validation import check_integer, check_ngram_range
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,9 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         check_integer(self.n_features, "n_features", 1, 2**31 - 1)
-        least, greatest = self.ngram_range
-        check(
-            1 <= least <= greatest < 2**31,
-            "ngram_range",
-            (least, greatest),
-            "minimum and maximum, with 1 <= minimum <= maximum, such as (1, 2)",
-        )
+        check_ngram_range(self.ngram_range, "ngram_range", 2**31 - 1)
 
-    def hash_batch(self, batch: Batch) -> Arrays:
+    def hash_batch(self, batch: Batch) -> CsrArrays:
         """Hash a batch to data, indices and indptr; may be called from any thread."""
         builder = _core.MatrixBuilder(
             _core.Hasher(analyzer=self.analyzer, ngram_range=self.ngram_range, lowercase=self.lowercase),

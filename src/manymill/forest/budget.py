@@ -93,9 +93,11 @@ def leaf_budget(
     per_tree = (max_bytes - sizes.total(0)) / (n_estimators * sizes.node)
     most = math.floor((per_tree + 1) / 2)
     if most < 2:
-        raise SettingsError(
-            f"max_bytes={max_bytes} has no room for {n_estimators} trees of two leaves",
-            f"give {sizes.total(3)} or more, or fewer trees",
+        raise SettingsError.invalid(
+            "max_bytes",
+            max_bytes,
+            f"{sizes.total(3)} or more for {n_estimators} trees of two leaves, or None",
+            "allow more bytes, or use fewer trees",
         )
     expected, highest = _estimate_leaves(ensemble, X, y, rows_per_tree or X.shape[0], random_state)
     unbounded = sizes.total(2 * expected - 1)

@@ -36,6 +36,7 @@ from manymill.model.manifest import FOREST_FILE, check_kind
 from manymill.run_folder import RunFolder
 from manymill.storage import checked_json
 from manymill.storage.ownership import CHECKPOINT, RUN, check_folder, remove_folder
+from manymill.validation import check
 
 LearningTask = Literal["classification", "regression"]
 
@@ -45,7 +46,13 @@ LearningTask = Literal["classification", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class ForestSettings:
-    """Settings of a forest; see the two estimators."""
+    """Settings of a forest; see the two estimators.
+
+    Raises
+    ------
+    SettingsError
+        If the seed is too large for scikit-learn.
+    """
 
     task: LearningTask = "classification"
     n_trees: int = 100
@@ -54,6 +61,9 @@ class ForestSettings:
     max_bytes: int | None = None
     holdout: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(0 <= self.seed < 2**32, "seed", self.seed, "an integer from 0 to 2^32 - 1")
 
 
 @dataclass(frozen=True, slots=True)

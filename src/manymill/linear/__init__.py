@@ -1,1 +1,1 @@
-"""Linear models of text: lessons from a plan, the training loop, and the estimator around them."""
+"""Linear models of text: feature batches from a plan, the training loop, and the estimators around it."""

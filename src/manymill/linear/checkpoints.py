@@ -80,6 +80,10 @@ class _File:
     checksum: str
 
 
+class OtherVersionError(RunFolderError):
+    """A checkpoint of another version of manymill."""
+
+
 class Checkpoints:
     """The checkpoint folder of one run.
 
@@ -198,8 +202,10 @@ class Checkpoints:
 
         Raises
         ------
+        OtherVersionError
+            If it is of another version of manymill.
         RunFolderError
-            If it is damaged, or of another version of manymill.
+            If it is damaged.
         """
         content = self._content()
         if content is None:
@@ -221,7 +227,7 @@ class Checkpoints:
         if content.get("format") != _FORMAT:
             raise self.damaged(ValueError(f"{_POSITION} is not a file of a checkpoint"))
         if content.get("format_version") != _FORMAT_VERSION:
-            raise RunFolderError(
+            raise OtherVersionError(
                 f"the checkpoint in {self._folder} is of another version of manymill",
                 "resume with that version, or remove the folder to train from the beginning",
             )

@@ -13,19 +13,24 @@ from sklearn.base import BaseEstimator
 from manymill.constants import FeatureWeights, Loss, Norm, Value
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
-from manymill.errors import PlanError
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.holdout import HoldoutMetrics
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState, Snapshot
-from manymill.linear.text_estimator import EncodedTargets, TextPrediction, check_partial_fit, settings_of
+from manymill.linear.text_estimator import (
+    EncodedTargets,
+    TextPrediction,
+    check_partial_fit,
+    partial_fit_classes,
+    settings_of,
+)
 from manymill.linear.training import TrainingResult, train
 
 
 class TextClassifier(TextPrediction, BaseEstimator):
     """Linear classifier of text with hashed words and AdaGrad; the model does not depend on the number of threads.
 
-    Texts are hashed and learnt in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be larger than
+    Texts are hashed and trained on in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be larger than
     memory.
 
     Parameters
@@ -194,8 +199,10 @@ class TextClassifier(TextPrediction, BaseEstimator):
 
         Raises
         ------
+        SettingsError
+            If a parameter is invalid.
         PlanError
-            If a parameter is invalid, there is no row, or only one class.
+            If there is no row, or only one class.
         MemoryLimitError
             If classes missing from the sample of a Dataset need more memory than is available.
         SchemaError
@@ -275,19 +282,17 @@ class TextClassifier(TextPrediction, BaseEstimator):
         ModelError
             If this model was loaded from a folder, which does not contain the squared-gradient sums.
         """
-        check_partial_fit(self, classes)
-        known = getattr(self, "classes_", None)
+        check_partial_fit(self)
+        known = partial_fit_classes(self, classes)
         texts = complete_texts(X)
-        targets = EncodedTargets(texts, y, sample_weight, known if known is not None else classes)
-        if known is None:
+        targets = EncodedTargets(texts, y, sample_weight, known)
+        if not hasattr(self, "classes_"):
             settings = settings_of(self, targets.weights_by_name(self.class_weight)).for_classes(
                 len(targets.names)
             )
             self._state = LinearState(settings, ClassIndex.in_order(targets.names), as_integers=False)
             self.classes_, self.n_iter_, self.holdout_score_ = targets.classes, 0, None
             self.temperature_ = 1.0
-        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
-            raise PlanError("classes differ from those of the first call of partial_fit")
         state = self._state
         assert isinstance(state, LinearState)
         numbers = state.numbers()[targets.codes]

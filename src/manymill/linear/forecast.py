@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from manymill import display
+from manymill.constants import SHOWN_CLASSES
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.reader import read
 from manymill.display import shortened
@@ -19,9 +20,6 @@ from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_n
 from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState
-
-# Classes listed by name.
-SHOWN_CLASSES = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from manymill.model import PROBABILISTIC_LOSSES, choose_classes, probabilities
 MIN_ROWS = 100
 
 # Scores used to fit the temperature: more would take memory without gain, as it is a single number.
-MAX_SCORES = 1 << 20
+MAX_SAMPLED_SCORES = 1 << 20
 
 # Bounds of ln T: T from 1/20 to 20.
 _LOW, _HIGH = math.log(0.05), math.log(20.0)
@@ -138,7 +138,7 @@ def _penalty(scores: NDArray[np.float64], classes: NDArray[np.int32], loss: str)
 
 
 class ScoreSample:
-    """A sample of the scores of held-out rows, thinned evenly to ``MAX_SCORES``."""
+    """A sample of the scores of held-out rows, thinned evenly to ``MAX_SAMPLED_SCORES``."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
@@ -149,7 +149,7 @@ class ScoreSample:
         first = -self._n_seen % self._every
         self._n_seen += len(classes)
         self._append(scores[first :: self._every], classes[first :: self._every])
-        while self._n_numbers > MAX_SCORES and self._every < self._n_seen:
+        while self._n_numbers > MAX_SAMPLED_SCORES and self._every < self._n_seen:
             both = [np.concatenate(column)[::2] for column in zip(*self._parts, strict=True)]
             self._every *= 2
             self._parts, self._n_numbers = [], 0

@@ -28,15 +28,22 @@ from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
 from manymill.engine.local import workers
-from manymill.errors import MemoryLimitError, PlanError, SchemaError, SettingsError
+from manymill.errors import MemoryLimitError, PlanError, SchemaError
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.feature_weights import fit_feature_weights
 from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY, ClassLimit
 from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
 from manymill.linear.settings import Settings
-from manymill.linear.text_estimator import EncodedTargets, from_model, plain_classes
+from manymill.linear.text_estimator import (
+    EncodedTargets,
+    from_model,
+    ngram_range_of,
+    partial_fit_classes,
+    plain_classes,
+)
 from manymill.model import LinearModel
+from manymill.validation import check, check_bool, is_number
 
 # Fixed-point representation of 1 in the sums.
 ONE = 2.0**36
@@ -202,7 +209,7 @@ def permute_classes(sums: _core.FeatureSums, targets: NDArray[np.intp], n_classe
     return _core.FeatureSums.from_arrays(sums.n_features, features, new, rows, bound)
 
 
-_ROW_PARAMETERS = ("ngram_range", "n_features", "lowercase", "value", "norm", "feature_weights")
+_ROW_PARAMETERS = ("n_features", "lowercase", "value", "norm", "feature_weights")
 
 
 class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
@@ -343,18 +350,14 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
             If a text is missing or not a string.
         """
         self._check_counts_are_final()
-        known = getattr(self, "classes_", None)
-        if known is None and classes is None:
-            raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
+        known = partial_fit_classes(self, classes)
         texts = complete_texts(X)
-        targets = EncodedTargets(texts, y, None, known if known is not None else classes)
-        if known is None:
+        targets = EncodedTargets(texts, y, None, known)
+        if not hasattr(self, "classes_"):
             settings = self._settings().for_classes(len(targets.classes))
             sums = _core.FeatureSums(settings.analyzer.n_features, len(targets.classes))
             self.classes_ = targets.classes
             self._set_sums(sums, None, settings)
-        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
-            raise PlanError("classes differ from those of the first call of partial_fit")
         codes, start = targets.codes.astype(np.int32), 0
         for rows in rows_of(texts, self._row_settings.analyzer, None, threads=thread_count(self)):
             self._sums.add(rows, codes[start : start + len(rows)])
@@ -390,13 +393,10 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         return merged
 
     def _settings(self) -> Settings:
-        alpha = self.alpha
-        if not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < np.inf:
-            raise SettingsError.invalid("alpha", alpha, "a number above 0")
-        words = self.ngram_range
+        check(is_number(self.alpha) and 0 < self.alpha < np.inf, "alpha", self.alpha, "a number above 0")
+        check_bool(self.weight_norm, "weight_norm")
         parameters = {name: getattr(self, name) for name in _ROW_PARAMETERS}
-        parameters["ngram_range"] = tuple(words) if isinstance(words, list) else words
-        return Settings(**parameters, passes=1, holdout=0.0)
+        return Settings(**parameters, ngram_range=ngram_range_of(self), passes=1, holdout=0.0)
 
     def _check_counts_are_final(self) -> None:
         if self.feature_weights is not None:

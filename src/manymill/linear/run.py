@@ -16,7 +16,7 @@ from manymill.display import public_url
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
 from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
-from manymill.linear.checkpoints import Checkpoints
+from manymill.linear.checkpoints import Checkpoints, OtherVersionError
 from manymill.linear.holdout import HoldoutMetrics
 from manymill.linear.memory import OPTION_NAMES, check_memory, memory_need, with_record_room
 from manymill.linear.recorder import MIN_SECONDS, Recorder, fingerprint
@@ -99,7 +99,7 @@ def train_run(
         held_out = replace(held_out, record_room=plan.record_room, record_memory=plan.record_memory)
     config = _RunConfig(plan, settings, held_out, engine, threads, memory)
     with RunFolder(out) as folder:
-        return _train_into(folder, config, observe, checkpoint_seconds)
+        return _train_into(folder, config, observe, checkpoint_seconds, resuming=False)
 
 
 def resume_run(
@@ -148,8 +148,8 @@ def resume_run(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
-            f"{Path(out) / 'plan.json'} is not the plan of a training: {what}",
-            "train again into a new folder",
+            f"the run in {os.fspath(out)} cannot be resumed from its plan.json: {what}",
+            "train again, into this folder or a new one",
         ) from error
     plan, held_out = _with_source(out, plan, held_out, source)
     settings.check_engine(engine, OPTION_NAMES.engine, OPTION_NAMES.lanes)
@@ -168,7 +168,7 @@ def resume_run(
                 "train again into a new folder",
             )
         check_memory(plan, settings, threads=config.threads, limit=memory)
-        return _train_into(folder, config, observe, checkpoint_seconds)
+        return _train_into(folder, config, observe, checkpoint_seconds, resuming=True)
 
 
 def _with_source(
@@ -246,7 +246,9 @@ class _RunConfig:
         }
 
 
-def _train_into(folder: RunFolder, config: _RunConfig, observe: Observer, checkpoint_seconds: float) -> Run:
+def _train_into(
+    folder: RunFolder, config: _RunConfig, observe: Observer, checkpoint_seconds: float, *, resuming: bool
+) -> Run:
     plan, settings = config.plan, config.settings
     known = set(plan.class_counts)
 
@@ -278,15 +280,19 @@ def _train_into(folder: RunFolder, config: _RunConfig, observe: Observer, checkp
 
     folder.refuse_to_read_own_files(config.paths)
     checkpoints, fingerprint_now = Checkpoints(folder.checkpoint), config.fingerprint
-    found = checkpoints.fingerprint()
+    difference = "had another source or other settings"
+    try:
+        found = checkpoints.fingerprint()
+    except OtherVersionError:
+        if resuming:
+            raise
+        found, difference = "", "is of another version of manymill"
     if found != fingerprint_now or config.unrepeatable_source is not None:
         folder.begin()
         checkpoints.remove()
     folder.write_plan(config.to_json())
     if found is not None and found != fingerprint_now:
-        warn(
-            "the stopped run in this folder had another source or other settings: this run starts from the beginning"
-        )
+        warn(f"the stopped run in this folder {difference}: this run starts from the beginning")
     record(_planned(plan))
     for warning in plan.warnings:
         warn(warning)
@@ -317,7 +323,7 @@ def _unused_class_weights(settings: Settings, known: set[str]) -> Iterator[str]:
         names = [str(name) for name in settings.class_weight if str(name) not in known]
         if names:
             shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-            yield f"class_weight has weights for labels without rows: {shown}"
+            yield f"--class-weight names labels without rows: {shown}"
 
 
 def _planned(plan: Plan) -> Planned:

@@ -49,8 +49,8 @@ _NAMES_0_1 = (
     "seed", "window_bytes", "lanes", "rounds_per_pass", "merge", "interleaved",
 )  # fmt: skip
 
-# The greatest finite float32.
-_PENALTY = Number(0, (2 - 2**-23) * 2.0**127, "a number of 0 or more")
+# At most the greatest finite float32.
+_PENALTY = Number(0, (2 - 2**-23) * 2.0**127, "a number from 0 to 3.4e38")
 
 
 @dataclass(frozen=True, slots=True)

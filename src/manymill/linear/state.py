@@ -20,7 +20,7 @@ from manymill.linear.settings import Settings
 from manymill.model import Analyzer, LinearModel
 
 # Bytes of weights copied at a time: a large state is never held twice.
-SLICE_BYTES = 8 << 20
+COPIED_BYTES = 8 << 20
 
 
 class ClassIndex:
@@ -237,7 +237,7 @@ class LinearState:
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         n_features = self.learner.n_features
-        step = max(1, SLICE_BYTES // (4 * self.learner.n_outputs))
+        step = max(1, COPIED_BYTES // (4 * self.learner.n_outputs))
         for start in range(0, n_features, step):
             yield start, min(start + step, n_features)
 

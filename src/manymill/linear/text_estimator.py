@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
-from manymill.constants import FEATURE_WEIGHTS, FeatureWeights
+from manymill.constants import FEATURE_WEIGHTS, SHOWN_CLASSES, FeatureWeights
 from manymill.data.dataset import Dataset
 from manymill.data.reader import read
 from manymill.engine.local import workers
@@ -40,9 +40,6 @@ from manymill.validation import declared
 # Settings that an estimator has in another form, or not at all.
 _CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})
 
-# Classes listed in a message.
-SHOWN_CLASSES = 12
-
 
 def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
     """The settings from an estimator's parameters, with class weights by the training's class names.
@@ -52,22 +49,45 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
     SettingsError
         If a parameter is invalid.
     """
-    words = estimator.ngram_range
     return Settings(
         **{name: getattr(estimator, name) for name, _, _ in declared(Settings) if name not in _CONVERTED},
-        ngram_range=tuple(words) if isinstance(words, list) else words,
+        ngram_range=ngram_range_of(estimator),
         class_weight=class_weight,
         seed=seed_from(estimator.random_state),
     )
 
 
-def check_partial_fit(estimator: Any, classes: object) -> None:
-    """Check whether an estimator supports a call of ``partial_fit``.
+def ngram_range_of(estimator: Any) -> tuple[int, int]:
+    """The ``ngram_range`` of an estimator; a list becomes a tuple, as JSON and TOML have no tuples."""
+    lengths: Any = estimator.ngram_range
+    return tuple(lengths) if isinstance(lengths, list) else lengths
+
+
+def partial_fit_classes(estimator: Any, classes: ArrayLike | None) -> ArrayLike:
+    """All labels that may occur in calls of ``partial_fit``: those of the first call.
 
     Raises
     ------
     PlanError
-        If the classes are not known, or class weights or feature weights depend on all rows.
+        If the first call does not give them, or a later call gives others.
+    """
+    known: NDArray[Any] | None = getattr(estimator, "classes_", None)
+    if known is None:
+        if classes is None:
+            raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
+        return classes
+    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+        raise PlanError("classes differ from those of the first call of partial_fit")
+    return known
+
+
+def check_partial_fit(estimator: Any) -> None:
+    """Check whether an estimator supports ``partial_fit``.
+
+    Raises
+    ------
+    PlanError
+        If class weights or feature weights depend on all rows.
     ModelError
         If the model was loaded from a folder.
     """
@@ -86,8 +106,6 @@ def check_partial_fit(estimator: Any, classes: object) -> None:
             f"feature_weights={estimator.feature_weights!r} depend on all rows, not on those of one call",
             "use fit, or feature_weights=None",
         )
-    if getattr(estimator, "classes_", None) is None and classes is None:
-        raise PlanError("the first call of partial_fit needs classes", "give all labels that may occur")
 
 
 class EncodedTargets:
@@ -175,10 +193,8 @@ class EncodedTargets:
             return class_weight
         unknown = [label for label in class_weight if label not in set(self.classes.tolist())]
         if unknown:
-            raise SettingsError(
-                f"class_weight has a weight for {unknown[0]!r}, which is not a class",
-                "use the labels of y",
-            )
+            expected = f"weights for labels of y, and {unknown[0]!r} is not one of them"
+            raise SettingsError.invalid("class_weight", dict(class_weight), expected)
         return {
             name: class_weight.get(label, 1.0)
             for name, label in zip(self.names, self.classes.tolist(), strict=True)

@@ -39,6 +39,28 @@ _START_NEW = "start a new search in another folder"
 _GIVE_SEARCH = "give the folder of a search"
 
 
+# Parameters that estimators of older versions had, with the values that had no effect.
+_REMOVED_PARAMETERS = {"finish": None, "finish_iterations": 5}
+
+
+def _comparable(settings: Any) -> Any:
+    """Settings in a form in which those of older versions are equal: without modules and removed parameters."""
+    if isinstance(settings, list):
+        return [_comparable(value) for value in settings]
+    if not isinstance(settings, dict):
+        return settings
+    compared = {name: _comparable(value) for name, value in settings.items()}
+    kind = compared.get("class")
+    if isinstance(kind, str) and kind.startswith("manymill.") and isinstance(compared.get("params"), dict):
+        compared["class"] = kind.rpartition(".")[2]
+        compared["params"] = {
+            name: value
+            for name, value in compared["params"].items()
+            if name not in _REMOVED_PARAMETERS or value != _REMOVED_PARAMETERS[name]
+        }
+    return compared
+
+
 class SearchJournal:
     """The journal of a run folder, written by one process.
 
@@ -121,7 +143,8 @@ class SearchJournal:
         if lines[0].record.get("format") != FORMAT or not isinstance(recorded, dict):
             raise RunFolderError(f"{path} is not the journal of a search", _OTHER_FOLDER)
         current = json.loads(json.dumps(settings))
-        changed = sorted(name for name in {*recorded, *current} if recorded.get(name) != current.get(name))
+        before, now = _comparable(recorded), _comparable(current)
+        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
             raise RunFolderError(
                 f"{self.folder} contains a search with other {', '.join(changed)}",

@@ -172,7 +172,8 @@ _PIECE_ITEMS = 1 << 13
 # Limit of threads, since each costs memory and time to start.
 _MAX_THREADS = 256
 
-Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+# The data, indices and indptr of a CSR matrix.
+CsrArrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 def matrix_arrays(
@@ -186,7 +187,7 @@ def matrix_arrays(
     norm: Literal["l1", "l2"] | None,
     dtype: Literal["float64", "float32"],
     n_jobs: int | None = None,
-) -> Arrays:
+) -> CsrArrays:
     """Hash documents to the arrays of scikit-learn's sparse matrix.
 
     Parameters

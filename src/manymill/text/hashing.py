@@ -19,7 +19,7 @@ from sklearn.feature_extraction.text import HashingVectorizer as SklearnHashingV
 
 from manymill._core import HashedBatch, TokenHasher
 from manymill.text.analysis import core_can_analyze, core_can_read, core_hasher, text_function, token_function
-from manymill.text.documents import Arrays, iterate_documents, matrix_arrays
+from manymill.text.documents import CsrArrays, iterate_documents, matrix_arrays
 from manymill.text.sklearn_private import extend_parameter_constraints, validate_parameters, word_ngrams
 
 # Hashes of about 50 MB of text: the unit in which the matrix grows.
@@ -114,9 +114,9 @@ class MatrixParameters:
             "dtype": "float32" if self.dtype == np.float32 else "float64",
         }
 
-    def arrays(self, batches: Iterable[HashedBatch]) -> Arrays:
+    def arrays(self, batches: Iterable[HashedBatch]) -> CsrArrays:
         """The core's data, indices and indptr of all documents; only one batch is in memory at a time."""
-        parts: list[Arrays] = []
+        parts: list[CsrArrays] = []
         n_hashes = 0
         for batch in batches:
             parts.append(batch.to_csr(**self.core_parameters))
@@ -124,7 +124,7 @@ class MatrixParameters:
             del batch  # before the next one is created
         return parts.pop() if len(parts) == 1 else _stacked(parts, n_hashes, self.core_parameters["dtype"])
 
-    def matrix(self, arrays: Arrays) -> Any:
+    def matrix(self, arrays: CsrArrays) -> Any:
         """The matrix of the core's arrays, of shape ``(n_documents, n_features)``."""
         data, indices, indptr = arrays
         if self.dtype.kind != "f" and self.core_parameters["norm"] is None:
@@ -143,7 +143,7 @@ class MatrixParameters:
         return self.dtype.kind == "f" or self.dtype.itemsize >= 4
 
 
-def _stacked(parts: list[Arrays], n_hashes: int, dtype: str) -> Arrays:
+def _stacked(parts: list[CsrArrays], n_hashes: int, dtype: str) -> CsrArrays:
     """Stack the arrays of zero or more parts."""
     kind = np.int32 if n_hashes <= _LARGEST_INT32 else np.int64
     ends = np.cumsum([0] + [len(data) for data, _, _ in parts], dtype=np.int64)
@@ -334,7 +334,7 @@ class HashingVectorizer(SklearnHashingVectorizer, auto_wrap_output_keys=None):  
             return None
         return MatrixParameters(n_features, signed, bool(self.binary), self.norm, dtype)
 
-    def _arrays(self, X: Any, parameters: MatrixParameters) -> Arrays:
+    def _arrays(self, X: Any, parameters: MatrixParameters) -> CsrArrays:
         """The core's arrays of the documents."""
         if not core_can_analyze(self):
             return parameters.arrays(token_batches(self, iterate_documents(X)))

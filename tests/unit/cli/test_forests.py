@@ -56,6 +56,14 @@ def run(manymill, files):
     return files / "run"
 
 
+def test_a_killed_forest_is_watched_with_the_command_that_resumes_it(run, manymill):
+    events = run / "events.jsonl"
+    events.write_text(
+        "".join(line for line in events.read_text().splitlines(keepends=True) if "ForestGrown" not in line)
+    )
+    assert manymill("watch", run)[2].endswith("stopped: the same train command resumes it\n")
+
+
 def truth_and_predictions(output):
     rows = [json.loads(line) for line in output.splitlines()]
     return rows, [row["label"] for row in rows]

@@ -186,7 +186,7 @@ def test_a_wrong_encoding_is_named(put):
 
 
 def test_utf_16_without_a_word_is_refused_with_a_hint(put):
-    with pytest.raises(SourceError, match="encoding='utf-16'"):
+    with pytest.raises(SourceError, match="--encoding utf-16"):
         scan(put("a.jsonl", '{"text": "a"}'.encode("utf-16"))).plan()
 
 

@@ -1,5 +1,6 @@
 """A source that cannot be read is refused with the reason and a hint."""
 
+import re
 import sys
 
 import pytest
@@ -85,3 +86,17 @@ def test_a_label_that_is_named_as_the_weight_is_told(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "fine", "label": "b"}\n' * 3)
     with pytest.raises(SchemaError, match=r"looks like a label.*'label' is already the weight"):
         scan(tmp_path / "a.jsonl", weight="label").plan()
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"text": 0}, {"label": ["label"]}, {"weight": 1.0}, {"encoding": None}, {"classes": 3}, {"strict": 1},
+        {"labelled": "no"}, {"max_record_bytes": 2**63}, {"source": 3}, {"source": [3]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_parameter_of_another_type_is_named_with_its_value(parameter):
+    ((name, value),) = parameter.items()
+    with pytest.raises(SettingsError, match=re.escape(f"{name}={value!r} is invalid: expected ")):
+        scan(**{"source": "a.jsonl", **parameter})

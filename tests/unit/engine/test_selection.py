@@ -107,7 +107,7 @@ def test_an_invalid_limit_to_silence_is_refused(seconds: object) -> None:
 def test_workers_are_numbered_where_the_engine_does_not_say_how_many() -> None:
     assert engine_name(None, workers=3) == engine_name("threads", workers=3) == "3"
     assert engine_name("processes", workers=3) == "processes:3"
-    with pytest.raises(SettingsError, match="has its own number of workers"):
+    with pytest.raises(SettingsError, match="--workers has no effect on --engine processes:2"):
         engine_name("processes:2", workers=3)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from manymill import TextClassifier
-from manymill.linear.holdout import MAX_SCORES, ScoreSample, fit_temperature
+from manymill.linear.holdout import MAX_SAMPLED_SCORES, ScoreSample, fit_temperature
 from manymill.metrics import Reliability
 from manymill.model import choose_classes, probabilities
 
@@ -78,7 +78,7 @@ def test_many_scores_are_thinned_evenly_whatever_the_parts():
     kept = [np.concatenate([part[1] for part in seen._parts]) for seen in (whole, parted)]
     assert np.array_equal(kept[0], classes[::4])
     assert np.array_equal(kept[1], classes[::4])
-    assert len(kept[0]) * 4096 <= MAX_SCORES
+    assert len(kept[0]) * 4096 <= MAX_SAMPLED_SCORES
 
 
 def test_calibration_errors_of_parts_add_up_to_that_of_the_whole():

@@ -50,7 +50,7 @@ def test_of_two_classes_the_sign_is_turned_so_that_the_second_sorted_one_is_abov
 @pytest.mark.parametrize("names", [["b", "a"], ["c", "a", "b"]], ids=len)
 @pytest.mark.parametrize("slice_bytes", [1, 100, 8 << 20])
 def test_weights_in_slices_are_the_weights_that_score(monkeypatch, names, slice_bytes):
-    monkeypatch.setattr("manymill.linear.state.SLICE_BYTES", slice_bytes)
+    monkeypatch.setattr("manymill.linear.state.COPIED_BYTES", slice_bytes)
     learnt = state(names)
     weights = np.concatenate(list(learnt.weights()))
     assert weights.shape == (N_FEATURES, len(names) if len(names) > 2 else 1)
@@ -59,7 +59,7 @@ def test_weights_in_slices_are_the_weights_that_score(monkeypatch, names, slice_
 
 @pytest.mark.parametrize("slice_bytes", [100, 8 << 20])
 def test_a_snapshot_brings_back_the_scores_of_its_moment(monkeypatch, slice_bytes):
-    monkeypatch.setattr("manymill.linear.state.SLICE_BYTES", slice_bytes)
+    monkeypatch.setattr("manymill.linear.state.COPIED_BYTES", slice_bytes)
     learnt = state(["c", "a", "b"])
     before, snapshot = learnt.scores(ROWS), learnt.snapshot()
     learnt.learner.learn(ROWS, np.zeros(200, np.int32))

@@ -95,7 +95,7 @@ def encode_table(
         If a file cannot be read, or a row is bad.
     """
     if task is not None and dataset.label is None:
-        raise SchemaError("the target column is not set", "set it with scan(..., label='the column')")
+        raise SchemaError("the target column is not set", "set it with --label (label= in Python)")
     files = table_files(dataset)
     name = _key(files, dataset, task, schema)
     columns = {"X": np.dtype("<f4"), "y": np.dtype("<f8" if task == "regression" else "<i8")}

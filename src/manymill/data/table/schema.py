@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from manymill.data.memory import is_text
 from manymill.errors import ModelError, RowError, SchemaError
 
 ColumnKind = Literal["number", "category"]
@@ -186,15 +187,11 @@ def _entries(wide: Mapping[str, Any]) -> list[dict[str, Any]]:
 def is_usable(type: pa.DataType) -> bool:
     """Whether a column of this type can be encoded."""
     type = type.value_type if pa.types.is_dictionary(type) else type
-    return _is_number(type) or _is_string(type)
+    return _is_number(type) or is_text(type)
 
 
 def _is_number(type: pa.DataType) -> bool:
     return any(is_kind(type) for is_kind in _NUMBERS)
-
-
-def _is_string(type: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type))
 
 
 def as_strings(values: pa.Array) -> pa.Array:
@@ -245,7 +242,7 @@ def _kind_of(values: pa.Array, max_categories: int) -> tuple[ColumnKind | None, 
         return None, "dates and times are left out"
     if _is_number(type):
         return "number", ""
-    if not _is_string(type):
+    if not is_text(type):
         return None, f"columns of type {type} are left out"
     strings = as_strings(values).drop_null()
     if not len(strings):

@@ -155,7 +155,7 @@ class Prefetch:
 
     Parameters
     ----------
-    which : (int, int)
+    key : (int, int)
         Pass and round.
     batches : iterator of FeatureBatch
         All batches of the round, in order.
@@ -163,7 +163,7 @@ class Prefetch:
 
     def __init__(self, key: tuple[int, int], batches: Iterator[FeatureBatch]) -> None:
         self.key = key
-        self._lessons = batches
+        self._batches = batches
         self._ready: deque[FeatureBatch] = deque()
         self._stopped = threading.Event()
         self._filling = threading.Lock()
@@ -175,7 +175,7 @@ class Prefetch:
         with self._filling:
             while n_bytes < _PREFETCH_BYTES and not self._stopped.is_set():
                 try:
-                    batch = next(self._lessons, None)
+                    batch = next(self._batches, None)
                 except Exception:
                     # The error is raised when the round reads the batches again.
                     self._has_failed = True
@@ -196,7 +196,7 @@ class Prefetch:
         """All batches of the round, starting with the prefetched ones."""
         while self._ready:
             yield self._ready.popleft()
-        yield from self._lessons
+        yield from self._batches
 
 
 def _refuse_classes(n_known: int, names: tuple[str, ...], location: str) -> None:
