@@ -10,7 +10,6 @@ from click.core import ParameterSource
 
 from manymill.cli import options, output
 from manymill.cli.output import say
-from manymill.cli.progress import PLAIN_SECONDS
 
 if TYPE_CHECKING:
     from manymill.search.handle import SearchHandle
@@ -64,6 +63,7 @@ def search(
 
     The same command resumes a search that was stopped. `manymill watch` shows it, `manymill abort` stops it.
     """
+    from manymill.cli.progress import PLAIN_SECONDS
     from manymill.engine.selection import engine_name
     from manymill.search.config import read_config
     from manymill.search.run import run_search
