@@ -214,7 +214,8 @@ def test_a_training_that_is_asked_to_stop_stops_within_a_second_with_a_usable_mo
 
 def test_a_stop_in_the_first_pass_keeps_what_was_learnt(tmp_path, write, languages):
     source = write("many.jsonl", languages * 30)
-    long_pass = ("--n-features", 2**18, "--ngram-range", 1, 8)  # far longer than the time between two progress events
+    # A pass that takes much longer than the time between two progress events.
+    long_pass = ("--n-features", 2**18, "--ngram-range", 1, 8)
     process = subprocess.Popen(
         command("train", source, "--out", tmp_path / "run", *long_pass, "--json"),
         stdout=subprocess.PIPE,
