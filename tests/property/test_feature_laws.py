@@ -1,4 +1,4 @@
-"""Laws of the learner's features: the bits of the slow twin for any text, on every tier of kernels."""
+"""Laws of the learner's features: the bits of the reference implementation for any text, on every tier of kernels."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def hashes(parameters, documents):
 
 @given(st.lists(texts, min_size=1, max_size=4), parameters)
 @settings(max_examples=400, deadline=None)
-def test_any_text_has_the_hashes_of_the_slow_twin(documents, chosen):
+def test_any_text_has_the_hashes_of_the_reference(documents, chosen):
     assert hashes(chosen, documents) == [feature_hashes(document, **chosen) for document in documents]
 
 
@@ -104,7 +104,7 @@ def test_a_word_and_the_same_characters_are_two_features(document, ngram_range):
 
 
 @pytest.mark.parametrize("tier", kernel_tiers())
-def test_every_tier_gives_the_hashes_of_the_slow_twin(tier):
+def test_every_tier_gives_the_hashes_of_the_reference(tier):
     generator = np.random.default_rng(7)
     letters = np.array(list(AWKWARD))
     lengths = [1, 5, 63, 64, 65, 200]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A range says nothing about what is in it and of another kind: only word characters and marks are unspaced, and only
-//! other characters are pictographs. The slow twin has the same table in `tests/reference/features.py`.
+//! other characters are pictographs. The reference implementation, `tests/reference/features.py`, has the same table.
 
 use super::table::Table;
 use super::utf8::{decode, four};

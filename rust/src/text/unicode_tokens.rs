@@ -11,7 +11,8 @@
 //!
 //! Words are bits of a mask, made by the kernels as those of scikit-learn's pattern are. The kernels ask about each
 //! pictograph and each letter of an unspaced script; what begins there is taken in as a whole. Text that they give up
-//! on is gone through once more character by character, by [`Beside::classify`], which is also their slow twin.
+//! on is gone through once more character by character, by [`Beside::classify`], which is also the reference of their
+//! tests.
 
 use super::in_place::tokens_in_place;
 use super::lower::lower;

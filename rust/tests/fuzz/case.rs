@@ -60,7 +60,7 @@ pub enum Analyzer {
 }
 
 impl Analyzer {
-    /// Whether hashes come in the order of the twin.
+    /// Whether hashes come in the order of the reference.
     pub fn has_order(self) -> bool {
         matches!(self, Self::Words | Self::WordsButSome)
     }

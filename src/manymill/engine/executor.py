@@ -18,7 +18,7 @@ from manymill.errors import EngineError
 
 
 @dataclass(eq=False, slots=True)
-class _Call:
+class _SubmittedCall:
     payload: bytes
     name: str
     n_losses: int = 0
@@ -42,14 +42,14 @@ class ExecutorEngine(Engine):
         if isinstance(executor, ProcessPoolExecutor):
             self.store = store_in_folder(spool)
         self._executor = executor
-        self._unfinished: set[_Call] = set()
+        self._unfinished: set[_SubmittedCall] = set()
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: Any, key: int | None = None
     ) -> Future[Result]:
         """See `Engine.submit`."""
         name = calls.task_name(function, arguments)
-        call = _Call(calls.pack(function, arguments, name), name)
+        call = _SubmittedCall(calls.pack(function, arguments, name), name)
         self._unfinished.add(call)
         call.future.add_done_callback(partial(self._on_cancel, call))
         self._attempt(call)
@@ -59,7 +59,7 @@ class ExecutorEngine(Engine):
         """See `Engine.workers_now`."""
         return _width(self._executor)
 
-    def _attempt(self, call: _Call) -> None:
+    def _attempt(self, call: _SubmittedCall) -> None:
         self._count(out=len(call.payload))
         try:
             call.attempt = self._executor.submit(calls.perform, call.payload)
@@ -67,7 +67,7 @@ class ExecutorEngine(Engine):
             return self._fail(call, error)
         call.attempt.add_done_callback(partial(self._settle, call))
 
-    def _settle(self, call: _Call, attempt: Future[calls.Reply]) -> None:
+    def _settle(self, call: _SubmittedCall, attempt: Future[calls.Reply]) -> None:
         """Handle the outcome of an attempt: a reply, or an error of the executor itself."""
         if attempt.cancelled():
             call.future.cancel()
@@ -90,7 +90,7 @@ class ExecutorEngine(Engine):
             self.on_loss(call.name, f"its worker was lost ({type(error).__name__}: {error})", call.n_losses)
             self._attempt(call)
 
-    def _fail(self, call: _Call, error: BaseException) -> None:
+    def _fail(self, call: _SubmittedCall, error: BaseException) -> None:
         self._unfinished.discard(call)
         if not call.future.set_running_or_notify_cancel():
             return
@@ -104,7 +104,7 @@ class ExecutorEngine(Engine):
         failure.__cause__ = error
         call.future.set_exception(failure)
 
-    def _on_cancel(self, call: _Call, future: Future[Any]) -> None:
+    def _on_cancel(self, call: _SubmittedCall, future: Future[Any]) -> None:
         if future.cancelled() and call.attempt is not None:
             self._unfinished.discard(call)
             call.attempt.cancel()

@@ -129,7 +129,8 @@ def engine_name(
     SettingsError
         If the name is not that of an engine, ``stall_seconds`` is below 1, or an option has no effect on that engine.
     """
-    check(engine is None or _is_name(engine), "engine", engine, _NAMES)
+    parsed = None if engine is None else _parse_name(engine)
+    check(engine is None or (parsed is not None and parsed[1] != 0), "engine", engine, _NAMES)
     if workers is not None:
         if engine in (None, "threads"):
             engine = str(workers)
@@ -148,13 +149,18 @@ def engine_name(
     return EngineName(engine, stall_seconds)
 
 
-def _is_name(name: str) -> bool:
-    """Whether `as_engine` accepts a name; nothing is started."""
-    kind, _, rest = name.partition(":")
-    if kind in {"dask", "tls"}:
-        return rest.startswith("//") and len(rest) > 2
-    number = rest if kind == "processes" else name
-    return name in {"threads", "processes"} or (number.isdecimal() and int(number) > 0)
+def _parse_name(name: str) -> tuple[str, int | None] | None:
+    """Return the kind of an engine, and its number of workers if the name gives one; None for another name."""
+    kind, colon, rest = name.partition(":")
+    if name == "threads":
+        return "threads", None
+    if name.isdecimal():
+        return "threads", int(name)
+    if kind == "processes" and (not colon or rest.isdecimal()):
+        return "processes", int(rest) if rest else None
+    if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
+        return "dask", None
+    return None
 
 
 def _is_watched(engine: object) -> bool:
@@ -165,21 +171,22 @@ def _is_watched(engine: object) -> bool:
 def _engine_by_name(
     name: str, threads: int | None, spool: str | PathLike[str] | None, stall_seconds: float | None
 ) -> Engine:
-    if name == "threads" or name.isdecimal():
-        from manymill.engine.threads import ThreadEngine
-
-        return ThreadEngine(_width(name, name) if name.isdecimal() else threads or available_threads())
-    kind, _, rest = name.partition(":")
-    if kind == "processes" and (not rest or rest.isdecimal()):
-        from manymill.engine.processes import ProcessEngine
-
-        width = _width(rest, name) if rest else threads or available_threads()
-        return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
-    if kind in {"dask", "tls"} and rest.startswith("//") and len(rest) > 2:
+    parsed = _parse_name(name)
+    if parsed is None:
+        raise _invalid(name)
+    kind, workers = parsed
+    if kind == "dask":
         from manymill.engine.dask_client import connect
 
         return connect(name, spool=spool, stall_seconds=stall_seconds)
-    raise _invalid(name)
+    width = threads or available_threads() if workers is None else _width(workers, name)
+    if kind == "threads":
+        from manymill.engine.threads import ThreadEngine
+
+        return ThreadEngine(width)
+    from manymill.engine.processes import ProcessEngine
+
+    return ProcessEngine(width, spool=spool, stall_seconds=stall_seconds)
 
 
 def _engine_on_executor(executor: Executor, spool: str | PathLike[str] | None) -> Engine:
@@ -198,11 +205,10 @@ def _is_client(engine: Any) -> bool:
     return distributed is not None and isinstance(engine, distributed.Client)
 
 
-def _width(number: Any, engine: object) -> int:
+def _width(workers: Any, engine: object) -> int:
     """Return the number of workers that an engine requests."""
-    width = int(number)
-    check(width >= 1, "engine", engine, "1 worker or more")
-    return width
+    check(workers >= 1, "engine", engine, "1 worker or more")
+    return int(workers)
 
 
 def _invalid(engine: object) -> SettingsError:

@@ -40,7 +40,7 @@ def test_threads_of_somebody_else_are_used_and_left_open() -> None:
         assert executor.submit(abs, -1).result() == 1
 
 
-@pytest.mark.parametrize("engine", ["spark", "processes:x", True, 2.5, "dask://", "", "tls:"])
+@pytest.mark.parametrize("engine", ["spark", "processes:x", "processes:", True, 2.5, "dask://", "", "tls:"])
 def test_an_unknown_engine_is_refused(engine: object) -> None:
     with pytest.raises(SettingsError, match="is invalid: expected None, a number of threads"):
         as_engine(engine)

@@ -7,6 +7,7 @@ spelled as words.
 """
 
 import pickle
+import pickletools
 import warnings
 
 import numpy as np
@@ -131,6 +132,16 @@ def test_an_estimator_is_pickled_before_and_after_fit():
     assert after.predict_proba(TEXTS).tolist() == fitted.predict_proba(TEXTS).tolist()
     assert (after.classes_ == fitted.classes_).all()
     assert after.get_params() == fitted.get_params()
+
+
+def test_a_pickle_names_only_modules_that_stay_importable():
+    names = {
+        name
+        for _, name, _ in pickletools.genops(pickle.dumps(small().fit(TEXTS, LABELS)))
+        if isinstance(name, str)
+    }
+    stable = {"manymill.linear.classifier", "manymill.linear.settings", "manymill.linear.state"}
+    assert {name for name in names if name.startswith("manymill.")} == stable
 
 
 def test_a_loaded_model_is_pickled_with_its_weights(tmp_path):
