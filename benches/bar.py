@@ -43,10 +43,6 @@ IN_ORDER = ("20news", "imdb")
 REDDIT = {"n_features": 2**19}
 REDDIT_PASSES = 3
 
-# LinearSVC's weights of 512 classes and all pairs of words need 20 GB, and each class takes seconds: a part of the
-# rows, on which both sides are trained, and scikit-learn's without the pairs that are met once.
-REDDIT_PART = 10
-
 
 def measure(folder: Path, seeds: int, threads: int) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one corpus, each with its own chosen settings."""
@@ -65,38 +61,11 @@ def measure(folder: Path, seeds: int, threads: int) -> Iterator[list[dict[str, A
 
 def _variants(folder: Path) -> Iterator[Path]:
     if folder.name == "reddit":
-        yield _split(_part(folder))
+        yield _split(corpora.part(folder))
         return
     yield _split(folder)
     if folder.name.startswith("20news"):
-        yield _split(_stripped(folder))
-
-
-def _part(folder: Path) -> Path:
-    """Every tenth training row of a corpus, and all test rows."""
-    out = folder.with_name(f"{folder.name}-tenth")
-    out.mkdir(exist_ok=True)
-    lines = (folder / "train.jsonl").read_bytes().splitlines()
-    corpora.write_rows(out / "train.jsonl", lines[::REDDIT_PART])
-    corpora.write_rows(out / "test.jsonl", (folder / "test.jsonl").read_bytes().splitlines())
-    return out
-
-
-def _stripped(folder: Path) -> Path:
-    """Mails without headers, footers and quotes, as ``fetch_20newsgroups(remove=...)`` removes them."""
-    from sklearn.datasets import _twenty_newsgroups as newsgroups
-
-    out = folder.with_name(f"{folder.name}-stripped")
-    out.mkdir(exist_ok=True)
-    for split in ("train", "test"):
-        rows = []
-        for line in (folder / f"{split}.jsonl").read_bytes().splitlines():
-            row = json.loads(line)
-            text = newsgroups.strip_newsgroup_header(row["text"])
-            text = newsgroups.strip_newsgroup_footer(newsgroups.strip_newsgroup_quoting(text))
-            rows.append(json.dumps({"label": row["label"], "text": text}).encode())
-        corpora.write_rows(out / f"{split}.jsonl", rows)
-    return out
+        yield _split(corpora.stripped(folder))
 
 
 def _split(folder: Path) -> Path:
@@ -125,6 +94,7 @@ def _scikit_learn(folder: Path) -> dict[str, Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
+    # All pairs of words with 512 classes need 20 GB.
     least = 2 if folder.name.startswith("reddit") else 1
     texts, labels = _texts(folder / "train.jsonl")
     start = time.perf_counter()

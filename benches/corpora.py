@@ -29,6 +29,9 @@ import zstandard
 TOKEN = re.compile(r"(?u)\b\w\w+\b")
 SHUFFLE_SEED = 1
 
+# LinearSVC takes seconds for each of reddit's 512 classes: programs are compared on one row in so many.
+PART = 10
+
 
 def read_rows(path: Path) -> list[bytes]:
     """The lines of a compressed file of JSON lines."""
@@ -73,6 +76,33 @@ def unpack(data: Path, work: Path, name: str) -> Path:
     random.Random(SHUFFLE_SEED).shuffle(train)
     write_rows(folder / "shuffled.jsonl", train)  # the last one: it says that all are there
     return folder
+
+
+def part(folder: Path) -> Path:
+    """Every tenth training row of a corpus, and all test rows."""
+    out = folder.with_name(f"{folder.name}-tenth")
+    out.mkdir(exist_ok=True)
+    lines = (folder / "train.jsonl").read_bytes().splitlines()
+    write_rows(out / "train.jsonl", lines[::PART])
+    write_rows(out / "test.jsonl", (folder / "test.jsonl").read_bytes().splitlines())
+    return out
+
+
+def stripped(folder: Path) -> Path:
+    """Mails without headers, footers and quotes, as ``fetch_20newsgroups(remove=...)`` removes them."""
+    from sklearn.datasets import _twenty_newsgroups as newsgroups
+
+    out = folder.with_name(f"{folder.name}-stripped")
+    out.mkdir(exist_ok=True)
+    for split in ("train", "test"):
+        rows = []
+        for line in (folder / f"{split}.jsonl").read_bytes().splitlines():
+            row = json.loads(line)
+            text = newsgroups.strip_newsgroup_header(row["text"])
+            text = newsgroups.strip_newsgroup_footer(newsgroups.strip_newsgroup_quoting(text))
+            rows.append(json.dumps({"label": row["label"], "text": text}).encode())
+        write_rows(out / f"{split}.jsonl", rows)
+    return out
 
 
 def prepare(data: Path, work: Path, name: str) -> None:

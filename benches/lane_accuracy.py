@@ -53,7 +53,7 @@ RULES = (
     Case("one lane", "shuffled.jsonl", {"lanes": 1, "passes": 3}, (1, 3)),
     *(
         Case(f"16 lanes, {merge}", "shuffled.jsonl", {"lanes": 16, "passes": 3, "merge": merge}, (1, 3))
-        for merge in ("uniform", "damped", "mass", "auto")
+        for merge in ("uniform", "damped", "mass", "magnitude", "auto")
     ),
 )
 

@@ -299,7 +299,7 @@ def measured(name: str, scale: float) -> dict[str, Any]:
         inputs.mkdir()
         files = SHAPES[name](inputs, scale)
         most = MAX_RECORD.get(name, 64 << 20)
-        options = ["--max-record", str(int(most * min(1.0, scale))), "--threads", "2", "--passes", "1"]
+        options = ["--max-record", str(int(most * min(1.0, scale))), "--threads", "2"]
         program = [sys.executable, "-m", "manymill"]
         plan_code, plan_peak, told = watched([*program, "plan", *files, *options, "--json"], f"{folder}/plan")
         if plan_code:

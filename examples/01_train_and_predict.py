@@ -24,8 +24,8 @@ def main(model: Path) -> None:
     # Data in memory can be lists, NumPy arrays, pandas or polars columns, or, as here, Arrow columns.
     test = read_json(DATA / "mail-test.jsonl.zst")
 
-    # Words and pairs of words, three passes over the mails.
-    classifier = TextClassifier(ngram_range=(1, 2), passes=3).fit(train)
+    # Words, pairs of words and characters: a pass that counts and weighs them, then two that learn.
+    classifier = TextClassifier().fit(train)
     print(f"classes   {', '.join(map(str, classifier.classes_))}")
     print(f"accuracy  {classifier.score(test['text'], test['label']):.4f} on {len(test):,} other mails")
 

@@ -99,10 +99,9 @@ def _load_model(inputs: Inputs, folder: Path) -> str:
 
     model = load_model(folder)
     arrays = [np.asarray(model.weights), np.asarray(model.intercept)]
-    if model.feature_weights is not None:
-        arrays.append(np.asarray(model.feature_weights))
-    facts = (model.classes, model.loss, model.analyzer, model.fit_intercept, model.temperature, model.facts)
-    return _digest([*facts, *arrays])
+    arrays += [np.asarray(a) for a in (model.feature_weights, model.features) if a is not None]
+    facts = (model.classes, model.loss, model.analyzer, model.fit_intercept, model.facts)
+    return _digest([*facts, model.probability, model.temperature, *arrays])
 
 
 def _load_forest(inputs: Inputs, folder: Path) -> str:
@@ -179,12 +178,13 @@ def _note_standings(inputs: Inputs, folder: Path) -> int:
 
 def _hashed(inputs: Inputs, folder: Path) -> str:
     from manymill import scan
+    from manymill.hash_form import word_form
     from manymill.search.hashed_corpus import HashedCorpus
 
     source = scan(inputs / "rows.jsonl", text="text", label="label")
     with HashedCorpus.build(source, folder=folder, threads=1) as corpus:
         texts = corpus.texts
-        hashes, starts, ends = texts.chunk((1, 1), True)
+        hashes, starts, ends = texts.chunk(word_form())
         rows = [np.asarray(hashes[start:end]) for start, end in zip(starts, ends, strict=True)]
         return _digest(
             [texts.text_bytes(), texts.keys(), *rows, corpus.y, corpus.sample_weight, corpus.notes]

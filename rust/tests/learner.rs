@@ -116,8 +116,9 @@ fn a_state_that_no_machine_holds_is_an_error_with_its_bytes() {
     assert_eq!(
         error,
         LearnError::Memory {
-            // A block for each feature and nobody's, filled up to whole registers, and room to shift the first.
-            bytes: Some(4 * (((1 << 30) + 1) * ((1 << 20) + 8) + 8))
+            // A block for each feature and nobody's, filled up to whole registers, and room to shift the first to a
+            // cache line.
+            bytes: Some(4 * (((1 << 30) + 1) * ((1 << 20) + 8) + 16))
         }
     );
 }

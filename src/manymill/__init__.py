@@ -1,4 +1,15 @@
-"""manymill: linear text classifiers, forests and searches on data too large for one process, on CPUs."""
+"""manymill: linear text classifiers, forests and searches on data too large for one process, on CPUs.
+
+::
+
+    from manymill import TextClassifier, scan
+
+    model = TextClassifier().fit(scan("train.jsonl", text="text", label="label"))
+    model.predict_proba(["You have won"])
+
+Without parameters a text model has words, pairs of words and characters, weighted by a first pass that counts them;
+``TextClassifier(recipe="fast")`` has words alone and reads the data once.
+"""
 
 from __future__ import annotations
 

@@ -347,6 +347,56 @@ class HashedBatch:
         """
 
 @final
+class FeatureTable:
+    """The hashed features in use: the column (rank) and the weight of each. Immutable and thread-safe.
+
+    Takes 12 bytes for 64 hashed features (3 MiB for 2^24), and 4 for the weight of each feature in use.
+    """
+
+    @staticmethod
+    def from_arrays(
+        n_hashed: int, features: NDArray[np.uint32], weights: NDArray[np.float32] | None
+    ) -> FeatureTable:
+        """Create a table from copies of arrays.
+
+        Parameters
+        ----------
+        n_hashed
+            Number of hashed features, 1 to 2^30.
+        features
+            Features in use, strictly ascending and below ``n_hashed``, shape ``(m,)``.
+        weights
+            Weight of each feature in use, finite and 0 or more, shape ``(m,)``; None for a table without weights.
+
+        Raises
+        ------
+        ValueError
+            If an argument is invalid.
+        MemoryError
+            If there is not enough memory.
+        """
+
+    @property
+    def n_hashed(self) -> int: ...
+    @property
+    def features(self) -> NDArray[np.uint32]:
+        """Features in use, ascending, ``(m,)``; an array of its own, decoded at each access."""
+
+    @property
+    def weights(self) -> NDArray[np.float32] | None:
+        """Copy of the weight of each feature in use, ``(m,)``, or None."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use."""
+
+    def __len__(self) -> int:
+        """Return the number of features in use."""
+
+    def __reduce__(self) -> tuple[Any, tuple[int, NDArray[np.uint32], NDArray[np.float32] | None]]:
+        """Pickle the arrays."""
+
+@final
 class Rows:
     """Rows of features, the input of learners: sorted uint32 indices and float32 values."""
 
@@ -401,6 +451,18 @@ class Rows:
         ------
         ValueError
             If a feature has no weight, or a value becomes infinite or NaN.
+        """
+
+    def mapped(self, table: FeatureTable, norm: Literal["l1", "l2"] | None) -> Rows:
+        """Return the rows with the columns of a table in place of hashed features, weighted and divided by their norms.
+
+        Entries whose feature is not in the table are dropped. The others have the values that :meth:`weighted` gives
+        with the weights of the table (1 if it has none) and a weight of 0 for all other features, bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If a feature is not below ``table.n_hashed``, or a value becomes infinite or NaN.
         """
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
@@ -576,10 +638,10 @@ class Learner:
         """Replace the state that :meth:`intercept_state` returns, and the number of rows learned."""
 
     def begin_changes(self) -> None:
-        """Start to record changes; this does not change the bytes of learning.
+        """Start to record changes. While they are recorded, rows are learned without regularisation: see :meth:`decay`.
 
-        Calls :meth:`settle` first, and discards an earlier record. :meth:`grow`, :meth:`set_state`, :meth:`scatter` and
-        ``MergeSums.merge_into`` also discard the record.
+        Pays first what features owe for rows learned one by one, and discards an earlier record. :meth:`grow`,
+        :meth:`set_state`, :meth:`scatter` and ``MergeSums.merge_into`` also discard the record.
         """
 
     def take_changes(
@@ -604,6 +666,22 @@ class Learner:
         ------
         ValueError
             If changes are not being recorded.
+        """
+
+    def decay(self, n_rows: int, n_lanes: int, is_part: bool) -> None:
+        """Let every feature owe the regularisation of a round of ``n_rows`` rows, learned by lanes.
+
+        A feature pays round by round, when its changes are first recorded or in :meth:`settle`; when it pays does not
+        change a byte. Without regularisation nothing happens. Discards a record of changes.
+
+        Parameters
+        ----------
+        n_rows
+            Number of rows of the round, of all lanes.
+        n_lanes
+            Number of lanes that share the accumulators.
+        is_part
+            Whether the accumulators of this learner are divided by ``n_lanes``.
         """
 
     def gather(self, features: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -789,8 +867,11 @@ class FeatureCounts:
     """Number of rows with each feature, over all classes or by class.
 
     Mutable: one thread at a time, else ``RuntimeError``. Counts of parts of the data, merged in any order, equal the
-    counts of all data. Takes 4 bytes per feature, and by class, with three or more classes, another 4 for each class of
-    each feature that occurred.
+    counts of all data.
+
+    Memory: 4 bytes per feature over all classes, and per feature and class by class with up to two classes. With 3 to
+    16 classes, 4 bytes per feature and another 4 for each class of each feature that occurred. With more classes, 16 to
+    24 bytes for each pair of a feature and a class that occurred, however many features and classes there are.
 
     Parameters
     ----------
@@ -814,6 +895,7 @@ class FeatureCounts:
     def from_arrays(
         n_features: int,
         features: NDArray[np.uint32],
+        classes: NDArray[np.uint32],
         counts: NDArray[np.uint32],
         rows: NDArray[np.uint64],
         distinct: NDArray[np.uint64],
@@ -829,30 +911,63 @@ class FeatureCounts:
         ValueError
             If lengths differ, a class is not in ``-1 .. n_classes - 1``, a feature is not below ``n_features``, or
             the number of rows would exceed 2^32 - 1; nothing is counted then.
+        MemoryError
+            If there is not enough memory: some of the features are counted then, the counts must not be used.
         """
 
     def merge(self, other: FeatureCounts) -> None:
-        """Add the counts of other rows; ``ValueError`` if shapes differ or there are too many rows."""
+        """Add the counts of other rows.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ or there are too many rows; nothing is changed then.
+        MemoryError
+            If there is not enough memory: some of the counts are added then, the counts must not be used.
+        """
 
     def grow(self, n_classes: int) -> None:
         """Add classes; ``n_classes`` is their new number. ``ValueError`` if there are more already."""
 
     def to_arrays(
         self,
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Return four arrays: features, their counts, and the properties ``rows`` and ``distinct``.
+    ) -> tuple[
+        NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]
+    ]:
+        """Return five arrays: features, classes, counts, and the properties ``rows`` and ``distinct``.
 
-        Features that occurred are ascending, ``(m,)``; counts have shape ``(m, 1)`` or ``(m, n_classes)``.
+        There is a feature, a class and a count for each pair that occurred, ``(p,)``, sorted by feature and class; over
+        all classes there is a feature and a count for each feature that occurred, and ``classes`` is empty.
         """
 
-    def document_frequencies(self) -> NDArray[np.uint32]:
-        """Return the number of rows with each feature, ``(n_features,)``."""
+    def frequencies(self, most: int) -> NDArray[np.uint64]:
+        """Return how many features are in how many rows, ``(most + 1,)``; the last also counts those in more rows."""
 
-    def by_frequency(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``values[document_frequencies()]``, four times as fast; ``ValueError`` if there are too few values."""
+    def table(self, kind: Literal["nb-idf", "nb", "idf"], *, min_rows: int = 1) -> FeatureTable:
+        """Return the features in at least ``min_rows`` rows with their weights, which are computed in float64.
 
-    def counts(self, start: int, stop: int) -> NDArray[np.uint32]:
-        """Return counts of features ``start`` to ``stop``, ``(stop - start, 1)`` or ``(stop - start, n_classes)``."""
+        With ``n`` the number of rows and ``df`` the number of rows with the feature, ``idf`` is
+        ``ln((1 + n) / (1 + df)) + 1``. With two classes ``nb`` is the absolute log-count ratio of naive Bayes (Wang and
+        Manning 2012), ``|ln(p / q)|``, where ``p`` and ``q`` are the shares of the feature among the features of the
+        rows of either class, smoothed by two rows of the classes in their shares of all features. With more classes it
+        is the root of the divergence (Kullback and Leibler 1951) between the classes of the rows with the feature and
+        the classes of all rows, smoothed by one row with the distribution of all rows. ``nb-idf`` is
+        ``sqrt(nb * idf)``. A feature of weight 0 stays in the table. Weights have the same bits on every machine.
+
+        Parameters
+        ----------
+        kind
+            The weights; all but ``"idf"`` need counts by class.
+        min_rows
+            1 or more.
+
+        Raises
+        ------
+        ValueError
+            If an argument is invalid.
+        MemoryError
+            If there is not enough memory.
+        """
 
     @property
     def n_features(self) -> int: ...

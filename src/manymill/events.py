@@ -12,6 +12,9 @@ from typing import Any
 
 from manymill.constants import MAX_LOSSES
 
+# Time between two progress events.
+PROGRESS_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -37,8 +40,20 @@ class Planned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RecipeChosen(Event):
+    """The recipe "auto" has chosen the parameters of the training."""
+
+    values: dict[str, Any]  # by name; ``l2_times_rows`` is None if l2 was given
+    is_standard: bool  # whether they are those of the recipe standard
+    reason: str
+    n_training: int  # rows that candidates learnt; 0 if none were compared
+    n_judging: int  # other rows, that judged them
+    candidates: tuple[dict[str, Any], ...]  # their values and accuracies; differences are from standard
+
+
+@dataclass(frozen=True, slots=True)
 class Sampled(Event):
-    """Progress of reading the sample for the plan."""
+    """Progress of reading the sample for the plan, or a compressed file to its end, to know its length."""
 
     file: str  # the file that is being read
     n_bytes: int  # bytes of it read so far, as stored
@@ -60,6 +75,27 @@ class ClassesFound(Event):
 
     names: tuple[str, ...]
     n_classes: int  # number of classes known so far
+
+
+@dataclass(frozen=True, slots=True)
+class Counting(Event):
+    """Progress of the pass that counts features."""
+
+    share: float  # completed part, 0 to 1
+    n_rows: int  # rows counted
+    megabytes_per_second: float  # of the source as stored
+    eta_seconds: float  # until the end of this pass
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesCounted(Event):
+    """The features of all rows are counted."""
+
+    n_rows: int
+    n_features: int  # features in use: columns of the model
+    n_buckets: int  # hash buckets
+    weights: str  # kind of the feature weights
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +122,9 @@ class PassEnded(Event):
     pass_number: int
     n_rows: int
     n_bad: int
-    loss: float  # mean over the pass; in the first pass this is the loss of progressive validation
+    # Mean over the pass. In the first pass this is the loss of progressive validation, which feature weights by naive
+    # Bayes make optimistic: they depend on the labels of all rows.
+    loss: float
     accuracy: float
     holdout_rows: int
     holdout_loss: float | None  # None without held-out rows

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manymill import _core
 from manymill.data.batches import Batch
 from manymill.model import LinearModel
-from manymill.model.rows import RowHasher
+from manymill.model.rows import RowHasher, table_of
 
 # Scores that a thread holds at once: with thousands of classes, a batch is scored in pieces.
 MAX_SCORES = 2**22
@@ -29,7 +29,7 @@ class Scorer:
 
     def __init__(self, model: LinearModel) -> None:
         self.model = model
-        self._hasher = RowHasher(model.analyzer, model.feature_weights)
+        self._hasher = RowHasher(model.analyzer, table_of(model))
 
     def pieces(self, batch: Batch) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Score a batch in order, in pieces of at most ``MAX_SCORES`` numbers.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from manymill.constants import AUTO
 from manymill.errors import SettingsError
 
 
@@ -64,7 +65,7 @@ def check_bool(value: object, name: str, also: str = "") -> None:
     check(isinstance(value, bool) or numpy_bool, name, value, f"True{(also and ',') or ' or'} False{also}")
 
 
-def check_ngram_range(value: Any, name: str, greatest: int) -> None:
+def check_ngram_range(value: Any, name: str, greatest: int, *, also: str = "") -> None:
     """Check that a value is a tuple of two integers, the least and the greatest length of an n-gram.
 
     Raises
@@ -74,7 +75,7 @@ def check_ngram_range(value: Any, name: str, greatest: int) -> None:
     """
     integers = isinstance(value, tuple) and len(value) == 2 and all(map(is_integer, value))
     valid = integers and 1 <= value[0] <= value[1] <= greatest
-    check(valid, name, value, f"two integers with 1 <= least <= greatest <= {greatest:,}")
+    check(valid, name, value, f"two integers with 1 <= least <= greatest <= {greatest:,}{also}")
 
 
 def check_choice(value: object, name: str, choices: Iterable[str], *, optional: bool = False) -> None:
@@ -209,6 +210,26 @@ class Number:
         check(valid or (self.optional and value is None), name, value, self.expected)
 
 
+class Strength(Number):
+    """A number for each row, or a multiple of 1 / the number of rows, such as ``"0.3/rows"``."""
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise ``SettingsError`` unless the value is valid."""
+        if times_rows(value) is None:
+            super().check(value, name)
+
+
+def times_rows(value: object) -> float | None:
+    """Return the number of ``"NUMBER/rows"``; None for any other value."""
+    if not isinstance(value, str) or not value.endswith("/rows"):
+        return None
+    try:
+        number = float(value.removesuffix("/rows"))
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
 class Share(Number):
     """A share of the rows; the command line also takes a file of rows."""
 
@@ -226,11 +247,41 @@ class Choice:
 
 
 class NgramRange:
-    """Two integers, ``1 <= least <= greatest``; model folders allow up to 2^16 - 1."""
+    """Two integers, ``1 <= least <= greatest``; None without n-grams of this kind.
+
+    Model folders allow up to 2^16 - 1.
+    """
 
     def check(self, value: Any, name: str) -> None:
         """Raise ``SettingsError`` unless the value is valid."""
-        check_ngram_range(value, name, 2**16 - 1)
+        if value is not None:
+            check_ngram_range(value, name, 2**16 - 1, also=", or None")
+
+
+class StopWords:
+    """``"english"``, a tuple of words, or None."""
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise ``SettingsError`` unless the value is valid."""
+        words = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+        check(words or value in (None, "english"), name, value, "'english', words, or None")
+
+
+@dataclass(eq=False, repr=False)
+class Auto:
+    """A value of another rule, or ``"auto"``; the rule says so in what it expects."""
+
+    rule: Rule
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise ``SettingsError`` unless the value is valid."""
+        if not is_auto(value):
+            self.rule.check(value, name)
+
+
+def is_auto(value: object) -> bool:
+    """Return whether a value is ``"auto"``."""
+    return isinstance(value, str) and value == AUTO
 
 
 class ClassWeight:

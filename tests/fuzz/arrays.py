@@ -126,8 +126,16 @@ def _doubled(kind: Any, arguments: tuple[Any, ...]) -> Any:
     return one.to_arrays()
 
 
+def _table() -> tuple[int, np.ndarray, np.ndarray]:
+    return _N_FEATURES, np.arange(0, _N_FEATURES, 2, dtype=np.uint32), np.ones(_N_FEATURES // 2, np.float32)
+
+
+def _tabled(counts: _core.FeatureCounts, kind: Any, min_rows: int) -> _core.FeatureTable:
+    return counts.table(kind, min_rows=min_rows)
+
+
 def _counts(chance: Random, by_class: bool) -> _core.FeatureCounts:
-    counts = _core.FeatureCounts(_N_FEATURES, 3, by_class=by_class)
+    counts = _core.FeatureCounts(_N_FEATURES, chance.choice((3, 30)), by_class=by_class)
     counts.add(_core.Rows.from_arrays(*_csr(chance)), _CLASSES)
     return counts
 
@@ -195,6 +203,11 @@ def _entries(chance: Random) -> dict[str, Callable[[], Call]]:
         ),
         "Rows.take": lambda: (rows.take, [np.array([3, 0, 0], np.uint32)]),
         "Rows.weighted": lambda: (rows.weighted, [np.ones(_N_FEATURES, np.float32), "l2"]),
+        "FeatureTable.from_arrays": lambda: (_core.FeatureTable.from_arrays, list(_table())),
+        "Rows.mapped": lambda: (
+            lambda *a: rows.mapped(_core.FeatureTable.from_arrays(*a), "l2"),
+            list(_table()),
+        ),
         "Learner.learn": lambda: (
             lambda *a: _taught(_learner(Random(1)), rows, *a),
             [_CLASSES, weights],
@@ -236,11 +249,11 @@ def _entries(chance: Random) -> dict[str, Callable[[], Call]]:
             lambda *a: _counted(_counts(Random(1), True), rows, *a),
             [_CLASSES, weights],
         ),
-        "FeatureCounts.by_frequency": lambda: (
-            _counts(chance, False).by_frequency,
-            [np.arange(9, dtype=np.float32)],
+        "FeatureCounts.frequencies": lambda: (lambda most: _counts(Random(1), True).frequencies(most), [5]),
+        "FeatureCounts.table": lambda: (
+            lambda *a: _tabled(_counts(Random(1), True), *a),
+            [chance.choice(("nb-idf", "nb", "idf")), 1],
         ),
-        "FeatureCounts.counts": lambda: (_counts(chance, True).counts, [0, 7]),
         "FeatureSums.from_arrays": lambda: (
             lambda *a: _doubled(_core.FeatureSums, a),
             [_N_FEATURES, *_feature_sums(chance).to_arrays()],
@@ -313,7 +326,7 @@ def _arrays(result: Any) -> list[Any]:
     """What a result holds, as arrays."""
     if isinstance(result, tuple):
         return [array for part in result for array in _arrays(part)]
-    if isinstance(result, _core.Rows | _core.MergeSums):
+    if isinstance(result, _core.Rows | _core.FeatureTable | _core.MergeSums):
         copy = pickle.loads(pickle.dumps(result))
         found, again = (_arrays(one.__reduce__()[1]) for one in (result, copy))
         assert _equal(found, again), "another object after pickling"

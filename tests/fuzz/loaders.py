@@ -34,6 +34,7 @@ from manymill.events import Warned
 from manymill.forest.checkpoints import TreeFolder
 from manymill.forest.estimators import PartitionedForestClassifier
 from manymill.forest.saving import load_forest, save_forest
+from manymill.hash_form import word_form
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
@@ -92,6 +93,8 @@ def plain(value: Any) -> Any:
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, _core.Rows):
         return plain(value.arrays())
+    if isinstance(value, _core.FeatureTable):
+        return plain((value.n_hashed, value.features, value.weights))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -105,15 +108,16 @@ def plain(value: Any) -> Any:
 
 
 def _make_model(folder: Path) -> None:
-    analyzer = Analyzer(ngram_range=(1, 2), lowercase=True, value="log", norm="l2", n_features=64)
+    analyzer = Analyzer(**vars(word_form((1, 2))), value="log", norm="l2", n_features=64)
     description = ModelDescription(
         classes=("a", "bé", "c"),
         loss="log",
         analyzer=analyzer,
         facts={"rows": 1.5, "nested": {"a": [1, None]}},
     )
-    weights = np.linspace(-1, 1, 64 * 3).astype(np.float32).reshape(64, 3)
-    save_model(folder, description, weights, np.array([0.5, -0.5, 0.25], np.float32))
+    weights, features = np.linspace(-1, 1, 20 * 3).astype(np.float32).reshape(20, 3), np.arange(3, 63, 3)
+    intercept = np.array([0.5, -0.5, 0.25], np.float32)
+    save_model(folder, description, weights, intercept, weights[:, 0], features.astype(np.uint32))
 
 
 def _load_model(folder: Path) -> Any:

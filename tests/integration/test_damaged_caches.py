@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from manymill import PartitionedForestClassifier, scan
 from manymill.cli.app import app
 from manymill.data.table import encode_table
+from manymill.hash_form import word_form
 from manymill.search.hashed_corpus import HashedCorpus
 
 COLUMNS = ["codes", "weights", "sizes", "keys", "hashes", "ends", "about.json"]
@@ -95,7 +96,7 @@ def test_hashed_texts_are_the_same(tmp_path, caplog, column, how):
 
     def content():
         with HashedCorpus.build(scan(tmp_path / "rows.csv"), folder=tmp_path / "cache", threads=1) as found:
-            chunk = found.texts.chunk((1, 1), True)
+            chunk = found.texts.chunk(word_form())
             return [np.array(x) for x in (found.y, found.texts.text_bytes(), found.texts.keys(), *chunk)]
 
     expected = content()

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
 
 from manymill import PartitionedForestClassifier, SearchCV, scan
-from manymill.errors import ManymillError
+from manymill.errors import ManymillError, RunFolderError
 from manymill.events import TreeGrown
 from manymill.forest.saving import save_forest
 from manymill.linear.checkpoints import Checkpoints
@@ -29,6 +30,7 @@ from manymill.run_folder import read_events
 from manymill.search.journal import read_status
 from manymill.storage import checked_json
 from manymill.storage.journal import encode_line, read_line
+from manymill.storage.tensors import read_arrays, write_arrays
 
 DAMAGES = int(os.environ.get("MANYMILL_DAMAGES", "6"))
 ONE = {"n_features": 64, "passes": 2, "holdout": 0.2, "window_bytes": 2_000}
@@ -173,7 +175,7 @@ def stopped_search(folder: Path) -> Stopped:
 RUNS = {
     "one lane": stopped_training,
     "lanes": lambda folder: stopped_training(folder, lanes=2, rounds_per_pass=2),
-    "weighed": lambda folder: stopped_training(folder, feature_weights="nb", class_weight="balanced"),
+    "fast": lambda folder: stopped_training(folder, recipe="fast", class_weight="balanced"),
     "forest": stopped_forest,
     "search": stopped_search,
 }
@@ -287,3 +289,59 @@ CHECKED = ("plan.json", "position.json", "forest.json", "events.jsonl", "search.
 def test_an_undamaged_run_is_gone_on_with(run: str, tmp_path: Path) -> None:
     stopped = RUNS[run](tmp_path)
     assert stopped.go_on(shutil.copytree(stopped.folder, tmp_path / "copy")) == stopped.expected
+
+
+def with_other_arrays(folder: Path, **changes: Any) -> None:
+    """Change arrays next to the held-out rows of a checkpoint and make both checksums right; None takes one out."""
+    position = folder / "checkpoint" / "position.json"
+    content = checked_json.read(position)
+    path = folder / "checkpoint" / content["held_out"]["name"]
+    arrays = {**read_arrays(path, content["held_out"]["checksum"])}
+    for name, change in changes.items():
+        if change is None:
+            del arrays[name]
+        else:
+            arrays[name] = change(arrays[name]) if callable(change) else change
+    content["held_out"]["checksum"] = write_arrays(path, arrays)
+    checked_json.write(position, content)
+
+
+def nan_first(weights: Any) -> Any:
+    return np.concatenate([[np.nan], weights[1:]]).astype(np.float32)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"table_features": lambda features: features.astype(np.int64)},
+        {"table_features": lambda features: features[::-1].copy()},
+        {"table_features": lambda features: np.concatenate([features[:1], features[:-1]])},
+        {"table_features": lambda features: features + np.uint32(2**30)},
+        {"table_features": lambda features: features[:-1]},
+        {"table_features": lambda features: features.reshape(1, -1)},
+        {"table_features": None},
+        {"table_features": np.zeros(0, np.uint32), "table_weights": np.zeros(0, np.float32)},
+        {"table_features": lambda features: features[:1], "table_weights": lambda weights: weights[:1]},
+        {"table_weights": nan_first},
+        {"table_weights": lambda weights: -weights},
+        {"table_weights": lambda weights: weights.astype(np.float64)},
+        {"table_weights": lambda weights: weights[:-1]},
+        {"table_weights": lambda weights: np.full_like(weights, np.inf)},
+        {"n_hashed": np.array([128], np.int64)},
+        {"n_hashed": np.array([2**40], np.int64)},
+        {"n_hashed": np.array([-1], np.int64)},
+        {"n_hashed": np.array([64.0])},
+        {"n_hashed": np.array(64, np.int64)},
+        {"n_hashed": None},
+        {"n_hashed": None, "table_features": None, "table_weights": None},
+    ],
+    ids=lambda changes: "+".join(changes),
+)  # fmt: skip
+def test_a_feature_table_that_does_not_fit_is_refused(
+    tmp_path: Path, lanes: int, changes: dict[str, Any]
+) -> None:
+    stopped = stopped_training(tmp_path, lanes=lanes, rounds_per_pass=2)
+    with_other_arrays(stopped.folder, **changes)
+    with pytest.raises(RunFolderError, match=r"the checkpoint in .* is damaged: ."):
+        stopped.go_on(stopped.folder)

@@ -213,7 +213,7 @@ def test_a_training_that_is_asked_to_stop_stops_within_a_second_with_a_usable_mo
 
 
 def test_a_stop_in_the_first_pass_keeps_what_was_learnt(tmp_path, write, languages):
-    source = write("many.jsonl", languages * 30)
+    source = write("many.jsonl", languages * 10)
     # A pass that takes much longer than the time between two progress events.
     long_pass = ("--n-features", 2**18, "--ngram-range", 1, 8)
     process = subprocess.Popen(
@@ -323,7 +323,7 @@ def test_the_memory_that_was_promised_is_kept(tmp_path, write, languages, lanes)
     )
     promised, used = json.loads(done.stdout)
     assert used < promised
-    assert promised < 3 * used
+    assert promised < (4 if lanes else 3) * used
     assert os.path.getsize(source) > 50e6
 
 

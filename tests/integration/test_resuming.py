@@ -5,16 +5,18 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from manymill import PartitionedForestClassifier, scan
 from manymill.data.dataset import Dataset
 from manymill.errors import RunFolderError, SourceError
-from manymill.events import Resumed, Warned
+from manymill.events import ClassesFound, RecipeChosen, Resumed, Warned
 from manymill.linear import row_stream
 from manymill.linear.checkpoints import Checkpoints
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
+from manymill.model import load_model
 from manymill.run_folder import RunFolder, read_plan
 from manymill.storage import checked_json
 
@@ -22,11 +24,16 @@ ONE = Settings(n_features=2**12, passes=2, holdout=0.05, window_bytes=60_000)
 MANY = replace(ONE, lanes=3, rounds_per_pass=2)
 CHOICES = [
     {},
-    {"feature_weights": "nb"},
+    {"recipe": "fast", "passes": 3},
     {"class_weight": "balanced", "feature_weights": "idf"},
     {"class_weight": "balanced", "l2": 1e-5, "l1": 1e-7},
     {"holdout": 0.0, "passes": 3},
+    {"holdout": None, "holdout_tail": 0.05},
 ]
+
+
+class Stop(BaseException):
+    """As sudden as a kill."""
 
 
 def model(folder):
@@ -105,6 +112,30 @@ def test_classes_that_come_late_have_the_rate_that_the_learning_began_with(
         assert model(copy) == model(run.folder)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Stop])
+@pytest.mark.parametrize("settings", [ONE, MANY], ids=["one lane", "lanes"])
+def test_a_run_that_was_stopped_while_it_counts_features_starts_again_to_the_same_bytes(
+    write, languages, tmp_path, monkeypatch, settings, stop
+):
+    monkeypatch.setattr("manymill.data.sampling._COMPLETE_STREAMS_BYTES", 0)
+    names = sorted({row["label"] for row in languages})[:4]
+    rows = sorted((row for row in languages * 16 if row["label"] in names), key=lambda row: row["label"])
+    plan = scan(write("late.jsonl.gz", rows)).plan(sample_bytes=10_000)
+    assert len(plan.class_counts) < 3
+    expected = model(train_run(plan, tmp_path / "whole", settings).folder)
+
+    def stop_when_a_class_is_found(event):
+        if isinstance(event, ClassesFound):
+            raise stop
+
+    with pytest.raises(stop):
+        train_run(plan, tmp_path / "run", settings, observe=stop_when_a_class_is_found, checkpoint_seconds=0)
+    assert not (tmp_path / "run" / "model").exists()
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    resume_run(tmp_path / "run", threads=1)
+    assert model(tmp_path / "run") == expected
+
+
 def test_a_source_that_changed_is_not_gone_on_with(source, stopped):
     _, copies = stopped(scan(source), MANY)
     source.write_text(source.read_text().replace("the", "THE"))
@@ -144,6 +175,28 @@ def test_data_that_is_there_only_once_is_not_gone_on_with(languages, tmp_path):
     (tmp_path / "run" / "events.jsonl").unlink()
     with pytest.raises(RunFolderError, match="data in memory, which cannot be read again"):
         resume_run(tmp_path / "run")
+
+
+def test_a_run_that_goes_on_keeps_what_the_recipe_auto_chose(write, stopped):
+    rng = np.random.default_rng(0)
+    words = [" ".join(f"w{word}" for word in row) for row in rng.integers(3_000, size=(11_500, 5))]
+    rows = [{"text": text, "label": text[-1]} for text in words]
+    settings = Settings(recipe="auto", ngram_range=(1, 1), char_ngram_range=None, window_bytes=60_000)
+    run, copies = stopped(scan(write("auto.jsonl", rows)), settings, threads=2)
+    recorded = read_plan(run.folder)
+    assert recorded["choice"]["candidates"]
+    changed_run = shutil.copytree(copies[0], run.folder.parent / "changed")
+    events = []
+    resume_run(copies[0], observe=events.append)
+    assert model(copies[0]) == model(run.folder)
+    told = [event.to_json() for event in events if isinstance(event, RecipeChosen)]
+    assert json.loads(json.dumps(told)) == [{"event": "RecipeChosen", **recorded["choice"]}]
+    # Another value in the plan than a second choice would find.
+    changed = read_plan(changed_run)
+    changed["settings"]["l2"] = 0.125
+    RunFolder(changed_run).write_plan(changed)
+    resume_run(changed_run)
+    assert load_model(changed_run / "model").facts["settings"]["l2"] == 0.125
 
 
 def test_who_resumes_a_forest_is_told_how(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from manymill import scan
 from manymill.errors import PlanError
-from manymill.events import ClassesFound, Ended, PassEnded
+from manymill.events import ClassesFound, Ended, PassEnded, Warned
 from manymill.linear.run import train_run
 from manymill.linear.settings import Settings
 
@@ -38,6 +38,48 @@ def test_the_model_is_the_same_bytes_for_any_number_of_threads(tmp_path, write, 
     assert contents(one.folder / "model") == contents(many.folder / "model")
 
 
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.zst", "all.jsonl.gz"])
+def test_a_model_of_all_but_the_last_rows_is_the_same_bytes_whoever_reads_them(
+    tmp_path, write, languages, heads_only, name
+):
+    source, runs, events = scan(write(name, languages)), [], []
+    settings = Settings(n_features=2**12, passes=1, holdout_tail=0.2, lanes=2, rounds_per_pass=2)
+    for number, engine in enumerate((1, 3, "processes:2")):
+        folder = tmp_path / str(number)
+        runs.append(
+            train_run(source, folder, settings, threads=number + 1, engine=engine, observe=events.append)
+        )
+    assert contents(runs[0].folder / "model") == contents(runs[1].folder / "model")
+    assert contents(runs[0].folder / "model") == contents(runs[2].folder / "model")
+    held = {event.holdout_rows for event in events if isinstance(event, PassEnded)}
+    alone = train_run(source, tmp_path / "alone", replace(settings, lanes=1))
+    assert held == {alone.trained.metrics.n_rows}
+    assert held.pop() == pytest.approx(0.2 * len(languages), rel=0.2)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("by_class", [True, False], ids=["sorted by class", "shuffled"])
+def test_a_tail_of_other_labels_than_the_source_is_worth_a_warning(
+    tmp_path, write, languages, lanes, by_class
+):
+    rows = sorted(languages, key=lambda row: row["label"]) if by_class else languages
+    messages = []
+    train_run(
+        scan(write("rows.jsonl", rows)),
+        tmp_path / "run",
+        Settings(n_features=2**12, passes=2, holdout_tail=0.3, lanes=lanes),
+        observe=lambda event: messages.append(event.message) if isinstance(event, Warned) else None,
+    )
+    assert sum("sorted by class and not in order of time" in message for message in messages) == by_class
+
+
+def test_a_file_of_held_out_rows_excludes_a_tail(tmp_path, write, languages):
+    source = scan(write("all.jsonl", languages[:200]))
+    with pytest.raises(PlanError, match=r"holdout_tail=0.1 is invalid"):
+        train_run(source, tmp_path / "run", Settings(holdout_tail=0.1), holdout=source)
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_seed_gives_another_model(tmp_path, write, languages):
     source = write("all.jsonl", languages)
     a = train_run(scan(source), tmp_path / "a", SETTINGS)
@@ -66,6 +108,15 @@ def test_a_large_file_sorted_by_class_is_mixed_by_the_order_of_its_blocks(
     assert accuracy(run.folder / "model", languages_test) > 0.88
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_rows_without_features_give_a_model_of_the_most_frequent_class(tmp_path, write, lanes):
+    rows = [{"text": "...", "label": "often" if i % 3 else "seldom"} for i in range(60)]
+    settings = Settings(char_ngram_range=None, lanes=lanes, holdout=0.1)
+    source = scan(write("empty.jsonl", rows), text="text", label="label")
+    run = train_run(source, tmp_path / "run", settings)
+    assert accuracy(run.folder / "model", rows) == 2 / 3
+
+
 def test_rows_learnt_held_out_and_bad_add_up_to_the_rows_read(tmp_path, write, languages):
     rows = [*languages[:2000], {"text": "no label"}, {"label": "no text"}]
     run = train_run(scan(write("some.jsonl", rows)), tmp_path / "run", SETTINGS)
@@ -83,12 +134,16 @@ def test_equal_texts_are_held_out_together(tmp_path, write, languages):
     assert run.trained.metrics.n_rows > 0
 
 
-def test_progressive_loss_of_the_first_pass_is_honest(tmp_path, write, languages):
-    """Labels drawn at random cannot be foretold, however well they are learnt by heart."""
+@pytest.mark.parametrize("weights", ["idf", None])
+def test_progressive_loss_of_the_first_pass_is_honest_if_weights_do_not_depend_on_labels(
+    tmp_path, write, languages, weights
+):
+    """Labels drawn at random cannot be predicted, however well they are memorised."""
     generator = np.random.default_rng(0)
     rows = [{"text": row["text"], "label": str(generator.integers(2))} for row in languages[:3000]]
     events = []
-    train_run(scan(write("noise.jsonl", rows)), tmp_path / "run", SETTINGS, observe=events.append)
+    settings = replace(SETTINGS, feature_weights=weights)
+    train_run(scan(write("noise.jsonl", rows)), tmp_path / "run", settings, observe=events.append)
     first, second = [event for event in events if isinstance(event, PassEnded)]
     assert 0.45 < first.accuracy < 0.55
     assert second.accuracy > 0.7
@@ -171,7 +226,7 @@ def test_a_plan_that_needs_more_memory_than_allowed_is_refused_with_settings_tha
     tmp_path, write, languages
 ):
     source = write("all.jsonl", languages[:1000])
-    settings, limit = Settings(holdout=0.1), 200 << 20
+    settings, limit = Settings(recipe="fast", passes=2, holdout=0.1), 220 << 20
     with pytest.raises(PlanError, match=r"--n-features \d+") as refusal:
         train_run(
             scan(source), tmp_path / "run", replace(settings, n_features=2**24), threads=2, memory=limit

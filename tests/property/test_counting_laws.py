@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from manymill._core import Rows
-from reference.counts import arrays_again, bits, counting, counts_of, weighted
+from reference.counts import arrays_again, bits, counting, counts_of, dense_counts, weighted
 
 N_FEATURES = 7
 value = st.one_of(st.just(float("nan")), st.floats(0, 100, width=32))
@@ -24,7 +24,7 @@ def rows_of(X):
 @st.composite
 def labelled(draw):
     """A matrix, classes, weights, and the number of classes."""
-    n_classes = draw(st.integers(1, 5))
+    n_classes = draw(st.sampled_from([1, 2, 3, 5, 16, 17, 40]))
     rows = draw(
         st.lists(st.tuples(row, st.integers(-1, n_classes - 1), st.sampled_from([0, 0.5, 1])), max_size=8)
     )
@@ -58,12 +58,11 @@ def test_counts_are_those_of_the_slow_twin(data):
         counter.add(rows_of(X), classes, weights)
         np.testing.assert_array_equal(counter.rows, rows)
         np.testing.assert_array_equal(counter.distinct, distinct)
-        np.testing.assert_array_equal(counter.document_frequencies(), counts.sum(axis=1))
-    np.testing.assert_array_equal(by_class.counts(0, N_FEATURES), counts)
-    np.testing.assert_array_equal(together.counts(2, 5)[:, 0], counts[2:5].sum(axis=1))
+    np.testing.assert_array_equal(dense_counts(by_class), counts)
+    np.testing.assert_array_equal(dense_counts(together).sum(axis=1), counts.sum(axis=1))
 
 
-@given(labelled(), st.integers(0, 3))
+@given(labelled(), st.sampled_from([0, 1, 3, 20]))
 @settings(max_examples=40, deadline=None)
 def test_counts_that_grow_are_those_with_all_classes_from_the_first(data, more):
     X, classes, weights, n_classes = data

@@ -208,11 +208,24 @@ def test_sums_that_were_not_asked_for_are_refused(asked, also, not_kept):
             sums.merge_into(learner, rule, 1.0)
 
 
-def test_a_lane_that_left_an_output_alone_does_not_shorten_its_move():
+def test_a_lane_that_left_an_output_alone_is_not_divided_by():
     one = np.array([7], np.uint32), np.float32([[3, 0, 0]]), np.float32([1]), np.zeros((2, 3), np.float32)
     other = np.array([7], np.uint32), np.float32([[0, -1, 0]]), np.float32([1]), np.zeros((2, 3), np.float32)
     _, weights, _, _ = merged(combined([one, other], [1, 1]), "magnitude", 3)
-    np.testing.assert_allclose(weights, np.float32([[3, -1, 0]]) * 2**0.25, rtol=1e-6)
+    # Steps of one learner that has seen the squares of both would be shorter by this.
+    np.testing.assert_allclose(weights, np.float32([[3, -1, 0]]) / 2**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sum_before", "initial_g"), [(0, 0), (0, 1), (60, 0), (60, 0.5), (1e6, 0)])
+def test_what_one_lane_moves_goes_at_the_pace_of_one_learner(sum_before, initial_g):
+    """Squares 1 of one lane of four, beside a fourth of those before."""
+    learner = Learner(N, 3, initial_g=initial_g)
+    learner.scatter(np.uint32([7]), np.zeros((1, 3), np.float32), np.float32([sum_before]))
+    one = np.uint32([7]), np.float32([[3, -1, 0]]), np.float32([1]), np.zeros((2, 3), np.float32)
+    none = np.zeros(0, np.uint32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32), one[3]
+    combined([one, none, none, none], [1] * 4).merge_into(learner, "magnitude", 1.0)
+    rates = [(initial_g + before + 1) ** -0.5 for before in (sum_before, sum_before / 4)]
+    np.testing.assert_allclose(learner.weights(7, 8), one[1] * rates[0] / rates[1], rtol=1e-6)
 
 
 def test_sums_of_other_outputs_or_rules_or_none_are_refused():

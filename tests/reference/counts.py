@@ -46,6 +46,14 @@ def arrays_again(counter, kind):
     return FeatureCounts.from_arrays(counter.n_features, *arrays, by_class=kind == "classes")
 
 
+def dense_counts(counter):
+    """The matrix of counts by feature and class; all are of class 0 if classes are counted together."""
+    features, classes, counts, rows, _ = counter.to_arrays()
+    matrix = np.zeros((counter.n_features, len(rows)), np.int64)
+    matrix[features, classes if len(classes) else 0] = counts
+    return matrix
+
+
 def bits(counter):
     """The bytes of a counter, for comparison."""
     return [part.tobytes() if hasattr(part, "tobytes") else part for part in counter.to_arrays()]

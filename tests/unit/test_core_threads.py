@@ -10,7 +10,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from manymill._core import CsvCutter, Hasher, Learner
+from manymill._core import CsvCutter, FeatureTable, Hasher, Learner
 from reference.sparse import random_rows, sparse
 
 N_THREADS = 4
@@ -50,6 +50,14 @@ def test_a_learner_has_learnt_from_the_calls_that_it_took_and_from_no_other():
     assert taken > 0
     assert shared.n_rows_seen == 300 * taken
     assert shared.weights(0, 50).tobytes() == alone.weights(0, 50).tobytes()
+
+
+def test_one_table_maps_the_rows_of_all_threads():
+    rows = sparse(random_rows(3, 300, 50, 3)[0])
+    table = FeatureTable.from_arrays(50, np.arange(0, 50, 3, dtype=np.uint32), np.ones(17, np.float32))
+    alone = rows.mapped(table, "l2").arrays()
+    for mapped in at_once(lambda *_: rows.mapped(table, "l2").arrays()):
+        assert all(np.array_equal(a, b) for a, b in zip(mapped, alone, strict=True))
 
 
 def test_a_learner_is_read_by_all_and_changed_by_one():

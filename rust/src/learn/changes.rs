@@ -12,11 +12,12 @@
 //! ```
 //!
 //! Features are noted before the rows are learnt, in a loop of its own, at a bit a feature: learning costs what it
-//! costs otherwise. With regularisation every feature may change with every row, so all that hold something are noted
-//! at the beginning. To note a feature is to read one place of a large table; where, last time, one in sixty-four
+//! costs otherwise. Regularisation waits until the round is over (see [`super::rounds`]): what a feature owes for earlier
+//! rounds it pays when it is noted, and that is no change. To note a feature is to read one place of a large table; where, last time, one in sixty-four
 //! changed, the table is copied once and the copy kept up from then on: bits fit in the near caches, and both tables
 //! are read in order. What comes out is the same.
 
+use super::step::Step;
 use super::table::{check_state, zeros};
 use super::{LearnError, Learner};
 use crate::kernels::memory::{prefer_large_pages, prefetch, roomy};
@@ -27,7 +28,7 @@ use crate::rows::Rows;
 /// the system takes longer than to fill them.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    is_noting: bool,
+    pub(super) is_noting: bool,
     /// A bit for each feature.
     seen: Vec<u64>,
     features: Vec<u32>,
@@ -158,12 +159,14 @@ impl Work for Marked<'_> {
 }
 
 impl Learner {
-    /// From now on, notes what changes.
+    /// From now on, notes what changes; until then nothing is paid for rows that are learnt.
     ///
     /// # Errors
     /// If memory is lacking.
     pub fn begin_changes(&mut self) -> Result<(), LearnError> {
-        self.settle();
+        if self.rounds.is_empty() {
+            self.settle();
+        }
         if self.noted.is_noting {
             self.forget_changes();
         }
@@ -173,11 +176,9 @@ impl Learner {
         self.noted.is_noting = true;
         self.noted.intercept.clone_from(&self.intercept);
         self.noted.n_rows_seen = self.n_rows_seen;
-        if self.settings.is_regularised() {
-            let met = self.met();
-            self.note_features(&met);
-        } else if self.noted.whole.is_empty()
+        if self.noted.whole.is_empty()
             && self.table.is_direct()
+            && !self.table.is_dated
             && self.noted.n_last >= self.n_features() / WHOLE
         {
             let cells = &self.table.cells()[..self.table.n_features * self.table.width()];
@@ -196,6 +197,9 @@ impl Learner {
     pub(super) fn note(&mut self, rows: &Rows) -> Result<(), LearnError> {
         if !self.noted.is_noting {
             self.forget_changes();
+            if !self.rounds.is_empty() {
+                self.settle();
+            }
         } else if self.noted.whole.is_empty() {
             self.note_features(&rows.indices);
             self.copy_zeros()?;
@@ -229,6 +233,7 @@ impl Learner {
     fn note_features(&mut self, features: &[u32]) {
         let n_used = self.n_outputs() + 1;
         let noted = &mut self.noted;
+        let step = Step::new(&self.settings);
         for (i, &j) in features.iter().enumerate() {
             if let Some(&later) = features.get(i + AHEAD) {
                 self.table.warm_block(later);
@@ -237,6 +242,9 @@ impl Learner {
             if *word & bit == 0 {
                 *word |= bit;
                 noted.features.push(j);
+                if !self.rounds.is_empty() {
+                    self.rounds.pay_one(&mut self.table, step, j);
+                }
                 noted
                     .blocks
                     .extend_from_slice(&self.table.block(j as usize)[..n_used]);
@@ -249,7 +257,6 @@ impl Learner {
     /// # Errors
     /// If nothing was begun, or memory is lacking.
     pub fn take_changes(&mut self) -> Result<Changes, LearnError> {
-        self.settle();
         if !self.noted.is_noting {
             return LearnError::invalid(
                 "changes are not being noted: call begin_changes first".into(),

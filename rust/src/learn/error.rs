@@ -1,5 +1,6 @@
 //! What can go wrong in the learner.
 
+use crate::rows::FeatureTableError;
 use std::fmt;
 
 /// Why a learner could not be made, or refused a call.
@@ -49,3 +50,12 @@ impl fmt::Display for LearnError {
 }
 
 impl std::error::Error for LearnError {}
+
+impl From<FeatureTableError> for LearnError {
+    fn from(error: FeatureTableError) -> Self {
+        match error {
+            FeatureTableError::Invalid(message) => Self::Invalid(message),
+            FeatureTableError::Memory { bytes } => Self::Memory { bytes: Some(bytes) },
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::changes::Noted;
 use super::fetched::Fetched;
 use super::lesson::{Lesson, Room};
 use super::margins::{Model, check_rows, margins, score};
+use super::rounds::Rounds;
 use super::settings::{check_shape, n_outputs};
 use super::step::{Residuals, Step, rate, update};
 use super::sums::dot;
@@ -37,8 +38,10 @@ pub struct Learner {
     pub(super) table: Table,
     /// Intercepts, then the sum of squared gradients of each.
     pub(super) intercept: Vec<f32>,
-    /// Rows since the last settling, with regularisation: the date of the next row, less one.
+    /// Rows since the last settling, with regularisation: the date of the next row, less one. Between the rounds of
+    /// lanes: rounds.
     pub(super) now: f32,
+    pub(super) rounds: Rounds,
     pub(super) noted: Noted,
 }
 
@@ -63,6 +66,7 @@ impl Learner {
             table,
             intercept,
             now: 0.0,
+            rounds: Rounds::default(),
             noted: Noted::default(),
         })
     }
@@ -186,14 +190,17 @@ impl Learner {
     ) {
         let row = (&room.slots[..], values);
         self.n_rows_seen += 1;
-        if self.table.is_dated {
+        let pays = self.table.is_dated && !self.noted.is_noting;
+        if pays {
             self.now += 1.0;
         }
         let (all, padded) = (&room.residuals[..self.n_outputs()], &room.residuals[..]);
         if all.iter().all(|&r| r == 0.0) {
             return self.settle_in_time();
         }
-        let (step, now) = (Step::new(&self.settings), self.now);
+        let step = Step::new(&self.settings);
+        let step = if pays { step } else { step.without_penalty() };
+        let now = self.now;
         let residuals = Residuals {
             all,
             padded,
@@ -227,7 +234,7 @@ impl Learner {
 
     /// Settles after as many rows as float32 counts exactly.
     #[inline(always)]
-    fn settle_in_time(&mut self) {
+    pub(super) fn settle_in_time(&mut self) {
         if self.now >= MAX_DATE {
             self.settle();
         }

@@ -12,8 +12,13 @@ impl Learner {
     pub fn settle(&mut self) {
         // Where no row was learnt since the last time nothing is owed.
         if self.now > 0.0 {
-            let (step, now) = (Step::new(&self.settings), self.now);
-            settle(&mut self.table, step, now);
+            let step = Step::new(&self.settings);
+            if self.rounds.is_empty() {
+                settle(&mut self.table, step, self.now);
+            } else {
+                self.rounds.settle(&mut self.table, step);
+                self.rounds.clear();
+            }
             self.now = 0.0;
         }
     }

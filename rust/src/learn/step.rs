@@ -48,6 +48,17 @@ impl Step {
         }
     }
 
+    /// The same step where features do not pay.
+    #[inline(always)]
+    pub(super) fn without_penalty(self) -> Self {
+        Self {
+            l1: 0.0,
+            l2: 0.0,
+            due: DUE,
+            ..self
+        }
+    }
+
     /// The length of the step of a feature whose squared gradients add up to `sum`.
     #[inline(always)]
     pub(super) fn rate(&self, sum: f32) -> f32 {

@@ -1,7 +1,9 @@
 //! Rows to counts and sums by feature.
 
 use super::access::{alone, matrix, shared, size};
+use super::feature_table::PyFeatureTable;
 use super::learn::turned;
+use super::options::table_kind;
 use super::rows::PyRows;
 use crate::learn::{FeatureCounts, FeatureSums, LearnError, SparseCounts, SparseSums};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
@@ -18,7 +20,8 @@ struct PyFeatureSums(FeatureSums);
 
 type CountArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
-    Bound<'py, PyArray2<u32>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray1<u64>>,
     Bound<'py, PyArray1<u64>>,
 );
@@ -28,7 +31,8 @@ type CountReduced<'py> = (
     (
         usize,
         Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray2<u32>>,
+        Bound<'py, PyArray1<u32>>,
+        Bound<'py, PyArray1<u32>>,
         Bound<'py, PyArray1<u64>>,
         Bound<'py, PyArray1<u64>>,
         bool,
@@ -81,20 +85,22 @@ impl PyFeatureCounts {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (n_features, features, counts, rows, distinct, by_class))]
+    #[pyo3(signature = (n_features, features, classes, counts, rows, distinct, by_class))]
+    #[allow(clippy::too_many_arguments)] // each has a name in Python
     fn from_arrays(
         py: Python<'_>,
         n_features: i64,
         features: PyReadonlyArray1<'_, u32>,
-        counts: PyReadonlyArray2<'_, u32>,
+        classes: PyReadonlyArray1<'_, u32>,
+        counts: PyReadonlyArray1<'_, u32>,
         rows: PyReadonlyArray1<'_, u64>,
         distinct: PyReadonlyArray1<'_, u64>,
         by_class: bool,
     ) -> PyResult<Self> {
-        let n_columns = if by_class { rows.len() } else { 1 };
         let sparse = SparseCounts {
             features: features.as_array().to_vec(),
-            counts: numbers(&counts, features.len(), n_columns)?,
+            classes: classes.as_array().to_vec(),
+            counts: counts.as_array().to_vec(),
             rows: rows.as_array().to_vec(),
             distinct: distinct.as_array().to_vec(),
         };
@@ -137,7 +143,8 @@ impl PyFeatureCounts {
         let sparse = py.detach(|| counts.sparse());
         Ok((
             PyArray1::from_vec(py, sparse.features),
-            matrix(py, sparse.counts, counts.n_columns())?,
+            PyArray1::from_vec(py, sparse.classes),
+            PyArray1::from_vec(py, sparse.counts),
             PyArray1::from_vec(py, sparse.rows),
             PyArray1::from_vec(py, sparse.distinct),
         ))
@@ -145,45 +152,33 @@ impl PyFeatureCounts {
 
     /// For pickle: counts travel between processes as their arrays.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<CountReduced<'py>> {
-        let (features, counts, rows, distinct) = Self::to_arrays(slf)?;
+        let (features, classes, counts, rows, distinct) = Self::to_arrays(slf)?;
         let guard = shared(slf)?;
         let (n_features, by_class) = (guard.0.n_features(), guard.0.is_by_class());
         let make = slf.get_type().getattr("from_arrays")?;
         Ok((
             make,
-            (n_features, features, counts, rows, distinct, by_class),
+            (
+                n_features, features, classes, counts, rows, distinct, by_class,
+            ),
         ))
     }
 
-    fn document_frequencies<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    fn frequencies<'py>(slf: &Bound<'py, Self>, most: u32) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let guard = shared(slf)?;
         let counts = &guard.0;
-        let frequencies = slf.py().detach(|| counts.document_frequencies());
-        Ok(PyArray1::from_vec(slf.py(), frequencies))
-    }
-
-    fn by_frequency<'py>(
-        slf: &Bound<'py, Self>,
-        values: PyReadonlyArray1<'py, f32>,
-    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let guard = shared(slf)?;
-        let (counts, values) = (&guard.0, values.as_slice()?);
-        let found = slf.py().detach(|| counts.by_frequency(values));
+        let found = slf.py().detach(|| counts.frequencies(most as usize));
         Ok(PyArray1::from_vec(slf.py(), found.map_err(turned)?))
     }
 
-    fn counts<'py>(
-        slf: &Bound<'py, Self>,
-        start: usize,
-        stop: usize,
-    ) -> PyResult<Bound<'py, PyArray2<u32>>> {
+    #[pyo3(signature = (kind, *, min_rows = 1))]
+    fn table(slf: &Bound<'_, Self>, kind: &str, min_rows: i64) -> PyResult<PyFeatureTable> {
         let guard = shared(slf)?;
-        let counts = &guard.0;
-        let block = slf
-            .py()
-            .detach(|| counts.block(start, stop))
-            .map_err(turned)?;
-        matrix(slf.py(), block, counts.n_columns())
+        let (counts, kind) = (&guard.0, table_kind(kind)?);
+        slf.py()
+            .detach(|| counts.table(kind, size(min_rows)))
+            .map(PyFeatureTable)
+            .map_err(turned)
     }
 
     #[getter]

@@ -3,7 +3,9 @@
 use super::access::{alone, matrix, shared, size};
 use super::options::memory_error;
 use super::rows::PyRows;
-use crate::learn::{Changes, LearnError, LearnStats, Learner, Loss, Settings, score_rows as score};
+use crate::learn::{
+    Changes, LearnError, LearnStats, Learner, Loss, Settings, Shares, score_rows as score,
+};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyFloatingPointError, PyValueError};
 use pyo3::prelude::*;
@@ -192,6 +194,20 @@ impl PyLearner {
         let mut guard = alone(slf)?;
         let learner = &mut guard.0;
         slf.py().detach(|| learner.settle());
+        Ok(())
+    }
+
+    fn decay(slf: &Bound<'_, Self>, n_rows: u64, n_lanes: u32, is_part: bool) -> PyResult<()> {
+        let mut guard = alone(slf)?;
+        let learner = &mut guard.0;
+        if n_lanes == 0 {
+            return Err(PyValueError::new_err("n_lanes is 0, not 1 or more"));
+        }
+        let shares = Shares {
+            n_lanes: n_lanes as f32,
+            is_part,
+        };
+        slf.py().detach(|| learner.decay(n_rows, shares));
         Ok(())
     }
 

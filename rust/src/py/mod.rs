@@ -5,6 +5,7 @@ mod access;
 mod characters;
 mod columns;
 mod counts;
+mod feature_table;
 mod kernels;
 mod learn;
 mod matrix;
@@ -32,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     svmlight::register(module)?;
     read::register(module)?;
     rows::register(module)?;
+    feature_table::register(module)?;
     learn::register(module)?;
     merging::register(module)?;
     counts::register(module)

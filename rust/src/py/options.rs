@@ -1,5 +1,6 @@
 //! What callers choose, checked.
 
+use crate::learn::TableKind;
 use crate::rows::{CsrOptions, Norm, RowOptions, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -73,6 +74,17 @@ pub(super) fn csr_options(
         binary,
         norm: norm_of(norm)?,
     })
+}
+
+pub(super) fn table_kind(kind: &str) -> PyResult<TableKind> {
+    match kind {
+        "nb-idf" => Ok(TableKind::NbIdf),
+        "nb" => Ok(TableKind::Nb),
+        "idf" => Ok(TableKind::Idf),
+        _ => Err(value_error(format!(
+            "kind={kind:?} is invalid: expected 'nb-idf', 'nb' or 'idf'"
+        ))),
+    }
 }
 
 /// A type of values by NumPy's name of it.

@@ -1,6 +1,7 @@
 //! Rows of features.
 
 use super::columns::slice;
+use super::feature_table::PyFeatureTable;
 use super::options::{norm_of, row_options};
 use crate::rows::{HashedChunk, Rows, picked_rows};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -107,6 +108,18 @@ impl PyRows {
         // In place: a copy for each call would take longer than the call.
         let weights = weights.as_slice()?;
         py.detach(|| self.0.weighted(weights, norm))
+            .map(Self)
+            .map_err(PyValueError::new_err)
+    }
+
+    fn mapped(
+        &self,
+        py: Python<'_>,
+        table: &Bound<'_, PyFeatureTable>,
+        norm: Option<&str>,
+    ) -> PyResult<Self> {
+        let (table, norm) = (&table.get().0, norm_of(norm)?);
+        py.detach(|| self.0.mapped(table, norm))
             .map(Self)
             .map_err(PyValueError::new_err)
     }

@@ -11,7 +11,9 @@
 
 mod csr;
 mod csr_rows;
+mod feature_table;
 mod learner;
+mod mapped;
 mod picked;
 mod placing;
 mod svmlight;
@@ -20,6 +22,7 @@ mod weighted;
 
 pub use csr::{CsrOptions, Float};
 pub use csr_rows::{CsrRows, CsrSink, Positions, csr_rows};
+pub use feature_table::{FeatureTable, FeatureTableError};
 pub use learner::{RowOptions, RowWriter, Value, learner_rows};
 pub use picked::{HashedChunk, picked_rows};
 pub use placing::Placing;

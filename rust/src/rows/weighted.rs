@@ -6,7 +6,8 @@
 //!     values ← values / norm of the row      summed as the learner's rows are
 //! ```
 
-use super::values::{divide, sum};
+use super::mapped::norm_of;
+use super::values::divide;
 use super::{Norm, Rows};
 use crate::kernels::memory::prefetch;
 use crate::kernels::widest::{self, Work};
@@ -29,28 +30,43 @@ impl Rows {
                 weights.len()
             ));
         }
-        let mut values = Vec::with_capacity(self.values.len());
-        for (at, (&feature, &value)) in self.indices.iter().zip(&self.values).enumerate() {
-            if let Some(&soon) = self.indices.get(at + AHEAD) {
-                prefetch(weights, soon as usize);
-            }
-            values.push(value * weights[feature as usize]);
-        }
-        if let Some(norm) = norm {
-            for ends in self.indptr.windows(2) {
-                let row = &mut values[ends[0]..ends[1]];
-                widest::run(Normed { row, norm });
-            }
-        }
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err("a value times its feature's weight is not finite".into());
-        }
+        let mut values = products(&self.indices, &self.values, weights);
+        normed(&self.indptr, &mut values, norm)?;
         Ok(Self {
             indptr: self.indptr.clone(),
             indices: self.indices.clone(),
             values,
         })
     }
+}
+
+/// The values, each multiplied by the weight at its index.
+fn products(indices: &[u32], values: &[f32], weights: &[f32]) -> Vec<f32> {
+    let mut products = Vec::with_capacity(values.len());
+    for (at, (&index, &value)) in indices.iter().zip(values).enumerate() {
+        if let Some(&soon) = indices.get(at + AHEAD) {
+            prefetch(weights, soon as usize);
+        }
+        products.push(value * weights[index as usize]);
+    }
+    products
+}
+
+/// Divides each row by its norm.
+///
+/// # Errors
+/// If a value is not finite.
+fn normed(indptr: &[usize], values: &mut [f32], norm: Option<Norm>) -> Result<(), String> {
+    if let Some(norm) = norm {
+        for ends in indptr.windows(2) {
+            let row = &mut values[ends[0]..ends[1]];
+            widest::run(Normed { row, norm });
+        }
+    }
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("a value times its feature's weight is not finite".into());
+    }
+    Ok(())
 }
 
 /// One row to be divided by its norm.
@@ -65,11 +81,8 @@ impl Work for Normed<'_> {
     #[inline(always)]
     fn run<const LANES: usize>(self) {
         let Self { row, norm } = self;
-        let norm = match norm {
-            Norm::L1 => sum(row, |value| f64::from(value).abs()),
-            Norm::L2 => sum(row, |value| f64::from(value) * f64::from(value)).sqrt(),
-        };
-        divide(row, norm as f32);
+        let by = norm_of(row, norm);
+        divide(row, by);
     }
 }
 

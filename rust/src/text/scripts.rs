@@ -82,17 +82,37 @@ pub fn is_modifier(character: u32) -> bool {
     (0x1f3fb..=0x1f3ff).contains(&character)
 }
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
 /// The characters of text that are of scripts without spaces between words, and all that are part of words in any
 /// script.
 pub fn count_unspaced(text: &[u8], table: &Table) -> [u64; 2] {
     let (mut at, mut counts) = (0, [0; 2]);
     while at < text.len() {
-        let found = decode(four(text, at));
-        let entry = table.entry(found.character);
-        let unspaced = entry.kind() == Some(Kind::Unspaced);
-        counts[0] += u64::from(unspaced);
-        counts[1] += u64::from(unspaced || entry.is_word() || entry.is_mark());
-        at += found.count;
+        if let Some(n) = text[at..].first_chunk().and_then(ascii_words) {
+            counts[1] += u64::from(n);
+            at += BLOCK;
+            continue;
+        }
+        // The characters that start in a block that is not of ASCII alone.
+        let end = text.len().min(at + BLOCK);
+        while at < end {
+            let found = decode(four(text, at));
+            let entry = table.entry(found.character);
+            let unspaced = entry.kind() == Some(Kind::Unspaced);
+            counts[0] += u64::from(unspaced);
+            counts[1] += u64::from(unspaced || entry.is_word() || entry.is_mark());
+            at += found.count;
+        }
     }
     counts
+}
+
+/// How many characters are part of words; `None` if not all are of ASCII.
+fn ascii_words(block: &[u8; BLOCK]) -> Option<u8> {
+    let is_word = |byte: &u8| u8::from(byte.is_ascii_alphanumeric() || *byte == b'_');
+    block
+        .is_ascii()
+        .then(|| block.iter().map(is_word).sum::<u8>())
 }

@@ -123,6 +123,7 @@ def _by_option(error: ManymillError, arguments: list[str]) -> str:
             if option.name == name and (typed := _typed(option, arguments)) is not None:
                 # An option is None if it is left out.
                 expected = re.sub(r",? or None\b.*$", "", expected)
+                expected = re.sub(r"^None\b", "it to be left out", expected)
                 return escaped(f"{typed} is invalid: expected {expected}")
     return error.what
 

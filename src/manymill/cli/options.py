@@ -79,7 +79,7 @@ option = partial(click.option, cls=Option)
 def _expected(kind: click.ParamType[Any]) -> str | None:
     """The values of a type, as messages describe them; None to use the message of click."""
     if isinstance(kind, click.Choice):
-        return any_of(kind.choices)
+        return any_of(kind.choices).replace("\\\\", "\\")  # as it is typed
     name = {"integer": "an integer", "float": "a number"}.get(kind.name.removesuffix(" range"))
     if name is None or not isinstance(kind, click.IntRange | click.FloatRange):
         return getattr(kind, "expected", name)

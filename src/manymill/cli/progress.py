@@ -14,7 +14,9 @@ from manymill.display import shortened
 from manymill.engine import interrupts
 from manymill.events import (
     ClassesFound,
+    Counting,
     Event,
+    FeaturesCounted,
     ForestGrown,
     Interrupted,
     LaneEnded,
@@ -22,6 +24,7 @@ from manymill.events import (
     PassEnded,
     Planned,
     Progress,
+    RecipeChosen,
     Resumed,
     RoundEnded,
     Sampled,
@@ -91,6 +94,8 @@ def _live() -> Iterator[Observer]:
                     number=event.pass_number,
                     figures=_figures(event, memory=False),
                 )
+            elif isinstance(event, Counting):
+                bar.update(task, completed=event.share, number="0: count", figures=_counting(event))
             elif isinstance(event, Sampled):
                 interrupts.raise_if_requested()
                 bar.update(
@@ -143,6 +148,11 @@ class PlainLines:
                 return
             self._last = time.monotonic()
             line: str | None = f"pass {event.pass_number}  {_figures(event, memory=True)}"
+        elif isinstance(event, Counting):
+            if time.monotonic() - self._last < PLAIN_SECONDS:
+                return
+            self._last = time.monotonic()
+            line = f"count   {_counting(event)}"
         elif isinstance(event, Sampled):
             interrupts.raise_if_requested()  # Python may have lost the interrupt
             if time.monotonic() - self._last < PLAIN_SECONDS:
@@ -167,6 +177,14 @@ def _figures(event: Progress, *, memory: bool) -> str:
     )
 
 
+def _counting(event: Counting) -> str:
+    """The progress of counting features."""
+    return (
+        f"{100 * event.share:3.0f} %  {event.megabytes_per_second:.0f} MB/s  {event.n_rows:,} rows  "
+        f"{_clock(event.eta_seconds)} left"
+    )
+
+
 def _sampled(event: Sampled) -> str:
     """The progress of sampling for the plan."""
     return (
@@ -188,20 +206,26 @@ def _described(event: Event) -> str | list[str] | None:
         columns = f"text={event.text} label={event.label}"
         rows = f"{about}{event.n_rows:,} rows; {columns}, {event.classes} classes"
         return [f"{read}, {rows}", *(f"        {note}" for note in event.notes)]
+    if isinstance(event, RecipeChosen):
+        return _chosen(event)
     if isinstance(event, Warned):
         return f"warning {event.message}"
     if isinstance(event, ClassesFound):
         names = ", ".join(map(shortened, event.names[:5])) + (", ..." if len(event.names) > 5 else "")
         return f"classes {len(event.names)} new: {names}; {event.n_classes} now"
+    if isinstance(event, FeaturesCounted):
+        return (
+            f"count   {event.n_rows:,} rows  {event.n_features:,} features in use, weights {event.weights}  "
+            f"{event.seconds:.1f} s"
+        )
     if isinstance(event, PassEnded):
         held = ""
         if event.holdout_accuracy is not None:
             held = f"  held-out {event.holdout_accuracy:.4f} of {event.holdout_rows:,} rows"
-        first = " (before learning each row)" if event.pass_number == 1 else ""
         saved = "  saved" if event.kept else ""
         return (
             f"pass {event.pass_number}  {event.n_rows:,} rows  loss {event.loss:.4f}  "
-            f"accuracy {event.accuracy:.4f}{first}{held}  {event.seconds:.1f} s{saved}"
+            f"accuracy {event.accuracy:.4f} in training{held}  {event.seconds:.1f} s{saved}"
         )
     if isinstance(event, RoundEnded):
         step = "" if event.step == 1 else f" x {event.step:g}"
@@ -222,6 +246,26 @@ def _described(event: Event) -> str | list[str] | None:
     if isinstance(event, Interrupted):
         return "stopping: the current state is saved" if event.kept else "stopping"
     return None
+
+
+def _chosen(event: RecipeChosen) -> str | list[str]:
+    """What the recipe "auto" has chosen, and why."""
+    if event.is_standard:
+        return f"chosen  the recipe standard: {event.reason}"
+    given = {
+        "words": _lengths(event.values["ngram_range"]),
+        "characters": _lengths(event.values["char_ngram_range"]),
+        "weights": event.values["feature_weights"],
+        "loss": event.values["loss"],
+        "l2 times rows": event.values["l2_times_rows"],
+    }
+    shown = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+    rows = f"{event.n_training:,} rows learnt, {event.n_judging:,} others judged"
+    return [f"chosen  {shown}", f"        {event.reason} ({rows})"]
+
+
+def _lengths(ngram_range: Any) -> str | None:
+    return None if ngram_range is None else f"{ngram_range[0]} to {ngram_range[1]}"
 
 
 def _bytes(number: int) -> str:

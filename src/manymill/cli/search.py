@@ -66,7 +66,7 @@ def search(
     from manymill.cli.progress import PLAIN_SECONDS
     from manymill.engine.selection import engine_name
     from manymill.search.config import read_config
-    from manymill.search.run import run_search
+    from manymill.search.run import recipe_verdict, run_search
 
     if len(files) > 1 and any(name.endswith(".toml") for name in files):
         raise click.UsageError(
@@ -102,8 +102,10 @@ def search(
         handle.wait()  # raises its error
         _show_end(handle, json=json)
 
-    run_search(config, out, engine=chosen, watch=watch)
+    searched = run_search(config, out, engine=chosen, watch=watch)
     if not json:
+        if verdict := recipe_verdict(searched):
+            say(f"recipe  {verdict}")
         say(f"saved   {out / 'model'}")
 
 

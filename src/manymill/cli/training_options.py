@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manymill.cli import options
+from manymill.constants import AUTO
+from manymill.errors import SettingsError
 from manymill.linear.settings import Settings
 from manymill.validation import (
+    Auto,
     Boolean,
     Bytes,
     Choice,
@@ -21,6 +24,8 @@ from manymill.validation import (
     Number,
     Parameter,
     Share,
+    StopWords,
+    Strength,
     declared,
 )
 
@@ -70,6 +75,38 @@ class ShareOrFile(click.ParamType[Any]):
             return str(value)
 
 
+class NumberOrWord(click.ParamType[Any]):
+    """A number, or a word such as ``auto``, which the settings check."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self._number = number
+        self.name = number.__name__
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the word."""
+        try:
+            return self._number(value)
+        except ValueError:
+            return value
+
+
+class StopWordsType(click.ParamType[Any]):
+    """``english``, or a file with a word on each line."""
+
+    name = "stop words"
+    expected = "'english', or a file in UTF-8 with a word on each line"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``"english"``, or the words."""
+        if value == "english" or isinstance(value, tuple):
+            return value
+        try:
+            with open(value, encoding="utf-8") as file:
+                return tuple(word for line in file if (word := line.strip()))
+        except (OSError, UnicodeDecodeError):
+            self.fail(self.expected, param, ctx)
+
+
 # Attributes of an option by the rule of its parameter.
 _KINDS: dict[type[Any], dict[str, Any]] = {
     Boolean: {},
@@ -79,11 +116,20 @@ _KINDS: dict[type[Any], dict[str, Any]] = {
     Share: {"type": ShareOrFile(), "metavar": "SHARE|FILE"},
     ClassWeight: {"type": ClassWeightsType(), "metavar": "WEIGHTS"},
     NgramRange: {"type": int, "nargs": 2, "metavar": "LEAST GREATEST"},
+    StopWords: {"type": StopWordsType(), "metavar": "english|FILE"},
+}
+_AUTO_KINDS: dict[type[Any], dict[str, Any]] = {
+    **_KINDS,
+    Integer: {"type": NumberOrWord(int), "metavar": "auto|INTEGER"},
+    Number: {"type": NumberOrWord(float), "metavar": "auto|FLOAT"},
+    Strength: {"type": NumberOrWord(float), "metavar": "auto|FLOAT|FLOAT/rows"},
 }
 
 
 def _option(name: str, default: Any, parameter: Parameter) -> Callable[[options.Command], options.Command]:
-    rule = parameter.rule
+    rule, kinds = parameter.rule, _KINDS
+    if isinstance(rule, Auto):
+        rule, kinds = rule.rule, _AUTO_KINDS
     flag = "--" + name.replace("_", "-")
     flags = parameter.flags or (f"{flag}/--no-{flag[2:]}" if isinstance(rule, Boolean) else flag)
     shown: Any = default is not None and not isinstance(rule, Boolean)
@@ -94,12 +140,29 @@ def _option(name: str, default: Any, parameter: Parameter) -> Callable[[options.
             "type": options.ChoiceOrNone(rule.choices) if with_none else click.Choice(rule.choices)
         }
     else:
-        kind = _KINDS[type(rule)]
+        kind = kinds[type(rule)]
     if isinstance(rule, Bytes):
         default = options.size_text(default)
     elif isinstance(rule, NgramRange):
-        shown = " ".join(map(str, default))
+        default, shown = None, False
     return options.option(flags, name, default=default, show_default=shown, help=parameter.help, **kind)
+
+
+# Options that stand for None, after those of the same parameters.
+_WITHOUT = {
+    "ngram_range": options.option(
+        "--no-words", is_flag=True, help="No features of words, only of characters."
+    ),
+    "char_ngram_range": options.option(
+        "--no-characters", is_flag=True, help="No features of characters, only of words."
+    ),
+}
+
+
+def _options_of(
+    name: str, default: Any, parameter: Parameter
+) -> list[Callable[[options.Command], options.Command]]:
+    return [_option(name, default, parameter), *([_WITHOUT[name]] if name in _WITHOUT else [])]
 
 
 _options = options.combined(
@@ -109,7 +172,7 @@ _options = options.combined(
     options.option("--weight", metavar="COLUMN", help="Column of row weights."),
     options.reading,
     options.option("--classes", metavar="A,B,C", help="Train on these labels only and skip rows of others."),
-    *(_option(*parameter) for parameter in declared(Settings)),
+    *(option for parameter in declared(Settings) for option in _options_of(*parameter)),
     options.option(
         "--memory", type=options.Size(), help="Refuse to start if training needs more, such as 2GB."
     ),
@@ -153,6 +216,8 @@ def _request(
     max_decompressed_bytes: int | None,
     classes: str | None,
     holdout: float | str | None,
+    no_words: bool,
+    no_characters: bool,
     threads: int | None,
     memory: int | None,
     **values: Any,
@@ -173,10 +238,30 @@ def _request(
             max_decompressed_bytes=max_decompressed_bytes,
         )
 
-    share = None if isinstance(holdout, str) else holdout
+    if no_words and no_characters:
+        raise click.UsageError("--no-words excludes --no-characters: leave one of them out")
+    if no_words and no_characters:
+        raise click.UsageError("--no-words and --no-characters leave no features: leave one of them out")
+    for name, none, flag in (
+        ("ngram_range", no_words, "--no-words"),
+        ("char_ngram_range", no_characters, "--no-characters"),
+    ):
+        if none and values[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} excludes {flag}: leave one of them out")
+        # Without the option, the recipe decides.
+        values[name] = None if none else values[name] or AUTO
+    try:
+        settings = Settings(**values, holdout=None if isinstance(holdout, str) else holdout)
+    except SettingsError as error:
+        if no_words and error.parameter is not None and error.parameter[0] == "ngram_range":
+            raise click.UsageError(
+                f"--no-words leaves no features with --recipe={values['recipe']}: give --char-ngram-range, too"
+            ) from None
+        raise
+    settings.check_holdout(holdout)
     return TrainingRequest(
         dataset=dataset(list(files)),
-        settings=Settings(**values, holdout=share),
+        settings=settings,
         holdout=dataset([holdout]) if isinstance(holdout, str) else None,
         threads=threads,
         memory=memory,

@@ -15,7 +15,7 @@ from manymill import _core
 from manymill.data.batches import MAX_LISTED_BAD_ROWS, NO_ROOM, OTHER_CLASS, TOO_LONG, BadRow, Batch, Labels
 from manymill.data.chunks import DELIMITER, Piece, cut_range, cut_stream, cutter_for, is_utf8
 from manymill.data.column_roles import missing_column
-from manymill.data.compression import open_stream
+from manymill.data.compression import ByteStream, open_stream
 from manymill.data.dataset import Block, ColumnNames, Plan, SourceFile
 from manymill.data.files import open_file, unreadable
 from manymill.errors import SourceError
@@ -232,15 +232,26 @@ def _cut_range(plan: Plan, block: Block, patience: int | None = None) -> Piece |
         )
 
 
-def _stream(plan: Plan, block: Block) -> PendingBatches:
-    file, dataset = plan.files[block.file], plan.dataset
-    stream = open_stream(
-        open_file(file, dataset.storage_options),
+def open_text(plan: Plan, file: SourceFile) -> ByteStream:
+    """The uncompressed bytes of a text file of the plan.
+
+    Raises
+    ------
+    SourceError
+        If the file was removed or changed since the plan was made.
+    """
+    return open_stream(
+        open_file(file, plan.dataset.storage_options),
         file.path,
         file.compression,
         window_bytes=file.decoder_bytes,
-        max_bytes=dataset.max_decompressed_bytes,
+        max_bytes=plan.dataset.max_decompressed_bytes,
     )
+
+
+def _stream(plan: Plan, block: Block) -> PendingBatches:
+    file, dataset = plan.files[block.file], plan.dataset
+    stream = open_text(plan, file)
     try:
         pieces = cut_stream(
             stream,

@@ -130,7 +130,7 @@ def cut_stream(
         bad, n_reported = [], stored
         return out
 
-    for data in _skip(data_start, _decoded(stream, encoding, path)):
+    for data in _skip(data_start, decoded(stream, encoding, path)):
         ends = cutter.feed(data)
         if skipping:
             if ends is None:
@@ -164,7 +164,7 @@ def _skip(n_bytes: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield data[skipped:]
 
 
-def _decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
+def decoded(stream: ByteStream, encoding: str, path: str) -> Iterator[bytes]:
     """The stream as UTF-8; bytes that are invalid in the encoding become the replacement character."""
     if is_utf8(encoding):
         while data := stream.read():

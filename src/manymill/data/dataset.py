@@ -275,6 +275,9 @@ class SourceFile:
     url : str
         The complete URL, if it has credentials or a query; never printed and never written. ``"?"`` in a plan read
         from a file: the source must be given again before the file can be opened.
+    end : int or None
+        Where the positions of its records end: the bytes of the uncompressed text in UTF-8, or the number of rows. None
+        if it is not known yet.
     decoder_bytes : int
         Memory of the decoder in addition to its output: the window of a compressed file, the largest pages of a
         Parquet file.
@@ -290,6 +293,7 @@ class SourceFile:
     column_names: tuple[str, ...] = ()
     members: tuple[tuple[str, int], ...] = ()
     raw_bytes: int = 0
+    end: int | None = None
     decoder_bytes: int = 0
     url: str = field(default="", repr=False)
 
@@ -381,6 +385,9 @@ class Plan:
         Whether each label of the sample is an integer in the source.
     longest_record : int
         Upper bound of the longest record in the sample, in bytes.
+    unspaced_share : float
+        Share of the letters in the sample that are of scripts without spaces between words; 0 if labels are not read,
+        or the texts are already hashed.
     head_bytes : int
         Memory used to infer the columns, if there are very many.
     record_room : int
@@ -402,6 +409,7 @@ class Plan:
     exact: bool = False
     labels_are_integers: bool = False
     longest_record: int = 0
+    unspaced_share: float = 0.0
     head_bytes: int = 0
     record_room: int = 0
     record_memory: int = 0
@@ -416,6 +424,16 @@ class Plan:
     def is_hashed(self) -> bool:
         """Whether the texts are already hashed, so that prefetching on other threads gains little."""
         return self.dataset.memory is not None and self.dataset.memory.is_hashed
+
+    @property
+    def script_note(self) -> str:
+        """How much of the text has no spaces between words, and what its features are; empty if hardly any."""
+        if self.unspaced_share <= _SHOWN_UNSPACED:
+            return ""
+        return (
+            f"{100 * self.unspaced_share:.0f} % of the letters are of scripts without spaces between words: "
+            "features of 1 to 3 characters"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON types, with only the public part of URLs, and without storage options and data in memory."""
@@ -455,7 +473,11 @@ class Plan:
         files = tuple(from_record(SourceFile, file) for file in plan["files"])
         for file in files:
             _check_file(file)
-        statistics = {name: value_of(hint, plan[name], name) for name, hint in _PLAN_FIELDS.items()}
+        statistics = {
+            name: value_of(hint, plan[name], name)
+            for name, hint in _PLAN_FIELDS.items()
+            if name in plan or name != "unspaced_share"  # which plans of earlier versions lack
+        }
         columns = from_record(ColumnNames, plan["columns"])
         for file in files:
             _check_columns(file, columns, labelled=options.get("labelled", True))
@@ -497,6 +519,8 @@ class Plan:
         return replace(self, files=tuple(files))
 
 
+# A smaller share of unspaced letters is not worth a note.
+_SHOWN_UNSPACED = 0.01
 _PLAN_FIELDS: dict[str, Any] = {
     "notes": tuple[str, ...],
     "warnings": tuple[str, ...],
@@ -507,6 +531,7 @@ _PLAN_FIELDS: dict[str, Any] = {
     "exact": bool,
     "labels_are_integers": bool,
     "longest_record": int,
+    "unspaced_share": float,
     "head_bytes": int,
     "record_room": int,
     "record_memory": int,
@@ -536,6 +561,7 @@ def _check_file(file: SourceFile) -> None:
             file.size,
             file.data_start,
             file.raw_bytes,
+            file.end or 0,
             file.decoder_bytes,
             *(size for _, size in file.members),
         )

@@ -405,7 +405,16 @@ def folder_tree(path: str) -> SourceFile:
         )
     _reject_splits(path, [name for name, _ in members])
     size = sum(size for _, size in members)
-    return SourceFile(path, size, stamp, "folder", cuttable=True, members=tuple(members), raw_bytes=size)
+    return SourceFile(
+        path,
+        size,
+        stamp,
+        "folder",
+        cuttable=True,
+        members=tuple(members),
+        raw_bytes=size,
+        end=len(members),
+    )
 
 
 def _reject_splits(path: str, members: list[str]) -> None:

@@ -12,9 +12,10 @@ model is bit-identical to that of the texts.
 from __future__ import annotations
 
 import os
+import reprlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from manymill import _core
 from manymill.data.batches import Batch, Labels
 from manymill.data.column_store import MappedColumns
 from manymill.errors import SchemaError, SettingsError
+from manymill.hash_form import Form, differing
 
 # The rows of 33 MB of text take 30 MB, and 70 MB with word bigrams; a search may try a dozen forms.
 _LIMIT_BYTES = 1 << 30
@@ -106,8 +108,6 @@ def _default_limit() -> int:
     return min(_LIMIT_BYTES, memory // _SHARE_OF_MEMORY)
 
 
-# What hashes depend on besides the texts: `ngram_range` and `lowercase`.
-Form = tuple[tuple[int, int], bool]
 # All hashes of a form, and the start and end of each row in them.
 HashChunk = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]
 DOCUMENT_COLUMNS: dict[str, np.dtype[Any]] = {"sizes": np.dtype("<u4"), "keys": np.dtype("<u8")}
@@ -193,9 +193,9 @@ class HashedTexts:
         """All hashed texts, without the row selection."""
         return HashedTexts(self._documents, self._forms, cache=self.cache)
 
-    def sizes(self, ngram_range: tuple[int, int], lowercase: bool) -> tuple[int, int]:
+    def sizes(self, form: Form) -> tuple[int, int]:
         """The number of all hashed texts, and of their hashes in a form."""
-        ends = self._columns((ngram_range, bool(lowercase)))["ends"]
+        ends = self._columns(form)["ends"]
         return len(ends), int(ends[-1]) if len(ends) else 0
 
     def _selected(self, column: str) -> NDArray[Any]:
@@ -205,7 +205,7 @@ class HashedTexts:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_chunks": {}}
 
-    def chunk(self, ngram_range: tuple[int, int], lowercase: bool) -> HashChunk:
+    def chunk(self, form: Form) -> HashChunk:
         """All hashes of a form, and the start and end of each row in them.
 
         Raises
@@ -213,7 +213,6 @@ class HashedTexts:
         SettingsError
             If the texts were not hashed in this form.
         """
-        form = (ngram_range, bool(lowercase))
         # Cached, since the rows of a batch are requested slice by slice.
         if form not in self._chunks:
             self._chunks[form] = self._chunk(form)
@@ -222,10 +221,11 @@ class HashedTexts:
     def _columns(self, form: Form) -> MappedColumns:
         columns = self._forms.get(form)
         if columns is None:
-            known = ", ".join(f"ngram_range={words}, lowercase={lower}" for words, lower in self._forms)
+            names = sorted({name for known in self._forms for name in differing(known, form)})
+            known = " or ".join(_values(known, names) for known in self._forms)
             raise SettingsError(
-                f"the texts were hashed with {known}, not with ngram_range={form[0]}, lowercase={form[1]}",
-                "hash the texts with all values of ngram_range and lowercase that will be tried",
+                f"the texts were hashed with {known}, not with {_values(form, names)}",
+                f"hash the texts with all values of {', '.join(names)} that will be tried",
             )
         return columns
 
@@ -236,6 +236,10 @@ class HashedTexts:
             return hashes, np.concatenate(([0], ends[:-1])), ends
         starts = np.where(self._rows == 0, 0, ends[self._rows - 1])
         return hashes, starts, ends[self._rows]
+
+
+def _values(form: Form, names: Sequence[str]) -> str:
+    return ", ".join(f"{name}={reprlib.repr(getattr(form, name))}" for name in names)
 
 
 class HashedColumns:

@@ -214,19 +214,22 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
             )
         parquet, raw = open_parquet(file, dataset.storage_options)
         with raw:
-            n_bytes = sum(group.n_bytes for group in row_groups(raw, file))
+            groups = row_groups(raw, file)
+            n_bytes = sum(group.n_bytes for group in groups)
             page_bytes = largest_page(raw, file, flat_columns(parquet))
         if dataset.max_decompressed_bytes is not None and n_bytes > dataset.max_decompressed_bytes:
             raise SourceError(
                 f"{file.path} decompresses to {n_bytes:,} bytes, the limit is {dataset.max_decompressed_bytes:,}",
                 "raise --max-decompressed (max_decompressed_bytes= in Python) if the file is trusted",
             )
-        return {"cuttable": True, "decoder_bytes": decoder_bytes(page_bytes)}
+        n_rows = sum(group.n_rows for group in groups)
+        return {"cuttable": True, "end": n_rows, "decoder_bytes": decoder_bytes(page_bytes)}
     utf8 = is_utf8(dataset.encoding)
     start = bom_length(head) if utf8 else 0
-    cuttable = format in _CUTTABLE and file.compression is None and utf8
+    end = file.size if utf8 and file.compression is None else None
+    cuttable = format in _CUTTABLE and end is not None
     if format not in ("csv", "tsv"):
-        return {"cuttable": cuttable, "data_start": start}
+        return {"cuttable": cuttable, "data_start": start, "end": end}
     text = head[start:] if utf8 else head.decode(dataset.encoding, "ignore").encode()
     cutter = _core.CsvCutter(delimiter=DELIMITER[format])
     ends = cutter.feed(text)
@@ -236,14 +239,15 @@ def _layout(dataset: Dataset, file: SourceFile, format: str, head: bytes) -> dic
     requested = [column for column in (dataset.text, dataset.label, dataset.weight) if column is not None]
     # The first row of a file without a header may contain the requested number itself.
     if all(column.isdecimal() for column in requested) and not set(requested) <= set(header):
-        return {"data_start": start, "column_names": tuple(str(i) for i in range(len(header)))}
+        return {"data_start": start, "end": end, "column_names": tuple(str(i) for i in range(len(header)))}
     if len(set(header)) < len(header):
         twice = next(name for name, n in Counter(header).items() if n > 1)
         raise SchemaError(
             f"{file.path}: the header contains {quoted(twice)} twice",
             "for a file without a header, name the columns by number, such as --text 1 --label 0 (text='1' in Python)",
         )
-    return {"data_start": start + (ends[0] if ends else len(text)), "column_names": tuple(header)}
+    start += ends[0] if ends else len(text)
+    return {"data_start": start, "end": end, "column_names": tuple(header)}
 
 
 def _fields(record: bytes, format: str) -> list[bytes]:
@@ -385,7 +389,7 @@ def _memory_plan(dataset: Dataset, block_bytes: int) -> Plan:
         raise SourceError("there are no texts", "the list is empty")
     n_bytes = dataset.memory.nbytes
     per_block = max(1, min(n_rows, n_rows * block_bytes // max(1, n_bytes)))
-    file = SourceFile("memory", 0, "", "memory", cuttable=True, raw_bytes=n_bytes)
+    file = SourceFile("memory", 0, "", "memory", cuttable=True, raw_bytes=n_bytes, end=n_rows)
     blocks = tuple(
         Block(0, start, min(start + per_block, n_rows), block_bytes) for start in range(0, n_rows, per_block)
     )

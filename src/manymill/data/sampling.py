@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from manymill import _core
 from manymill.constants import WINDOW_BYTES
 from manymill.data.batches import OTHER_CLASS, TOO_LONG, Batch
 from manymill.data.blocks import is_stream, open_block
@@ -64,6 +65,9 @@ class _Sample:
     raw_bytes: int = 0
     longest: int = 0
     integers: bool = True
+    unspaced: int = 0
+    word_characters: int = 0
+    ends: dict[int, int] = field(default_factory=dict)  # by file, of streams that were read to their end
     classes: Counter[str] = field(default_factory=Counter)
     first_bad: Batch | None = None
 
@@ -79,6 +83,14 @@ class _Sample:
         if batch.label is not None and len(batch):
             self.integers &= batch.labels_are_integers
             self.classes.update(batch.label.counts())
+            self._count_characters(batch)
+
+    def _count_characters(self, batch: Batch) -> None:
+        if batch.hashed is None:
+            first, rows = np.zeros(len(batch), np.uint32), np.arange(len(batch), dtype=np.uint32)
+            unspaced, all_characters = _core.unspaced_characters([(batch.data, batch.offsets)], first, rows)
+            self.unspaced += unspaced
+            self.word_characters += all_characters
 
     def report(self, plan: Plan, block: Block, n_stored: int) -> None:
         """Report the progress now and then."""
@@ -134,6 +146,9 @@ def add_statistics(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
         warnings.append(f"{share:.1%} of the sampled records are invalid: {_example(sample)}.")
     return replace(
         plan,
+        files=tuple(
+            replace(file, end=sample.ends.get(number, file.end)) for number, file in enumerate(plan.files)
+        ),
         warnings=plan.warnings + tuple(warnings),
         class_counts=dict(sorted({**dict.fromkeys(plan.dataset.classes or (), 0), **sample.classes}.items())),
         n_rows=round(sample.n_rows * scale),
@@ -141,6 +156,7 @@ def add_statistics(plan: Plan, sample_bytes: int, observe: Observer) -> Plan:
         exact=exact,
         labels_are_integers=bool(sample.integers and sample.classes),
         longest_record=min(sample.longest, plan.dataset.max_record_bytes),
+        unspaced_share=sample.unspaced / max(1, sample.word_characters),
     )
 
 
@@ -180,7 +196,10 @@ def _sample_head(
             ended = False
             pending.close()
             break
-    share = min(1.0, n_stored / max(1, plan.files[block.file].size))
+    file = plan.files[block.file]
+    if ended and file.end is None and batch.span is not None:
+        sample.ends[block.file] = batch.span[1]
+    share = min(1.0, n_stored / max(1, file.size))
     sample.raw_bytes += max(1, block.raw_bytes if ended else round(block.raw_bytes * share))
     return sample.classes - before, ended
 

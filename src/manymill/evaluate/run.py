@@ -17,7 +17,7 @@ from manymill.data.reader import read
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import PlanError, SchemaError
 from manymill.metrics import ClassMetrics, Counts, Metrics
-from manymill.model import PROBABILISTIC_LOSSES, LinearModel, choose_classes, probabilities
+from manymill.model import LinearModel, choose_classes
 from manymill.scoring import Scorer
 
 # Number of confusions listed if the complete matrix is too wide.
@@ -131,8 +131,8 @@ class _Counter:
         counts = Counts(n_classes)
         for rows, scores in self._scorer.pieces(batch):
             shares = None
-            if model.loss in PROBABILISTIC_LOSSES:
-                shares = probabilities(scores, model.loss, n_classes, model.temperature)
+            if model.has_probabilities:
+                shares = model.probabilities(scores)
             unknown = [names[codes[row]] for row in rows.start + np.flatnonzero(true[rows] < 0)]
             counts += metrics.count(
                 true[rows], choose_classes(scores), n_classes, probabilities=shares, unknown_labels=unknown

@@ -6,7 +6,7 @@
     ├── position.json              pass and step, classes, best metrics, counts, bad rows; names and checksums of the
     │                              other two files; its own checksum
     ├── state-12.safetensors       features seen, their weights and squared-gradient sums; intercepts
-    └── held-out-4.safetensors     rows held out so far with their classes, and feature weights; written again only
+    └── held-out-4.safetensors     rows held out so far with their classes, and the feature table; written again only
                                    when there are more
 
 ``position.json`` is replaced last and names files that never change: at any moment it describes a complete checkpoint,
@@ -31,15 +31,15 @@ from manymill import _core
 from manymill.data.batches import BadRow
 from manymill.errors import RunFolderError
 from manymill.linear.holdout import HashedRows, HoldoutMetrics
-from manymill.linear.state import Arrays
+from manymill.linear.state import Arrays, load_table, stream_table
 from manymill.storage import checked_json
 from manymill.storage.durable import sync_folder
 from manymill.storage.ownership import CHECKPOINT, claim_folder, remove_folder
 from manymill.storage.records import from_record
-from manymill.storage.tensors import read_arrays, write_arrays
+from manymill.storage.tensors import Slices, read_arrays, write_arrays
 
 _POSITION = "position.json"
-_FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 2
+_FORMAT, _FORMAT_VERSION = "manymill-checkpoint", 3
 _ARRAYS = re.compile(r"(state|held-out)-(\d{1,18})\.safetensors")
 _STATE_ARRAYS = frozenset({"features", "weights", "sums", "intercept", "n_rows_seen"})
 
@@ -69,7 +69,7 @@ class Checkpoint:
     position: Position
     state: Arrays
     held_out: tuple[HashedRows, ...]
-    feature_weights: NDArray[np.float32] | None  # (n_features,)
+    table: _core.FeatureTable | None  # features in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Checkpoints:
     def save(
         self,
         position: Position,
-        state: Arrays,
+        state: Mapping[str, NDArray[Any] | Slices],
         held_out: Iterable[HashedRows],
-        feature_weights: NDArray[np.float32] | None,
+        table: _core.FeatureTable | None,
     ) -> None:
         """Replace the checkpoint.
 
@@ -119,7 +119,7 @@ class Checkpoints:
             self._number += 1
             held, held_file = list(held_out), self._held_out
             if len(held) != self._n_held_out:
-                arrays = _held_out_arrays(held, feature_weights)
+                arrays = _held_out_arrays(held, table)
                 held_file = self._write(f"held-out-{self._number}.safetensors", arrays)
             state_file = self._write(f"state-{self._number}.safetensors", state)
             content = {
@@ -149,7 +149,7 @@ class Checkpoints:
                     self._n_held_out = -1
             raise
 
-    def _write(self, name: str, arrays: Arrays) -> _File:
+    def _write(self, name: str, arrays: Mapping[str, NDArray[Any] | Slices]) -> _File:
         file = _File(name, write_arrays(self._folder / name, arrays))
         sync_folder(self._folder)
         return file
@@ -185,11 +185,14 @@ class Checkpoints:
                 raise ValueError(f"{state_file.name} holds other arrays")
             arrays = self._arrays(held_file)
             held = _held_out_of(arrays, len(position.classes))
+            table = load_table(arrays)
+            if set(arrays) != _held_out_names(len(held), table):
+                raise ValueError(f"{held_file.name} holds other arrays")
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise self.damaged(error) from error
         self._number, self._n_held_out, self._held_out = number, len(held), held_file
         self._used = {_POSITION, state_file.name, held_file.name}
-        return Checkpoint(position, state, tuple(held), arrays.get("feature_weights"))
+        return Checkpoint(position, state, tuple(held), table)
 
     def _arrays(self, file: _File) -> Arrays:
         try:
@@ -289,14 +292,21 @@ def _number_of(name: str, kind: str) -> int:
     return int(found[2])
 
 
-def _held_out_arrays(parts: list[HashedRows], feature_weights: NDArray[np.float32] | None) -> Arrays:
-    arrays: Arrays = {"n_parts": np.array([len(parts)], np.int64)}
-    if feature_weights is not None:
-        arrays["feature_weights"] = feature_weights
+def _held_out_arrays(
+    parts: list[HashedRows], table: _core.FeatureTable | None
+) -> dict[str, NDArray[Any] | Slices]:
+    arrays: dict[str, NDArray[Any] | Slices] = {"n_parts": np.array([len(parts)], np.int64)}
+    if table is not None:
+        arrays |= stream_table(table)
     for i, (rows, classes) in enumerate(parts):
         indptr, indices, values = rows.arrays()
         arrays |= {f"indptr{i}": indptr, f"indices{i}": indices, f"values{i}": values, f"classes{i}": classes}
     return arrays
+
+
+def _held_out_names(n_parts: int, table: _core.FeatureTable | None) -> set[str]:
+    names = {f"{name}{i}" for i in range(n_parts) for name in ("indptr", "indices", "values", "classes")}
+    return names | {"n_parts"} | (set() if table is None else stream_table(table).keys())
 
 
 def _held_out_of(arrays: Arrays, n_classes: int) -> list[HashedRows]:

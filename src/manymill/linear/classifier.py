@@ -10,71 +10,112 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from manymill.constants import FeatureWeights, Loss, Norm, Value
+from manymill.constants import (
+    AUTO,
+    CharAnalyzer,
+    FeatureWeights,
+    Link,
+    Loss,
+    Norm,
+    Recipe,
+    StripAccents,
+    Value,
+)
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
-from manymill.linear.holdout import HoldoutMetrics
-from manymill.linear.settings import Settings
+from manymill.linear.choice import with_choice
+from manymill.linear.holdout import HoldoutMetrics, default_temperature
+from manymill.linear.recipe import value_of
+from manymill.linear.settings import Settings, values_0_1
 from manymill.linear.state import ClassIndex, LinearState, LoadedState, Snapshot
 from manymill.linear.text_estimator import (
     EncodedTargets,
     TextPrediction,
     check_partial_fit,
+    loss_of,
     partial_fit_classes,
     settings_of,
 )
 from manymill.linear.training import TrainingResult, train
+from manymill.model import link_of_loss
 
 
 class TextClassifier(TextPrediction, BaseEstimator):
-    """Linear classifier of text with hashed words and AdaGrad; the model does not depend on the number of threads.
+    r"""Linear classifier of text with hashed features and AdaGrad; the model does not depend on the number of threads.
 
     Texts are hashed and trained on in a stream: no matrix is built, and a :class:`~manymill.Dataset` may be larger than
-    memory.
+    memory. Parameters that are ``"auto"`` are decided by the ``recipe`` and the data: see
+    :mod:`manymill.linear.recipe`.
 
     Parameters
     ----------
-    ngram_range : tuple of int
-        Least and greatest number of words of a feature.
-    n_features : int or None
-        Number of hash buckets, 1 to 2^30; the state takes 4 bytes per bucket and output, and 4 more per bucket. None:
-        2^22, or as many as keep the state of all classes below 256 MB.
+    recipe : {"standard", "fast", "auto"}
+        ``"standard"``: words, pairs of words and 3 characters, weighted by how well they separate the classes and by
+        how rare they are, in two passes. ``"fast"``: words in one pass, without counting first. ``"auto"``:
+        standard, or a variant of it that is clearly better on a sample of the rows: see :mod:`manymill.linear.choice`.
+    ngram_range : "auto", tuple of int or None
+        Least and greatest number of words of a feature; None: no features of words.
+    char_ngram_range : "auto", tuple of int or None
+        Least and greatest number of characters of a feature; None: no features of characters. Words and characters are
+        different features in one table.
+    char_analyzer : {"char_wb", "char"}
+        What features of characters do not cross: the ends of a word, or those of the document.
+    token_pattern : str or None
+        What a word is. None: by the rules of Unicode, with combining marks, single letters, digits, emoji and runs of
+        ``!`` and ``?``; of scripts without spaces between words, 1 to 3 letters. Or the default of scikit-learn's
+        vectorizers, ``r"(?u)\b\w\w+\b"``.
+    stop_words : "english", list of str or None
+        Words that are no features.
+    strip_accents : {"ascii", "unicode", None}
+        Whether and how to remove accents first, as scikit-learn's vectorizers do.
     lowercase : bool
         Whether to lower-case the text first.
+    n_features : int or None
+        Number of hash buckets, 1 to 2^30; the model holds those in use. None: by the size of the text, 2^18 to 2^24; if
+        features are not counted first, 2^22 or fewer.
     value : {"log", "count", "binary"}
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
         Norm that each row is divided by.
-    feature_weights : {"nb", "idf", None}
+    feature_weights : {"auto", "nb-idf", "nb", "idf", None}
         Weights that multiply the values before the row is normalised, counted in a separate first pass: ``"nb"``, how
         well a feature separates the classes (log-count ratios of naive Bayes: Wang and Manning 2012 for two classes),
-        or ``"idf"``, inverse document frequencies.
-    loss : {"log", "hinge", "squared_hinge", "modified_huber", "squared_error"}
+        ``"idf"``, inverse document frequencies, or ``"nb-idf"``, the root of their product. ``"auto"`` is ``"nb-idf"``,
+        or ``"idf"`` if one of two classes is rare; ``partial_fit`` cannot count and takes it for None.
+    loss : {"auto", "log", "hinge", "squared_hinge", "modified_huber", "squared_error"}
         ``"log"`` is logistic for two classes and softmax for more; the others are one-vs-rest.
-    l1, l2 : float
-        Regularisation, strength per row.
+    l1 : float
+        L1 regularisation, strength per row.
+    l2 : "auto", float or str
+        L2 regularisation, strength per row.
     learning_rate : float or None
         AdaGrad's step (Duchi, Hazan and Singer 2011); None chooses it by the loss and the number of classes.
+    initial_g : "auto" or float
+        Start of each feature's sum of squared gradients, 0 or more: with more, a feature that occurs for the first time
+        moves less.
     fit_intercept : bool
         Whether each output has an intercept.
     class_weight : None, "balanced" or dict
         Weights of classes by label; ``"balanced"`` counts over the rows so far.
-    passes : int
+    passes : "auto" or int
         Maximum number of passes over the rows.
     patience : int
         Training stops after so many passes without a better held-out accuracy.
     holdout : float or None
         Share of rows held out to choose the best pass, by a hash of their text. None: 2 %, at most about 20,000 rows,
         and none below 5,000 rows.
+    holdout_tail : float or None
+        Share of rows held out at the end of the texts, or of each file of a Dataset, for rows in order of time: above
+        0, at most 0.5. It excludes ``holdout``. See :mod:`manymill.data.tails`.
     lanes : int
         Streams of rows that train in parallel, each with its own state, and are merged every round. A single lane
         trains sequentially: it is the most accurate on one machine, and as fast on a few processors.
     rounds_per_pass : int
         Merges of the lanes per pass.
     merge : str
-        Merge rule: ``"uniform"``, ``"damped"``, ``"mass"``, or ``"auto"``, which chooses a rule on held-out rows. See
-        :mod:`manymill.linear.merging`.
+        Merge rule: ``"uniform"``, ``"damped"``, ``"mass"``, ``"magnitude"``, or ``"auto"``, which chooses a rule on
+        held-out rows. See :mod:`manymill.linear.merging`.
     interleaved : bool
         Whether each lane gets rows from all over the source, or neighbouring ones.
     calibrate : bool
@@ -89,16 +130,21 @@ class TextClassifier(TextPrediction, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
-    coef_ : ndarray of float32, shape (n_outputs, n_features)
-        Weights; one output for two classes.
+    coef_ : ndarray of float32, shape (n_outputs, n_columns)
+        Weights of the features in use; one output for two classes.
+    features_ : ndarray of uint32, shape (n_columns,)
+        Hash bucket of each column.
     intercept_ : ndarray of float32, shape (n_outputs,)
         Intercepts.
+    recipe_ : RecipeChosen or None
+        What the recipe ``"auto"`` has chosen, and why; None with other recipes.
     n_iter_ : int
         Number of passes.
     holdout_score_ : float or None
         Accuracy of the best pass on held-out rows; None without held-out rows.
     temperature_ : float
-        Divisor of the scores in probabilities; 1 without held-out rows, or if it cannot be fitted on them.
+        Divisor of the scores in probabilities. If it cannot be fitted on held-out rows: 1, or with the loss
+        ``modified_huber`` 0.25 for two classes and 0.4 for more.
 
     Examples
     --------
@@ -112,21 +158,29 @@ class TextClassifier(TextPrediction, BaseEstimator):
     def __init__(
         self,
         *,
-        ngram_range: tuple[int, int] = (1, 1),
-        n_features: int | None = None,
+        recipe: Recipe = "standard",
+        ngram_range: str | tuple[int, int] | None = AUTO,
+        char_ngram_range: str | tuple[int, int] | None = AUTO,
+        char_analyzer: CharAnalyzer = "char_wb",
+        token_pattern: str | None = None,
+        stop_words: str | Sequence[str] | None = None,
+        strip_accents: StripAccents | None = None,
         lowercase: bool = True,
+        n_features: int | None = None,
         value: Value = "log",
         norm: Norm | None = "l2",
-        feature_weights: FeatureWeights | None = None,
-        loss: Loss = "log",
+        feature_weights: FeatureWeights | str | None = AUTO,
+        loss: Loss | str = AUTO,
         l1: float = 0.0,
-        l2: float = 0.0,
+        l2: float | str = AUTO,
         learning_rate: float | None = None,
+        initial_g: float | str = AUTO,
         fit_intercept: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
-        passes: int = 3,
+        passes: int | str = AUTO,
         patience: int = 2,
         holdout: float | None = None,
+        holdout_tail: float | None = None,
         lanes: int = 1,
         rounds_per_pass: int = 8,
         merge: str = "auto",
@@ -135,9 +189,15 @@ class TextClassifier(TextPrediction, BaseEstimator):
         random_state: int | np.random.RandomState | None = 0,
         threads: int | None = None,
     ) -> None:
+        self.recipe = recipe
         self.ngram_range = ngram_range
-        self.n_features = n_features
+        self.char_ngram_range = char_ngram_range
+        self.char_analyzer = char_analyzer
+        self.token_pattern = token_pattern
+        self.stop_words = stop_words
+        self.strip_accents = strip_accents
         self.lowercase = lowercase
+        self.n_features = n_features
         self.value = value
         self.norm = norm
         self.feature_weights = feature_weights
@@ -145,11 +205,13 @@ class TextClassifier(TextPrediction, BaseEstimator):
         self.l1 = l1
         self.l2 = l2
         self.learning_rate = learning_rate
+        self.initial_g = initial_g
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.passes = passes
         self.patience = patience
         self.holdout = holdout
+        self.holdout_tail = holdout_tail
         self.lanes = lanes
         self.rounds_per_pass = rounds_per_pass
         self.merge = merge
@@ -160,6 +222,10 @@ class TextClassifier(TextPrediction, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         return set_text_tags(super().__sklearn_tags__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickles of version 0.1 lack the newer parameters.
+        super().__setstate__(state if "recipe" in state else {**values_0_1(), **state})
 
     # ---- training
 
@@ -225,6 +291,7 @@ class TextClassifier(TextPrediction, BaseEstimator):
         self._state: LinearState | LoadedState = result.state
         self.n_iter_ = result.passes
         self.holdout_score_ = result.metrics.accuracy
+        self._link: Link = link_of_loss(loss_of(self))
         self.temperature_ = result.metrics.temperature
         if result.refusal is not None:
             raise result.refusal
@@ -233,17 +300,22 @@ class TextClassifier(TextPrediction, BaseEstimator):
         return self
 
     def _train(self, plan: Plan, settings: Settings, names: Sequence[str], engine: Any) -> TrainingResult:
+        threads = thread_count(self)
+        settings.check_engine(engine)
+        settings, self.recipe_ = with_choice(plan, settings, threads=threads, classes=names)
         best: list[Snapshot] = []
 
         def save(state: LinearState, number: int, metrics: HoldoutMetrics) -> None:
             # The state of the last pass is in the learner: copy only earlier ones.
-            best[:] = [] if number == settings.passes else [state.snapshot()]
+            best.clear()
+            if number < settings.n_passes:
+                best.append(state.snapshot())
 
         result = train(
             plan,
             settings,
             on_best=save,
-            threads=thread_count(self),
+            threads=threads,
             classes=names,
             engine=engine,
             save_on_failure=False,
@@ -275,8 +347,8 @@ class TextClassifier(TextPrediction, BaseEstimator):
         Raises
         ------
         PlanError
-            If the first call has no ``classes``, a label is not one of them, ``class_weight`` is "balanced", or there
-            are ``feature_weights``.
+            If the first call has no ``classes``, a label is not one of them, ``class_weight`` is "balanced", or
+            ``feature_weights`` is neither "auto" nor None.
         SchemaError
             If a text is missing or not a string.
         ModelError
@@ -287,12 +359,14 @@ class TextClassifier(TextPrediction, BaseEstimator):
         texts = complete_texts(X)
         targets = EncodedTargets(texts, y, sample_weight, known)
         if not hasattr(self, "classes_"):
-            settings = settings_of(self, targets.weights_by_name(self.class_weight)).for_classes(
+            settings = settings_of(self, targets.weights_by_name(self.class_weight)).resolve(
                 len(targets.names)
             )
             self._state = LinearState(settings, ClassIndex.in_order(targets.names), as_integers=False)
             self.classes_, self.n_iter_, self.holdout_score_ = targets.classes, 0, None
-            self.temperature_ = 1.0
+            loss = value_of(self, "loss")
+            self._link = link_of_loss(loss)
+            self.temperature_ = default_temperature(loss, self._state.learner.n_outputs)
         state = self._state
         assert isinstance(state, LinearState)
         numbers = state.numbers()[targets.codes]

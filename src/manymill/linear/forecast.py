@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from manymill.display import shortened
 from manymill.engine.local import available_threads, workers
 from manymill.errors import PlanError
 from manymill.events import Observer
+from manymill.linear.feature_weights import empty_counts, feature_table, weights_kind
 from manymill.linear.memory import MemoryNeed, check_memory, megabytes, memory_need
+from manymill.linear.recipe import script_notes
 from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState
@@ -55,13 +57,16 @@ class Forecast:
             f"read    {_count(len(plan.files), 'file')}, {kind}, {megabytes(plan.source_bytes)} on disk; "
             f"{about}{plan.n_rows:,} rows, {megabytes(plan.text_bytes)} of text",
             *(f"        {note}" for note in plan.notes),
+            *(f"text    {note}" for note in script_notes(plan, self.settings)),
             f"classes {_classes(plan)}",
+            f"model   {_features(self.settings)}; {_learning(self.settings)}",
             f"memory  {megabytes(need.total)}: model {megabytes(need.state)}, "
             f"shuffling {megabytes(need.window)}, rows cached between passes {megabytes(need.cached_rows)}, "
             f"held out {megabytes(need.held_out)}, unsaved state {megabytes(need.unsaved)}, "
             f"in flight {megabytes(need.in_flight)}, "
             + (f"exchanged between lanes {megabytes(need.exchanged)}, " if need.exchanged else "")
             + (f"decoding {megabytes(need.decoders)}, " if need.decoders >= 10**6 else "")
+            + (f"choice of the recipe {megabytes(need.choice)}, " if need.choice else "")
             + f"longest record {megabytes(need.records)}, "
             + f"checkpoint {megabytes(need.checkpoint)}, program {megabytes(need.base)}",
         ]
@@ -71,7 +76,11 @@ class Forecast:
         if self.seconds is not None:
             lines.append(
                 f"time    about {_duration(self.seconds)} on {_count(self.threads, 'thread')}, "
-                f"{_count(self.settings.passes, 'pass', 'passes')}"
+                f"{_count(self.settings.n_passes, 'pass', 'passes')}"
+            )
+        if self.settings.recipe == "auto":
+            lines.append(
+                "chosen  when training starts, on a sample of the rows; these figures are of the recipe standard"
             )
         lines += [f"warning {warning}" for warning in plan.warnings]
         return display.lines(lines)
@@ -94,7 +103,9 @@ def forecast(
     """
     threads = threads or available_threads()
     plan = dataset.plan(observe=observe)
-    settings = settings.for_classes(len(plan.class_counts))
+    settings = settings.for_plan(plan)
+    if settings.feature_weights is not None:
+        settings = replace(settings, feature_weights=weights_kind(settings, plan.class_counts.values()))
     refusal = None
     try:
         need = check_memory(plan, settings, threads=threads, limit=memory)
@@ -115,13 +126,36 @@ def _seconds(plan: Plan, settings: Settings, threads: int) -> float | None:
     with workers(1) as executor:
         rows = SliceHasher(settings.analyzer, executor, 1).rows(part)
     read_and_hashed = time.perf_counter()
-    learner = LinearState(settings, index, as_integers=False).learner
+    table = None
+    if settings.feature_weights is not None:
+        counts = empty_counts(settings, len(index))
+        counts.add(rows, part.classes.astype(np.int32))
+        table = feature_table(settings, counts, lambda event: None, time.monotonic())
+        rows = rows.mapped(table, settings.norm)
+    learner = LinearState(settings, index, as_integers=False, table=table).learner
     learner.learn(rows, part.classes.astype(np.int32))
     trained = time.perf_counter()
     # Reading and hashing share the threads; the learner uses one thread.
     blocks = plan.source_bytes / max(1, batch.n_bytes)
     slowest = max((read_and_hashed - start) / threads, trained - read_and_hashed)
-    return float(slowest * blocks * (settings.passes + (settings.feature_weights is not None)))
+    return float(slowest * blocks * (settings.n_passes + (settings.feature_weights is not None)))
+
+
+def _features(settings: Settings) -> str:
+    """The features of resolved settings: ``words 1-2, characters 3 in 262,144 hash buckets, weights nb-idf``."""
+    kinds = (("words", settings.ngram_range), ("characters", settings.char_ngram_range))
+    shown = [
+        f"{kind} {'-'.join(map(str, sorted(set(lengths))))}"
+        for kind, lengths in kinds
+        if isinstance(lengths, tuple)
+    ]
+    return f"{', '.join(shown)} in {settings.n_features:,} hash buckets, weights {settings.feature_weights or 'none'}"
+
+
+def _learning(settings: Settings) -> str:
+    """How a model of resolved settings learns: ``loss modified_huber, l2 1.2e-05``."""
+    penalties = [f"{name} {value:.3g}" for name in ("l1", "l2") if (value := float(getattr(settings, name)))]
+    return ", ".join([f"loss {settings.loss}", *(penalties or ["no penalty"])])
 
 
 def _classes(plan: Plan) -> str:

@@ -11,22 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import product
-from math import ceil
+from math import ceil, expm1
 
 from manymill.data.dataset import Plan
 from manymill.data.reader import OPEN_BYTES, OPEN_STREAMS
 from manymill.display import quoted
 from manymill.errors import MemoryLimitError, PlanError
 from manymill.events import ClassesFound, Observer, Warned
-from manymill.linear.merging import rules_of
+from manymill.linear.choice_sample import sample_text_bytes
+from manymill.linear.merging import n_sums, rules_of
+from manymill.linear.recipe import MAX_LEARNERS, max_table_features
 from manymill.linear.row_stream import (
     SLICE_BYTES,
     cached_row_bytes,
-    count_bytes,
     row_bytes_per_byte,
     state_bytes,
 )
 from manymill.linear.settings import Settings
+from manymill.linear.state import COPIED_BYTES
 
 # Python, NumPy and this library: 43 MB at the end of a training of 20 rows. Arrow, if it reads: its code, its pool, its
 # column chunks or frames.
@@ -45,6 +47,7 @@ BYTES_PER_ROW = 80
 
 # A slice in flight holds its rows and, for each n-gram length, its hashes; a block its raw bytes and its columns.
 HASHED_BYTES_PER_BYTE = 0.8
+HASHED_BYTES_PER_CHARACTER = 5.0
 BLOCK_BYTES_PER_BYTE = 3.0
 
 # The last block of a window may exceed its size.
@@ -63,6 +66,16 @@ MIN_RECORD = 4 << 20
 BYTES_PER_ENTRY = 8
 WAITING_PARTS = 6
 BROADCASTS = 9
+
+# Counts of more classes are stored by pair of feature and class: see ``rust/src/learn/counts``.
+WIDE_COUNTS = 16
+BYTES_PER_PAIR = 28
+
+# While a checkpoint is written: the features met, and the features or weights of the feature table.
+CHECKPOINT_BYTES = 8
+
+# The rows of a sample as hashed and as weighted, or those of two forms of features.
+SAMPLE_COPIES = 2
 
 # If a lane's round has more than this fraction of the features (1 / 64), workers copy the full state of one output: see
 # ``rust/src/learn/changes.rs``.
@@ -83,10 +96,11 @@ class MemoryNeed:
     held_out: int
     in_flight: int
     unsaved: int
-    checkpoint: int  # a copy of the state while it is written
+    checkpoint: int  # the list of features, and slices of the state, while it is written
     exchanged: int  # between lanes: changes, their sums, broadcasts
     decoders: int  # windows of compressed files, pages of Parquet files
     records: int  # the longest possible record, and the names of very many columns
+    choice: int  # of the recipe "auto", beyond what the training needs after it
 
     @property
     def total(self) -> int:
@@ -103,16 +117,19 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
         Expected number of classes; that of the plan's sample if not given.
     """
     classes = max(2, n_classes or len(plan.class_counts))
-    n_features = settings.for_classes(classes).analyzer.n_features
+    settings = settings.for_plan(plan, classes)
+    n_hashed = settings.analyzer.n_features
+    per_byte_of_rows = row_bytes_per_byte(plan, settings)
     outputs = 1 if classes == 2 else classes
+    n_features = n_columns(plan, settings, classes)
     state = state_bytes(n_features, outputs, regularised=is_regularised(settings))
     if settings.feature_weights is not None:
-        # The counts are freed before the state is allocated; the weights stay.
-        state = max(state, count_bytes(settings, n_features, classes)) + 4 * n_features
-    least, greatest = settings.ngram_range
-    hashed = HASHED_BYTES_PER_BYTE * (greatest - least + 1)
+        # The counts are freed before the state is allocated; the table of features, which is made from arrays of the
+        # features and of the weights, stays.
+        counting = _count_bytes(plan, settings, classes) + 12 * n_features
+        state = max(state + 4 * n_features, counting) + n_hashed * 3 // 16
     copies = 1 if settings.feature_weights is None else 2  # weighted rows besides the rows they are made from
-    per_byte = copies * row_bytes_per_byte(settings) + hashed + BLOCK_BYTES_PER_BYTE
+    per_byte = copies * per_byte_of_rows + _hashed_bytes_per_byte(settings) + BLOCK_BYTES_PER_BYTE
     by_arrow = any(file.format in ("parquet", "memory") for file in plan.files)
     held_out = settings.holdout_share(plan.n_rows, plan.text_bytes)
     workers = min(threads, settings.lanes) if settings.lanes > 1 else 0
@@ -121,21 +138,74 @@ def memory_need(plan: Plan, settings: Settings, *, threads: int, n_classes: int 
     share = min(1.0 / parts, settings.window_bytes / max(1, plan.text_bytes))
     window = int(FRAGMENTATION * share * (plan.text_bytes + BYTES_PER_ROW * plan.n_rows)) + BLOCK_BYTES
     cached = cached_row_bytes(plan, settings)
-    return MemoryNeed(
+    need = MemoryNeed(
         base=BASE_BYTES + FILE_BYTES * len(plan.files) + (ARROW_BYTES if by_arrow else 0),
         state=state * (1 + workers),
         window=windows * window,
         # The cached parts of a lane are concatenated once, which copies them.
         cached_rows=cached + (cached * workers // settings.lanes),
-        held_out=int(held_out * plan.text_bytes * row_bytes_per_byte(settings)),
+        held_out=int(held_out * plan.text_bytes * per_byte_of_rows),
         in_flight=2 * threads * int(FRAGMENTATION * SLICE_BYTES * per_byte),
         # Without held-out rows: a copy of the weights of a pass until the next one is finished.
-        unsaved=0 if held_out or settings.passes == 1 else 4 * n_features * outputs,
-        checkpoint=int(_n_seen(plan, settings, n_features) * 4 * (outputs + 2)),
+        unsaved=0 if held_out or settings.n_passes == 1 else 4 * n_features * (outputs + 1),
+        checkpoint=int(_n_seen(plan, settings, n_features) * CHECKPOINT_BYTES) + 2 * COPIED_BYTES,
         exchanged=_exchanged(plan, settings, n_features, outputs, workers),
         decoders=max(1, workers) * _decoders(plan),
         records=plan.head_bytes + max(1, workers) * int(RECORD_COPIES * longest_record(plan)),
+        choice=0,
     )
+    # The choice comes before the state, the window and the rows of the training.
+    later = need.state + need.window + need.cached_rows + need.held_out + need.unsaved + need.checkpoint
+    return replace(need, choice=max(0, _choice_bytes(plan, settings, classes, threads) - later))
+
+
+def _choice_bytes(plan: Plan, settings: Settings, n_classes: int, threads: int) -> int:
+    """Maximum bytes of the sample that the recipe "auto" compares candidates on, and of their learners."""
+    n_bytes = sample_text_bytes(plan, settings) if settings.recipe == "auto" else 0
+    if not n_bytes:
+        return 0
+    sample = replace(plan, text_bytes=n_bytes)
+    most = max_table_features(n_classes) // MAX_LEARNERS
+    n_seen = min(most, int(_n_seen(sample, settings, settings.analyzer.n_features)))
+    state = state_bytes(n_seen, 1 if n_classes == 2 else n_classes, regularised=True)
+    rows = int(SAMPLE_COPIES * n_bytes * row_bytes_per_byte(plan, settings))
+    return (
+        int(FRAGMENTATION * (n_bytes + rows))
+        + _count_bytes(sample, settings, n_classes)
+        + min(threads, MAX_LEARNERS) * state
+    )
+
+
+def n_columns(plan: Plan, settings: Settings, n_classes: int) -> int:
+    """Maximum number of features of the learner: those in use if they are counted, else all hash buckets."""
+    n_hashed = settings.analyzer.n_features
+    if settings.feature_weights is None:
+        return n_hashed
+    return max(1, min(int(_n_seen(plan, settings, n_hashed)), max_table_features(n_classes)))
+
+
+def _count_bytes(plan: Plan, settings: Settings, n_classes: int) -> int:
+    """Maximum bytes of the counts of features, in the layouts of ``rust/src/learn/counts``."""
+    n_hashed = settings.analyzer.n_features
+    n_columns = 1 if settings.feature_weights == "idf" else n_classes
+    if n_columns <= 2:
+        return 4 * n_hashed * n_columns
+    n_seen = _n_seen(plan, settings, n_hashed)
+    if n_columns <= WIDE_COUNTS:
+        return int(4 * n_hashed + 4 * n_columns * n_seen)
+    n_pairs = plan.text_bytes * row_bytes_per_byte(plan, settings) / BYTES_PER_ENTRY
+    return int(BYTES_PER_PAIR * min(n_pairs, n_seen * n_columns))
+
+
+def _hashed_bytes_per_byte(settings: Settings) -> float:
+    """Bytes of the hashes of a slice per byte of text, for each length of n-grams."""
+    words, characters = settings.value_of("ngram_range"), settings.value_of("char_ngram_range")
+    n_bytes = 0.0
+    if words is not None:
+        n_bytes += HASHED_BYTES_PER_BYTE * (words[1] - words[0] + 1)
+    if characters is not None:
+        n_bytes += HASHED_BYTES_PER_CHARACTER * (characters[1] - characters[0] + 1)
+    return n_bytes
 
 
 def is_regularised(settings: Settings) -> bool:
@@ -179,8 +249,13 @@ def _decoders(plan: Plan) -> int:
 
 
 def _n_seen(plan: Plan, settings: Settings, n_features: int, n_parts: int = 1) -> float:
-    """Maximum number of features in one of ``n_parts`` parts of the source."""
-    return min(n_features, plan.text_bytes / n_parts * row_bytes_per_byte(settings) / BYTES_PER_ENTRY)
+    """Maximum number of features in one of ``n_parts`` parts of the source, up to ``n_features``.
+
+    Different features fall into the same bucket by chance: n of them fill a share of ``1 - exp(-n / n_buckets)``.
+    """
+    n_entries = plan.text_bytes / n_parts * row_bytes_per_byte(plan, settings) / BYTES_PER_ENTRY
+    n_buckets = settings.analyzer.n_features
+    return min(n_features, -n_buckets * expm1(-n_entries / n_buckets))
 
 
 def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, workers: int) -> int:
@@ -189,15 +264,15 @@ def _exchanged(plan: Plan, settings: Settings, n_features: int, outputs: int, wo
         return 0
     n_seen = _n_seen(plan, settings, n_features, settings.rounds_per_pass)
     per_lane = _n_seen(plan, settings, n_features, settings.rounds_per_pass * settings.lanes)
-    # Plain sums, and those weighted by squared gradients.
-    n_kinds = 1 + ("mass" in rules_of(settings.merge_used, outputs))
+    n_kinds = n_sums(rules_of(settings.merge_used, outputs))
     recorded = per_lane * 2 * 4 * (outputs + 1)
-    if outputs == 1 and per_lane >= n_features / COPIED:
-        recorded = max(recorded, state_bytes(n_features, outputs, regularised=is_regularised(settings)))
+    if outputs == 1 and not is_regularised(settings) and per_lane >= n_features / COPIED:
+        recorded = max(recorded, state_bytes(n_features, outputs, regularised=False))
     sums = 16 + 8 * n_kinds * outputs
-    waiting = workers + WAITING_PARTS
+    waiting = min(settings.lanes, workers + WAITING_PARTS)
+    broadcasts = min(BROADCASTS, settings.rounds_per_pass * settings.n_passes)
     return int(
-        workers * recorded + per_lane * waiting * sums + n_seen * (2 * sums + BROADCASTS * 4 * (outputs + 2))
+        workers * recorded + per_lane * waiting * sums + n_seen * (2 * sums + broadcasts * 4 * (outputs + 2))
     )
 
 
@@ -236,13 +311,14 @@ def check_memory(
 
 def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_classes: int | None) -> str:
     """The smallest change of settings that fits: fewer threads, a smaller window, one pass, then fewer features."""
-    requested = settings.for_classes(n_classes or len(plan.class_counts)).analyzer.n_features
+    settings = settings.for_plan(plan, n_classes)
+    requested = settings.analyzer.n_features
     small_window = min(settings.window_bytes, 8_000_000)
     features = [requested >> shift for shift in range(30) if requested >> shift >= min(requested, 1024)]
     hint = ""
     for choice in product(
         features,
-        dict.fromkeys((settings.passes, 1)),
+        dict.fromkeys((settings.n_passes, 1)),
         dict.fromkeys((settings.window_bytes, small_window)),
         dict.fromkeys((threads, 1)),
     ):
@@ -251,11 +327,11 @@ def _cheaper(plan: Plan, settings: Settings, threads: int, allowed: int, n_class
         need = memory_need(plan, cheaper, threads=n_threads, n_classes=n_classes).total
         changes = {
             f"--n-features {n_features}": n_features != requested,
-            f"--passes {passes}": passes != settings.passes,
+            f"--passes {passes}": passes != settings.n_passes,
             f"--window {window_bytes // 10**6}MB": window_bytes != settings.window_bytes,
             f"--threads {n_threads}": n_threads != threads,
         }
-        hint = f"{' '.join(change for change, made in changes.items() if made)} needs {megabytes(need)}"
+        hint = " ".join([*(change for change, made in changes.items() if made), "needs", megabytes(need)])
         if need <= allowed:
             return hint
     return f"{hint}; allow at least that"
@@ -323,6 +399,10 @@ PARAMETER_NAMES = ParameterNames(
 )
 
 
+def _dense_state_bytes(n_features: int, n_classes: int, *, regularised: bool = False) -> int:
+    return state_bytes(n_features, 1 if n_classes <= 2 else n_classes, regularised=regularised)
+
+
 class ClassLimit:
     """The memory limit of a training, checked when classes are found that the plan lacks.
 
@@ -340,6 +420,9 @@ class ClassLimit:
         Called with events.
     names : ParameterNames
         Names of parameters, for messages.
+    state : callable, optional
+        Gives the maximum bytes of the learner's state by the number of features and of classes; by default that of all
+        hash buckets.
     """
 
     def __init__(
@@ -351,9 +434,9 @@ class ClassLimit:
         limit: int | None,
         observe: Observer = lambda event: None,
         names: ParameterNames = PARAMETER_NAMES,
-        regularised: bool = False,
+        state: Callable[[int, int], int] | None = None,
     ) -> None:
-        self._regularised = regularised
+        self._state_bytes = state or _dense_state_bytes
         self._need, self._n_features, self._n_planned = need, n_features, n_planned
         self._is_given = limit is not None
         self._allowed = limit if limit is not None else available_bytes()
@@ -378,11 +461,12 @@ class ClassLimit:
             changed = replace(settings, n_features=n_features)
             return memory_need(plan, changed, threads=threads, n_classes=n_classes).total
 
+        def state(n_features: int, n_classes: int) -> int:
+            used = n_columns(plan, replace(settings, n_features=n_features), n_classes)
+            return _dense_state_bytes(used, n_classes, regularised=is_regularised(settings))
+
         n_features = settings.analyzer.n_features
-        regularised = is_regularised(settings)
-        return cls(
-            need, n_features, n_planned, limit=limit, observe=observe, names=names, regularised=regularised
-        )
+        return cls(need, n_features, n_planned, limit=limit, observe=observe, names=names, state=state)
 
     def check_plan(self) -> None:
         """Check the memory of the initial model.
@@ -476,9 +560,6 @@ class ClassLimit:
                 ways.append(f"use {names.n_features} {fewer}, which needs {megabytes(need)}")
                 break
         return "; ".join(ways)
-
-    def _state_bytes(self, n_features: int, n_classes: int) -> int:
-        return state_bytes(n_features, 1 if n_classes <= 2 else n_classes, regularised=self._regularised)
 
     def _old_bytes(self, n_features: int, n_classes: int) -> int:
         """Bytes of the state before classes are added; 0 before the first row."""

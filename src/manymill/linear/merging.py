@@ -3,19 +3,22 @@
 The sums are native: see ``rust/src/learn/merging.rs`` for the formulas of the rules and their sources.
 
 =========  ==========================================================================================
-rule       a feature's weight moves by
+rule       a weight moves by
 =========  ==========================================================================================
 uniform    the mean over all lanes
 support    the mean over the lanes with the feature
 damped     the same, times the fourth root of their number, at most doubled
 mass       the mean weighted by the squared gradients of the feature in each lane
+magnitude  the sum of the lanes' moves of this weight, shortened to the steps of one learner and by the
+           fourth root of the number of lanes that moved it (by half of the square root above 16)
 =========  ==========================================================================================
 
-``auto`` takes the first of damped, mass and support whose held-out loss is within a tenth of the best. If every rule
-makes the loss worse, it takes a shorter or longer step. Long steps are best over many rounds as long as they do not
-diverge; the best loss of each round would be a greedy choice. With a single round ``auto`` is the step along the
-direction of mass that minimises the held-out loss: see ``Settings.merge_used``. ``python benches/mixing.py --sections
-rules`` measures each rule.
+Every lane meets the frequent features, but only lanes with rows of a class move the weights of its output: magnitude
+does not divide by the others. ``auto`` takes the first of :func:`rules_of` whose held-out loss is within a tenth of the
+best. If every rule makes the loss worse, it takes a shorter or longer step. Long steps are best over many rounds as
+long as they do not diverge; the best loss of each round would be a greedy choice. With a single round ``auto`` is the
+step along the direction of mass that minimises the held-out loss: see ``Settings.merge_used``. ``python
+benches/mixing.py --sections rules`` measures each rule.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from manymill.linear.holdout import mean_loss
 from manymill.linear.settings import SEARCHED
 from manymill.model import choose_classes
 
-RULES = ("uniform", "support", "damped", "mass")
+RULES = ("uniform", "support", "damped", "mass", "magnitude")
 
 # Steps tried along a direction; 1 is the rule itself.
 GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
@@ -42,7 +45,7 @@ MARGINS = 1 << 21
 # Tolerance of the loss of a preferred candidate, relative to the best.
 _SLACK = 1.1
 
-# With more outputs the sums of a further rule take too much memory.
+# With more outputs the sums of further rules take too much memory.
 _WIDE = 32
 
 
@@ -59,8 +62,16 @@ class MergeChoice:
 def rules_of(merge: str, n_outputs: int) -> tuple[str, ...]:
     """The rules to compare, the preferred one first."""
     if merge == "auto":
-        return ("damped", "mass", "support") if n_outputs <= _WIDE else ("damped", "support")
+        if n_outputs == 1:
+            return ("damped", "mass", "support")
+        return ("magnitude", "damped", "support") if n_outputs <= _WIDE else ("magnitude",)
     return ("mass",) if merge == SEARCHED else (merge,)
+
+
+def n_sums(rules: tuple[str, ...]) -> int:
+    """Number of sums of a weight's changes that the rules need, 8 bytes each."""
+    # Plain sums; those weighted by squared gradients; those weighted by magnitudes, and the magnitudes.
+    return (set(rules) != {"magnitude"}) + ("mass" in rules) + 2 * ("magnitude" in rules)
 
 
 def choose(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
-from manymill.constants import FeatureWeights, Norm, Value
+from manymill.constants import CharAnalyzer, FeatureWeights, Norm, StripAccents, Value
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.memory import complete_texts
@@ -31,14 +31,15 @@ from manymill.engine.local import workers
 from manymill.errors import MemoryLimitError, PlanError, SchemaError
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
 from manymill.linear.classifier import TextClassifier
-from manymill.linear.feature_weights import fit_feature_weights
+from manymill.linear.feature_weights import every_bucket, fit_feature_weights
 from manymill.linear.memory import BASE_BYTES, BYTES_PER_ENTRY, ClassLimit
+from manymill.linear.recipe import hash_buckets
 from manymill.linear.row_stream import Lane, row_bytes_per_byte, rows_of
-from manymill.linear.settings import Settings
+from manymill.linear.settings import Settings, values_0_1
 from manymill.linear.text_estimator import (
     EncodedTargets,
     from_model,
-    ngram_range_of,
+    parameters_of,
     partial_fit_classes,
     plain_classes,
 )
@@ -124,7 +125,7 @@ class AccumulatedSums:
 
     sums: _core.FeatureSums
     classes: tuple[str, ...] | tuple[int, ...]  # sorted, in the order of the sums
-    feature_weights: NDArray[np.float32] | None  # (n_features,)
+    table: _core.FeatureTable | None  # every hash bucket with its weight
     refusal: MemoryLimitError | None = None  # why the rows from the first further class on are missing
 
 
@@ -158,7 +159,7 @@ def accumulate_sums(plan: Plan, settings: Settings, names: Sequence[str], *, thr
     n_planned = len({*names, *plan.class_counts})
 
     def need(n_classes: int, n_features: int) -> int:
-        n_seen = min(n_features, int(plan.text_bytes * row_bytes_per_byte(settings) / BYTES_PER_ENTRY))
+        n_seen = min(n_features, int(plan.text_bytes * row_bytes_per_byte(plan, settings) / BYTES_PER_ENTRY))
         # Two copies of the sums while classes are sorted; the weights of all features.
         return BASE_BYTES + 16 * n_classes * n_seen + 4 * n_features * (1 + n_classes)
 
@@ -175,7 +176,8 @@ def accumulate_sums(plan: Plan, settings: Settings, names: Sequence[str], *, thr
             on_new_classes=limit.check,
         )
         if settings.feature_weights is not None:
-            fit_feature_weights(lane, settings.feature_weights, n_features)
+            # The smoothing counts every hash bucket.
+            fit_feature_weights(lane, settings, lambda event: None, every_bucket)
         sums = _core.FeatureSums(n_features, max(1, len(lane.index)))
         try:
             for batch in lane.feature_batches(0):
@@ -195,7 +197,7 @@ def accumulate_sums(plan: Plan, settings: Settings, names: Sequence[str], *, thr
     return AccumulatedSums(
         permute_classes(sums, np.argsort(order), len(order)),
         tuple(map(int, classes)) if as_integers else classes,
-        lane.feature_weights,
+        lane.table,
         refusal,
     )
 
@@ -209,7 +211,10 @@ def permute_classes(sums: _core.FeatureSums, targets: NDArray[np.intp], n_classe
     return _core.FeatureSums.from_arrays(sums.n_features, features, new, rows, bound)
 
 
-_ROW_PARAMETERS = ("n_features", "lowercase", "value", "norm", "feature_weights")
+_ROW_PARAMETERS = (
+    "ngram_range", "char_ngram_range", "char_analyzer", "token_pattern", "stop_words", "strip_accents", "lowercase",
+    "n_features", "value", "norm", "feature_weights",
+)  # fmt: skip
 
 
 class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
@@ -221,18 +226,22 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    ngram_range : tuple of int
-        Least and greatest number of words of a feature.
+    ngram_range : tuple of int or None
+        Least and greatest number of words of a feature; None: no features of words.
+    char_ngram_range : tuple of int or None
+        Least and greatest number of characters of a feature; None: no features of characters.
+    char_analyzer, token_pattern, stop_words, strip_accents
+        As in :class:`~manymill.TextClassifier`.
     n_features : int or None
         Number of hash buckets, 1 to 2^30. The sums take 4 bytes per bucket, and 8 per class and feature of the rows.
-        None: 2^22, or as many as keep the weights of all classes below 256 MB.
+        None: 2^22, or as many as keep the weights of all classes below 512 MiB.
     lowercase : bool
         Whether to lower-case the text first.
     value : {"log", "count", "binary"}
         A feature's value in a row: 1 + ln(count), count, or 1.
     norm : {"l2", "l1", None}
         Norm that each row is divided by.
-    feature_weights : {"idf", "nb", None}
+    feature_weights : {"idf", "nb", "nb-idf", None}
         Weights that multiply the values before the row is normalised, counted in a separate first pass. Such a model
         supports neither ``merge`` nor ``partial_fit``, since the weights would change.
     alpha : float
@@ -263,7 +272,12 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        ngram_range: tuple[int, int] = (1, 1),
+        ngram_range: tuple[int, int] | None = (1, 1),
+        char_ngram_range: tuple[int, int] | None = None,
+        char_analyzer: CharAnalyzer = "char_wb",
+        token_pattern: str | None = None,
+        stop_words: str | Sequence[str] | None = None,
+        strip_accents: StripAccents | None = None,
         n_features: int | None = None,
         lowercase: bool = True,
         value: Value = "log",
@@ -274,6 +288,11 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         threads: int | None = None,
     ) -> None:
         self.ngram_range = ngram_range
+        self.char_ngram_range = char_ngram_range
+        self.char_analyzer = char_analyzer
+        self.token_pattern = token_pattern
+        self.stop_words = stop_words
+        self.strip_accents = strip_accents
         self.n_features = n_features
         self.lowercase = lowercase
         self.value = value
@@ -325,9 +344,13 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         return self
 
     def _learn(self, plan: Plan, names: Sequence[str]) -> AccumulatedSums:
-        settings = self._settings().for_classes(len({*names, *plan.class_counts}))
+        settings = self._settings()
+        n_classes = len({*names, *plan.class_counts})
+        # Not by the size of the text: the sums of parts of the data are merged.
+        n_features = settings.n_features or hash_buckets(n_classes, 0, counted=False)
+        settings = replace(settings, n_features=n_features).for_plan(plan, n_classes)
         summed = accumulate_sums(plan, settings, names, threads=thread_count(self))
-        self._set_sums(summed.sums, summed.feature_weights, settings)
+        self._set_sums(summed.sums, summed.table, settings)
         return summed
 
     def partial_fit(self, X: Any, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
@@ -354,7 +377,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         texts = complete_texts(X)
         targets = EncodedTargets(texts, y, None, known)
         if not hasattr(self, "classes_"):
-            settings = self._settings().for_classes(len(targets.classes))
+            settings = self._settings().resolve(len(targets.classes))
             sums = _core.FeatureSums(settings.analyzer.n_features, len(targets.classes))
             self.classes_ = targets.classes
             self._set_sums(sums, None, settings)
@@ -395,8 +418,8 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def _settings(self) -> Settings:
         check(is_number(self.alpha) and 0 < self.alpha < np.inf, "alpha", self.alpha, "a number above 0")
         check_bool(self.weight_norm, "weight_norm")
-        parameters = {name: getattr(self, name) for name in _ROW_PARAMETERS}
-        return Settings(**parameters, ngram_range=ngram_range_of(self), passes=1, holdout=0.0)
+        parameters = parameters_of(self, _ROW_PARAMETERS)
+        return Settings(**parameters, recipe="fast", passes=1, holdout=0.0)
 
     def _check_counts_are_final(self) -> None:
         if self.feature_weights is not None:
@@ -406,15 +429,16 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
             )
 
     def _set_sums(
-        self, sums: _core.FeatureSums, weights: NDArray[np.float32] | None, settings: Settings
+        self, sums: _core.FeatureSums, table: _core.FeatureTable | None, settings: Settings
     ) -> None:
-        self._sums, self._feature_weights, self._row_settings = sums, weights, settings
+        self._sums, self._table, self._row_settings = sums, table, settings
         self._reset_model()
 
     # ---- prediction, by a linear model of the weights
 
     def _reset_model(self) -> None:
-        self._linear_model: TextClassifier | None = None
+        # Empty until the first prediction, which must not change any attribute.
+        self._linear_model: list[TextClassifier] = []
 
     def _weights(self) -> ComplementWeights:
         check_is_fitted(self, "classes_")
@@ -423,7 +447,7 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
     def _linear(self) -> TextClassifier:
         """The linear classifier with these weights."""
         check_is_fitted(self, "classes_")
-        if self._linear_model is None:
+        if not self._linear_model:
             weights = np.concatenate(list(self._weights().centred()))
             model = LinearModel(
                 classes=plain_classes(self.classes_),
@@ -432,13 +456,13 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
                 fit_intercept=False,
                 weights=weights,
                 intercept=np.zeros(weights.shape[1], np.float32),
-                feature_weights=self._feature_weights,
+                feature_weights=None if self._table is None else self._table.weights,
             )
             linear: TextClassifier = from_model(TextClassifier, model)
             linear.set_params(threads=self.threads, feature_weights=self.feature_weights)
             linear.classes_ = self.classes_
-            self._linear_model = linear
-        return self._linear_model
+            self._linear_model.append(linear)
+        return self._linear_model[0]
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Scores of the classes: ``(n_rows,)`` for two (above 0 is the second), else ``(n_rows, n_classes)``.
@@ -513,13 +537,23 @@ class ComplementNaiveBayes(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "_sums" in state:
             state["_sums"] = (self._sums.n_features, *self._sums.to_arrays())
-            state["_linear_model"] = None
+            del state["_linear_model"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "_sums" in state:
             state["_sums"] = _core.FeatureSums.from_arrays(*state["_sums"])
-        if "_rows_as" in state:  # the name in pickles of version 0.1
+            state["_linear_model"] = []
+        # Names in pickles of version 0.1.
+        if "_rows_as" in state:
             state["_row_settings"] = state.pop("_rows_as")
+        if "_feature_weights" in state:
+            weights = state.pop("_feature_weights")
+            every = np.arange(0 if weights is None else len(weights), dtype=np.uint32)
+            table = None if weights is None else _core.FeatureTable.from_arrays(len(every), every, weights)
+            state["_table"] = table
+        if "char_ngram_range" not in state:
+            newer = values_0_1()
+            state = {**{name: newer[name] for name in _ROW_PARAMETERS if name in newer}, **state}
         super().__setstate__(state)

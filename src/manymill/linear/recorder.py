@@ -13,7 +13,7 @@ import numpy as np
 from manymill.errors import RunFolderError
 from manymill.events import Observer, Warned
 from manymill.linear.checkpoints import Checkpoint, Checkpoints, Position
-from manymill.linear.state import dump_state
+from manymill.linear.state import stream_state
 
 if TYPE_CHECKING:
     from manymill.data.dataset import Plan
@@ -52,10 +52,8 @@ class Recorder:
         self._next = time.monotonic() + min_seconds
         self._has_warned = False
 
-    def resume(self, trainer: Trainer, ledger: Ledger, passes: int) -> Position | None:
+    def resume(self, trainer: Trainer, ledger: Ledger, settings: Settings) -> Position | None:
         """Restore the trainer and the ledger from the checkpoint and return its position; None without a checkpoint.
-
-        ``passes`` is the maximum number of passes.
 
         Raises
         ------
@@ -72,8 +70,10 @@ class Recorder:
                 "give the same files and options, or name another folder with --out",
             )
         try:
-            if position.pass_number > passes:
-                raise ValueError(f"its pass {position.pass_number} is greater than {passes}")
+            if position.pass_number > settings.n_passes:
+                raise ValueError(f"its pass {position.pass_number} is greater than {settings.n_passes}")
+            if (checkpoint.table is None) != (settings.feature_weights is None):
+                raise ValueError("the feature table is missing, or its settings need none")
             trainer.restore(checkpoint)
             _check_features(checkpoint, trainer)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
@@ -99,9 +99,9 @@ class Recorder:
             bad_counts=dict(ledger.counts),
             bad_rows=tuple(ledger.first),
         )
-        arrays = dump_state(state.learner, state.learner.met())
+        arrays = stream_state(state.learner)
         try:
-            self._checkpoints.save(full, arrays, trainer.held_out(), state.feature_weights)
+            self._checkpoints.save(full, arrays, trainer.held_out(), state.table)
         except RunFolderError as error:
             # Losing a checkpoint is better than losing the training; the next one may succeed.
             if not self._has_warned:
@@ -125,12 +125,11 @@ def fingerprint(plan: Plan, settings: Settings, holdout: Plan | None = None) -> 
 
 
 def _check_features(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    """Refuse held-out rows and feature weights that do not match the learner's features: they are used only later."""
+    """Refuse held-out rows and a feature table that do not match the learner's features: they are used only later."""
     assert trainer.state is not None
     n_features = trainer.state.learner.n_features
     for rows, _ in checkpoint.held_out:
         if np.any(rows.arrays()[1] >= n_features):
             raise ValueError("held-out rows have unknown features")
-    weights = checkpoint.feature_weights
-    if weights is not None and (weights.shape != (n_features,) or weights.dtype != np.float32):
-        raise ValueError("the feature weights have the wrong shape or type")
+    if checkpoint.table is not None and checkpoint.table.n_hashed != trainer.state.analyzer.n_features:
+        raise ValueError("its feature table is of another number of hash buckets")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +25,47 @@ from manymill.data.blocks import locate_row
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.ledger import Ledger
 from manymill.data.reader import Window, read, windows
+from manymill.data.tails import Tails
 from manymill.engine.local import map_in_order, workers
 from manymill.errors import MemoryLimitError
 from manymill.linear.holdout import HashedRows, Holdout
+from manymill.linear.recipe import feature_bytes
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, ClassWeights
 from manymill.model import Analyzer
 from manymill.model.rows import RowHasher
 
+_Item = TypeVar("_Item")
+
 # Text hashed by one task: large enough to make the cost of starting it negligible, small enough for few in flight.
 SLICE_BYTES = 1 << 20
 
-# Rows are cached after the first pass if all of them fit: about 35 MB of text in words and pairs of words. This depends
-# on the plan and not on the machine, since it changes the order of later passes.
-CACHE_BYTES = 80 << 20
+# Rows are cached after the first pass if all of them fit: about 40 MB of text in words, pairs of words and 3-grams of
+# characters. This depends on the plan and not on the machine, since it changes the order of later passes.
+CACHE_BYTES = 256 << 20
 
-# Bytes of rows per byte of text by the longest n-gram, at 8 bytes per distinct feature. On six corpora they were 0.5 to
-# 0.94, 1.3 to 2.1 and 2.3 to 3.5.
-_ROW_BYTES_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
-
+# Bytes of rows per byte of text by the longest n-gram, at 8 bytes per distinct feature: in long rows, where features
+# repeat, and how much more in short ones; see ``_per_byte``. Upper bounds on pieces of five corpora, of 10 to 1,200
+# bytes.
+_WORDS_PER_BYTE = {1: 1.0, 2: 2.2, 3: 3.6}
 _PER_FURTHER_WORD = 1.4
+_MORE_WORDS = 1.0
+# Scripts without spaces: each letter is a word.
+_UNSPACED_WORDS, _MORE_UNSPACED_WORDS = 4.4, 2.6
+
+# The same for each length of n-grams of characters; fewer repeat, or end with a word, in the case of the factor.
+_CHARS, _MORE_CHARS = 2.6, 4.4
+_UNSPACED_CHARS, _MORE_UNSPACED_CHARS = 2.3, 1.6
+_LOOSE_CHARS = 1.25
+
+# Bytes of a row at which half of its features that would repeat in long rows do so.
+_REPEATING_BYTES = 400
+
+# Besides these: where the row starts, its class, and that no space follows its last feature.
+_BYTES_PER_ROW = 20
+
+# UTF-8 bytes of a letter of a script without spaces.
+_UNSPACED_LETTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +106,10 @@ class WindowRows:
             own = np.float32(1.0) if self._weights is None else self._weights
             self._weights = by_class[self.classes] * own
 
-    def held_out(self, share: float) -> NDArray[np.bool_]:
-        """Mask of the held-out rows, ``(n_rows,)``, by a hash of the text: equal texts stay together."""
+    def held_out(self, share: float, tails: Tails | None = None) -> NDArray[np.bool_]:
+        """Mask of the held-out rows, ``(n_rows,)``: the tails, or by a hash of the text: equal texts stay together."""
+        if tails is not None:
+            return np.concatenate([tails.mask(batch) for batch in self._batches]).take(self._order)
         if not share:
             return np.zeros(len(self.classes), np.bool_)
         keys = np.concatenate([_keys(batch) for batch in self._batches]).take(self._order)
@@ -134,8 +157,8 @@ class SliceHasher:
         Threads that hash; None: the consumer's thread.
     look_ahead : int
         Maximum number of slices in flight.
-    feature_weights : ndarray of float32, shape (n_features,), optional
-        Weights that values are multiplied by before the row is normalised.
+    table : FeatureTable, optional
+        Features in use: see :class:`manymill.model.rows.RowHasher`.
     """
 
     def __init__(
@@ -143,10 +166,10 @@ class SliceHasher:
         analyzer: Analyzer,
         executor: Executor | None,
         look_ahead: int,
-        feature_weights: NDArray[np.float32] | None = None,
+        table: _core.FeatureTable | None = None,
     ) -> None:
         self._executor, self._look_ahead = executor, look_ahead
-        self._hasher = RowHasher(analyzer, feature_weights)
+        self._hasher = RowHasher(analyzer, table)
 
     def rows(self, part: Slice) -> _core.Rows:
         """The rows of a slice."""
@@ -167,7 +190,7 @@ class SliceHasher:
 
 
 def rows_of(
-    X: Any, analyzer: Analyzer, feature_weights: NDArray[np.float32] | None, *, threads: int
+    X: Any, analyzer: Analyzer, table: _core.FeatureTable | None, *, threads: int
 ) -> Iterator[_core.Rows]:
     """Hash texts to rows, in order, in batches.
 
@@ -177,8 +200,8 @@ def rows_of(
         Texts: a list, NumPy array, Arrow array, pandas or polars column; or what :func:`manymill.scan` gives.
     analyzer : Analyzer
         Conversion of documents to rows.
-    feature_weights : ndarray of float32, shape (n_features,), or None
-        Weights that values are multiplied by before the row is normalised.
+    table : FeatureTable or None
+        Features in use.
     threads : int
         Threads that hash.
 
@@ -196,43 +219,42 @@ def rows_of(
     ahead = threads > 1 or not plan.is_hashed
     with workers(threads) if ahead else nullcontext() as executor:
         batches = read(plan, executor=executor, look_ahead=2 * threads)
-        hasher = SliceHasher(analyzer, executor, 2 * threads, feature_weights)
+        hasher = SliceHasher(analyzer, executor, 2 * threads, table)
         for _, rows in hasher.hash_all(all_rows(batch, None) for batch in batches if len(batch)):
             yield rows
 
 
 def state_bytes(n_features: int, n_outputs: int, *, regularised: bool = False) -> int:
-    """Maximum bytes of a learner's state, in the layout of ``rust/src/learn/table.rs``.
-
-    Each feature has its weights, a sum of squared gradients and, if ``regularised`` by L1 or L2, the row that touched
-    it last. With several outputs a feature also has an entry in the index of the features seen.
-    """
-    used = n_outputs + 1 + regularised
-    if n_outputs == 1:
-        return 4 * n_features * used
-    alignment = 4 if n_outputs < 32 else 8
-    block = -(-used // alignment) * alignment
-    return 4 * n_features * (block + 1)
+    """Maximum bytes of a learner's state: see :func:`manymill.linear.recipe.feature_bytes`."""
+    return n_features * feature_bytes(n_outputs, regularised=regularised)
 
 
-def count_bytes(settings: Settings, n_features: int, n_classes: int) -> int:
-    """Maximum bytes of the counts from which feature weights are computed."""
-    if settings.feature_weights is None:
-        return 0
-    columns = n_classes if settings.feature_weights == "nb" else 1
-    return 4 * n_features * (columns + (columns > 2))
-
-
-def row_bytes_per_byte(settings: Settings) -> float:
-    """Maximum bytes of rows per byte of ordinary text."""
-    longest = settings.ngram_range[1]
-    return _ROW_BYTES_PER_BYTE[min(3, longest)] + _PER_FURTHER_WORD * max(0, longest - 3)
+def row_bytes_per_byte(plan: Plan, settings: Settings) -> float:
+    """Maximum bytes of the rows of a plan per byte of ordinary text: short rows repeat few features."""
+    words, characters = settings.value_of("ngram_range"), settings.value_of("char_ngram_range")
+    mean_bytes = plan.text_bytes / max(1, plan.n_rows)
+    shortness = 1.0 / (1.0 + mean_bytes / _REPEATING_BYTES)
+    # The share is one of letters.
+    letters = plan.unspaced_share
+    unspaced = _UNSPACED_LETTER * letters / (1.0 + (_UNSPACED_LETTER - 1) * letters)
+    n_bytes = 0.0
+    if words is not None:
+        spaced = _WORDS_PER_BYTE[min(3, words[1])] + _PER_FURTHER_WORD * max(0, words[1] - 3)
+        n_bytes += (1.0 - unspaced) * (spaced + shortness * _MORE_WORDS)
+        n_bytes += unspaced * max(spaced, _UNSPACED_WORDS + shortness * _MORE_UNSPACED_WORDS)
+    if characters is not None:
+        is_loose = characters[0] < 3 or settings.char_analyzer == "char"
+        per_length = (1.0 - unspaced) * (_CHARS + shortness * _MORE_CHARS)
+        per_length += unspaced * (_UNSPACED_CHARS + shortness * _MORE_UNSPACED_CHARS)
+        n_bytes += per_length * (_LOOSE_CHARS if is_loose else 1.0) * (characters[1] - characters[0] + 1)
+    # No space follows the last word of a row, and even one letter is a feature.
+    return n_bytes + (n_bytes + _BYTES_PER_ROW) / max(1.0, mean_bytes)
 
 
 def cached_row_bytes(plan: Plan, settings: Settings) -> int:
     """Bytes of rows that are cached between passes; 0 with a single pass, or if there is too much text."""
-    n_bytes = int(plan.text_bytes * row_bytes_per_byte(settings))
-    n_reads = settings.passes + (settings.feature_weights is not None)
+    n_bytes = int(plan.text_bytes * row_bytes_per_byte(plan, settings))
+    n_reads = settings.n_passes + (settings.value_of("feature_weights") is not None)
     return n_bytes if n_reads > 1 and n_bytes <= CACHE_BYTES else 0
 
 
@@ -301,8 +323,8 @@ class Lane:
         then the error is raised.
     on_window : callable
         Called after each window, before the next is read, with the number of finished windows of the pass.
-    feature_weights : ndarray of float32, shape (n_features,), optional
-        Feature weights, if they are known already.
+    table : FeatureTable, optional
+        Features in use with their weights, if they are known already.
     first : bool
         Whether the first pass to read is the first one: it holds rows out and counts classes and bad rows.
     """
@@ -318,7 +340,7 @@ class Lane:
         ledger: Ledger,
         on_new_classes: Callable[[int, tuple[str, ...], str], None] = lambda n_known, names, where: None,
         on_window: Callable[[int], None] = lambda number: None,
-        feature_weights: NDArray[np.float32] | None = None,
+        table: _core.FeatureTable | None = None,
         first: bool = True,
     ) -> None:
         self.index = ClassIndex([*classes, *plan.class_counts])
@@ -328,14 +350,16 @@ class Lane:
         self._ledger, self._on_new_classes, self.on_window = ledger, on_new_classes, on_window
         self._is_skipping = False
         self.refusal: MemoryLimitError | None = None  # there was no memory for new classes
-        # Without feature weights yet, rows are normalised only after these were applied.
-        unweighted = settings.feature_weights is not None and feature_weights is None
+        # Without the table of weights yet, rows are normalised only after it was applied.
+        unweighted = settings.feature_weights is not None and table is None
         analyzer = replace(settings.analyzer, norm=None) if unweighted else settings.analyzer
-        self._hasher = SliceHasher(analyzer, executor, self._look_ahead, feature_weights)
-        self.feature_weights = feature_weights
+        self._hasher = SliceHasher(analyzer, executor, self._look_ahead, table)
+        self.table = table
         self._is_first = first
         self._class_weights = ClassWeights(settings.class_weight)
         self._holdout_share = settings.holdout_share(plan.n_rows, plan.text_bytes)
+        tail = settings.holdout_tail
+        self._tails = None if tail is None else Tails(plan, tail)
         self._cached: list[FeatureBatch] | None = None
 
     def feature_batches(self, pass_number: int, skip: int = 0) -> Iterator[FeatureBatch]:
@@ -369,14 +393,14 @@ class Lane:
         held_out: Iterable[HashedRows],
         *,
         first: bool,
-        feature_weights: NDArray[np.float32] | None,
+        table: _core.FeatureTable | None,
     ) -> None:
         """Restore the classes, counts and held-out rows of the training that is resumed."""
         self.index = ClassIndex.in_order(classes)
         self._class_weights.counts = np.array(class_rows, np.int64)
         self._is_first = first
-        if feature_weights is not None:
-            self.apply_feature_weights(feature_weights)
+        if table is not None:
+            self.use_table(table)
         for rows, codes in held_out:
             self.holdout.add(rows, codes)
 
@@ -391,15 +415,26 @@ class Lane:
         """Rows of each class, for balanced weights."""
         return tuple(self._class_weights.counts.tolist())
 
-    def apply_feature_weights(self, feature_weights: NDArray[np.float32]) -> None:
-        """Multiply the values of all cached and later rows by the feature weights, ``(n_features,)``."""
+    def use_table(self, table: _core.FeatureTable) -> None:
+        """Map the features of all cached and later rows to the columns of a table, with their weights."""
         norm = self._settings.norm
-        self.feature_weights = feature_weights
-        self._hasher = SliceHasher(self._settings.analyzer, self._executor, self._look_ahead, feature_weights)
-        self.holdout.apply_feature_weights(feature_weights, norm)
-        for i, batch in enumerate(self._cached or ()):
-            assert self._cached is not None
-            self._cached[i] = replace(batch, rows=batch.rows.weighted(feature_weights, norm))
+        self.table = table
+        self._hasher = SliceHasher(self._settings.analyzer, self._executor, self._look_ahead, table)
+        self.holdout.use_table(table, norm)
+        if self._cached is not None:
+
+            def mapped(batch: FeatureBatch) -> FeatureBatch:
+                return replace(batch, rows=batch.rows.mapped(table, norm))
+
+            # Each batch is freed when it is mapped: the rows are never in memory twice.
+            before = self._cached[::-1]
+            self._cached = []
+            self._cached.extend(self._ahead(mapped, (before.pop() for _ in range(len(before)))))
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes that a pass reads."""
+        return self._plan.source_bytes
 
     @property
     def n_bad(self) -> int:
@@ -416,7 +451,7 @@ class Lane:
             order=blocks,
             seed=settings.seed,
             pass_number=pass_number,
-            keyed=self._holdout_share > 0,
+            keyed=self._holdout_share > 0 and self._tails is None,
             executor=self._executor,
             look_ahead=self._look_ahead,
         )
@@ -447,7 +482,7 @@ class Lane:
         refusal = self._number_classes(window)
         rows = WindowRows(window, self.index)
         known = rows.classes >= 0  # False only if new classes were refused
-        held = rows.held_out(self._holdout_share)
+        held = rows.held_out(self._holdout_share, self._tails)
         training = ~held & known
         rows.apply_class_weights(self._class_weights, self.index, training, count=first)
         if first:
@@ -516,7 +551,23 @@ class Lane:
     def _shuffled(self, cached: list[FeatureBatch], pass_number: int) -> Iterator[FeatureBatch]:
         """The cached batches in a new order, with their rows in a new order."""
         generator = np.random.default_rng([self._settings.seed, pass_number])
-        for i, which in enumerate(generator.permutation(len(cached))):
-            order = generator.permutation(len(cached[which].classes)).astype(np.uint32)
-            batch = cached[which].take(order)
-            yield replace(batch, n_classes=len(self.index), share=(i + 1) / len(cached))
+
+        def batches() -> Iterator[tuple[int, FeatureBatch, NDArray[np.uint32]]]:
+            for i, which in enumerate(generator.permutation(len(cached))):
+                batch = cached[which]
+                yield i, batch, generator.permutation(len(batch.classes)).astype(np.uint32)
+
+        def shuffled(part: tuple[int, FeatureBatch, NDArray[np.uint32]]) -> FeatureBatch:
+            i, batch, order = part
+            return replace(batch.take(order), share=(i + 1) / len(cached))
+
+        for batch in self._ahead(shuffled, batches()):
+            yield replace(batch, n_classes=len(self.index))
+
+    def _ahead(
+        self, function: Callable[[_Item], FeatureBatch], items: Iterable[_Item]
+    ) -> Iterator[FeatureBatch]:
+        """The results of a function in the order of the items, computed ahead on the executor."""
+        if self._executor is None:
+            return map(function, items)
+        return map_in_order(function, items, executor=self._executor, look_ahead=self._look_ahead)

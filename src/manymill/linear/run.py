@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,29 @@ from manymill.data.ledger import Ledger
 from manymill.display import public_url
 from manymill.engine.local import available_threads
 from manymill.errors import RunFolderError
-from manymill.events import ClassesFound, Event, ModelSaved, Observer, PassEnded, Planned, Warned
+from manymill.events import (
+    ClassesFound,
+    Event,
+    ModelSaved,
+    Observer,
+    PassEnded,
+    Planned,
+    RecipeChosen,
+    Warned,
+)
 from manymill.linear.checkpoints import Checkpoints, OtherVersionError
+from manymill.linear.choice import choice_facts, with_choice
 from manymill.linear.holdout import HoldoutMetrics
 from manymill.linear.memory import OPTION_NAMES, check_memory, memory_need, with_record_room
+from manymill.linear.recipe import script_notes
 from manymill.linear.recorder import MIN_SECONDS, Recorder, fingerprint
 from manymill.linear.settings import Settings
 from manymill.linear.state import LinearState
 from manymill.linear.training import TrainingResult, train
-from manymill.model import ModelDescription, save_model
+from manymill.model import ModelDescription, link_of_loss, save_model
 from manymill.run_folder import RunFolder, has_ended, read_plan
 from manymill.storage.ownership import RUN, check_folder
-from manymill.storage.records import value_of
+from manymill.storage.records import from_record, value_of
 
 _UNREPEATABLE = {"-": "the standard input", "memory": "data in memory"}
 
@@ -88,17 +99,18 @@ def train_run(
         See :func:`manymill.linear.training.train`, and ``RunFolderError``.
     """
     settings.check_engine(engine, OPTION_NAMES.engine, OPTION_NAMES.lanes)
+    settings.check_holdout(holdout)
     check_folder(out, RUN)
     plan = source if isinstance(source, Plan) else source.plan(observe=observe)
-    settings = settings.for_classes(len(plan.class_counts))
     held_out = holdout.plan(observe=observe) if isinstance(holdout, Dataset) else holdout
     threads = threads or available_threads()
     check_memory(plan, settings, threads=threads, limit=memory)
     plan = with_record_room(plan, settings, threads=threads, limit=memory)
     if held_out is not None and plan.record_room:
         held_out = replace(held_out, record_room=plan.record_room, record_memory=plan.record_memory)
-    config = _RunConfig(plan, settings, held_out, engine, threads, memory)
     with RunFolder(out) as folder:
+        settings, choice = with_choice(plan, settings, threads=threads)
+        config = _RunConfig(plan, settings.for_plan(plan), held_out, engine, threads, memory, choice)
         return _train_into(folder, config, observe, checkpoint_seconds, resuming=False)
 
 
@@ -143,8 +155,10 @@ def resume_run(
         plan, settings = Plan.from_json(record["plan"]), Settings.from_json(record["settings"])
         held_out = None if record["holdout"] is None else Plan.from_json(record["holdout"])
         recorded_engine = record["engine"]
-        settings = settings.for_classes(len(plan.class_counts))
+        settings = settings.for_plan(plan)
         memory = value_of(int | None, record.get("memory_limit"), "memory_limit")
+        recorded_choice = record.get("choice")
+        choice = None if recorded_choice is None else from_record(RecipeChosen, recorded_choice)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
@@ -155,7 +169,7 @@ def resume_run(
     settings.check_engine(engine, OPTION_NAMES.engine, OPTION_NAMES.lanes)
     if engine is None and settings.lanes > 1:
         engine = _engine_to_resume(recorded_engine)
-    config = _RunConfig(plan, settings, held_out, engine, threads or available_threads(), memory)
+    config = _RunConfig(plan, settings, held_out, engine, threads or available_threads(), memory, choice)
     with RunFolder(out) as folder:
         if has_ended(out):
             raise RunFolderError(
@@ -215,6 +229,7 @@ class _RunConfig:
     engine: Any
     threads: int
     memory: int | None  # maximum bytes
+    choice: RecipeChosen | None  # of the settings, by the recipe "auto"
 
     @property
     def unrepeatable_source(self) -> str | None:
@@ -240,6 +255,7 @@ class _RunConfig:
             "settings": self.settings.to_json(),
             "memory_bytes": need.total,
             "memory_limit": self.memory,
+            "choice": None if self.choice is None else asdict(self.choice),
             "holdout": None if self.holdout is None else self.holdout.to_json(),
             "engine": public_url(engine) if isinstance(engine, str) else engine,
             "threads": self.threads,
@@ -271,10 +287,8 @@ def _train_into(
     def save(state: LinearState, number: int, metrics: HoldoutMetrics) -> None:
         save_model(
             folder.model,
-            _description(state, settings, plan, number, metrics),
-            state.weights(),
-            state.intercept(),
-            state.feature_weights,
+            _description(state, config, number, metrics),
+            **state.arrays(),
         )
         record(ModelSaved(str(folder.model), number))
 
@@ -293,7 +307,9 @@ def _train_into(
     folder.write_plan(config.to_json())
     if found is not None and found != fingerprint_now:
         warn(f"the stopped run in this folder {difference}: this run starts from the beginning")
-    record(_planned(plan))
+    record(_planned(plan, settings))
+    if config.choice is not None:
+        record(config.choice)
     for warning in plan.warnings:
         warn(warning)
     ledger = Ledger(path=folder.bad_rows, strict=plan.dataset.strict, on_failure=warn)
@@ -326,7 +342,7 @@ def _unused_class_weights(settings: Settings, known: set[str]) -> Iterator[str]:
             yield f"--class-weight names labels without rows: {shown}"
 
 
-def _planned(plan: Plan) -> Planned:
+def _planned(plan: Plan, settings: Settings) -> Planned:
     return Planned(
         files=len(plan.files),
         source_bytes=plan.source_bytes,
@@ -335,13 +351,14 @@ def _planned(plan: Plan) -> Planned:
         text=plan.columns.text or "",
         label=plan.columns.label or "",
         classes=len(plan.class_counts),
-        notes=plan.notes,
+        notes=(*plan.notes, *script_notes(plan, settings)),
     )
 
 
 def _description(
-    state: LinearState, settings: Settings, plan: Plan, number: int, metrics: HoldoutMetrics
+    state: LinearState, config: _RunConfig, number: int, metrics: HoldoutMetrics
 ) -> ModelDescription:
+    plan, settings = config.plan, config.settings
     facts: dict[str, Any] = {
         "text_column": plan.columns.text,
         "label_column": plan.columns.label,
@@ -351,12 +368,14 @@ def _description(
         "holdout_rows": metrics.n_rows,
         "holdout_accuracy": metrics.accuracy,
         "settings": settings.to_json(),
+        **choice_facts(config.choice),
     }
     return ModelDescription(
         classes=state.classes,
-        loss=settings.loss,
+        loss=settings.value_of("loss"),
         analyzer=settings.analyzer,
         fit_intercept=settings.fit_intercept,
+        probability=link_of_loss(settings.value_of("loss")),
         temperature=metrics.temperature,
         facts=facts,
     )

@@ -18,6 +18,8 @@ from manymill import _core
 from manymill.data.batches import Labels
 from manymill.linear.settings import Settings
 from manymill.model import Analyzer, LinearModel
+from manymill.model.rows import table_of
+from manymill.storage.tensors import Slices
 
 # Bytes of weights copied at a time: a large state is never held twice.
 COPIED_BYTES = 8 << 20
@@ -116,19 +118,21 @@ class ClassWeights:
 class Snapshot:
     """A copy of the weights of a learner, in the order of its outputs."""
 
-    weights: NDArray[np.float32]  # (n_features, n_outputs)
+    features: NDArray[np.uint32]  # (m,): those with weights
+    weights: NDArray[np.float32]  # (m, n_outputs)
     intercept: NDArray[np.float32]  # (2, n_outputs): intercepts and their squared-gradient sums
 
 
-def new_learner(settings: Settings, n_classes: int) -> _core.Learner:
-    """An untrained learner."""
+def new_learner(settings: Settings, n_classes: int, table: _core.FeatureTable | None) -> _core.Learner:
+    """An untrained learner of the features in use, or of all hash buckets."""
     return _core.Learner(
-        settings.analyzer.n_features,
+        settings.analyzer.n_features if table is None else len(table),
         n_classes,
-        loss=settings.loss,
+        loss=settings.value_of("loss"),
         l1=settings.l1,
-        l2=settings.l2,
+        l2=float(settings.l2),
         learning_rate=settings.rate(n_classes),
+        initial_g=float(settings.initial_g),
         fit_intercept=settings.fit_intercept,
     )
 
@@ -144,8 +148,8 @@ class LinearState:
         The classes in the order of the learner's outputs. Call :meth:`make_room` when classes are added.
     as_integers : bool
         Whether classes are sorted and returned as integers, if all of them are.
-    feature_weights : ndarray of float32, shape (n_features,), optional
-        Weights that the values of its rows were multiplied by.
+    table : FeatureTable, optional
+        Features in use, with the weights that the values of rows are multiplied by.
     n_classes_at_start : int, optional
         Number of classes when the learner was created, if training resumes: its rate depends on it.
     """
@@ -156,13 +160,13 @@ class LinearState:
         index: ClassIndex,
         *,
         as_integers: bool,
-        feature_weights: NDArray[np.float32] | None = None,
+        table: _core.FeatureTable | None = None,
         n_classes_at_start: int | None = None,
     ) -> None:
         self._settings, self._index, self._as_integers = settings, index, as_integers
-        self.feature_weights = feature_weights
+        self.table = table
         self.n_classes_at_start = max(2, len(index)) if n_classes_at_start is None else n_classes_at_start
-        self.learner = new_learner(settings, self.n_classes_at_start)
+        self.learner = new_learner(settings, self.n_classes_at_start, table)
         self.make_room(len(index))
 
     @property
@@ -207,13 +211,34 @@ class LinearState:
         """Outputs, ``(..., n_outputs)``, in the order of the classes; for two classes the sign may flip."""
         order = self._order()
         if self.learner.n_outputs > 1:
-            return np.ascontiguousarray(outputs[..., order])
+            is_sorted = bool((order[1:] > order[:-1]).all())
+            return outputs if is_sorted else outputs.take(order, axis=-1)
         return outputs if order[0] < order[-1] else -outputs
 
     def weights(self) -> Iterator[NDArray[np.float32]]:
         """The weights in slices of features, ``(n, n_outputs)``."""
         for start, stop in self._spans():
             yield self._arranged(self.learner.weights(start, stop))
+
+    def arrays(self) -> dict[str, Any]:
+        """The arrays of a model folder, for :func:`manymill.model.save_model`."""
+        features, weights = None if self.table is None else self.table.features, self.weights()
+        met = self.learner.met() if features is None else np.zeros(0, np.uint32)
+        n_outputs = self.learner.n_outputs
+        # Without counts, most of the hash buckets may be empty.
+        if features is None and len(met) * (1 + n_outputs) < self.learner.n_features * n_outputs:
+            features, weights = met, self._weights_of(met)
+        return {
+            "weights": weights,
+            "intercept": self.intercept(),
+            "feature_weights": None if self.table is None else self.table.weights,
+            "features": features,
+        }
+
+    def _weights_of(self, features: NDArray[np.uint32]) -> Iterator[NDArray[np.float32]]:
+        step = max(1, COPIED_BYTES // (4 * self.learner.n_outputs))
+        for start in range(0, len(features), step):
+            yield self._arranged(self.learner.gather(features[start : start + step])[0])
 
     def intercept(self) -> NDArray[np.float32]:
         """The intercepts, ``(n_outputs,)``."""
@@ -223,17 +248,31 @@ class LinearState:
         """Decision values, ``(n_rows, n_outputs)``."""
         return self._arranged(self.learner.scores(rows))
 
+    @property
+    def n_columns(self) -> int:
+        """Number of columns: the features in use, or all hash buckets."""
+        return self.learner.n_features
+
     def snapshot(self) -> Snapshot:
         """A copy of the current weights."""
-        return Snapshot(self.learner.weights(0, self.learner.n_features), self.learner.intercept_state())
+        features = self.learner.met()
+        return Snapshot(features, self.learner.gather(features)[0], self.learner.intercept_state())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore earlier weights; the squared-gradient sums stay, so later steps remain short."""
-        for start, stop in self._spans():
+        learner = self.learner
+        step = max(1, COPIED_BYTES // (4 * learner.n_outputs))
+        met = learner.met()
+        for start in range(0, len(met), step):
+            part = met[start : start + step]
             # If weights diverged, so did the sums.
-            sums = np.nan_to_num(self.learner.accumulators(start, stop), copy=False)
-            self.learner.set_state(start, snapshot.weights[start:stop], sums)
-        self.learner.set_intercept_state(snapshot.intercept, self.learner.n_rows_seen)
+            sums = np.nan_to_num(learner.gather(part)[1], copy=False)
+            weights = np.zeros((len(part), learner.n_outputs), np.float32)
+            first, last = np.searchsorted(snapshot.features, (part[0], part[-1] + 1))
+            known = np.searchsorted(part, snapshot.features[first:last])
+            weights[known] = snapshot.weights[first:last]
+            learner.scatter(part, weights, sums)
+        learner.set_intercept_state(snapshot.intercept, learner.n_rows_seen)
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         n_features = self.learner.n_features
@@ -241,32 +280,54 @@ class LinearState:
         for start in range(0, n_features, step):
             yield start, min(start + step, n_features)
 
-    # The learner is native: a pickle holds its arrays.
+    # The learner is native: a pickle holds its arrays, the weights as bytes: pickling an array copies it once more.
 
     def __getstate__(self) -> dict[str, Any]:
-        learner = self.learner
-        learner.settle()
+        self.learner.settle()
+        arrays = stream_state(self.learner)
         return {
             "settings": self._settings,
             "names": self._index.names,
             "as_integers": self._as_integers,
-            "feature_weights": self.feature_weights,
-            "weights": learner.weights(0, learner.n_features),
-            "accumulators": learner.accumulators(0, learner.n_features),
-            "intercept": learner.intercept_state(),
-            "n_rows_seen": learner.n_rows_seen,
+            "table": {} if self.table is None else dump_table(self.table),
+            **arrays,
+            "weights": [part.tobytes() for part in arrays["weights"].make()],
+            "sums": np.concatenate([np.zeros(0, np.float32), *arrays["sums"].make()]),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if "accumulators" in state:  # of version 0.1, with the state of every hash bucket
+            state = {**state, **_state_0_1(state)}
+        features, sums = state["features"], state["sums"]
         LinearState.__init__(
             self,
             state["settings"],
             ClassIndex.in_order(state["names"]),
             as_integers=state["as_integers"],
-            feature_weights=state["feature_weights"],
+            table=load_table(state["table"]),
         )
-        self.learner.set_state(0, state["weights"], state["accumulators"])
-        self.learner.set_intercept_state(state["intercept"], state["n_rows_seen"])
+        start = 0
+        for part in state["weights"]:
+            weights = np.frombuffer(part, np.float32).reshape(-1, self.learner.n_outputs)
+            stop = start + len(weights)
+            self.learner.scatter(features[start:stop], weights, sums[start:stop])
+            start = stop
+        self.learner.set_intercept_state(state["intercept"], int(state["n_rows_seen"][0]))
+
+
+def _state_0_1(state: dict[str, Any]) -> dict[str, Any]:
+    """The current form of a pickle of version 0.1."""
+    every = np.arange(len(state["accumulators"]), dtype=np.uint32)
+    weights = state["feature_weights"]
+    return {
+        "table": {}
+        if weights is None
+        else dump_table(_core.FeatureTable.from_arrays(len(every), every, weights)),
+        "features": every,
+        "weights": [np.ascontiguousarray(state["weights"], np.float32)],
+        "sums": state["accumulators"],
+        "n_rows_seen": np.array([state["n_rows_seen"]], np.int64),
+    }
 
 
 class LoadedState:
@@ -280,23 +341,45 @@ class LoadedState:
 
     def __init__(self, model: LinearModel) -> None:
         self._model = model
+        self._table = table_of(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_model": self._model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        LoadedState.__init__(self, state["_model"])
 
     @property
     def analyzer(self) -> Analyzer:
         """Conversion of documents to rows."""
         return self._model.analyzer
 
+    def arrays(self) -> dict[str, Any]:
+        """The arrays of a model folder, for :func:`manymill.model.save_model`."""
+        model = self._model
+        return {
+            "weights": model.weights,
+            "intercept": model.intercept,
+            "feature_weights": model.feature_weights,
+            "features": model.features,
+        }
+
     @property
-    def feature_weights(self) -> NDArray[np.float32] | None:
-        """Weights that values are multiplied by, ``(n_features,)``; None: 1."""
-        return self._model.feature_weights
+    def table(self) -> _core.FeatureTable | None:
+        """Features in use, with the weights that values are multiplied by."""
+        return self._table
 
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]:
         """Decision values, ``(n_rows, n_outputs)``."""
         return _core.score_rows(rows, self._model.weights, self._model.intercept)
 
+    @property
+    def n_columns(self) -> int:
+        """Number of columns: the features in use, or all hash buckets."""
+        return len(self._model.weights)
+
     def weights(self) -> Iterator[NDArray[np.float32]]:
-        """The weights as one slice, ``(n_features, n_outputs)``."""
+        """The weights as one slice, ``(n_columns, n_outputs)``."""
         yield self._model.weights
 
     def intercept(self) -> NDArray[np.float32]:
@@ -321,6 +404,16 @@ def load_state(learner: _core.Learner, arrays: Arrays, share: int = 1) -> None:
     learner.set_intercept_state(intercept, int(arrays["n_rows_seen"][0]))
 
 
+def apply_round(learner: _core.Learner, changed: Arrays, n_lanes: int) -> None:
+    """Bring the learner of a lane from the state before a round to the state after it.
+
+    ``changed`` has the features that any lane changed in the round. All others decay by its number of rows, which is
+    not exchanged: it is the difference of the rows seen.
+    """
+    learner.decay(int(changed["n_rows_seen"][0]) - learner.n_rows_seen, n_lanes, is_part=True)
+    load_state(learner, changed, n_lanes)
+
+
 def dump_state(learner: _core.Learner, features: NDArray[np.uint32]) -> Arrays:
     """The state of some features, for :func:`load_state`."""
     weights, sums = learner.gather(features)
@@ -331,3 +424,83 @@ def dump_state(learner: _core.Learner, features: NDArray[np.uint32]) -> Arrays:
         "intercept": learner.intercept_state(),
         "n_rows_seen": np.array([learner.n_rows_seen], np.int64),
     }
+
+
+def stream_state(learner: _core.Learner) -> dict[str, Any]:
+    """The arrays of :func:`dump_state` of all features met, to be written in slices: without a copy of the state.
+
+    The values are arrays, and :class:`~manymill.storage.tensors.Slices` for the weights and the sums.
+    """
+    features = learner.met()
+    step = max(1, COPIED_BYTES // (4 * learner.n_outputs))
+
+    def slices(which: int) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(features), step):
+            yield learner.gather(features[start : start + step])[which]
+
+    return {
+        "features": features,
+        "weights": Slices(np.float32, (len(features), learner.n_outputs), lambda: slices(0)),
+        "sums": Slices(np.float32, (len(features),), lambda: slices(1)),
+        "intercept": learner.intercept_state(),
+        "n_rows_seen": np.array([learner.n_rows_seen], np.int64),
+    }
+
+
+def stream_table(table: _core.FeatureTable) -> dict[str, NDArray[Any] | Slices]:
+    """The arrays of :func:`dump_table`, of which one at a time is in memory while they are written."""
+
+    def features() -> Iterator[NDArray[np.uint32]]:
+        yield from _copied_slices(table.features)
+
+    def weights() -> Iterator[NDArray[np.float32]]:
+        if (weights := table.weights) is not None:
+            yield from _copied_slices(weights)
+
+    shape = (len(table),)
+    return {
+        "n_hashed": np.array([table.n_hashed], np.int64),
+        "table_features": Slices(np.uint32, shape, features),
+        **({} if table.weights is None else {"table_weights": Slices(np.float32, shape, weights)}),
+    }
+
+
+def _copied_slices(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    # Copies, since a view would keep the whole array in memory for as long as the writer holds it.
+    step = COPIED_BYTES // array.itemsize
+    for start in range(0, len(array), step):
+        yield array[start : start + step].copy()
+
+
+def dump_table(table: _core.FeatureTable) -> Arrays:
+    """The arrays of a feature table, for :func:`load_table`."""
+    weights = table.weights
+    return {
+        "n_hashed": np.array([table.n_hashed], np.int64),
+        "table_features": table.features,
+        **({} if weights is None else {"table_weights": weights}),
+    }
+
+
+def load_table(arrays: Arrays) -> _core.FeatureTable | None:
+    """The feature table of some arrays; None without one.
+
+    Raises
+    ------
+    ValueError
+        If its arrays are invalid: they may come from anyone.
+    """
+    if "n_hashed" not in arrays:
+        return None
+    n_hashed, features = arrays["n_hashed"], arrays["table_features"]
+    weights = arrays.get("table_weights")
+    if (
+        n_hashed.shape != (1,)
+        or n_hashed.dtype != np.int64
+        or features.dtype != np.uint32
+        or features.ndim != 1
+    ):
+        raise ValueError("the feature table has the wrong shape or type")
+    if weights is not None and (weights.dtype != np.float32 or weights.shape != features.shape):
+        raise ValueError("the feature weights have the wrong shape or type")
+    return _core.FeatureTable.from_arrays(int(n_hashed[0]), features, weights)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -16,12 +17,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from manymill import _core
-from manymill.constants import FEATURE_WEIGHTS, SHOWN_CLASSES, FeatureWeights
+from manymill.constants import AUTO, FEATURE_WEIGHTS, SHOWN_CLASSES, Link
 from manymill.data.dataset import Dataset
 from manymill.data.reader import read
 from manymill.engine.local import workers
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 from manymill.estimator_support import refuse_own_labels, seed_from, thread_count
+from manymill.events import RecipeChosen
+from manymill.hash_form import Form
+from manymill.linear.choice import choice_facts
+from manymill.linear.recipe import value_of
 from manymill.linear.row_stream import SliceHasher, all_rows, rows_of
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, LoadedState
@@ -31,6 +36,7 @@ from manymill.model import (
     LinearModel,
     ModelDescription,
     choose_classes,
+    link_of_version_1,
     load_model,
     probabilities,
     save_model,
@@ -38,7 +44,10 @@ from manymill.model import (
 from manymill.validation import declared
 
 # Settings that an estimator has in another form, or not at all.
-_CONVERTED = frozenset({"ngram_range", "class_weight", "seed", "window_bytes"})
+_CONVERTED = frozenset({"class_weight", "seed", "window_bytes"})
+
+# Parameters that may be lists, as JSON and TOML have no tuples.
+_LISTS = ("ngram_range", "char_ngram_range", "stop_words")
 
 
 def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) -> Settings:
@@ -49,18 +58,17 @@ def settings_of(estimator: Any, class_weight: str | Mapping[Any, float] | None) 
     SettingsError
         If a parameter is invalid.
     """
+    names = [name for name, _, _ in declared(Settings) if name not in _CONVERTED]
     return Settings(
-        **{name: getattr(estimator, name) for name, _, _ in declared(Settings) if name not in _CONVERTED},
-        ngram_range=ngram_range_of(estimator),
-        class_weight=class_weight,
-        seed=seed_from(estimator.random_state),
+        **parameters_of(estimator, names), class_weight=class_weight, seed=seed_from(estimator.random_state)
     )
 
 
-def ngram_range_of(estimator: Any) -> tuple[int, int]:
-    """The ``ngram_range`` of an estimator; a list becomes a tuple, as JSON and TOML have no tuples."""
-    lengths: Any = estimator.ngram_range
-    return tuple(lengths) if isinstance(lengths, list) else lengths
+def parameters_of(estimator: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Parameters of an estimator; a list becomes a tuple."""
+    values = {name: getattr(estimator, name) for name in names}
+    lists = {name: tuple(values[name]) for name in _LISTS if isinstance(values.get(name), list)}
+    return {**values, **lists}
 
 
 def partial_fit_classes(estimator: Any, classes: ArrayLike | None) -> ArrayLike:
@@ -101,7 +109,7 @@ def check_partial_fit(estimator: Any) -> None:
             "class_weight='balanced' depends on all rows, not on those of one call",
             "give weights by class, or use fit",
         )
-    if estimator.feature_weights is not None:
+    if estimator.feature_weights not in (None, AUTO):
         raise PlanError(
             f"feature_weights={estimator.feature_weights!r} depend on all rows, not on those of one call",
             "use fit, or feature_weights=None",
@@ -232,16 +240,30 @@ def describe(classifier: Any) -> ModelDescription:
     """The model description of a fitted classifier."""
     return ModelDescription(
         classes=plain_classes(classifier.classes_),
-        loss=classifier.loss,
+        loss=loss_of(classifier),
         analyzer=classifier._state.analyzer,
         fit_intercept=classifier.fit_intercept,
+        probability=link_of(classifier),
         temperature=classifier.temperature_,
         facts={
             "passes": classifier.n_iter_,
             "holdout_accuracy": classifier.holdout_score_,
-            "settings": {"feature_weights": classifier.feature_weights},
+            "settings": {"feature_weights": value_of(classifier, "feature_weights")},
+            **choice_facts(getattr(classifier, "recipe_", None)),
         },
     )
+
+
+def loss_of(classifier: Any) -> Any:
+    """The loss of a classifier: chosen in ``fit`` by the recipe ``"auto"``, or decided by its parameters."""
+    choice: RecipeChosen | None = getattr(classifier, "recipe_", None)
+    return value_of(classifier, "loss") if choice is None else choice.values["loss"]
+
+
+def link_of(classifier: Any) -> Link:
+    """How the scores of a fitted classifier become probabilities; pickles of version 0.1 do not contain it."""
+    link: Link | None = getattr(classifier, "_link", None)
+    return link_of_version_1(loss_of(classifier)) if link is None else link
 
 
 def from_model(kind: type[Any], model: LinearModel) -> Any:
@@ -249,19 +271,23 @@ def from_model(kind: type[Any], model: LinearModel) -> Any:
     classifier = kind(**_parameters_of(model))
     classifier._state = LoadedState(model)
     classifier.classes_ = np.array(model.classes)
-    classifier.temperature_ = model.temperature
-    classifier.n_iter_ = int(model.facts.get("passes", 0))
-    classifier.holdout_score_ = model.facts.get("holdout_accuracy")
+    classifier._link, classifier.temperature_ = model.probability, model.temperature
+    passes, accuracy = (
+        model.facts.get(name) for name in ("passes", "holdout_accuracy")
+    )  # may be of any type
+    classifier.n_iter_ = passes if type(passes) is int else 0
+    classifier.holdout_score_ = accuracy if type(accuracy) is float else None
     return classifier
 
 
 def _parameters_of(model: LinearModel) -> dict[str, Any]:
     """The parameters of the classifier that are recorded in a model folder."""
     analyzer = model.analyzer
+    form = {field.name: getattr(analyzer, field.name) for field in fields(Form)}
     return {
-        "ngram_range": analyzer.ngram_range,
+        **form,
+        "stop_words": analyzer.stop_words or None,
         "n_features": analyzer.n_features,
-        "lowercase": analyzer.lowercase,
         "value": analyzer.value,
         "norm": analyzer.norm,
         "feature_weights": _recorded_feature_weights(model.facts),
@@ -270,11 +296,11 @@ def _parameters_of(model: LinearModel) -> dict[str, Any]:
     }
 
 
-def _recorded_feature_weights(facts: Mapping[str, Any]) -> FeatureWeights | None:
+def _recorded_feature_weights(facts: Mapping[str, Any]) -> str | None:
     """The feature weights that a model was trained with; None if they are not recorded."""
     settings = facts.get("settings")
     recorded = settings.get("feature_weights") if isinstance(settings, dict) else None
-    return next((kind for kind in FEATURE_WEIGHTS if kind == recorded), None)
+    return next((kind for kind in (AUTO, *FEATURE_WEIGHTS) if kind == recorded), None)
 
 
 class _State(Protocol):
@@ -282,7 +308,7 @@ class _State(Protocol):
     def analyzer(self) -> Analyzer: ...
 
     @property
-    def feature_weights(self) -> NDArray[np.float32] | None: ...
+    def table(self) -> _core.FeatureTable | None: ...
 
     def scores(self, rows: _core.Rows) -> NDArray[np.float32]: ...
 
@@ -314,7 +340,7 @@ def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threa
     n_rows = n_correct = 0
     with workers(threads) as executor:
         batches = read(dataset.plan(), executor=executor, look_ahead=2 * threads)
-        hasher = SliceHasher(state.analyzer, executor, 2 * threads, state.feature_weights)
+        hasher = SliceHasher(state.analyzer, executor, 2 * threads, state.table)
         for part, rows in hasher.hash_all(all_rows(batch, index) for batch in batches if len(batch)):
             n_rows += len(rows)
             n_correct += int(np.sum(choose_classes(state.scores(rows)) == part.classes))
@@ -324,8 +350,8 @@ def accuracy_on(dataset: Dataset, state: _State, classes: NDArray[Any], *, threa
 
 
 def _has_probabilities(classifier: TextPrediction) -> bool:
-    if classifier.loss not in PROBABILISTIC_LOSSES:
-        raise AttributeError(f"the loss {classifier.loss!r} gives no probabilities")
+    if (loss := loss_of(classifier)) not in PROBABILISTIC_LOSSES:
+        raise AttributeError(f"the loss {loss!r} gives no probabilities")
     return True
 
 
@@ -362,8 +388,10 @@ class TextPrediction(ClassifierMixin):
             Texts. Bad records of a Dataset are skipped, as are rows without a label unless it has ``labelled=False``:
             there may be fewer labels than records.
         """
-        scores = self._scores(X)
-        return self.classes_[choose_classes(scores)]
+        check_is_fitted(self, "classes_")
+        # Part by part: all scores of many classes would need much memory.
+        parts = [choose_classes(self._state.scores(rows)) for rows in self._rows(X)]
+        return self.classes_[np.concatenate(parts) if parts else np.zeros(0, np.intp)]
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy: the share of rows whose label is predicted correctly.
@@ -397,7 +425,7 @@ class TextPrediction(ClassifierMixin):
         X : sequence of str of shape (n_rows,), or Dataset
             Texts.
         """
-        return probabilities(self._scores(X), self.loss, len(self.classes_), self.temperature_)
+        return probabilities(self._scores(X), link_of(self), self.temperature_)
 
     def _scores(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self, "classes_")
@@ -406,14 +434,21 @@ class TextPrediction(ClassifierMixin):
         return np.concatenate(parts) if parts else np.zeros((0, n_outputs), np.float32)
 
     def _rows(self, X: Any) -> Any:
-        return rows_of(X, self._state.analyzer, self._state.feature_weights, threads=thread_count(self))
+        return rows_of(X, self._state.analyzer, self._state.table, threads=thread_count(self))
 
     @property
     def coef_(self) -> NDArray[np.float32]:
-        """Weights, ``(n_outputs, n_features)``."""
+        """Weights, ``(n_outputs, n_columns)``: a column for each of ``features_``."""
         check_is_fitted(self, "classes_")
         slices = list(self._state.weights())
         return (slices[0] if len(slices) == 1 else np.concatenate(slices)).T
+
+    @property
+    def features_(self) -> NDArray[np.uint32]:
+        """Hash bucket of each column of ``coef_``, ascending, ``(n_columns,)``."""
+        check_is_fitted(self, "classes_")
+        table = self._state.table
+        return np.arange(self._state.n_columns, dtype=np.uint32) if table is None else table.features
 
     @property
     def intercept_(self) -> NDArray[np.float32]:
@@ -435,9 +470,7 @@ class TextPrediction(ClassifierMixin):
             If the folder cannot be written.
         """
         check_is_fitted(self, "classes_")
-        save_model(
-            folder, describe(self), self._state.weights(), self.intercept_, self._state.feature_weights
-        )
+        save_model(folder, describe(self), **self._state.arrays())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from manymill import _core
 from manymill.data.dataset import Plan
 from manymill.engine import interrupts
 from manymill.errors import RunFolderError
-from manymill.events import Observer, PassEnded, Progress
+from manymill.events import PROGRESS_SECONDS, Observer, PassEnded, Progress
 from manymill.linear.checkpoints import Checkpoint
 from manymill.linear.feature_weights import fit_feature_weights
 from manymill.linear.holdout import HashedRows, HoldoutMetrics, measure
@@ -21,9 +18,6 @@ from manymill.linear.memory import resident_bytes
 from manymill.linear.row_stream import FeatureBatch, Lane
 from manymill.linear.settings import Settings
 from manymill.linear.state import ClassIndex, LinearState, load_state
-
-# Time between two progress events.
-PROGRESS_SECONDS = 0.5
 
 # Time between two measurements on held-out rows within a pass.
 MEASURE_SECONDS = 3.0
@@ -91,6 +85,10 @@ class PassStats:
     def sums(self) -> tuple[int, int, float, float]:
         """The running sums: rows, correct rows, weighted loss and weight."""
         return self.n_rows, self._n_correct, self._loss, self._weight
+
+    def restart(self) -> None:
+        """Restart the clock: what was done before was no part of the pass."""
+        self._start = self._shown = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether the next progress event is due."""
@@ -238,40 +236,40 @@ class SequentialTrainer:
         if self._lane.caches_rows:
             # The lane will read the first pass again and number the classes in the same way.
             index = ClassIndex.in_order(position.classes)
+            if checkpoint.table is not None:
+                self._lane.use_table(checkpoint.table)
         else:
-            weights = checkpoint.feature_weights
             self._lane.restore(
                 position.classes,
                 position.class_rows,
                 checkpoint.held_out,
-                first=position.pass_number == 1 and weights is None,
-                feature_weights=weights,
+                first=position.pass_number == 1 and checkpoint.table is None,
+                table=checkpoint.table,
             )
             index = self._lane.index
-        self.state = self._new_state(index, checkpoint.feature_weights, position.n_classes_at_start)
+        self.state = self._new_state(index, checkpoint.table, position.n_classes_at_start)
         load_state(self.state.learner, checkpoint.state)
 
     def _new_state(
         self,
         index: ClassIndex,
-        feature_weights: NDArray[np.float32] | None = None,
+        table: _core.FeatureTable | None = None,
         n_classes_at_start: int | None = None,
     ) -> LinearState:
-        weights = self._lane.feature_weights if feature_weights is None else feature_weights
         integers = self._plan.labels_are_integers
         return LinearState(
             self._settings,
             index,
             as_integers=integers,
-            feature_weights=weights,
+            table=self._lane.table if table is None else table,
             n_classes_at_start=n_classes_at_start,
         )
 
     def run_pass(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
         """Learn every row once."""
-        kind = self._settings.feature_weights
-        if kind is not None and self._lane.feature_weights is None:
-            fit_feature_weights(self._lane, kind, self._settings.analyzer.n_features)
+        if self._settings.feature_weights is not None and self._lane.table is None:
+            fit_feature_weights(self._lane, self._settings, self._observe)
+            pass_stats.restart()
 
         def on_window(number: int) -> None:
             # Settle after every window, since the model must not depend on when checkpoints are written.
@@ -305,7 +303,7 @@ class SequentialTrainer:
         """The last accuracy on the rows held out so far; measuring takes at most a twentieth of the time."""
         start = time.monotonic()
         if start >= self._next_holdout_accuracy and self.state is not None:
-            metrics = measure(self._lane.holdout, self.state.learner, self._settings.loss)
+            metrics = measure(self._lane.holdout, self.state.learner, self._settings.value_of("loss"))
             end = time.monotonic()
             self._next_holdout_accuracy = end + max(MEASURE_SECONDS, 20 * (end - start))
             self._last_accuracy = metrics.accuracy

@@ -8,16 +8,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
+from manymill.data.tails import with_ends
 from manymill.engine import interrupts
 from manymill.engine.base import Engine
 from manymill.engine.local import available_threads, workers
 from manymill.engine.selection import engine_for
 from manymill.errors import MemoryLimitError, PlanError
-from manymill.events import Ended, Interrupted, Observer, Resumed, WorkerLost, WorkerSilent
+from manymill.events import Ended, Interrupted, Observer, Resumed, Warned, WorkerLost, WorkerSilent
 from manymill.linear.checkpoints import Position
-from manymill.linear.holdout import HashedRows, HoldoutMetrics, measure
+from manymill.linear.holdout import HashedRows, HoldoutMetrics, differ_in_labels, measure, unmeasured
 from manymill.linear.lanes.dealing import check_shareable, class_counts
 from manymill.linear.lanes.driver import LaneTrainer
 from manymill.linear.memory import PARAMETER_NAMES, ClassLimit, ParameterNames, peak_memory_bytes
@@ -115,9 +118,10 @@ def train(
         If a row is bad and the plan is strict.
     """
     settings.check_engine(engine, names.engine, names.lanes)
+    settings.check_holdout(holdout)
     threads = threads or available_threads()
     n_planned = len({*classes, *plan.class_counts})
-    settings = settings.for_classes(n_planned)
+    settings = settings.for_plan(plan, n_planned)
     limit = ClassLimit.of_training(
         plan, settings, n_planned, threads=threads, limit=memory, observe=observe, names=names
     )
@@ -125,6 +129,9 @@ def train(
         settings = replace(settings, holdout=0.0)
     ledger = ledger or Ledger(strict=plan.dataset.strict)
     limit.check_plan()
+    if settings.holdout_tail is not None:
+        with workers(threads) as readers:
+            plan = with_ends(plan, readers, observe=observe)
     with ExitStack() as stack:
         trainer: Trainer
         if settings.lanes > 1:
@@ -209,7 +216,7 @@ class _Training:
     def use_recorder(self, recorder: Recorder, ledger: Ledger) -> None:
         """Write checkpoints, and resume from the checkpoint if there is one."""
         self._recorder, self._ledger = recorder, ledger
-        found = recorder.resume(self._trainer, ledger, self._settings.passes)
+        found = recorder.resume(self._trainer, ledger, self._settings)
         if found is not None:
             self._from = found
             self._best, self._best_pass = self._from.best, self._from.best_pass
@@ -218,11 +225,13 @@ class _Training:
     def run(self) -> TrainingResult:
         n_rows, number, interrupted = 0, self._from.pass_number - 1, False
         refusal: MemoryLimitError | None = None
-        for number in range(self._from.pass_number, self._settings.passes + 1):
-            pass_stats = PassStats(number, self._settings.passes, self._plan.source_bytes)
+        for number in range(self._from.pass_number, self._settings.n_passes + 1):
+            pass_stats = PassStats(number, self._settings.n_passes, self._plan.source_bytes)
             try:
                 self._run_pass(pass_stats)
-                over = number == self._settings.passes or number - self._best_pass >= self._settings.patience
+                over = (
+                    number == self._settings.n_passes or number - self._best_pass >= self._settings.patience
+                )
                 if not over:
                     self._record(Position(pass_number=number + 1))
             except KeyboardInterrupt:
@@ -289,13 +298,29 @@ class _Training:
             )
         state = self._trainer.state
         assert state is not None, "a row was learnt"
+        if pass_stats.number == 1 and self._settings.holdout_tail is not None:
+            self._warn_if_sorted()
         metrics = self._evaluate(state)
         saved = self._save_if_best(state, pass_stats.number, metrics)
         self._observe(pass_stats.ended(self._trainer.n_bad, metrics, kept=saved))
 
+    def _warn_if_sorted(self) -> None:
+        """Warn if the rows at the ends of the files have other labels, since then they measure something else."""
+        counts = self._plan.class_counts
+        sampled = np.array([counts.get(name, 0) for name in self._trainer.index.names], np.int64)
+        if differ_in_labels(self._trainer.held_out(), sampled):
+            self._observe(
+                Warned(
+                    "the held-out rows at the ends of the files have other labels than the source. If the files are "
+                    "sorted by class and not in order of time, leave out --holdout-tail (holdout_tail= in Python)"
+                )
+            )
+
     def _evaluate(self, state: LinearState) -> HoldoutMetrics:
         settings = self._settings
-        return measure(self._held_out(), state.learner, settings.loss, calibrate=settings.calibrate)
+        return measure(
+            self._held_out(), state.learner, settings.value_of("loss"), calibrate=settings.calibrate
+        )
 
     def _held_out(self) -> Iterable[HashedRows]:
         return self._trainer.held_out() if self._holdout is None else self._trainer.hash_plan(self._holdout)
@@ -305,7 +330,7 @@ class _Training:
             return False
         # Without held-out rows the next pass counts as better, and saving may take longer than a pass.
         early = time.monotonic() - self._saved_at < UNSAVED_SECONDS
-        expects_better = metrics.accuracy is None and number < self._settings.passes and early
+        expects_better = metrics.accuracy is None and number < self._settings.n_passes and early
         self._expects_better = expects_better
         self._unsaved = state.snapshot() if expects_better and self._save_on_failure else None
         # Ctrl-C waits until the state is saved; if it aborts saving, the state must not count as saved.
@@ -353,7 +378,8 @@ class _Training:
         if not is_unsaved or state is None or not state.learner.n_rows_seen or len(state.names) < 2:
             return False
         state.learner.settle()
-        self._best, self._best_pass = HoldoutMetrics(0, None, None), number
+        self._best = unmeasured(self._settings.value_of("loss"), state.learner.n_outputs)
+        self._best_pass = number
         self._on_best(state, number, self._best)
         return True
 

@@ -4,7 +4,7 @@
 
     my-model/
     ├── model.json                          classes, loss, analyzer, facts, and a description of the weights file
-    └── weights-<checksum>.safetensors      float32 tensors "weights" and "intercept"
+    └── weights-<checksum>.safetensors      tensors "weights", "intercept", and optional "feature_weights", "features"
 
 Saving is atomic: replacing ``model.json`` switches the folder to the new model.
 """
@@ -15,6 +15,9 @@ from manymill.model.linear import (
     LinearModel,
     ModelDescription,
     choose_classes,
+    link_of_loss,
+    link_of_version_1,
+    logits,
     probabilities,
 )
 from manymill.model.loading import load_model, locate_model
@@ -26,8 +29,11 @@ __all__ = [
     "LinearModel",
     "ModelDescription",
     "choose_classes",
+    "link_of_loss",
+    "link_of_version_1",
     "load_model",
     "locate_model",
+    "logits",
     "probabilities",
     "save_model",
 ]

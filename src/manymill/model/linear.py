@@ -10,33 +10,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manymill.constants import Loss, Norm, Value
+from manymill.constants import Link, Loss, Norm, Value
 from manymill.errors import PlanError
+from manymill.hash_form import Form, word_form
+
+PROBABILISTIC_LOSSES = ("log", "modified_huber")
+
+
+def link_of_loss(loss: str) -> Link:
+    """The link of newly trained models."""
+    return "one_vs_rest" if loss == "modified_huber" else "softmax"
+
+
+def link_of_version_1(loss: str) -> Link:
+    """The link of models of version 0.1, which did not record it."""
+    return "clipped" if loss == "modified_huber" else "softmax"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Analyzer:
-    """Parameters that turn a document into a row of features.
+class Analyzer(Form):
+    """Parameters that turn a document into a row of features: those of its hashes (:class:`Form`), and these.
 
     Parameters
     ----------
-    ngram_range : tuple of int
-        Minimum and maximum number of words of an n-gram, both inclusive.
-    lowercase : bool
-        Whether documents are lower-cased first.
     value : {"count", "log", "binary"}
         A feature's value: its count, ``1 + ln(count)``, or 1.
     norm : {"l1", "l2"} or None
         Norm to divide each row by.
     n_features : int
-        Number of hashed features, 1 to 2^30.
+        Number of hash buckets, 1 to 2^30.
     """
 
-    ngram_range: tuple[int, int]
-    lowercase: bool
     value: Value
     norm: Norm | None
     n_features: int
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # Pickles of version 0.1 have only some parameters of the form.
+        vars(self).update({**vars(word_form()), **state})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +64,9 @@ class ModelDescription:
         Converts documents to rows.
     fit_intercept : bool
         Whether the intercept was fitted (else it is 0).
+    probability : {"softmax", "one_vs_rest", "clipped"}
+        How scores become probabilities, if the loss gives any; see :func:`probabilities`. Models with the loss
+        ``modified_huber`` have ``"one_vs_rest"``, those of version 0.1 ``"clipped"``, and all others ``"softmax"``.
     temperature : float
         Positive divisor of the scores before they become probabilities, calibrated on held-out rows.
     unicode_version : str
@@ -66,6 +80,7 @@ class ModelDescription:
     loss: Loss
     analyzer: Analyzer
     fit_intercept: bool = True
+    probability: Link = "softmax"
     temperature: float = 1.0
     unicode_version: str = unicodedata.unidata_version
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -75,6 +90,34 @@ class ModelDescription:
         """1 for two classes, else the number of classes."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the loss gives probabilities."""
+        return self.loss in PROBABILISTIC_LOSSES
+
+    def probabilities(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The probability of each class for each row, ``(n_rows, n_classes)``; rows sum to 1.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (n_rows, n_outputs)
+
+        Raises
+        ------
+        PlanError
+            If the loss gives no probabilities.
+        """
+        if not self.has_probabilities:
+            raise PlanError(
+                f"the loss {self.loss!r} gives scores but no probabilities",
+                f"train with loss {' or '.join(map(repr, PROBABILISTIC_LOSSES))}, or use the scores",
+            )
+        return probabilities(scores, self.probability, self.temperature)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # Pickles of version 0.1 have no link.
+        vars(self).update({"probability": link_of_version_1(state["loss"]), **state})
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearModel(ModelDescription):
@@ -82,12 +125,15 @@ class LinearModel(ModelDescription):
 
     Parameters
     ----------
-    weights : ndarray of float32, shape (n_features, n_outputs)
+    weights : ndarray of float32, shape (n_columns, n_outputs)
         Read-only; a memory map after loading.
     intercept : ndarray of float32, shape (n_outputs,)
         Read-only.
-    feature_weights : ndarray of float32, shape (n_features,), or None
+    feature_weights : ndarray of float32, shape (n_columns,), or None
         Factor of each feature, applied before the norm; read-only. None for no factors.
+    features : ndarray of uint32, shape (n_columns,), or None
+        The hash bucket of each row of the weights, strictly ascending; all other buckets have weight 0. None if row i
+        is bucket i, and ``n_columns`` is ``n_features``.
     checksum : str
         Checksum of the model folder; empty if the model was not loaded from a folder.
     """
@@ -95,10 +141,8 @@ class LinearModel(ModelDescription):
     weights: NDArray[np.float32]
     intercept: NDArray[np.float32]
     feature_weights: NDArray[np.float32] | None = None
+    features: NDArray[np.uint32] | None = None
     checksum: str = ""
-
-
-PROBABILISTIC_LOSSES = ("log", "modified_huber")
 
 
 def choose_classes(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
@@ -121,7 +165,7 @@ def choose_classes(scores: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
 
 
 def probabilities(
-    scores: NDArray[np.floating[Any]], loss: str, n_classes: int, temperature: float = 1.0
+    scores: NDArray[np.floating[Any]], link: Link, temperature: float = 1.0
 ) -> NDArray[np.float64]:
     """The probability of each class for each row.
 
@@ -129,12 +173,11 @@ def probabilities(
     ----------
     scores : ndarray, shape (n_rows, n_outputs)
         One output for two classes, else one for each class.
-    loss : str
-        ``"log"``: logistic for two classes, softmax for more. ``"modified_huber"``, as scikit-learn's
-        SGDClassifier: ``(clip(score, -1, 1) + 1) / 2`` (Zadrozny and Elkan 2002); for more than two classes
+    link : {"softmax", "one_vs_rest", "clipped"}
+        ``"softmax"``: logistic for two classes, softmax for more. ``"one_vs_rest"``: the same of :func:`logits`.
+        ``"clipped"``, as scikit-learn's SGDClassifier for
+        ``modified_huber``: ``(clip(score, -1, 1) + 1) / 2`` (Zadrozny and Elkan 2002); for more than two classes
         divided by their sum, or uniform if the sum is 0.
-    n_classes : int
-        2 or more.
     temperature : float
         Positive divisor of the scores (Guo et al. 2017); it does not change the class of highest probability.
 
@@ -142,22 +185,32 @@ def probabilities(
     -------
     ndarray of float64, shape (n_rows, n_classes)
         Rows sum to 1.
-
-    Raises
-    ------
-    PlanError
-        If the loss is not probabilistic.
     """
-    if loss not in PROBABILISTIC_LOSSES:
-        raise PlanError(
-            f"the loss {loss!r} gives scores but no probabilities",
-            f"train with loss {' or '.join(map(repr, PROBABILISTIC_LOSSES))}, or use the scores",
-        )
-    wide = np.asarray(scores, dtype=np.float64) / temperature
-    if n_classes == 2:
+    wide = logits(scores, link) / temperature
+    if wide.shape[1] == 1:
         both = np.stack([-wide[:, 0], wide[:, 0]], axis=1)
-        return _logistic(both) if loss == "log" else (np.clip(both, -1, 1) + 1) / 2
-    return _softmax(wide) if loss == "log" else _shares((np.clip(wide, -1, 1) + 1) / 2)
+        return (np.clip(both, -1, 1) + 1) / 2 if link == "clipped" else _logistic(both)
+    return _shares((np.clip(wide, -1, 1) + 1) / 2) if link == "clipped" else _softmax(wide)
+
+
+# Width of the bend in the logarithm of a one-vs-rest probability, on the scale of probabilities.
+_BEND = 0.1
+
+
+def logits(scores: NDArray[np.floating[Any]], link: Link) -> NDArray[np.float64]:
+    """What a temperature divides: the scores, or for ``"one_vs_rest"`` with more than two classes a function of them.
+
+    The loss ``modified_huber`` makes ``(score + 1) / 2`` the probability of a class against the rest (Zhang 2004). Its
+    logarithm is the logit, where 0 and what is below bend to small positive numbers: ``ln(softplus(p / 0.1))``, which
+    increases everywhere, so the class of the highest score has the highest probability.
+    """
+    wide = np.asarray(scores, dtype=np.float64)
+    if link != "one_vs_rest" or wide.shape[1] == 1:
+        return wide
+    bent = (wide + 1) / (2 * _BEND)
+    # Far below 0 the softplus is exp, which underflows.
+    result: NDArray[np.float64] = np.where(bent < -30, bent, np.log(np.logaddexp(0, np.maximum(bent, -30))))
+    return result
 
 
 def _logistic(scores: NDArray[np.float64]) -> NDArray[np.float64]:

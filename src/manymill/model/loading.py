@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
     path = folder / weights_file.name
     try:
         with open_regular(path) as file:
-            tensors = _map_tensors(file, weights_file, verify)
+            tensors = _map_tensors(file, weights_file, description.analyzer.n_features, verify)
     except FileNotFoundError:
         raise
     except ModelError as error:
@@ -98,23 +98,19 @@ def _load(folder: Path, text: bytes, verify: bool) -> LinearModel:
         weights=tensors["weights"],
         intercept=tensors["intercept"],
         feature_weights=tensors.get("feature_weights"),
+        features=tensors.get("features"),
         checksum=checksum,
     )
 
 
 def _map_tensors(
-    file: IO[bytes], weights: manifest.WeightsFile, verify: bool
-) -> dict[str, NDArray[np.float32]]:
-    n_features, n_outputs, has_feature_weights = (
-        weights.n_features,
-        weights.n_outputs,
-        weights.has_feature_weights,
-    )
+    file: IO[bytes], weights: manifest.WeightsFile, n_features: int, verify: bool
+) -> dict[str, NDArray[Any]]:
+    layout = weights.layout
     size = os.fstat(file.fileno()).st_size
-    expected_size = manifest.weights_bytes(n_features, n_outputs, has_feature_weights=has_feature_weights)
-    if size != expected_size:
-        raise ModelError(f"it has {size} bytes instead of {expected_size}", "copy the folder again")
-    header = manifest.weights_header(n_features, n_outputs, has_feature_weights=has_feature_weights)
+    if size != layout.n_bytes:
+        raise ModelError(f"it has {size} bytes instead of {layout.n_bytes}", "copy the folder again")
+    header = layout.header
     if file.read(len(header)) != header:
         raise ModelError("its header does not match model.json", "copy the folder again")
     if verify:
@@ -122,16 +118,18 @@ def _map_tensors(
         if checked_json.checksum(iter(lambda: file.read(_PIECE_BYTES), b"")) != weights.checksum:
             raise ModelError("its bytes do not match their checksum", "copy the folder again")
     values = np.asarray(np.memmap(file, dtype="<f4", mode="r", offset=len(header)))
-    tensors, end = {}, 0
-    for name, shape in manifest.weights_shapes(
-        n_features, n_outputs, has_feature_weights=has_feature_weights
-    ).items():
+    tensors: dict[str, NDArray[Any]] = {}
+    end = 0
+    for name, (dtype, shape) in layout.tensors.items():
         start, end = end, end + math.prod(shape)
-        tensors[name] = values[start:end].reshape(shape)
-    # Only the weights stay memory-mapped: the other tensors are small, or read for every row.
-    for name in tensors.keys() - {"weights"}:
-        tensors[name] = np.array(tensors[name], dtype=np.float32)
-        tensors[name].flags.writeable = False
-        if not np.isfinite(tensors[name]).all():
+        tensor = values[start:end].reshape(shape)
+        if name != "weights":
+            # Only the weights stay memory-mapped: the other tensors are small, or read for every row.
+            tensor = np.array(tensor.view(np.dtype(dtype).newbyteorder("<")), dtype=dtype)
+            tensor.flags.writeable = False
+        if name in ("intercept", "feature_weights") and not np.isfinite(tensor).all():
             raise ModelError(f"its {name} contains NaN or infinity")
+        if name == "features" and not manifest.are_buckets(tensor, n_features):
+            raise ModelError(f"its features are not strictly ascending and below {n_features}")
+        tensors[name] = tensor
     return tensors

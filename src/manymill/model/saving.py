@@ -39,6 +39,7 @@ def save_model(
     weights: NDArray[np.float32] | Iterable[NDArray[np.float32]],
     intercept: NDArray[np.float32],
     feature_weights: NDArray[np.float32] | None = None,
+    features: NDArray[np.uint32] | None = None,
 ) -> None:
     """Save a model to a folder; equal models give equal bytes.
 
@@ -48,11 +49,14 @@ def save_model(
         Created if missing. An existing model is replaced atomically.
     description : ModelDescription
         May be a :class:`LinearModel`.
-    weights : ndarray of float32 or iterable of them, shape (n_features, n_outputs)
+    weights : ndarray of float32 or iterable of them, shape (n_columns, n_outputs)
         All rows, or consecutive slices of rows; each slice is written before the next is requested.
     intercept : ndarray of float32, shape (n_outputs,)
-    feature_weights : ndarray of float32, shape (n_features,), optional
+    feature_weights : ndarray of float32, shape (n_columns,), optional
         Factor of each feature.
+    features : ndarray of uint32, shape (n_columns,), optional
+        The hash bucket of each row of the weights, strictly ascending; the other buckets have weight 0. By default row
+        i is bucket i, and there are ``n_features`` rows.
 
     Raises
     ------
@@ -63,25 +67,33 @@ def save_model(
         If shapes do not match the description, or a number is not finite.
     """
     folder = Path(folder)
-    n_features, n_outputs = description.analyzer.n_features, description.n_outputs
+    n_features = description.analyzer.n_features
+    layout = manifest.Layout(
+        n_columns=n_features if features is None else len(features),
+        n_outputs=description.n_outputs,
+        has_feature_weights=feature_weights is not None,
+        has_features=features is not None,
+    )
     slices = [weights] if isinstance(weights, np.ndarray) else weights
 
     def describe(checksum: str) -> tuple[str, bytes]:
-        file = manifest.WeightsFile(checksum, n_features, n_outputs, feature_weights is not None)
+        file = manifest.WeightsFile(checksum, layout)
         return file.name, manifest.dump(description, file, __version__)
 
-    pieces = _file_pieces(n_features, n_outputs, slices, intercept, feature_weights)
+    pieces = _file_pieces(layout, n_features, slices, intercept, feature_weights, features)
     save_files(folder, _LINEAR, pieces, describe)
 
 
 def _file_pieces(
+    layout: manifest.Layout,
     n_features: int,
-    n_outputs: int,
     slices: Iterable[NDArray[np.float32]],
     intercept: NDArray[np.float32],
     feature_weights: NDArray[np.float32] | None,
+    features: NDArray[np.uint32] | None,
 ) -> Iterator[bytes | memoryview]:
-    yield manifest.weights_header(n_features, n_outputs, has_feature_weights=feature_weights is not None)
+    n_columns, n_outputs = layout.n_columns, layout.n_outputs
+    yield layout.header
     n_rows = 0
     step = max(1, _PIECE_BYTES // (4 * n_outputs))
     for part in slices:
@@ -92,15 +104,19 @@ def _file_pieces(
         n_rows += len(part)
         for start in range(0, len(part), step):
             yield _finite_bytes("weights", part[start : start + step])
-    if n_rows != n_features:
-        raise ModelError(f"the weights have {n_rows} rows, but the analyzer has {n_features} features")
+    if n_rows != n_columns:
+        raise ModelError(f"the weights have {n_rows} rows instead of {n_columns}, one for each feature")
     if intercept.dtype != np.float32 or intercept.shape != (n_outputs,):
         raise ModelError(f"the intercept must be float32 of shape ({n_outputs},)")
     yield _finite_bytes("intercept", intercept)
     if feature_weights is not None:
-        if feature_weights.dtype != np.float32 or feature_weights.shape != (n_features,):
-            raise ModelError(f"the feature weights must be float32 of shape ({n_features},)")
+        if feature_weights.dtype != np.float32 or feature_weights.shape != (n_columns,):
+            raise ModelError(f"the feature weights must be float32 of shape ({n_columns},)")
         yield _finite_bytes("feature weights", feature_weights)
+    if features is not None:
+        if features.dtype != np.uint32 or not manifest.are_buckets(features, n_features):
+            raise ModelError(f"the features must be strictly ascending uint32 below {n_features}")
+        yield np.ascontiguousarray(features, dtype="<u4").data.cast("B")
 
 
 def _finite_bytes(name: str, values: NDArray[np.float32]) -> memoryview:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from manymill.model import LinearModel, choose_classes, probabilities
+from manymill.model import LinearModel, choose_classes
 from manymill.validation import check_choice
 
 # Size of row groups that is efficient to read, in values.
@@ -232,7 +232,7 @@ class Columns:
         if self.scores:
             arrays += _by_column(by_class)
         if self.probabilities:
-            shares = probabilities(scores, model.loss, len(model.classes), model.temperature)
+            shares = model.probabilities(scores)
             arrays += _by_column(shares.astype(np.float32))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 

@@ -175,6 +175,9 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         For each parameter a list of values, or a distribution with ``rvs``.
     n_trials : int
         Greatest number of candidates.
+    first : mapping, optional
+        The first candidate, such as the values that are known to be good: a value of each parameter of one mapping of
+        ``distributions``.
     sampler : str
         ``"auto"``, ``"grid"`` (all points), ``"random"``, or one of Optuna's: ``"tpe"``, ``"cmaes"``, ``"gp"``,
         ``"qmc"``, ``"nsgaii"``.
@@ -246,6 +249,7 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         distributions: Distributions,
         *,
         n_trials: int = 100,
+        first: Mapping[str, Any] | None = None,
         sampler: str = "auto",
         cv: Any = 5,
         scoring: Any = None,
@@ -269,6 +273,7 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.distributions = distributions
         self.n_trials = n_trials
+        self.first = first
         self.sampler = sampler
         self.cv = cv
         self.scoring = scoring
@@ -367,7 +372,9 @@ class SearchCV(BestCandidateMixin, MetaEstimatorMixin, BaseEstimator):
         check_parameters(self)
         spaces = parameter_spaces(self.distributions)
         seed = seed_from(self.random_state)
-        proposer = make_proposer(self.sampler, self.distributions, self.n_trials, seed, self.storage)
+        proposer = make_proposer(
+            self.sampler, self.distributions, self.n_trials, seed, self.storage, self.first
+        )
         scorers = self._set_scorers()
         request = SearchRequest(self, X, y, params, scorers, self._metric(scorers), spaces, seed, proposer)
         # Hashing texts takes time and is left to the thread of the search; all other errors are raised here.

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -29,16 +29,17 @@ from manymill import _core
 from manymill.data.batches import Batch, row_keys
 from manymill.data.column_store import ATTEMPTS, ColumnStore, ColumnWriter, MappedColumns
 from manymill.data.dataset import Dataset, Plan
-from manymill.data.hashed_texts import DOCUMENT_COLUMNS, HASH_COLUMNS, Form, HashedTexts
+from manymill.data.hashed_texts import DOCUMENT_COLUMNS, HASH_COLUMNS, HashedTexts
 from manymill.data.memory import complete_texts
 from manymill.data.reader import read
 from manymill.engine.local import available_threads, map_in_order, workers
 from manymill.errors import PlanError, SchemaError, SourceError
 from manymill.events import Event
+from manymill.hash_form import DocumentHasher, Form, word_form
 from manymill.linear.state import ClassIndex
 
 # Part of the fingerprint in the file names: increase it when hashes or columns change.
-_VERSION = 1
+_VERSION = 2
 # Default limit for the files of all searches; word pairs take 1.4 bytes for a byte of text.
 LIMIT_BYTES = 16 << 30
 _LABEL_COLUMNS: dict[str, np.dtype[Any]] = {"codes": np.dtype("<i4"), "weights": np.dtype("<f4")}
@@ -75,7 +76,7 @@ class HashedCorpus:
         X: Any,
         y: ArrayLike | None = None,
         *,
-        forms: Sequence[Form] = (((1, 1), True),),
+        forms: Sequence[Form] = (word_form(),),
         folder: str | os.PathLike[str] | None = None,
         limit_bytes: int = LIMIT_BYTES,
         threads: int | None = None,
@@ -91,8 +92,8 @@ class HashedCorpus:
         X : sequence of str of shape (n_rows,), or Dataset
         y : array-like of shape (n_rows,), optional
             Labels; not with a Dataset, which contains its labels.
-        forms : sequence of ((least, greatest), lowercase)
-            Analyzer settings: the range of words in an n-gram, and whether text is lower-cased.
+        forms : sequence of Form
+            What the hashes of candidates depend on.
         folder : path, optional
             Folder of the files; ``manymill/hashed-texts`` in the user's cache folder by default.
         limit_bytes : int
@@ -266,13 +267,13 @@ class _CorpusBuilder:
         return sum(writer.n_bytes for writer in all_writers)
 
     def _batches(self, forms: Sequence[Form]) -> Iterator[tuple[Batch, dict[Form, _core.HashedBatch]]]:
-        hashers = {form: _core.Hasher(ngram_range=form[0], lowercase=form[1]) for form in forms}
+        hashers = {form: DocumentHasher(form) for form in forms}
 
         def hash_batch(batch: Batch) -> tuple[Batch, dict[Form, _core.HashedBatch]]:
             n = len(batch)
             rows = np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32)
             texts = [(batch.data, batch.offsets)]
-            return batch, {form: hasher.hash_utf8(texts, *rows) for form, hasher in hashers.items()}
+            return batch, {form: hasher.hashes(texts, *rows) for form, hasher in hashers.items()}
 
         look_ahead = 2 * self._threads
         with workers(self._threads) as executor:
@@ -312,8 +313,8 @@ class _DocumentWriter:
 
 
 def _form_name(form: Form) -> str:
-    (least, greatest), lowercase = form
-    return f"words-{least}-{greatest}{'' if lowercase else '-cased'}"
+    record = json.dumps(asdict(form), sort_keys=True).encode()
+    return f"hashes-{blake2b(record, digest_size=8).hexdigest()}"
 
 
 def _plan_fingerprint(plan: Plan) -> str:

@@ -43,6 +43,8 @@ class OptunaProposer(Proposer):
     storage : str, optional
         URL of an Optuna storage, for example ``sqlite:///search.db``, which optuna-dashboard can show. A resumed search
         is a new study there.
+    first : Proposal, optional
+        The first candidate.
 
     Raises
     ------
@@ -53,9 +55,15 @@ class OptunaProposer(Proposer):
     adaptive = True
 
     def __init__(
-        self, sampler: str, spaces: Sequence[Space], n_trials: int, seed: int, storage: str | None = None
+        self,
+        sampler: str,
+        spaces: Sequence[Space],
+        n_trials: int,
+        seed: int,
+        storage: str | None = None,
+        first: Proposal | None = None,
     ) -> None:
-        super().__init__(n_trials)
+        super().__init__(n_trials, first)
         check_choice(sampler, "sampler", ("auto", "grid", "random", *SAMPLERS))
         try:
             import optuna
@@ -102,6 +110,8 @@ class OptunaProposer(Proposer):
             return getattr(self._optuna.samplers, SAMPLERS[self._name])(seed=seed)
 
     def _propose(self, trial: int) -> Proposal:
+        if trial == 0 and self.first is not None:
+            self._enqueue(self.first)
         optuna_trial = self._open_trials[trial] = self._study.ask(self._distributions)
         params = {}
         for name in self._distributions:
@@ -122,19 +132,23 @@ class OptunaProposer(Proposer):
 
     def replay(self, trial: int, proposal: Proposal) -> None:
         """Report a candidate that was proposed before the search was resumed."""
-        values = {}
-        for name, value in proposal.params.items():
-            listed = listed_values(self._space[name])
-            values[name] = value if listed is None else index_of(listed, value)
         # A quasi-random sequence does not depend on scores: a new study proposes the same points.
         is_sequence = self._name == "qmc"
-        if not is_sequence:
-            self._study.enqueue_trial(values)
+        if not is_sequence or (trial == 0 and self.first is not None):
+            self._enqueue(proposal)
         self._open_trials[trial] = self._study.ask(self._distributions)
         super().replay(trial, proposal)
         # With the first seed, other samplers would propose the first candidates again.
         if not is_sequence:
             self._study.sampler = self._make_sampler(self._seed + self._next_trial)
+
+    def _enqueue(self, proposal: Proposal) -> None:
+        """Make the study propose this candidate next."""
+        values = {}
+        for name, value in proposal.params.items():
+            listed = listed_values(self._space[name])
+            values[name] = value if listed is None else index_of(listed, value)
+        self._study.enqueue_trial(values)
 
     def close(self) -> None:
         """Mark unfinished candidates as failed, so that they do not stay running in the storage."""

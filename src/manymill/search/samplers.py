@@ -41,6 +41,8 @@ class Proposer(ABC):
         Whether candidates depend on earlier scores.
     n_trials : int
         Greatest number of candidates.
+    first : Proposal or None
+        The first candidate if it is given.
     grid_indices : sequence of int
         Index of each candidate in the grid, as scikit-learn orders it; empty if there is no grid.
     """
@@ -48,8 +50,8 @@ class Proposer(ABC):
     adaptive = False
     grid_indices: Sequence[int] = ()
 
-    def __init__(self, n_trials: int) -> None:
-        self.n_trials = n_trials
+    def __init__(self, n_trials: int, first: Proposal | None = None) -> None:
+        self.n_trials, self.first = n_trials, first
         self._next_trial = 0
 
     def ask(self) -> Proposal | None:
@@ -76,7 +78,12 @@ class Proposer(ABC):
 
 
 def make_proposer(
-    sampler: str, distributions: Distributions, n_trials: int, seed: int, storage: str | None = None
+    sampler: str,
+    distributions: Distributions,
+    n_trials: int,
+    seed: int,
+    storage: str | None = None,
+    first: Space | None = None,
 ) -> Proposer:
     """Create the sampler of a search.
 
@@ -85,16 +92,17 @@ def make_proposer(
     sampler : str
         ``"auto"``: the whole grid if all values are listed and it has at most ``n_trials`` points, else draws, which
         are without replacement if there is a grid. ``"grid"``, ``"random"``, or a sampler of Optuna such as ``"tpe"``.
-    distributions, n_trials, seed, storage
+    distributions, n_trials, seed, storage, first
         See `SearchCV`.
 
     Raises
     ------
     SettingsError
-        If the sampler is unknown, or cannot search these distributions.
+        If the sampler is unknown, or cannot search these distributions, or the first candidate is not among them.
     """
     spaces = parameter_spaces(distributions)
-    needs_optuna = sampler not in ("auto", "grid", "random")
+    start = None if first is None else _first_proposal(spaces, first)
+    needs_optuna = is_optuna(sampler)
     check(
         storage is None or needs_optuna,
         "storage",
@@ -104,13 +112,18 @@ def make_proposer(
     if needs_optuna:
         from manymill.search.optuna_samplers import OptunaProposer
 
-        return OptunaProposer(sampler, spaces, n_trials, seed, storage)
+        return OptunaProposer(sampler, spaces, n_trials, seed, storage, start)
     if sampler == "grid":
-        return GridSampler(spaces, None, seed)
+        return GridSampler(spaces, None, seed, start)
     size = grid_size(spaces)
     if size is not None and size <= _MAX_GRID_SIZE:
-        return GridSampler(spaces, n_trials, seed)
-    return RandomSampler(spaces, n_trials, seed)
+        return GridSampler(spaces, n_trials, seed, start)
+    return RandomSampler(spaces, n_trials, seed, start)
+
+
+def is_optuna(sampler: str) -> bool:
+    """Whether a sampler is one of Optuna's."""
+    return sampler not in ("auto", "grid", "random")
 
 
 def parameter_spaces(distributions: Distributions) -> list[Space]:
@@ -144,6 +157,24 @@ def parameter_spaces(distributions: Distributions) -> list[Space]:
     return spaces
 
 
+def _first_proposal(spaces: Sequence[Space], first: Any) -> Proposal:
+    """The candidate that is evaluated first, from the first space that contains it.
+
+    Values of distributions are not checked: they may lie outside.
+    """
+    names = first.keys() if isinstance(first, Mapping) else None
+    for number, space in enumerate(spaces):
+        if space.keys() != names:
+            continue
+        lists = {name: listed_values(values) for name, values in space.items()}
+        if all(
+            listed is None or any(_is_equal(item, first[name]) for item in listed)
+            for name, listed in lists.items()
+        ):
+            return Proposal(number, {name: first[name] for name in sorted(space)})
+    raise SettingsError.invalid("first", first, "a value of each parameter of one space, or None")
+
+
 def listed_values(values: Any) -> Sequence[Any] | None:
     """The values of a list, range or one-dimensional array; None for a distribution."""
     if isinstance(values, np.ndarray):
@@ -174,7 +205,9 @@ class GridSampler(Proposer):
         If a parameter has a distribution, or the grid is too large.
     """
 
-    def __init__(self, spaces: Sequence[Space], n_trials: int | None, seed: int) -> None:
+    def __init__(
+        self, spaces: Sequence[Space], n_trials: int | None, seed: int, first: Proposal | None = None
+    ) -> None:
         size = grid_size(spaces)
         if size is None:
             raise SettingsError(
@@ -185,15 +218,26 @@ class GridSampler(Proposer):
                 f"the grid has {size:,} points, more than {_MAX_GRID_SIZE:,}",
                 "search fewer parameters, or give distributions",
             )
-        super().__init__(size if n_trials is None else min(n_trials, size))
+        super().__init__(size if n_trials is None else min(n_trials, size), first)
         self._spaces = spaces
-        self.grid_indices = np.random.default_rng(seed).permutation(size)[: self.n_trials].tolist()
+        order = np.random.default_rng(seed).permutation(size)
+        if first is not None:
+            index = self._index(first)
+            order = np.concatenate([[index], order[order != index]])
+        self.grid_indices = order[: self.n_trials].tolist()
+
+    def _index(self, proposal: Proposal) -> int:
+        """The index of a candidate in the grid, which `_propose` inverts."""
+        index = 0
+        for name, values in _lists(self._spaces[proposal.space]).items():
+            index = index * len(values) + index_of(values, proposal.params[name])
+        return index + (grid_size(self._spaces[: proposal.space]) or 0)
 
     def _propose(self, trial: int) -> Proposal:
         index = self.grid_indices[trial]
         for number, space in enumerate(self._spaces):
-            lists = {name: list(listed_values(space[name]) or ()) for name in sorted(space)}
-            n = int(np.prod([len(values) for values in lists.values()], dtype=object)) if lists else 1
+            lists = _lists(space)
+            n = grid_size([space]) or 0
             if index < n:
                 params = {}
                 for name, values in reversed(lists.items()):
@@ -204,14 +248,23 @@ class GridSampler(Proposer):
         raise AssertionError("index beyond the grid")
 
 
+def _lists(space: Space) -> dict[str, list[Any]]:
+    """The values of each parameter of a grid, in the order of scikit-learn."""
+    return {name: list(listed_values(space[name]) or ()) for name in sorted(space)}
+
+
 class RandomSampler(Proposer):
     """Independent draws (Bergstra & Bengio 2012), each with its own seed, so that a draw depends on its number only."""
 
-    def __init__(self, spaces: Sequence[Space], n_trials: int, seed: int) -> None:
-        super().__init__(n_trials)
+    def __init__(
+        self, spaces: Sequence[Space], n_trials: int, seed: int, first: Proposal | None = None
+    ) -> None:
+        super().__init__(n_trials, first)
         self._spaces, self._seed = spaces, seed
 
     def _propose(self, trial: int) -> Proposal:
+        if trial == 0 and self.first is not None:
+            return self.first
         generator = np.random.default_rng((self._seed, trial))
         number = int(generator.integers(len(self._spaces)))
         space = self._spaces[number]

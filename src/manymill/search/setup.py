@@ -51,6 +51,7 @@ def identifying_settings(search: Any, job: SearchJob, rules: Rules, seed: int) -
     return {
         "estimator": describe(search.estimator),
         "distributions": describe(search.distributions),
+        "first": describe(search.first),
         "sampler": search.sampler,
         "n_trials": rules.n_trials,
         "n_splits": rules.n_splits,

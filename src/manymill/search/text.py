@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
 from itertools import product
 from typing import Any, Self
 
@@ -20,13 +22,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from manymill.constants import AUTO
 from manymill.data.dataset import Dataset
-from manymill.data.hashed_texts import Form, HashedTexts
+from manymill.data.hashed_texts import HashedTexts
+from manymill.errors import SettingsError
+from manymill.hash_form import Form
 from manymill.linear.classifier import TextClassifier
 from manymill.linear.naive_bayes import ComplementNaiveBayes
+from manymill.linear.settings import Settings
 from manymill.search.hashed_corpus import HashedCorpus
 from manymill.search.samplers import Distributions
-from manymill.validation import is_integer
+
+_FORM = tuple(field.name for field in fields(Form))
 
 
 class TextFitter:
@@ -134,7 +141,7 @@ def make_text_fitter(
 def can_hash_once(estimator: Any, X: Any, distributions: Distributions) -> bool:
     """Whether texts can be hashed once for all candidates.
 
-    The estimator must be one of manymill's for text, and all values of ``ngram_range`` and ``lowercase`` listed.
+    The estimator must be one of manymill's for text, and all values of the parameters of :class:`Form` listed.
     """
     if not isinstance(estimator, TextClassifier | ComplementNaiveBayes):
         return False
@@ -146,24 +153,25 @@ def can_hash_once(estimator: Any, X: Any, distributions: Distributions) -> bool:
 
 
 def analyzer_forms(estimator: Any, distributions: Distributions) -> tuple[Form, ...] | None:
-    """All analyzer settings that candidates can have; None if the distributions do not list them."""
+    """All analyzer settings that candidates can have; None if they are not listed, or the recipe chooses them."""
     spaces = [distributions] if isinstance(distributions, Mapping) else distributions
     forms: dict[Form, None] = {}
+    names = [name for name in ("recipe", *_FORM) if hasattr(estimator, name)]
     for space in spaces:
-        ranges = _choices(space.get("ngram_range", [estimator.ngram_range]))
-        cases = _choices(space.get("lowercase", [estimator.lowercase]))
-        if ranges is None or cases is None:
+        listed = [_choices(space.get(name, [getattr(estimator, name)])) for name in names]
+        choices = [values for values in listed if values is not None]
+        if len(choices) < len(names) or AUTO in dict(zip(names, choices, strict=True)).get("recipe", ()):
             return None
-        for ngram_range, lowercase in product(ranges, cases):
-            if _is_ngram_range(ngram_range):  # otherwise the candidate fails when it is fitted
-                forms[(int(ngram_range[0]), int(ngram_range[1])), bool(lowercase)] = None
+        for values in product(*choices):
+            with suppress(SettingsError):  # such a candidate fails when it is fitted
+                forms[Settings(**dict(zip(names, map(_plain, values), strict=True))).form] = None
     return tuple(forms)
 
 
-def _is_ngram_range(value: Any) -> bool:
-    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
-        return False
-    return all(map(is_integer, value)) and bool(1 <= value[0] <= value[1])
+def _plain(value: Any) -> Any:
+    """A value without types of NumPy, and a list as a tuple."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def _choices(values: Any) -> Sequence[Any] | NDArray[Any] | None:

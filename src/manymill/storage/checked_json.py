@@ -123,15 +123,15 @@ def parse(text: bytes, max_bytes: int) -> dict[str, Any]:
         raise ModelError(str(error)) from error
 
 
-def check_format(content: dict[str, Any], name: str, newest: int) -> None:
-    """Raise ``ModelError`` unless the object has this format, in a version that can be read."""
+def check_format(content: dict[str, Any], name: str, newest: int, oldest: int | None = None) -> None:
+    """Raise ``ModelError`` unless the object has this format, in a version from the oldest (the newest) on."""
     if content.get("format") != name:
         raise ModelError(f"it is not a {name}", "give a folder that manymill saved")
     version = content.get("format_version")
     if type(version) is int and version > newest:
         needed = content.get("requires_manymill")
         raise ModelError(f"it needs manymill >= {str(needed)[:20]}", "install a newer manymill")
-    if type(version) is not int or version != newest:
+    if type(version) is not int or version < (newest if oldest is None else oldest):
         refuse("format_version", version)
 
 

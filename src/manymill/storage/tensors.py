@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -34,6 +35,21 @@ from manymill.storage.durable import replace_durably, write_durably
 from manymill.storage.own_files import open_regular
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """An array that is never in memory as a whole: its slices along the first axis are made while they are written."""
+
+    dtype: type[np.generic]
+    shape: tuple[int, ...]
+    make: Callable[[], Iterator[NDArray[Any]]]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return np.dtype(self.dtype).itemsize
+
 
 SUFFIX = ".safetensors"
 
@@ -189,7 +205,7 @@ def arrays_in(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def write_arrays(path: Path, arrays: Arrays) -> str:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Slices]) -> str:
     """Write a file, sync it to the disk and return its checksum; the arrays are read once.
 
     The folder is not synced.
@@ -199,13 +215,15 @@ def write_arrays(path: Path, arrays: Arrays) -> str:
     OSError
         If it cannot be written; nothing is left behind.
     """
-    digest, sorted_arrays = blake2b(digest_size=32), _sorted(arrays)
-    write_durably(path, digested(_pieces(_header(sorted_arrays), sorted_arrays), digest))
+    digest = blake2b(digest_size=32)
+    names = _sorted_names(arrays)
+    header = header_of({name: (np.dtype(arrays[name].dtype).name, arrays[name].shape) for name in names})
+    write_durably(path, digested(_all_pieces(header, [arrays[name] for name in names]), digest))
     return format_checksum(digest)
 
 
 def read_arrays(path: Path, checksum: str) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a file into memory and verify its checksum.
+    """Map the arrays of a file, read-only, and verify its checksum.
 
     Raises
     ------
@@ -215,11 +233,13 @@ def read_arrays(path: Path, checksum: str) -> dict[str, NDArray[Any]]:
         If its bytes do not match the checksum, or are not such a file.
     """
     with open_regular(path) as file:
-        data = file.read()
-    if checksum_of([data]) != checksum:
+        is_empty = not os.fstat(file.fileno()).st_size  # cannot be mapped
+        content = b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    data = np.frombuffer(content, np.uint8)
+    if checksum_of([data.data]) != checksum:
         raise ValueError(f"{path.name} does not match its checksum")
     try:
-        return arrays_in(np.frombuffer(data, np.uint8))
+        return arrays_in(data)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
@@ -242,10 +262,14 @@ def digested(pieces: Iterable[bytes | memoryview], digest: blake2b) -> Iterator[
         yield piece
 
 
+def _sorted_names(arrays: Mapping[str, NDArray[Any] | Slices]) -> list[str]:
+    """The names in the order of the file: the widest dtypes first, so that each array is aligned."""
+    return sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+
+
 def _sorted(arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """Return the arrays in the file's byte order; the widest dtypes first, so that each array is aligned."""
-    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    return {name: _little_endian(arrays[name]) for name in names}
+    """Return the arrays in the order and the byte order of the file."""
+    return {name: _little_endian(arrays[name]) for name in _sorted_names(arrays)}
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
@@ -258,9 +282,14 @@ def _header(arrays: Arrays) -> bytes:
 
 
 def _pieces(header: bytes, arrays: Arrays) -> Iterator[bytes | memoryview]:
+    return _all_pieces(header, arrays.values())
+
+
+def _all_pieces(header: bytes, arrays: Iterable[NDArray[Any] | Slices]) -> Iterator[bytes | memoryview]:
     yield header
-    for array in arrays.values():
-        yield array.reshape(-1).view(np.uint8).data
+    for array in arrays:
+        for part in array.make() if isinstance(array, Slices) else (array,):
+            yield _little_endian(part).reshape(-1).view(np.uint8).data
 
 
 def _digest(pieces: Iterable[bytes | memoryview]) -> str:

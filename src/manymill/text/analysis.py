@@ -20,6 +20,8 @@ from typing import Any
 from sklearn.feature_extraction.text import HashingVectorizer as SklearnHashingVectorizer
 
 from manymill._core import Hasher
+from manymill.constants import STRIP_ACCENTS
+from manymill.hash_form import accent_stripper
 from manymill.text.sklearn_private import TOKEN_METHODS, word_ngrams
 
 # Usual spellings of the pattern for words of two or more characters; a greedy match needs no boundary.
@@ -41,9 +43,6 @@ _METHODS = (
 
 # No document has that many words, so longer n-grams are equivalent to this length.
 _LONGEST = 1 << 31
-
-# Values of `strip_accents` that do not change ASCII text.
-_ACCENTS = ("ascii", "unicode")
 
 
 def core_can_analyze(vectorizer: SklearnHashingVectorizer) -> bool:
@@ -89,19 +88,19 @@ def text_function(vectorizer: SklearnHashingVectorizer) -> tuple[Callable[[Any],
     def preprocessed(document: Any) -> str:
         return _text(preprocess(decode(document)))
 
-    def without_accents(document: Any) -> str:
-        text = decode(document)
-        if type(text) is str and text.isascii():
-            return text.lower() if vectorizer.lowercase else text
-        return _text(preprocess(text))
-
     if vectorizer.preprocessor is not None:
         return preprocessed, False
     if not vectorizer.strip_accents:
         return plain, bool(vectorizer.lowercase)
-    if isinstance(vectorizer.strip_accents, str) and vectorizer.strip_accents in _ACCENTS:
-        return without_accents, False
-    return preprocessed, False
+    if not isinstance(vectorizer.strip_accents, str) or vectorizer.strip_accents not in STRIP_ACCENTS:
+        return preprocessed, False
+    strip = accent_stripper(vectorizer.strip_accents, lowercase=bool(vectorizer.lowercase))
+
+    def without_accents(document: Any) -> str:
+        text = decode(document)
+        return strip(text) if type(text) is str else _text(preprocess(text))
+
+    return without_accents, False
 
 
 def token_function(vectorizer: SklearnHashingVectorizer) -> Callable[[Any], tuple[Any, tuple[int, int]]]:

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, save_model
 
 MANYMILL = [sys.executable, "-m", "manymill"]
@@ -22,7 +23,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ends")
     lines = [{"text": f"w{i} film", "label": ("good", "bad")[i % 2]} for i in range(200)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    analyzer = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=64)
+    analyzer = Analyzer(**vars(word_form()), value="log", norm="l2", n_features=64)
     description = ModelDescription(classes=("bad", "good"), loss="log", analyzer=analyzer, facts={})
     save_model(folder / "run" / "model", description, np.ones((64, 1), "f4"), np.zeros(1, "f4"))
     return folder

@@ -10,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from manymill.cli import main
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, save_model
 
 N_FEATURES = 2**12
@@ -19,7 +20,7 @@ COMMAND = [sys.executable, "-c", "from manymill.cli import main; main()"]
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A run folder with a model trained on other columns than `text` and `label`."""
-    analyzer = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=N_FEATURES)
+    analyzer = Analyzer(**vars(word_form()), value="log", norm="l2", n_features=N_FEATURES)
     facts = {"text_column": "body", "label_column": "stars"}
     description = ModelDescription(classes=("bad", "good"), loss="log", analyzer=analyzer, facts=facts)
     folder = tmp_path_factory.mktemp("run")

@@ -94,7 +94,7 @@ def test_on_a_terminal_lines_stand_above_a_bar(monkeypatch):
         (Ended(1, 1, 1, 0, 2, None, 1.0, 1), None),
         (
             PASS,
-            "pass 1  5,000 rows  loss 0.5000  accuracy 0.8000 (before learning each row)  "
+            "pass 1  5,000 rows  loss 0.5000  accuracy 0.8000 in training  "
             "held-out 0.9000 of 100 rows  2.0 s  saved",
         ),
     ],

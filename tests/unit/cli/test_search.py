@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-import manymill
 from manymill import TextClassifier
 from manymill.cli.app import app
 from manymill.search.handle import SearchHandle
@@ -88,13 +87,17 @@ def test_files_are_searched_without_a_configuration(config, tmp_path):
     assert done.exit_code == 0, done.stderr
     candidates = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(candidates) == 3
-    assert candidates[0]["params"].keys() == DEFAULT_SPACES["TextClassifier"].keys()
+    assert candidates[0]["params"].keys() == DEFAULT_SPACES["TextClassifier"][0].keys()
 
 
-@pytest.mark.parametrize("kind", DEFAULT_SPACES)
-def test_what_is_tried_where_nothing_is_said_can_be_tried(kind):
-    estimator = getattr(manymill, kind)()
-    assert DEFAULT_SPACES[kind].keys() <= estimator.get_params().keys()
+def test_the_default_search_says_that_nothing_is_better_than_the_recipe(config, tmp_path):
+    rows = config.parent / "rows.jsonl"
+    done = run("search", rows, "--n-trials", 2, "--cv", 2, "--out", tmp_path / "run")
+    assert "recipe  nothing is better than the default recipe\n" in done.stderr
+
+
+def test_a_search_of_a_given_space_says_nothing_about_the_recipe(config, tmp_path):
+    assert "recipe" not in run("search", config, "--out", tmp_path / "run").stderr
 
 
 def test_what_is_settled_is_not_searched(config, tmp_path):
@@ -102,6 +105,7 @@ def test_what_is_settled_is_not_searched(config, tmp_path):
     config.write_text(text[: text.index("[space]")] + "[search]\nn_trials = 2\ncv = 2\n")
     done = run("search", config, "--out", tmp_path / "run", "--json")
     params = json.loads(done.stdout.splitlines()[0])["params"]
+    assert "feature_weights" in params
     assert not {"loss", "passes"} & params.keys()
     assert TextClassifier.load(tmp_path / "run" / "model").loss == "hinge"
 

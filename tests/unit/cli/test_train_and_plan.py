@@ -1,6 +1,7 @@
 """The commands `train` and `plan` as a shell sees them: output, messages, exit codes."""
 
 import json
+import subprocess
 import sys
 
 import click
@@ -45,6 +46,43 @@ def test_train_tells_people_on_stderr_what_was_read_guessed_learnt_and_saved(man
     assert (starts[0], starts[-3:]) == ("read", ["done", "saved", "next"])
     assert "text=body label=stars" in messages
     assert "held-out accuracy 1.0000" in messages
+
+
+@pytest.mark.parametrize("options", [[], ["--lanes", "2", "--merge", "damped"]], ids=["one lane", "lanes"])
+def test_train_holds_out_the_last_rows_of_a_file_and_of_the_standard_input(films, options):
+    # Records of one length. In the last tenth the words mean the contrary, and none of it is learnt.
+    words, labels = ("good", "evil"), ("pos", "neg")
+    rows = [(words[i % 2], labels[(i % 2) ^ (i >= 360)]) for i in range(400)]
+    data = "".join(json.dumps({"body": word, "stars": label}) + "\n" for word, label in rows)
+    films.write_text(data)
+    for source in (films, "-"):
+        command = [sys.executable, "-m", "manymill", "train", source, "--out", films.with_name("run")]
+        command += ["--holdout-tail", "0.1", *options, *FAST]
+        done = subprocess.run(command, input=data.encode(), capture_output=True, check=True)
+        assert b"held-out 0.0000 of 40 rows" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (["映画は面白かった", "つまらない映画"], "100 % of the letters are of scripts without spaces"),
+        (["good film", "映画は面白かった"], "50 % of the letters are of scripts without spaces"),
+        (["good film", "bad film"], ""),
+    ],
+    ids=["Japanese", "half", "English"],
+)
+def test_plan_and_train_tell_how_much_of_the_text_has_no_spaces_between_words(manymill, films, texts, shown):
+    rows = [{"body": texts[i % 2], "stars": ("pos", "neg")[i % 2]} for i in range(40)]
+    films.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, planned, _ = manymill("plan", films, *FAST)
+    _, _, messages = manymill("train", films, "--out", "run", *FAST)
+    lines = [line for line in planned.splitlines() if line.startswith("text ")]
+    if shown:
+        assert [line.removeprefix("text    ").startswith(shown) for line in lines] == [True]
+        assert f"\n        {shown} between words: features of 1 to 3 characters\n" in messages
+    else:
+        assert not lines
+        assert "scripts" not in messages
 
 
 @pytest.mark.parametrize(
@@ -104,7 +142,7 @@ def test_train_writes_json_records_to_stdout_and_nothing_else(manymill, films, t
     records = [json.loads(line) for line in output.splitlines()]
     assert (code, messages) == (0, "")
     assert [record["event"] for record in records if record["event"] != "Progress"] == [
-        "Planned", "PassEnded", "ModelSaved", "PassEnded", "Ended",
+        "Planned", "FeaturesCounted", "PassEnded", "ModelSaved", "PassEnded", "Ended",
     ]  # fmt: skip
     stored = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
     checked = [{**record, "time": None, "check": None} for record in stored]
@@ -156,7 +194,7 @@ def test_an_empty_list_of_classes_is_refused(manymill, films):
 def test_plan_fails_where_a_training_would_not_start_and_says_what_would_do(manymill, films):
     code, output, messages = manymill("plan", films, "--memory", "200MB", "--n-features", 2**28)
     assert code == 1
-    assert "memory  3." in output
+    assert "model 2.2 GB" in output
     assert "the limit is 200 MB" in messages
     assert "hint:  --n-features " in messages
 
@@ -186,6 +224,20 @@ def test_plan_and_train_take_the_same_options(manymill):
         (["FILMS", "--passes", "0"], 2, "--passes=0 is invalid"),
         (["FILMS", "--patience", "0"], 2, "--patience=0 is invalid"),
         (["FILMS", "--holdout", "0.9"], 2, "--holdout=0.9 is invalid"),
+        (["FILMS", "--holdout-tail", "0"], 2, "--holdout-tail=0 is invalid: expected a share above 0"),
+        (["FILMS", "--holdout-tail", "0.6"], 2, "--holdout-tail=0.6 is invalid: expected a share above 0"),
+        (["FILMS", "--holdout-tail", "rows.csv"], 2, "--holdout-tail=rows.csv is invalid"),
+        (
+            ["FILMS", "--holdout", "0.1", "--holdout-tail", "0.2"],
+            2,
+            "--holdout-tail=0.2 is invalid: expected rows",
+        ),
+        (
+            ["FILMS", "--holdout", "h.csv", "--holdout-tail", "0.2"],
+            2,
+            "--holdout-tail=0.2 is invalid: expected rows",
+        ),
+        (["FILMS", "--model", "forest", "--holdout-tail", "0.2"], 2, "--holdout-tail does not apply to"),
         (["FILMS", "--n-features", "0"], 2, "--n-features=0 is invalid"),
         (["FILMS", "--ngram-range", "2", "1"], 2, "--ngram-range 2 1 is invalid"),
         (["FILMS", "--l1", "-1"], 2, "--l1=-1 is invalid"),

@@ -1,10 +1,12 @@
 """Rows of hashed texts are cached for later requests."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 
 from manymill import SearchCV, TextClassifier, _core
+from manymill.constants import WORD_PATTERN
 from manymill.data.hashed_texts import RowCache
 from manymill.search.hashed_corpus import HashedCorpus
 
@@ -13,6 +15,11 @@ WORDS = np.array([f"word{i}" for i in range(50)])
 CODES = RNG.integers(2, size=120)
 TEXTS = [" ".join([*RNG.choice(WORDS, 12), f"mark{code}"]) for code in CODES]
 ROWS = _core.Rows.from_arrays(np.array([0, 2, 3]), np.array([1, 5, 2], np.uint32), np.ones(3, np.float32))
+
+
+def words(**parameters):
+    """A classifier of the words that a corpus hashes by default."""
+    return TextClassifier(recipe="fast", token_pattern=WORD_PATTERN, n_features=2**8, **parameters)
 
 
 def asked(cache, form, n_requested, *, n_hashes=3):
@@ -49,9 +56,10 @@ def test_rows_that_were_let_go_are_made_again():
 
 def test_a_search_that_is_over_keeps_no_rows(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    search = SearchCV(TextClassifier(n_features=2**8), {"passes": [1, 2, 3]}, cv=2, engine=1, refit=False)
-    handle = search.fit(TEXTS, CODES).handle_
-    assert handle.job.text.texts.cache.get(((1, 1), True, 2**8, "log", "l2"), 0, 120, 9, None) is None
+    search = SearchCV(words(), {"passes": [1, 2, 3]}, cv=2, engine=1, refit=False)
+    texts = search.fit(TEXTS, CODES).handle_.job.text.texts
+    form = words().fit(TEXTS, CODES)._state.analyzer
+    assert texts.cache.get(form, 0, 120, 9, None) is None
 
 
 def test_another_process_keeps_no_rows():
@@ -64,17 +72,19 @@ def test_a_model_is_the_same_whether_rows_are_known_or_not(tmp_path):
         picked = RNG.permutation(len(TEXTS))[:80]
         own = pickle.loads(pickle.dumps(corpus.texts))[picked]
         for weights in (None, "nb"):
-            model = TextClassifier(n_features=2**8, feature_weights=weights)
+            model = words(feature_weights=weights)
             expected = model.fit(own, CODES[picked]).decision_function(own)
             for _ in range(4):
                 known = corpus.texts[picked]
                 assert (model.fit(known, CODES[picked]).decision_function(known) == expected).all()
-        assert known.cache.get(((1, 1), True, 2**8, "log", None), 0, 120, 9, None) is not None
+            # Values are weighted before the row is normalised.
+            form = replace(model._state.analyzer, norm="l2" if weights is None else None)
+            assert known.cache.get(form, 0, 120, 9, None) is not None
 
 
 def test_rows_are_found_in_parts_of_parts(tmp_path):
     with HashedCorpus.build(TEXTS, CODES, folder=tmp_path) as corpus:
-        model = TextClassifier(n_features=2**8).fit(corpus.texts, CODES)
+        model = words().fit(corpus.texts, CODES)
         part = corpus.texts[::-1][10:90][[7, 3, 7]]
         numbers = np.arange(120)[::-1][10:90][[7, 3, 7]]
         expected = model.decision_function([TEXTS[number] for number in numbers])

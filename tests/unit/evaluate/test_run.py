@@ -8,12 +8,13 @@ from manymill import _core
 from manymill.data.dataset import scan
 from manymill.errors import PlanError, SchemaError
 from manymill.evaluate import evaluate
+from manymill.hash_form import word_form
 from manymill.metrics import Reliability
 from manymill.model import Analyzer, LinearModel, choose_classes, probabilities
 
 
 def make_model(classes=("a", "b", "c"), loss="log"):
-    analyzer = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=256)
+    analyzer = Analyzer(**vars(word_form()), value="log", norm="l2", n_features=256)
     n_outputs = 1 if len(classes) == 2 else len(classes)
     numbers = np.float32(np.random.default_rng(0).normal(size=(257, n_outputs)))
     return LinearModel(
@@ -53,7 +54,7 @@ def test_the_metrics_are_those_of_scikit_learn_on_the_same_rows(plan, classes):
     result = evaluate(model, plan(rows), threads=2).metrics
     assert result.accuracy == pytest.approx(accuracy_score(labels, chosen))
     assert result.macro_f1 == pytest.approx(f1_score(labels, chosen, average="macro"))
-    given = probabilities(scores, "log", len(classes))
+    given = probabilities(scores, "softmax")
     assert result.log_loss == pytest.approx(log_loss(labels, given, labels=classes), abs=1e-8)
 
 
@@ -90,7 +91,7 @@ def test_probabilities_are_judged_with_the_models_temperature(plan):
     warm = replace(cold, temperature=3.0)
     codes = np.array([cold.classes.index(row["label"]) for row in rows])
     result = evaluate(warm, plan(rows), threads=2)
-    given = probabilities(scores_of(cold, rows), "log", len(cold.classes), 3.0)
+    given = probabilities(scores_of(cold, rows), "softmax", 3.0)
     assert result.metrics.calibration_error == Reliability.from_probabilities(given, codes).error
     assert result.metrics.log_loss == pytest.approx(-np.log(given[np.arange(300), codes]).mean(), abs=1e-8)
     assert "ECE" in result.to_text()

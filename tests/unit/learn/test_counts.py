@@ -50,7 +50,8 @@ def test_more_rows_than_a_count_holds_are_refused_not_wrapped():
     full = FeatureCounts.from_arrays(
         5,
         np.array([2], np.uint32),
-        np.array([[2**32 - 3]], np.uint32),
+        np.array([0], np.uint32),
+        np.array([2**32 - 3], np.uint32),
         np.array([2**32 - 3], np.uint64),
         np.array([2**32 - 3], np.uint64),
         by_class=True,
@@ -93,21 +94,41 @@ def test_values_that_sums_cannot_hold_are_refused():
     [
         (0, [0, 4, 1]),
         (0, [0, 1, 5]),
-        (1, [[0, 1, 0], [1, 0, 0], [2, 0, 0]]),
-        (1, [[0, 1, 0], [1, 0, 0], [0, 1, 0]]),
-        (1, [[0, 1, 0], [1, 0, 0], [0, 0, 0]]),
-        (1, [[0, 1, 0], [1, 0, 0]]),
-        (2, [2**63, 2**63, 1]),
-        (2, [0, 1, 1]),
-        (3, [2, 2, 0]),
-        (3, [2, 1]),
+        (0, [0, 1]),
+        (1, [1, 0, 3]),
+        (1, [1, 0]),
+        (2, [1, 1, 2]),
+        (2, [1, 1, 0]),
+        (2, [1, 1]),
+        (3, [2**63, 2**63, 1]),
+        (3, [0, 1, 1]),
+        (4, [2, 2, 0]),
+        (4, [2, 1]),
     ],
 )
 def test_arrays_that_no_rows_give_are_refused(which, array):
     arrays = list(small().to_arrays())
+    FeatureCounts.from_arrays(5, *arrays, by_class=True)
     arrays[which] = np.array(array, arrays[which].dtype)
-    with pytest.raises(ValueError, match=r"features|count|shape|rows"):
+    with pytest.raises(ValueError, match=r"features|count|rows"):
         FeatureCounts.from_arrays(5, *arrays, by_class=True)
+
+
+@pytest.mark.parametrize(("features", "classes"), [([3, 3], [1, 1]), ([3, 3], [1, 0])])
+def test_a_pair_that_is_given_twice_or_out_of_order_is_refused(features, classes):
+    rows = np.full(20, 9, np.uint64)
+    distinct = np.bincount(classes, minlength=20).astype(np.uint64)
+    pairs = (np.array(array, np.uint32) for array in (features, classes, [1, 1]))
+    with pytest.raises(ValueError, match="ascend strictly"):
+        FeatureCounts.from_arrays(5, *pairs, rows, distinct, by_class=True)
+
+
+def test_counts_over_all_classes_have_no_classes():
+    arrays = list(small("rows").to_arrays())
+    assert len(arrays[1]) == 0
+    arrays[1] = np.zeros(3, np.uint32)
+    with pytest.raises(ValueError, match="do not fit together"):
+        FeatureCounts.from_arrays(5, *arrays, by_class=False)
 
 
 def test_sums_above_their_bound_are_refused():
@@ -127,17 +148,21 @@ def test_counts_of_another_shape_are_not_added():
 
 def test_memory_grows_with_the_features_met():
     assert counting("rows", 1000, 50).nbytes < 5000
-    one = counting("classes", 1000, 50)
+    one = counting("classes", 1000, 16)
     empty = one.nbytes
     one.add(ROWS, CLASSES)
-    assert one.nbytes == empty + 3 * 50 * 4
+    assert one.nbytes == empty + 3 * 16 * 4
 
 
-def test_values_are_looked_up_by_the_number_of_rows_that_a_feature_is_in():
-    for kind in ("rows", "classes"):
-        counter = small(kind)
-        counter.add(ROWS, CLASSES)
-        values = np.array([5, 6, 7], np.float32)
-        assert counter.by_frequency(values).tolist() == values[counter.document_frequencies()].tolist()
-        with pytest.raises(ValueError, match="2 values, and a feature in 2 rows"):
-            counter.by_frequency(values[:2])
+def test_many_classes_take_memory_for_the_pairs_that_occur():
+    rng = np.random.default_rng(0)
+    indices = np.sort(rng.integers(0, 2**20, (500, 200)), axis=1)
+    indices += np.arange(200)  # strictly ascending
+    rows = Rows.from_arrays(
+        np.arange(501) * 200, indices.ravel().astype(np.uint32), np.ones(indices.size, np.float32)
+    )
+    counter = counting("classes", 2**21, 512)
+    counter.add(rows, rng.integers(0, 512, 500).astype(np.int32))
+    n_pairs = len(counter.to_arrays()[0])
+    assert n_pairs > 90_000
+    assert counter.nbytes < 24 * n_pairs + 20_000

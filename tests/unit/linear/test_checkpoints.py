@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from manymill import scan
+from manymill._core import FeatureTable, Rows
 from manymill.errors import RunFolderError
 from manymill.events import Ended, Warned
 from manymill.linear.checkpoints import Checkpoints, Position
 from manymill.linear.run import resume_run, train_run
 from manymill.linear.settings import Settings
+from manymill.linear.state import ClassIndex, LinearState, dump_state
+from manymill.model import load_model
 from manymill.storage import checked_json, durable, tensors
 
 SETTINGS = Settings(n_features=64, passes=2, holdout=0.2, lanes=2, rounds_per_pass=2)
@@ -147,7 +150,14 @@ def test_a_checkpoint_of_an_older_version_is_refused_with_the_reason(stopped):
         ("held-out-*", {"n_parts": np.array([np.nan])}),
         ("held-out-*", {"classes0": np.array([99], np.int32)}),
         ("held-out-*", {"indices0": np.array([2**31], np.uint32)}),
-        ("held-out-*", {"feature_weights": np.ones(5, np.float32)}),
+        ("held-out-*", {"n_hashed": np.array([128])}),
+        ("held-out-*", {"n_hashed": np.array([0])}),
+        ("held-out-*", {"n_hashed": np.array([64.0])}),
+        ("held-out-*", {"table_features": np.array([5, 2], np.uint32)}),
+        ("held-out-*", {"table_features": np.array([64], np.uint32), "table_weights": np.ones(1, np.float32)}),
+        ("held-out-*", {"table_features": np.zeros((1, 1), np.uint32)}),
+        ("held-out-*", {"table_weights": np.ones(5, np.float32)}),
+        ("held-out-*", {"table_weights": np.array([np.nan], np.float32)}),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else value[:5],
 )  # fmt: skip
@@ -155,6 +165,51 @@ def test_arrays_that_do_not_fit_are_refused(stopped, name, arrays):
     change_arrays(only(stopped, name), **arrays)
     with pytest.raises(RunFolderError, match="is damaged"):
         resume_run(stopped)
+
+
+def test_a_checkpoint_without_the_feature_table_is_refused_where_features_are_weighed(stopped):
+    path = only(stopped, "held-out-*")
+    with path.open("rb") as file:
+        arrays = tensors.arrays_in(np.frombuffer(file.read(), np.uint8))
+    assert {"n_hashed", "table_features", "table_weights"} < arrays.keys()
+    left = {name: arrays[name] for name in arrays.keys() - {"n_hashed", "table_features", "table_weights"}}
+    checksum = tensors.write_arrays(path, left)
+    change(path.parent / "position.json", held_out={"name": path.name, "checksum": checksum})
+    with pytest.raises(RunFolderError, match="is damaged: the feature table is missing"):
+        resume_run(stopped)
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_weights_of_one_that_was_not(stopped, source, tmp_path):
+    assert Checkpoints(stopped / "checkpoint").load().table is not None
+    resume_run(stopped)
+    train_run(source, tmp_path / "whole", SETTINGS)
+    saved, whole = (load_model(folder / "model") for folder in (stopped, tmp_path / "whole"))
+    for array in ("features", "feature_weights", "weights", "intercept"):
+        assert getattr(saved, array).tobytes() == getattr(whole, array).tobytes()
+
+
+@pytest.mark.parametrize(
+    "weights", [None, np.array([0.5, 2], np.float32)], ids=["without weights", "weights"]
+)
+def test_a_checkpoint_keeps_the_feature_table(tmp_path, weights):
+    table = FeatureTable.from_arrays(100, np.array([3, 99], np.uint32), weights)
+    state = LinearState(Settings(n_features=100).resolve(2), ClassIndex("ab"), as_integers=False, table=table)
+    rows = Rows.from_arrays(np.array([0, 2]), np.array([0, 1], np.uint32), np.ones(2, np.float32))
+    held_out = [(rows, np.array([1], np.int32))]
+    learner = state.learner
+    learner.learn(rows, np.array([0], np.int32))
+    checkpoints = Checkpoints(tmp_path / "checkpoint")
+    for number in (1, 2):  # the second checkpoint names the file with the table of the first
+        position = Position(pass_number=number, classes=("a", "b"))
+        checkpoints.save(position, dump_state(learner, learner.met()), held_out, table)
+        found = Checkpoints(tmp_path / "checkpoint").load()
+        assert found.position == position
+        assert (found.table.n_hashed, found.table.features.tolist()) == (100, [3, 99])
+        if weights is None:
+            assert found.table.weights is None
+        else:
+            assert found.table.weights.tolist() == weights.tolist()
+        assert found.state["features"].tolist() == [0, 1]
 
 
 def test_a_checkpoint_folder_that_holds_something_else_is_refused_and_left_alone(stopped):
@@ -198,7 +253,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(stopped, monkey
     with monkeypatch.context() as patched:
         patched.setattr(module, failing, full)
         with pytest.raises(RunFolderError, match="No space left"):
-            checkpoints.save(Position(), before.state, (), None)
+            checkpoints.save(Position(), before.state, (), before.table)
     after = Checkpoints(stopped / "checkpoint").load()
     assert after.position == before.position
     assert len(list((stopped / "checkpoint").iterdir())) == 4  # with the marker
@@ -221,11 +276,11 @@ def test_a_position_that_has_its_name_but_is_not_known_to_be_on_the_disk_keeps_i
     with monkeypatch.context() as patched:
         patched.setattr(durable, "sync_folder", failing)
         with pytest.raises(RunFolderError, match="Input/output error"):
-            checkpoints.save(Position(pass_number=7), before.state, (), None)
+            checkpoints.save(Position(pass_number=7), before.state, (), before.table)
     new = (stopped / "checkpoint" / "position.json").read_bytes()
     assert new != old
     for position, number in ((new, 7), (old, before.position.pass_number)):  # what a power cut may leave
         (stopped / "checkpoint" / "position.json").write_bytes(position)
         assert Checkpoints(stopped / "checkpoint").load().position.pass_number == number
-    checkpoints.save(before.position, before.state, before.held_out, before.feature_weights)
+    checkpoints.save(before.position, before.state, before.held_out, before.table)
     assert len(list((stopped / "checkpoint").iterdir())) == 4

@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import HashingVectorizer as Original
 from sklearn.preprocessing import normalize
 
 from manymill import Dataset, TextClassifier
+from manymill.constants import WORD_PATTERN
 from manymill.errors import ModelError, PlanError, SchemaError, SettingsError
 
 # Every class has words of its own, and every row some of another's.
@@ -34,6 +35,9 @@ def scores(classifier):
 
 
 EXPECTED = small().fit(TEXTS, LABELS)
+
+# Features of scikit-learn's vectorizers.
+WORDS_ONLY = {"recipe": "fast", "token_pattern": WORD_PATTERN}
 
 
 @pytest.mark.parametrize("loss", [*PROBABILISTIC, *OTHERS])
@@ -205,12 +209,13 @@ def test_nothing_is_learnt_before_fit(attribute):
 @pytest.mark.parametrize("labels", [LABELS, TWO], ids=["three classes", "two classes"])
 @pytest.mark.parametrize("ngram_range", [(1, 1), (1, 2)], ids=str)
 def test_weights_and_intercepts_give_the_scores_by_scikit_learns_vectorizer(labels, ngram_range):
-    classifier = small(ngram_range=ngram_range).fit(TEXTS, labels)
+    classifier = small(**WORDS_ONLY, ngram_range=ngram_range).fit(TEXTS, labels)
     vectorizer = Original(n_features=2**10, alternate_sign=False, norm=None, ngram_range=ngram_range)
     X = vectorizer.transform(TEXTS)
     X.data = 1 + np.log(X.data)
     by_hand = normalize(X) @ classifier.coef_.T + classifier.intercept_
     assert classifier.coef_.shape == (1 if labels is TWO else 3, 2**10)
+    assert classifier.features_.tolist() == list(range(2**10))
     assert by_hand.reshape(classifier.decision_function(TEXTS).shape) == pytest.approx(
         classifier.decision_function(TEXTS), abs=1e-4
     )
@@ -238,9 +243,17 @@ def test_a_random_state_that_is_none_is_refused(wrong):
         small(random_state=wrong).fit(TEXTS, LABELS)
 
 
-def test_the_number_of_features_and_the_rate_follow_the_number_of_classes():
-    classifier = TextClassifier().fit(TEXTS, LABELS)
+def test_without_counts_there_is_a_weight_for_each_hash_bucket():
+    classifier = TextClassifier(recipe="fast").fit(TEXTS, LABELS)
     assert classifier.coef_.shape == (3, 2**22)
+    assert classifier.get_params()["n_features"] is None
+
+
+def test_with_counts_there_is_a_weight_for_each_feature_of_the_texts():
+    classifier = TextClassifier(char_ngram_range=None).fit(TEXTS, LABELS)
+    used = np.unique(Original(n_features=2**18, ngram_range=(1, 2)).transform(TEXTS).indices)
+    assert classifier.coef_.shape == (3, len(used))
+    assert classifier.features_.tolist() == used.tolist()
     assert classifier.get_params()["n_features"] is None
 
 
@@ -254,7 +267,25 @@ def test_held_out_rows_choose_the_pass_that_is_kept():
     assert 0.5 < classifier.holdout_score_ <= 1
     assert 1 <= classifier.n_iter_ <= 4
     assert EXPECTED.holdout_score_ is None
-    assert EXPECTED.n_iter_ == 3
+    assert EXPECTED.n_iter_ == 2
+    assert small(recipe="fast").fit(TEXTS, LABELS).n_iter_ == 1
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_last_texts_are_held_out_of_texts_in_order_of_time(lanes):
+    texts = [f"{('good', 'bad')[i % 2]} {i}" for i in range(300)]
+    labels = np.array(["pos", "neg"] * 150)
+    # What the words meant is the other way round in the last rows, of which none is learnt.
+    labels[270:] = labels[270:][::-1]
+    classifier = small(holdout_tail=0.1, lanes=lanes, rounds_per_pass=2, merge="damped").fit(texts, labels)
+    assert classifier.holdout_score_ == 0
+    assert classifier.score(texts[:270], labels[:270]) == 1
+
+
+def test_rows_of_no_weight_are_not_among_the_last_ones():
+    texts, labels = ["good", "bad"] * 50 + ["good"] * 50, ["pos", "neg"] * 50 + ["neg"] * 50
+    classifier = small(holdout_tail=0.2).fit(texts, labels, [1.0] * 100 + [0.0] * 50)
+    assert classifier.holdout_score_ == 1
 
 
 @pytest.mark.parametrize("parameters", [{}, {"class_weight": "balanced"}, {"holdout": 0.2}], ids=str)
@@ -291,8 +322,9 @@ def test_weights_that_cannot_be_are_refused(wrong):
 @pytest.mark.parametrize("y", [TWO, [label == "bird" for label in TWO]], ids=["str", "bool"])
 def test_weights_of_classes_go_by_label(y):
     heavy = y[1]
-    weighted = small(class_weight={heavy: 50.0}).fit(TEXTS, y)
-    by_row = small().fit(TEXTS, y, [50.0 if label == heavy else 1.0 for label in y])
+    # By themselves, squared gradients start by the weights of the classes.
+    weighted = small(class_weight={heavy: 50.0}, initial_g=0.1).fit(TEXTS, y)
+    by_row = small(initial_g=0.1).fit(TEXTS, y, [50.0 if label == heavy else 1.0 for label in y])
     assert weighted.decision_function(TEXTS) == pytest.approx(by_row.decision_function(TEXTS), abs=1e-5)
     assert weighted.predict(["animal"]) == [heavy]
 

@@ -8,7 +8,7 @@ from manymill.linear.forecast import _percent, forecast
 from manymill.linear.settings import Settings
 
 DATASET = Dataset.from_memory(["good film", "bad film"] * 500, ["pos", "neg"] * 500)
-FIXED = Settings(n_features=2**12)
+FIXED = Settings(recipe="fast", n_features=2**12)
 
 
 @pytest.fixture
@@ -27,8 +27,15 @@ def test_nothing_is_learnt_but_everything_is_told(film_file):
     assert {"read", "classes", "memory", "time"} <= first_words
 
 
-def test_the_number_of_features_is_settled_by_the_classes():
-    assert forecast(DATASET, Settings(), threads=1).settings.n_features == 2**22
+@pytest.mark.parametrize(("recipe", "n_features"), [("fast", 2**22), ("standard", 2**18)])
+def test_the_settings_of_a_forecast_are_decided_by_the_recipe_and_the_rows(recipe, n_features):
+    settings = Settings(recipe=recipe)
+    found = forecast(DATASET, settings, threads=1).settings
+    assert found.n_features == n_features
+    # The forecast says which feature weights "auto" is.
+    decided = settings.for_plan(DATASET.plan())
+    assert found == replace(decided, feature_weights=found.feature_weights)
+    assert found.feature_weights == {"fast": None, "standard": "nb-idf"}[recipe]
 
 
 def test_more_passes_take_longer(film_file):
@@ -67,3 +74,7 @@ def test_the_time_is_shown_as_people_read_it(seconds, text):
 
 def test_a_class_of_few_rows_is_not_said_to_have_none():
     assert [_percent(n, 500) for n in (0, 1, 5, 500)] == ["0 %", "<1 %", "1 %", "100 %"]
+
+
+def test_texts_without_features_have_a_forecast():
+    assert forecast(Dataset.from_memory([""] * 50, ["a", "b"] * 25), Settings(), threads=1).refusal is None

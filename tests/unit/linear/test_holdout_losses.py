@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import hinge_loss, log_loss
 
-from manymill.linear.holdout import mean_loss
+from manymill import _core
+from manymill.linear.holdout import MAX_MEASURED_SCORES, mean_loss, measure
+from manymill.model import choose_classes
 
 RNG = np.random.default_rng(0)
 
@@ -39,3 +41,17 @@ def test_a_margin_of_one_costs_nothing(loss):
 def test_a_row_of_an_unknown_class_is_never_cheap():
     z = np.array([[3.0, -3.0, 1.0]], np.float32)
     assert mean_loss(z, np.array([-1], np.int32), "log") >= mean_loss(z, np.array([1], np.int32), "log")
+
+
+def test_many_scores_are_measured_in_parts_like_all_at_once():
+    n_rows, n_classes = 5000, 300  # more scores than are measured at a time
+    features = RNG.integers(0, 50, n_rows).astype(np.uint32)
+    rows = _core.Rows.from_arrays(np.arange(n_rows + 1), features, np.ones(n_rows, np.float32))
+    classes = RNG.integers(0, n_classes, n_rows).astype(np.int32)
+    learner = _core.Learner(50, n_classes, loss="modified_huber")
+    learner.learn(rows, classes, None)
+    metrics, scores = measure([(rows, classes)], learner, "modified_huber"), learner.scores(rows)
+    assert n_rows * n_classes > MAX_MEASURED_SCORES
+    assert metrics.n_rows == n_rows
+    assert metrics.loss == pytest.approx(mean_loss(scores, classes, "modified_huber"))
+    assert metrics.accuracy == np.mean(choose_classes(scores) == classes)

@@ -1,6 +1,8 @@
 import gzip
+import hashlib
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from manymill import Dataset, scan
@@ -14,11 +16,19 @@ from manymill.linear.memory import (
     longest_record,
     megabytes,
     memory_need,
+    n_columns,
     peak_memory_bytes,
     resident_bytes,
     with_record_room,
 )
-from manymill.linear.row_stream import CACHE_BYTES, cached_row_bytes, row_bytes_per_byte, state_bytes
+from manymill.linear.recipe import TABLE_BYTES, max_table_features
+from manymill.linear.row_stream import (
+    CACHE_BYTES,
+    cached_row_bytes,
+    row_bytes_per_byte,
+    rows_of,
+    state_bytes,
+)
 from manymill.linear.settings import Settings
 
 SMALL = replace(
@@ -28,7 +38,7 @@ SMALL = replace(
     class_counts={"x": 1, "y": 1},
 )
 LARGE = replace(SMALL, text_bytes=10**11, n_rows=10**8)
-FIXED = Settings(n_features=2**20)
+FIXED = Settings(recipe="fast", n_features=2**20, passes=3)
 
 
 def need(plan=SMALL, settings=FIXED, threads=2, **more):
@@ -37,6 +47,25 @@ def need(plan=SMALL, settings=FIXED, threads=2, **more):
 
 def test_the_model_takes_four_bytes_a_weight_and_one_sum_a_feature():
     assert need().state == 4 * 2**20 * 2
+
+
+@pytest.mark.parametrize(
+    ("plan", "n_classes", "most"),
+    [
+        (SMALL, 2, SMALL.text_bytes),
+        (LARGE, 2, 2**24),
+        (LARGE, 10, max_table_features(10)),
+    ],
+    ids=["the text has fewer", "every bucket", "the table is full"],
+)
+def test_counted_features_take_columns_only_if_they_may_be_in_use(plan, n_classes, most):
+    settings = Settings().for_plan(plan, n_classes)
+    n_features = n_columns(plan, settings, n_classes)
+    assert 0.4 * most <= n_features <= most
+    outputs = 1 if n_classes == 2 else n_classes
+    assert need(plan, settings, n_classes=n_classes).state > state_bytes(
+        n_features, outputs, regularised=True
+    )
 
 
 def test_blocks_of_several_outputs_are_filled_up_and_found_by_a_number():
@@ -83,11 +112,14 @@ def test_the_bytes_of_all_parts_are_the_total():
 
 def test_held_out_rows_count_and_those_asked_for_count_fully():
     assert 0 < need(LARGE).held_out < 40 << 20
-    assert need(LARGE, replace(FIXED, holdout=0.1)).held_out == pytest.approx(0.1 * LARGE.text_bytes)
+    for share in ({"holdout": 0.1}, {"holdout_tail": 0.1}):
+        assert need(LARGE, replace(FIXED, **share)).held_out == pytest.approx(
+            0.1 * LARGE.text_bytes * row_bytes_per_byte(LARGE, FIXED)
+        )
 
 
 def test_a_pass_that_is_not_saved_yet_is_a_copy_of_the_weights_where_nothing_is_held_out():
-    assert need(settings=replace(FIXED, holdout=0.0)).unsaved == 4 * 2**20
+    assert need(settings=replace(FIXED, holdout=0.0)).unsaved == 2 * 4 * 2**20  # with the list of features
     assert need(settings=replace(FIXED, holdout=0.1)).unsaved == 0
     assert need(settings=replace(FIXED, holdout=0.0, passes=1)).unsaved == 0
 
@@ -98,14 +130,23 @@ def test_each_thread_has_a_bounded_amount_in_hand(threads):
 
 
 def test_longer_n_grams_make_larger_rows():
-    sizes = [row_bytes_per_byte(Settings(ngram_range=(1, longest))) for longest in range(1, 7)]
+    sizes = [row_bytes_per_byte(SMALL, Settings(ngram_range=(1, longest))) for longest in range(1, 7)]
     assert sizes == sorted(set(sizes))
     assert cached_row_bytes(replace(SMALL, text_bytes=CACHE_BYTES), Settings(ngram_range=(1, 2))) == 0
 
 
-@pytest.mark.parametrize("limit", [180 << 20, 250 << 20, 2 << 30])
-def test_the_cheaper_settings_of_a_refusal_fit(limit):
-    asked = Settings(n_features=2**28, passes=3)
+@pytest.mark.parametrize(
+    ("recipe", "limit"),
+    [
+        ("fast", 230 << 20),
+        ("fast", 250 << 20),
+        ("fast", 2 << 30),
+        ("standard", 370 << 20),
+        ("standard", 1 << 30),
+    ],
+)
+def test_the_cheaper_settings_of_a_refusal_fit(recipe, limit):
+    asked = Settings(recipe=recipe, n_features=2**28, passes=3)
     with pytest.raises(PlanError, match="the limit is") as refusal:
         check_memory(LARGE, asked, threads=2, limit=limit)
     words = refusal.value.hint.split()
@@ -121,8 +162,11 @@ def test_the_cheaper_settings_of_a_refusal_fit(limit):
 
 
 def test_a_limit_below_everything_says_what_is_the_least():
-    with pytest.raises(PlanError, match=r"needs [0-9]{2,3} MB; allow at least that"):
+    with pytest.raises(PlanError, match=r"--passes 1 .*needs [0-9]{2,3} MB; allow at least that"):
         check_memory(LARGE, FIXED, threads=2, limit=1 << 20)
+    least = replace(FIXED, n_features=1024, passes=1, window_bytes=8 * 10**6)
+    with pytest.raises(PlanError, match=r"Hint: needs [0-9]{2,3} MB; allow at least that"):
+        check_memory(LARGE, least, threads=1, limit=1 << 20)
 
 
 def test_without_a_limit_the_machine_is_asked(monkeypatch):
@@ -215,3 +259,75 @@ def test_a_record_that_was_too_long_was_held_up_to_the_longest_allowed(tmp_path)
     plan = scan(path, max_record_bytes=3 << 20).plan()
     assert plan.n_rows == 2
     assert longest_record(plan) == 3 << 20
+
+
+# ---- the default settings
+
+TEXT = replace(SMALL, text_bytes=30 * 10**6, n_rows=25_000)
+
+
+def promised(plan, **settings):
+    used = Settings(**settings).for_plan(plan)
+    return memory_need(plan, used, threads=2), used
+
+
+def test_tens_of_megabytes_of_text_train_on_a_small_machine():
+    of_two_classes, _ = promised(TEXT)
+    assert of_two_classes.total - of_two_classes.base < 800 * 10**6
+    many, _ = promised(replace(TEXT, class_counts=dict.fromkeys(map(str, range(57)), 1)))
+    assert many.total - many.base < 1100 * 10**6
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 30, 40, 512, 5000])
+def test_features_in_use_keep_to_the_bound_of_the_table(n_classes):
+    features = max_table_features(n_classes)
+    outputs = 1 if n_classes == 2 else n_classes
+    assert state_bytes(features, outputs, regularised=True) <= TABLE_BYTES
+    assert state_bytes(features + 1, outputs, regularised=True) > TABLE_BYTES
+
+
+@pytest.mark.parametrize("n_classes", [3, 57, 512, 1000])
+def test_buckets_of_uncounted_features_keep_the_weights_to_the_bound_of_the_table(n_classes):
+    n_buckets = Settings(recipe="fast").resolve(n_classes).n_features
+    assert 4 * n_buckets * n_classes <= TABLE_BYTES
+
+
+def test_a_checkpoint_of_many_classes_is_no_copy_of_the_state():
+    many, _ = promised(replace(TEXT, class_counts=dict.fromkeys(map(str, range(512)), 1)))
+    assert many.state >= TABLE_BYTES
+    assert many.checkpoint < 32 << 20
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def random_text(generator, n_bytes, *, unspaced):
+    """Words as frequent as those of a language, of 1 to 9 letters, or kanji of the same frequencies."""
+    ranks = (generator.pareto(0.8, max(1, n_bytes // 3)) * 3).astype(int) % 3000
+    if unspaced:
+        return "".join(chr(0x4E00 + rank) for rank in ranks)
+    words = (hashlib.sha256(str(rank).encode()).digest() for rank in ranks)
+    return " ".join("".join(LETTERS[b % 26] for b in word[: 1 + word[-1] % 9]) for word in words)[:n_bytes]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 3, 10, 30, 100, 300, 1000])
+@pytest.mark.parametrize("unspaced", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"recipe": "fast"},
+        {"char_ngram_range": (3, 5)},
+        {"ngram_range": (1, 3)},
+        {"char_analyzer": "char"},
+    ],
+    ids=str,
+)
+def test_rows_take_no_more_bytes_than_estimated(n_bytes, unspaced, settings):
+    generator = np.random.default_rng(0)
+    texts = [random_text(generator, n_bytes, unspaced=unspaced) for _ in range(100_000 // n_bytes)]
+    plan = Dataset.from_memory(texts, ["a", "b"] * (len(texts) // 2) + ["a"] * (len(texts) % 2)).plan()
+    used = Settings(n_features=2**24, **settings)
+    n_taken = sum(rows.nbytes + 4 * len(rows) for rows in rows_of(texts, used.analyzer, None, threads=1))
+    assert n_taken <= plan.text_bytes * row_bytes_per_byte(plan, used)
+    assert plan.text_bytes * row_bytes_per_byte(plan, used) < 4 * n_taken

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from manymill._core import Learner, MergeSums, Rows
 from manymill.linear.holdout import mean_loss
-from manymill.linear.merging import GRID, choose, rules_of
+from manymill.linear.merging import GRID, choose, n_sums, rules_of
 from manymill.linear.settings import MERGES, SEARCHED
 
 RNG = np.random.default_rng(0)
@@ -96,13 +97,26 @@ def test_without_held_out_rows_the_preferred_rule_is_taken_whole(merge):
 
 
 @pytest.mark.parametrize("merge", [*MERGES, SEARCHED])
-@pytest.mark.parametrize("n_outputs", [1, 1000])
-def test_only_auto_compares_rules_and_fewer_where_outputs_are_many(merge, n_outputs):
+@pytest.mark.parametrize("n_outputs", [1, 3, 1000])
+def test_only_auto_compares_rules_and_none_where_outputs_are_many(merge, n_outputs):
     rules = rules_of(merge, n_outputs)
     if merge == "auto":
-        assert rules == (("damped", "mass", "support") if n_outputs == 1 else ("damped", "support"))
+        several = ("magnitude", "damped", "support")
+        assert rules == {1: ("damped", "mass", "support"), 3: several, 1000: ("magnitude",)}[n_outputs]
     else:
         assert rules == ("mass" if merge == SEARCHED else merge,)
+
+
+@pytest.mark.parametrize("merge", [*MERGES, SEARCHED])
+@pytest.mark.parametrize("n_outputs", [1, 3, 1000])
+def test_the_number_of_sums_is_that_of_the_arrays_of_a_merge(merge, n_outputs):
+    rules = rules_of(merge, n_outputs)
+    learner = Learner(8, max(2, n_outputs))
+    learner.begin_changes()
+    learner.learn(Rows.from_arrays(np.int64([0, 1]), np.uint32([3]), np.float32([1])), np.int32([1]))
+    sums = MergeSums.combine([MergeSums.of(learner, 1, rules)])
+    plain, by_mass, magnitude, by_magnitude = sums.__reduce__()[1][4:8]
+    assert sum(len(kind) > 0 for kind in (plain, by_mass, magnitude, by_magnitude)) == n_sums(rules)
 
 
 def test_two_classes_have_one_margin():

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.naive_bayes import ComplementNB
+from tests.reference.features import feature_hashes
+from tests.reference.tokens import learner_row
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
 from manymill.errors import PlanError, SchemaError, SettingsError
@@ -33,7 +35,7 @@ NEW = rows(40, 4)[0] + ["", "never met"]
 
 def hashed(texts, **kwargs):
     """The matrix of the rows that a model learns."""
-    analyzer = Settings(n_features=N_FEATURES, **kwargs).analyzer
+    analyzer = Settings(recipe="fast", n_features=N_FEATURES, **kwargs).analyzer
     indptr, indices, values = next(rows_of(texts, analyzer, None, threads=1)).arrays()
     return sp.csr_matrix((values.astype(np.float64), indices, indptr), (len(texts), N_FEATURES))
 
@@ -59,6 +61,45 @@ def test_what_is_predicted_is_scikit_learns(n_classes):
     np.testing.assert_allclose(ours.predict_proba(NEW), theirs.predict_proba(X), atol=1e-6)
     # An empty text is a tie, which either may break.
     np.testing.assert_array_equal(ours.predict(NEW[:-2]), theirs.predict(X[:-2]))
+
+
+UNICODE = {
+    "class 0": "schön Kino! 🎬 d\u00e9cor I ข้าว",
+    "class 1": "n\u0303i goal 美味しい tasty!! I 1 0",
+    "class 2": "goal ข้าว schön 🎬🎬 0 won",
+}
+
+
+def slow_matrix(texts, **parameters):
+    """1 + ln(count) of each hash bucket, each row divided by its length, by the slow tokeniser."""
+    rows = [learner_row(feature_hashes(text, **parameters), N_FEATURES, "log", "l2") for text in texts]
+    entries = [(i, j, value) for i, row in enumerate(rows) for j, value in row.items()]
+    i, j, values = zip(*entries, strict=True)
+    return sp.csr_matrix((values, (i, j)), (len(texts), N_FEATURES))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"ngram_range": (1, 2), "char_ngram_range": (2, 3)},
+        {"ngram_range": None, "char_ngram_range": (1, 3), "char_analyzer": "char"},
+        {"ngram_range": (1, 1), "char_ngram_range": None},
+    ],
+    ids=["words and characters", "characters", "words"],
+)
+def test_words_of_unicode_and_characters_weigh_as_in_scikit_learns_model_of_the_slow_tokens(
+    n_classes, features
+):
+    y = [f"class {i % n_classes}" for i in range(90)]
+    texts = [" ".join(RNG.choice(UNICODE[name].split(" "), 4)) for name in y]
+    ours = ComplementNaiveBayes(n_features=N_FEATURES, **features).fit(texts, y)
+    theirs = ComplementNB().fit(slow_matrix(texts, **features), y)
+    # The values of a row are float32.
+    np.testing.assert_allclose(ours.feature_log_prob_, theirs.feature_log_prob_, rtol=1e-6)
+    new = ["schön ข้าวสวย 🎬", "goal goal won!!", "tasty 美味"]
+    expected = theirs.predict_proba(slow_matrix(new, **features))
+    np.testing.assert_allclose(ours.predict_proba(new), expected, atol=1e-5)
 
 
 def test_whole_numbers_are_summed_up_without_any_loss():
@@ -151,13 +192,3 @@ def test_other_labels_than_strings_come_back():
 def test_what_cannot_be_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call(ComplementNaiveBayes(n_features=N_FEATURES))
-
-
-def test_a_pickle_of_version_0_1_predicts_as_before():
-    model = ComplementNaiveBayes().fit(["good fun", "bad plot"] * 3, ["pos", "neg"] * 3)
-    state = model.__getstate__()
-    state["_rows_as"] = state.pop("_row_settings")
-    restored = ComplementNaiveBayes()
-    restored.__setstate__(state)
-    texts = ["good plot", "bad fun"]
-    assert restored.predict_proba(texts).tolist() == model.predict_proba(texts).tolist()

@@ -14,7 +14,7 @@ N_ROWS = 300
 TEXTS = [f"word{i} " * (1 + i % 7) for i in range(N_ROWS)]
 LABELS = ["b" if i % 3 else "a" for i in range(N_ROWS)]
 # Blocks of a few rows and windows of a few blocks, so that there are several of each.
-SETTINGS = Settings(n_features=2**30, window_bytes=4000, passes=3, value="count", norm=None)
+SETTINGS = Settings(recipe="fast", n_features=2**30, window_bytes=4000, passes=3, value="count", norm=None)
 PLAN = Dataset.from_memory(TEXTS, LABELS).plan(block_bytes=800)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from manymill.constants import WORD_PATTERN
 from manymill.errors import PlanError, SettingsError
 from manymill.linear.settings import SEARCHED, Settings
 
@@ -42,6 +43,9 @@ from manymill.linear.settings import SEARCHED, Settings
         {"passes": 0},
         {"patience": 0},
         {"holdout": 0.9},
+        {"holdout_tail": 0.0},
+        {"holdout_tail": 0.51},
+        {"holdout_tail": "0.1"},
         {"seed": -1},
         {"window_bytes": 0},
         {"class_weight": "fair"},
@@ -77,6 +81,18 @@ def test_a_share_that_was_asked_for_is_held_out_whatever_the_number_of_rows():
     assert Settings(holdout=0.3).holdout_share(10, 10**12) == 0.3
 
 
+def test_a_tail_that_was_asked_for_is_held_out_whatever_the_number_of_rows():
+    assert Settings(holdout_tail=0.3).holdout_share(10, 10**12) == 0.3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_rows_are_held_out_in_one_way(share):
+    with pytest.raises(
+        SettingsError, match=r"holdout_tail=0.2 is invalid: expected rows held out in one way"
+    ):
+        Settings(holdout=share, holdout_tail=0.2)
+
+
 ONE_SHOT = Settings(lanes=16, passes=1, rounds_per_pass=1)
 
 
@@ -98,7 +114,8 @@ def test_auto_is_a_search_along_mass_where_lanes_are_merged_once_and_other_rules
 
 @pytest.mark.parametrize("merge", ["rows", "support", "mass+search", None])
 def test_a_rule_that_is_not_offered_is_refused_with_those_that_are(merge):
-    expected = re.escape(f"merge={merge!r} is invalid: expected 'auto', 'uniform', 'damped' or 'mass'")
+    offered = "'auto', 'uniform', 'damped', 'mass' or 'magnitude'"
+    expected = re.escape(f"merge={merge!r} is invalid: expected {offered}")
     with pytest.raises(SettingsError, match=f"^{expected}$"):
         Settings(merge=merge)
 
@@ -132,6 +149,9 @@ def test_a_pickle_of_version_0_1_keeps_the_settings_that_are_left():
     settings = object.__new__(Settings)
     settings.__setstate__(state)
     assert settings == Settings(
-        (1, 2), False, 2**10, "count", "l1", "nb", "hinge", 0.1, 0.2, 0.3, False, None, 5, 4, 0.25, False,
-        seed=3, window_bytes=1 << 20, lanes=2, rounds_per_pass=6, merge="mass", interleaved=False,
+        ngram_range=(1, 2), lowercase=False, n_features=2**10, value="count", norm="l1", feature_weights="nb",
+        loss="hinge", l1=0.1, l2=0.2, learning_rate=0.3, fit_intercept=False, class_weight=None, passes=5, patience=4,
+        holdout=0.25, calibrate=False, seed=3, window_bytes=1 << 20, lanes=2, rounds_per_pass=6, merge="mass",
+        interleaved=False, recipe="fast", char_ngram_range=None, token_pattern=WORD_PATTERN, initial_g=0.0,
     )  # fmt: skip
+    assert settings.resolve(2, 1000, 10**6) == settings

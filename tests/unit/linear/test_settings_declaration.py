@@ -3,11 +3,11 @@
 import inspect
 
 import click
-import pytest
 
 from manymill import ComplementNaiveBayes, TextClassifier
 from manymill.cli.app import app
 from manymill.cli.train import train
+from manymill.cli.training_options import with_training_request
 from manymill.linear.settings import Settings
 from manymill.validation import declared
 
@@ -38,20 +38,30 @@ def test_every_setting_is_an_option_of_train():
     assert not DEFAULTS.keys() - options
 
 
-def test_the_options_of_train_have_the_defaults_of_the_settings():
-    parameters = parameters_of_train()
-    assert {name: parameters[name] for name in DEFAULTS} == DEFAULTS
+def test_training_without_options_has_the_defaults_of_the_settings(tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\ngood,pos\n")
+    requests = []
+    command = click.command(with_training_request(lambda request: requests.append(request)))
+    command.main([str(rows)], standalone_mode=False)
+    assert [request.settings for request in requests] == [Settings()]
 
 
 def test_every_setting_is_a_parameter_of_the_classifier_or_has_a_reason():
     assert defaults_of(TextClassifier).keys() == DEFAULTS.keys() - NOT_OF_THE_CLASSIFIER.keys()
 
 
-@pytest.mark.parametrize("estimator", [TextClassifier, ComplementNaiveBayes])
-def test_parameters_of_an_estimator_have_the_defaults_of_the_settings(estimator):
-    defaults = defaults_of(estimator)
-    assert defaults
+def test_parameters_of_the_classifier_have_the_defaults_of_the_settings():
+    defaults = defaults_of(TextClassifier)
     assert defaults == {name: DEFAULTS[name] for name in defaults}
+
+
+def test_parameters_of_naive_bayes_have_the_defaults_of_the_fast_recipe():
+    defaults, fast = defaults_of(ComplementNaiveBayes), Settings(recipe="fast")
+    assert len(defaults) == 11
+    assert defaults == {
+        name: fast.value_of(name) if DEFAULTS[name] == "auto" else DEFAULTS[name] for name in defaults
+    }
 
 
 def test_norm_none_of_the_command_line_is_none():

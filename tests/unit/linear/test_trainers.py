@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from manymill.events import PROGRESS_SECONDS
 from manymill.linear.holdout import HoldoutMetrics
-from manymill.linear.trainers import PROGRESS_SECONDS, PassStats
+from manymill.linear.trainers import PassStats
 
 NOTHING = HoldoutMetrics(0, None, None)
 

@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 
+from manymill import TextClassifier
 from manymill.errors import ModelError
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, load_model, locate_model, save_model
 
 
 def describe(classes=("no", "yes"), n_features=8, **facts):
-    analyzer = Analyzer(ngram_range=(1, 2), lowercase=True, value="log", norm="l2", n_features=n_features)
+    analyzer = Analyzer(**vars(word_form((1, 2))), value="log", norm="l2", n_features=n_features)
     return ModelDescription(classes=classes, loss="log", analyzer=analyzer, facts=facts)
 
 
@@ -139,7 +141,14 @@ def test_loading_a_model_unpickles_nothing(tmp_path):
 def test_a_newer_format_names_the_version_that_is_needed(tmp_path):
     save(tmp_path)
     content = json.loads((tmp_path / "model.json").read_text())
-    content |= {"format_version": 2, "requires_manymill": "7.1", "novelty": []}
+    content |= {"format_version": 3, "requires_manymill": "7.1", "novelty": []}
     (tmp_path / "model.json").write_text(json.dumps(content))
     with pytest.raises(ModelError, match=r"needs manymill >= 7\.1"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], {}, True])
+def test_facts_of_other_types_are_ignored_by_a_classifier(tmp_path, value):
+    save(tmp_path, passes=value, holdout_accuracy=value, settings=value)
+    classifier = TextClassifier.load(tmp_path)
+    assert (classifier.n_iter_, classifier.holdout_score_, classifier.feature_weights) == (0, None, None)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from manymill.errors import ModelError
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
 from manymill.storage import checked_json
 
-ANALYZER = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm="l2", n_features=5)
+ANALYZER = Analyzer(**vars(word_form()), value="log", norm="l2", n_features=5)
 WEIGHTS = np.arange(5, dtype=np.float32)
 
 
@@ -52,7 +53,9 @@ def test_weights_that_only_model_json_has_or_lacks_are_found(tmp_path, change):
     content = json.loads((tmp_path / "model.json").read_text())
     entry, _ = content["weights_file"], content.pop("checksum")
     weighed = change == "added"
-    file = manifest.WeightsFile(entry["checksum"], 5, 3, weighed)
+    file = manifest.WeightsFile(
+        entry["checksum"], manifest.Layout(n_columns=5, n_outputs=3, has_feature_weights=weighed)
+    )
     content["weights_file"] = manifest._weights_entry(file)
     (tmp_path / "model.json").write_bytes(checked_json.dump(content))
     with pytest.raises(ModelError, match="bytes instead of"):

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymill.errors import ModelError
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, load_model, manifest, save_model
 from manymill.storage import checked_json
 
 
 @pytest.fixture
 def folder(tmp_path):
-    analyzer = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm=None, n_features=2)
+    analyzer = Analyzer(**vars(word_form()), value="log", norm=None, n_features=2)
     description = ModelDescription(classes=("a", "b"), loss="log", analyzer=analyzer, facts={"rows": 1.5})
     save_model(tmp_path, description, np.ones((2, 1), "f4"), np.ones(1, "f4"))
     return tmp_path
@@ -100,7 +101,7 @@ def test_json_that_manymill_would_not_write_is_refused(text):
         manifest.load(text)
 
 
-ANALYZER = {"ngram_range": [1, 1], "lowercase": True, "value": "log", "norm": None, "n_features": 2}
+ANALYZER = {**vars(word_form()), "stop_words": [], "value": "log", "norm": None, "n_features": 2}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,23 @@ ANALYZER = {"ngram_range": [1, 1], "lowercase": True, "value": "log", "norm": No
         {"analyzer": {**ANALYZER, "n_features": True}},
         {"analyzer": {**ANALYZER, "ngram_range": [2, 1]}},
         {"analyzer": {**ANALYZER, "norm": {}}},
+        {"analyzer": {**ANALYZER, "ngram_range": None}},
+        {"analyzer": {**ANALYZER, "char_ngram_range": [3]}},
+        {"analyzer": {**ANALYZER, "char_ngram_range": [0, 3]}},
+        {"analyzer": {**ANALYZER, "char_ngram_range": [3, True]}},
+        {"analyzer": {**ANALYZER, "char_analyzer": "word"}},
+        {"analyzer": {**ANALYZER, "char_analyzer": None}},
+        {"analyzer": {**ANALYZER, "token_pattern": "(a+)+b"}},
+        {"analyzer": {**ANALYZER, "token_pattern": []}},
+        {"analyzer": {**ANALYZER, "stop_words": "the"}},
+        {"analyzer": {**ANALYZER, "stop_words": [1]}},
+        {"analyzer": {**ANALYZER, "stop_words": None}},
+        {"analyzer": {**ANALYZER, "strip_accents": "os.system"}},
+        {"analyzer": {**ANALYZER, "strip_accents": []}},
+        {"probability": "log"},
+        {"probability": None},
+        {"probability": []},
+        {"temperature": 0.0},
         {"analyzer": {**ANALYZER, "more": 1}},
         {"format_version": 0},
         {"unicode_version": None},
@@ -145,7 +163,7 @@ def test_a_weights_file_elsewhere_is_refused(folder, name):
 
 def test_a_shape_that_fits_only_model_json_costs_no_memory(folder):
     entry = json.loads((folder / "model.json").read_text())["weights_file"]
-    n, size = 2**30, manifest.weights_bytes(2**30, 1)
+    n, size = 2**30, manifest.Layout(n_columns=2**30, n_outputs=1).n_bytes
     tensors = {**entry["tensors"], "weights": {"dtype": "float32", "shape": [n, 1]}}
     forge(
         folder,

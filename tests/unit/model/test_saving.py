@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from manymill.errors import ModelError, RunFolderError
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, load_model, save_model
 
 N_FEATURES = 300_000  # more than one piece of writing
 
 
 def save(folder, number, n_features):
-    analyzer = Analyzer(ngram_range=(1, 1), lowercase=True, value="log", norm=None, n_features=n_features)
+    analyzer = Analyzer(**vars(word_form()), value="log", norm=None, n_features=n_features)
     description = ModelDescription(
         classes=("a", "b"), loss="log", analyzer=analyzer, facts={"number": number}
     )
@@ -103,6 +104,7 @@ SAVER = f"""
 import resource, sys
 import numpy as np
 from manymill.errors import RunFolderError
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, save_model
 N_FEATURES = {N_FEATURES}
 {inspect.getsource(save)}

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from manymill.data.dataset import scan
+from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, load_model, save_model
 
 
 @pytest.fixture
 def make_model(tmp_path_factory):
     def make(classes=("neg", "pos"), loss="log", seed=0, n_features=2**10):
-        analyzer = Analyzer(ngram_range=(1, 2), lowercase=True, value="log", norm="l2", n_features=n_features)
+        analyzer = Analyzer(**vars(word_form((1, 2))), value="log", norm="l2", n_features=n_features)
         description = ModelDescription(classes=classes, loss=loss, analyzer=analyzer)
         numbers = np.random.default_rng(seed).normal(size=(n_features + 1, description.n_outputs))
         folder = tmp_path_factory.mktemp("model")

@@ -50,7 +50,7 @@ def test_probabilities_are_those_of_the_scores(make_model, write_rows, plan, tmp
     columns = Columns(probabilities=True)
     (result,) = predict(model, plan(path), tmp_path / "out", columns=columns, threads=1)
     given = [[row[f"probability_{c}"] for c in "abc"] for row in read_lines(result.part)]
-    np.testing.assert_allclose(given, probabilities(expected_scores(model, path), "log", 3), rtol=1e-4)
+    np.testing.assert_allclose(given, probabilities(expected_scores(model, path), "softmax"), rtol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

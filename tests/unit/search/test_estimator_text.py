@@ -14,6 +14,7 @@ from manymill.data.reader import read
 from manymill.errors import RunFolderError, SchemaError, SettingsError
 from manymill.search.hashed_corpus import HashedCorpus
 from manymill.search.journal import read_status, request_abort
+from manymill.search.text import analyzer_forms
 
 RNG = np.random.default_rng(8)
 WORDS = np.array([f"word{i}" for i in range(200)])
@@ -72,7 +73,8 @@ def test_a_dataset_is_searched_and_the_best_fitted_on_it():
 
 
 def test_hashed_texts_are_searched_as_they_are(tmp_path):
-    with HashedCorpus.build(TEXTS, LABELS, forms=[((1, 1), True), ((1, 2), True)], folder=tmp_path) as corpus:
+    forms = analyzer_forms(TextClassifier(), GRID)
+    with HashedCorpus.build(TEXTS, LABELS, forms=forms, folder=tmp_path) as corpus:
         ours = search().fit(corpus.texts, corpus.y)
     assert by_params(ours, "mean_test_score") == by_params(search().fit(TEXTS, LABELS), "mean_test_score")
 
@@ -127,7 +129,7 @@ def test_an_abort_while_texts_are_hashed_leaves_nothing_begun(gate, tmp_path):
     gate.set()
     assert handle.wait(30)
     assert (handle.progress().total, handle.progress().ended) == (0, "aborted")
-    assert not list(tmp_path.rglob("*words*"))
+    assert not list(tmp_path.rglob("*-hashes-*"))
 
 
 def test_others_see_and_end_a_search_while_texts_are_hashed(gate, tmp_path):
@@ -153,7 +155,7 @@ def test_data_that_cannot_be_read_is_told_by_who_waits(gate):
 def test_a_search_that_an_error_ends_lets_its_hashed_texts_go(tmp_path):
     with pytest.raises(ValueError, match="nothing"):
         search(grid={"loss": ["nothing"]}, error_score="raise").fit(TEXTS, LABELS)
-    assert list(tmp_path.rglob("*words*"))
+    assert list(tmp_path.rglob("*-hashes-*"))
     assert not list(tmp_path.rglob("in-use-*"))
 
 

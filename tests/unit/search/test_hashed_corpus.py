@@ -10,12 +10,13 @@ from filelock import FileLock
 from manymill import scan
 from manymill.data.reader import read
 from manymill.errors import PlanError, SchemaError, SettingsError, SourceError
+from manymill.hash_form import word_form
 from manymill.search import hashed_corpus
 from manymill.search.hashed_corpus import HashedCorpus
 
 TEXTS = ["Good fun", "bad plot and bad cast", "", "ein guter Film", "gut \u00c4rger"]
 LABELS = ["pos", "neg", "neg", "pos", "pos"]
-WORDS, PAIRS, CASED = ((1, 1), True), ((1, 2), True), ((1, 1), False)
+WORDS, PAIRS, CASED = word_form(), word_form((1, 2)), word_form(lowercase=False)
 MAIL = "examples/data/mail-test.jsonl.zst"
 
 
@@ -24,24 +25,24 @@ def corpus(folder, X=TEXTS, y=LABELS, forms=(WORDS, PAIRS), **kwargs):
 
 
 def entries(folder):
-    return sorted(path.name.split("-", 1)[1] for path in folder.iterdir() if path.name != "lock")
+    return sorted(path.name.split("-")[1] for path in folder.iterdir() if path.name != "lock")
 
 
 def test_a_second_search_writes_nothing(tmp_path):
     with corpus(tmp_path) as first, corpus(tmp_path) as second:
         assert first.bytes_written > 0
         assert second.bytes_written == 0
-        for words, lowercase in (WORDS, PAIRS):
-            one, other = first.texts.chunk(words, lowercase), second.texts.chunk(words, lowercase)
+        for form in (WORDS, PAIRS):
+            one, other = first.texts.chunk(form), second.texts.chunk(form)
             assert all(map(np.array_equal, one, other))
 
 
 def test_only_missing_forms_are_written(tmp_path):
     corpus(tmp_path, forms=[WORDS]).close()
     with corpus(tmp_path, forms=[WORDS, CASED]) as second:
-        hashes, _, ends = second.texts.chunk(*CASED)
+        hashes, _, ends = second.texts.chunk(CASED)
         assert second.bytes_written == hashes.nbytes + ends.nbytes
-    assert entries(tmp_path) == ["documents", "words-1-1", "words-1-1-cased"]
+    assert entries(tmp_path) == ["documents", "hashes", "hashes"]
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,13 @@ def test_a_form_that_is_not_there_is_named(tmp_path):
         corpus(tmp_path, forms=[WORDS]) as found,
         pytest.raises(SettingsError, match=r"not with ngram_range=\(1, 2\)"),
     ):
-        found.texts.chunk(*PAIRS)
+        found.texts.chunk(PAIRS)
 
 
 def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(tmp_path):
     with corpus(tmp_path, forms=[WORDS], limit_bytes=1):
         corpus(tmp_path, TEXTS[:2], LABELS[:2], forms=[PAIRS], limit_bytes=1).close()
-        assert entries(tmp_path) == ["documents", "words-1-1"]
+        assert entries(tmp_path) == ["documents", "hashes"]
     assert entries(tmp_path) == []
 
 
@@ -153,7 +154,7 @@ def test_files_that_were_removed_are_named(tmp_path):
         for path in tmp_path.glob("*/hashes"):
             path.unlink()
         with pytest.raises(SourceError, match="is rebuilt"):
-            texts.chunk(*WORDS)
+            texts.chunk(WORDS)
 
 
 def test_labels_are_needed_once(tmp_path):

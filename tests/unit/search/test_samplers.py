@@ -53,6 +53,37 @@ def test_a_sampler_that_goes_on_does_not_begin_with_the_first_candidates(sampler
     assert not any(proposal in first for proposal in candidates(resumed, 4))
 
 
+@pytest.mark.parametrize("sampler", ["grid", "auto", "random", "tpe", "qmc"])
+def test_the_first_candidate_is_the_given_one_also_when_a_search_resumes(sampler):
+    space = {
+        "C": [0.1, 1, 10],
+        "kernel": ["linear", "rbf", None],
+        "u": [Uniform(0, 1), [0.2, 0.4]][sampler == "grid"],
+    }
+    given = {"C": 10, "u": 0.4, "kernel": None}
+    whole = candidates(make_proposer(sampler, space, 6, 0, first=given), 6)
+    assert whole[0].params == given
+    resumed = make_proposer(sampler, space, 6, 0, first=given)
+    resumed.replay(0, whole[0])
+    rest = candidates(resumed, 5)
+    assert whole[0] not in rest
+    if sampler != "tpe":  # which depends on scores, and takes another seed
+        assert rest == whole[1:]
+
+
+def test_a_grid_with_a_first_candidate_has_the_other_points_once_and_in_the_same_order():
+    spaces = [{"C": [1, 10], "gamma": [0.1, 0.2]}, {"kernel": ["linear", "rbf"], "C": [1, 2, 3]}]
+    plain = make_proposer("grid", spaces, 1, 3)
+    given = make_proposer("grid", spaces, 1, 3, first={"C": 3, "kernel": "linear"})
+    points, begun = (
+        dict(zip(grid.grid_indices, candidates(grid, 10), strict=True)) for grid in (plain, given)
+    )
+    assert begun == points
+    index = given.grid_indices[0]
+    assert points[index].params == {"C": 3, "kernel": "linear"}
+    assert given.grid_indices[1:] == [each for each in plain.grid_indices if each != index]
+
+
 def test_a_grid_is_scikit_learns_in_an_order_of_its_own():
     space = [{"C": [1, 10], "gamma": [0.1, 0.2]}, {"kernel": ["linear"], "C": [1, 2]}, {}]
     proposals = candidates(grid := make_proposer("grid", space, 1, 0), 7)

@@ -2,6 +2,9 @@
 
 import pickle
 import uuid
+from contextlib import suppress
+from dataclasses import fields
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +14,11 @@ from sklearn.metrics import accuracy_score, make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV
 
 from manymill import ComplementNaiveBayes, TextClassifier, scan
+from manymill.constants import WORD_PATTERN
 from manymill.engine.threads import ThreadEngine
+from manymill.errors import SettingsError
+from manymill.hash_form import Form, word_form
+from manymill.linear.settings import Settings
 from manymill.search.evaluation import Assignment, SearchJob, evaluate, share_job, subsample
 from manymill.search.events import Evaluation
 from manymill.search.text import analyzer_forms, make_text_fitter
@@ -166,5 +173,57 @@ def test_forms_are_all_that_may_come_up():
         {"ngram_range": [(1, 1), [1, 3]], "l2": scipy.stats.loguniform(1e-9, 1)},
         {"lowercase": [False]},
     ]
-    forms = analyzer_forms(TextClassifier(ngram_range=(2, 2)), spaces)
-    assert forms == (((1, 1), True), ((1, 3), True), ((2, 2), False))
+    estimator = TextClassifier(ngram_range=(2, 2), char_ngram_range=None, token_pattern=WORD_PATTERN)
+    forms = analyzer_forms(estimator, spaces)
+    assert forms == (word_form(), word_form((1, 3)), word_form((2, 2), lowercase=False))
+
+
+# Values of every parameter that decides what a document is hashed to; some combinations are invalid.
+FORM_VALUES = {
+    "recipe": ["standard", "fast"],
+    "ngram_range": ["auto", None, [1, 3]],
+    "char_ngram_range": ["auto", None, np.array([2, 4])],
+    "char_analyzer": ["char_wb", "char"],
+    "token_pattern": [None, WORD_PATTERN],
+    "stop_words": [None, "english", ["a", "the"]],
+    "strip_accents": [None, "ascii", np.str_("unicode")],
+    "lowercase": [True, np.False_],
+}
+
+
+def test_values_of_every_parameter_of_a_form_are_listed():
+    assert FORM_VALUES.keys() == {"recipe", *(field.name for field in fields(Form))}
+
+
+@pytest.mark.parametrize("name", FORM_VALUES)
+def test_forms_are_those_of_all_values_of_a_parameter(name):
+    valid = []
+    for value in FORM_VALUES[name]:
+        plain = tuple(value) if isinstance(value, list | np.ndarray) else value
+        with suppress(SettingsError):
+            valid.append(Settings(**{name: plain}).form)
+    assert len(valid) >= 2
+    assert analyzer_forms(TextClassifier(), {name: FORM_VALUES[name]}) == tuple(dict.fromkeys(valid))
+
+
+def test_forms_are_those_of_all_valid_combinations():
+    names = ("recipe", "ngram_range", "char_ngram_range")
+    space = {name: FORM_VALUES[name] for name in names}
+    standard = product([(1, 2), (1, 3), None], [(3, 3), (2, 4), None])
+    fast = product([(1, 1), (1, 3), None], [(2, 4), None])
+    expected = {*standard, *fast} - {(None, None)}
+    forms = analyzer_forms(TextClassifier(), space)
+    assert {(form.ngram_range, form.char_ngram_range) for form in forms} == expected
+
+
+@pytest.mark.parametrize("name", FORM_VALUES)
+def test_candidates_with_any_value_of_a_form_train_on_hashes_like_on_texts(tmp_path, name):
+    space = {name: FORM_VALUES[name]}
+    estimator = TextClassifier(n_features=2**10)
+    with make_text_fitter(estimator, TEXTS, LABELS, distributions=space, folder=tmp_path) as search:
+        for value in FORM_VALUES[name]:
+            try:
+                texts = TextClassifier(n_features=2**10, **{name: value}).fit(TEXTS[TRAIN], LABELS[TRAIN])
+            except SettingsError:
+                continue
+            assert search.fit({name: value}, TRAIN).coef_.tobytes() == texts.coef_.tobytes()

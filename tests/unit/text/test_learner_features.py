@@ -5,6 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.reference.features import CHARACTERS, word_features
 from tests.reference.murmur3 import murmur3
 
@@ -126,6 +128,11 @@ def test_every_assigned_character_is_classified_as_by_the_reference():
 def test_characters_without_spaces_are_counted_among_those_of_words():
     assert unspaced_characters(*column(["ab, 中文", "กิน 7! 😀"])) == (5, 8)
     assert unspaced_characters(*column([""])) == (0, 0)
+
+
+@given(st.text("ab_ 7-é中กิ😀", max_size=150))
+def test_characters_of_a_text_are_counted_as_one_by_one(text):
+    assert unspaced_characters(*column([text])) == unspaced_characters(*column(list(text)))
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,17 @@ proptest! {
             let changes = noting.take_changes().expect("it was begun");
             prop_assert_eq!(&before, &state(&noting));
             let (then, then_sums) = noting.gather(&changes.features).expect("they ascend");
+            // What is noted is learnt without regularisation.
+            let mut free = Learner::new(N, n_classes, Settings { l1: 0.0, l2: 0.0, ..noting.settings })
+                .expect("the settings are in range");
+            put_all(&mut free, &noting);
+            learn(&mut free, rows);
+            let (now, now_sums) = free.gather(&changes.features).expect("they ascend");
             for learner in [&mut noting, &mut plain] {
                 learn(learner, rows);
                 learner.settle();
             }
             prop_assert_eq!(state(&noting), state(&plain));
-            let (now, now_sums) = noting.gather(&changes.features).expect("they ascend");
             let less = |now: &[f32], then: &[f32]| -> Vec<f32> {
                 now.iter().zip(then).map(|(now, then)| now - then).collect()
             };

@@ -12,36 +12,29 @@
 //! fits; a row too many is refused before anything is changed.
 
 mod packed;
+mod pairs;
+mod sparse;
 mod sums;
+mod tables;
+mod weights;
 
+pub use sparse::SparseCounts;
 pub use sums::{FeatureSums, SparseSums};
+pub use weights::TableKind;
 
 use super::LearnError;
 use super::settings::check_features;
-use crate::kernels::memory::roomy;
 use crate::rows::Rows;
-use packed::Packed;
+use sparse::MAX_ROWS;
+use tables::Table;
 
 /// Counts of rows, by feature.
 #[derive(Debug)]
 pub struct FeatureCounts {
     by_class: bool,
-    counts: Packed<u32>,
+    counts: Table,
     rows: Vec<u64>,
     distinct: Vec<u64>,
-}
-
-/// The counts of the features that were met, to be sent or kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SparseCounts {
-    /// The features, strictly ascending.
-    pub features: Vec<u32>,
-    /// Their counts: one for each feature, or one for each feature and class.
-    pub counts: Vec<u32>,
-    /// Rows of each class.
-    pub rows: Vec<u64>,
-    /// Features of the rows of each class, each counted once a row.
-    pub distinct: Vec<u64>,
 }
 
 impl FeatureCounts {
@@ -54,7 +47,7 @@ impl FeatureCounts {
         check_classes(n_classes)?;
         Ok(Self {
             by_class,
-            counts: Packed::new(n_features, if by_class { n_classes } else { 1 })?,
+            counts: Table::new(n_features, if by_class { n_classes } else { 1 })?,
             rows: vec![0; n_classes],
             distinct: vec![0; n_classes],
         })
@@ -72,12 +65,6 @@ impl FeatureCounts {
         self.by_class
     }
 
-    /// Columns of the counts: 1, or one for each class.
-    #[must_use]
-    pub fn n_columns(&self) -> usize {
-        self.counts.n_columns()
-    }
-
     /// Rows counted, by class.
     #[must_use]
     pub fn rows(&self) -> &[u64] {
@@ -93,7 +80,8 @@ impl FeatureCounts {
     /// Counts rows; those of class -1 or weight 0 do not count.
     ///
     /// # Errors
-    /// If lengths differ, a class or a feature is out of range, or the rows are too many; nothing is counted then.
+    /// If lengths differ, a class or a feature is out of range, or the rows are too many: nothing is counted then. If
+    /// there is no memory: some of the features are counted then, and the counts are of no use any more.
     pub fn add(
         &mut self,
         rows: &Rows,
@@ -103,22 +91,19 @@ impl FeatureCounts {
         let n_rows = check_rows(rows, classes, weights, self.n_features(), self.rows.len())?;
         self.check_room(n_rows)?;
         for (i, class) in counted(classes, weights) {
-            let span = rows.indptr[i]..rows.indptr[i + 1];
             self.rows[class] += 1;
-            self.distinct[class] += span.len() as u64;
-            let column = if self.by_class { class } else { 0 };
-            for at in span {
-                self.counts.warm(&rows.indices, at, column);
-                self.counts.block_mut(rows.indices[at] as usize)[column] += 1;
-            }
+            self.distinct[class] += (rows.indptr[i + 1] - rows.indptr[i]) as u64;
         }
-        Ok(())
+        let column = |class| if self.by_class { class } else { 0 };
+        let counted = counted(classes, weights).map(|(i, class)| (i, column(class)));
+        self.counts.count(rows, counted)
     }
 
     /// Adds the counts of other rows.
     ///
     /// # Errors
-    /// If they are of another shape, or the rows are too many; nothing is changed then.
+    /// If they are of another shape, or the rows are too many: nothing is changed then. If there is no memory: some of
+    /// the counts are added then, and the sums are of no use any more.
     pub fn merge(&mut self, other: &Self) -> Result<(), LearnError> {
         let shape = |counts: &Self| (counts.n_features(), counts.rows.len(), counts.by_class);
         if shape(self) != shape(other) {
@@ -129,10 +114,9 @@ impl FeatureCounts {
             ));
         }
         self.check_room(other.rows.iter().sum())?;
-        self.counts.merge(&other.counts);
         add_all(&mut self.rows, &other.rows);
         add_all(&mut self.distinct, &other.distinct);
-        Ok(())
+        self.counts.add(other.counts.counts())
     }
 
     /// Makes room for further classes.
@@ -148,23 +132,31 @@ impl FeatureCounts {
             ));
         }
         if self.by_class && n_classes > self.rows.len() {
-            self.counts = self.counts.widened(n_classes)?;
+            self.counts.widen(n_classes)?;
         }
         self.rows.resize(n_classes, 0);
         self.distinct.resize(n_classes, 0);
         Ok(())
     }
 
-    /// The counts of the features that were met.
+    /// The counts that are not 0.
     #[must_use]
     pub fn sparse(&self) -> SparseCounts {
-        let (features, counts) = self.counts.sparse();
-        SparseCounts {
-            features,
-            counts,
+        let mut sparse = SparseCounts {
+            features: Vec::new(),
+            classes: Vec::new(),
+            counts: Vec::new(),
             rows: self.rows.clone(),
             distinct: self.distinct.clone(),
+        };
+        for (feature, column, count) in self.counts.counts() {
+            sparse.features.push(feature);
+            if self.by_class {
+                sparse.classes.push(column);
+            }
+            sparse.counts.push(count);
         }
+        sparse
     }
 
     /// Counts that were sent or kept.
@@ -177,55 +169,11 @@ impl FeatureCounts {
         sparse: &SparseCounts,
     ) -> Result<Self, LearnError> {
         let mut made = Self::new(n_features, sparse.rows.len(), by_class)?;
-        sparse.check(n_features, made.n_columns())?;
-        made.counts.add_sparse(&sparse.features, &sparse.counts);
+        sparse.check(n_features, by_class)?;
+        made.counts.add(sparse.triples())?;
         made.rows.copy_from_slice(&sparse.rows);
         made.distinct.copy_from_slice(&sparse.distinct);
         Ok(made)
-    }
-
-    /// In how many rows each feature is.
-    #[must_use]
-    pub fn document_frequencies(&self) -> Vec<u32> {
-        (0..self.n_features())
-            .map(|feature| self.counts.block(feature).iter().sum())
-            .collect()
-    }
-
-    /// For each feature `values[df]`, where `df` is the number of rows that it is in.
-    ///
-    /// # Errors
-    /// If a feature is in more rows than there are values for.
-    pub fn by_frequency(&self, values: &[f32]) -> Result<Vec<f32>, LearnError> {
-        let mut found = roomy(self.n_features());
-        for feature in 0..self.n_features() {
-            let frequency: u32 = self.counts.block(feature).iter().sum();
-            let Some(&value) = values.get(frequency as usize) else {
-                return LearnError::invalid(format!(
-                    "there are {} values, and a feature in {frequency} rows",
-                    values.len()
-                ));
-            };
-            found.push(value);
-        }
-        Ok(found)
-    }
-
-    /// The counts of features `start` to `stop`, one block after the other.
-    ///
-    /// # Errors
-    /// If there are no such features.
-    pub fn block(&self, start: usize, stop: usize) -> Result<Vec<u32>, LearnError> {
-        if start > stop || stop > self.n_features() {
-            return LearnError::invalid(format!(
-                "there are no features {start} to {stop} of {}",
-                self.n_features()
-            ));
-        }
-        Ok((start..stop)
-            .flat_map(|feature| self.counts.block(feature))
-            .copied()
-            .collect())
     }
 
     /// Bytes of memory in use at most.
@@ -240,52 +188,6 @@ impl FeatureCounts {
             return LearnError::invalid(format!(
                 "{counted} rows are counted and {n_rows} more would be over {MAX_ROWS}"
             ));
-        }
-        Ok(())
-    }
-}
-
-/// Rows that can be counted: no count is larger.
-const MAX_ROWS: u64 = u32::MAX as u64;
-
-impl SparseCounts {
-    /// Whether these can be counts of rows: each sum that can be told from two of the arrays is told alike by both.
-    fn check(&self, n_features: usize, n_columns: usize) -> Result<(), LearnError> {
-        check_features_of(&self.features, n_features)?;
-        if self.features.len().checked_mul(n_columns) != Some(self.counts.len())
-            || self.distinct.len() != self.rows.len()
-        {
-            return LearnError::invalid("the arrays of counts do not fit together".into());
-        }
-        let add = |sum: u64, &n: &u64| sum.checked_add(n);
-        let n_rows = self.rows.iter().try_fold(0, add);
-        let n_distinct = self.distinct.iter().try_fold(0, add);
-        let (Some(n_rows @ 0..=MAX_ROWS), Some(n_distinct)) = (n_rows, n_distinct) else {
-            return LearnError::invalid(format!("there are more rows than {MAX_ROWS}"));
-        };
-        let (rows, distinct) = if n_columns == self.rows.len() {
-            (self.rows.clone(), self.distinct.clone())
-        } else {
-            (vec![n_rows], vec![n_distinct])
-        };
-        let mut sums = vec![0u64; n_columns];
-        for block in self.counts.chunks_exact(n_columns) {
-            let mut met = false;
-            for ((&count, sum), &most) in block.iter().zip(&mut sums).zip(&rows) {
-                if u64::from(count) > most {
-                    return LearnError::invalid("a count is larger than its number of rows".into());
-                }
-                *sum += u64::from(count);
-                met |= count > 0;
-            }
-            if !met {
-                return LearnError::invalid("a feature has no count that is not 0".into());
-            }
-        }
-        if sums != distinct {
-            return LearnError::invalid(
-                "the counts are not as many as the features of the rows".into(),
-            );
         }
         Ok(())
     }

@@ -17,12 +17,12 @@ fn learner(n_classes: usize, l2: f32) -> Learner {
 
 /// As if the system had not given the whole memory at once.
 fn shrink(table: &mut Table) {
-    table.memory = vec![0.0; LANES + table.width];
+    table.memory = vec![0.0; CELLS_OF_A_LINE + table.width];
     let origin = table
         .memory
         .as_ptr()
-        .align_offset(size_of::<[f32; LANES]>());
-    table.origin = origin.min(LANES);
+        .align_offset(size_of::<[f32; CELLS_OF_A_LINE]>());
+    table.origin = origin.min(CELLS_OF_A_LINE);
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::{ascend, same, taken};
-use _core::learn::{FeatureCounts, FeatureSums, SparseCounts, SparseSums};
+use _core::learn::{FeatureCounts, FeatureSums, SparseCounts, SparseSums, TableKind};
 use std::collections::BTreeMap;
 
 /// A value of 1 in sums.
@@ -10,7 +10,8 @@ const ONE: f64 = (1u64 << 36) as f64;
 
 pub fn counts(draw: &mut Draw<'_>) -> Result<(), String> {
     let n_features = 1 + draw.byte() as usize;
-    let n_classes = 1 + draw.below(4);
+    // Some on either side of the number from which on pairs are counted.
+    let n_classes = 1 + draw.below(4) + [0, 14][draw.below(2)];
     if draw.below(2) == 0 {
         let by_class = draw.below(2) == 0;
         sparse_counts(draw, n_features, n_classes, by_class)?;
@@ -28,52 +29,65 @@ fn sparse_counts(
     by_class: bool,
 ) -> Result<(), String> {
     let n = draw.below(6);
-    let features = draw.features(n);
-    let n_columns = if by_class { n_classes } else { 1 };
-    let n_counts = draw.about(features.len() * n_columns);
+    let mut keys = draw.many(n, |draw| {
+        (draw.unsigned(), draw.below(n_classes + 1) as u32)
+    });
+    if !draw.seldom() {
+        keys.sort_unstable();
+        keys.dedup_by_key(|key| if by_class { *key } else { (key.0, 0) });
+    }
+    let (features, mut classes): (Vec<u32>, Vec<u32>) = keys.into_iter().unzip();
+    classes.truncate(if by_class {
+        draw.about(features.len())
+    } else {
+        0
+    });
+    let n_counts = draw.about(features.len());
     let counts = draw.many(n_counts, Draw::unsigned);
     let rows = draw.many(n_classes, Draw::count);
     let n_distinct = draw.about(n_classes);
     let mut distinct = draw.many(n_distinct, Draw::count);
+    let class_of = |i: usize| classes.get(i).map_or(0, |&class| class as usize);
+    let class_exists = |i: usize| class_of(i) < n_classes;
     // What they must be, now and then.
     if !draw.seldom() && distinct.len() == n_classes {
         distinct = vec![0; n_classes];
-        for (i, &count) in counts.iter().enumerate() {
-            distinct[i % n_columns] += u64::from(count);
+        for (i, &count) in counts.iter().enumerate().filter(|&(i, _)| class_exists(i)) {
+            distinct[class_of(i)] += u64::from(count);
         }
     }
     let total = |numbers: &[u64]| numbers.iter().map(|&n| u128::from(n)).sum::<u128>();
-    let most = |column: usize| {
+    let n_columns = if by_class { n_classes } else { 1 };
+    let of_column = |numbers: &[u64], column: usize| {
         if by_class {
-            u128::from(rows[column])
+            u128::from(numbers[column])
         } else {
-            total(&rows)
+            total(numbers)
         }
     };
-    let fits = features.len() * n_columns == counts.len() && distinct.len() == n_classes;
-    let mut valid = fits
-        && ascend(&features)
+    let keys: Vec<_> = (0..features.len())
+        .map(|i| (features[i], class_of(i)))
+        .collect();
+    let mut valid = features.len() == counts.len()
+        && classes.len() == if by_class { features.len() } else { 0 }
+        && distinct.len() == n_classes
+        && ascend(&keys)
+        && (0..keys.len()).all(class_exists)
         && features.iter().all(|&j| (j as usize) < n_features)
         && total(&rows) <= u128::from(u32::MAX)
         && total(&distinct) <= u128::from(u64::MAX);
     if valid {
-        let mut blocks = counts.chunks_exact(n_columns);
-        valid = blocks.all(|block| block.iter().any(|&count| count > 0));
-        for column in 0..n_columns {
-            let own = counts.iter().skip(column).step_by(n_columns);
-            valid &= own.clone().all(|&count| u128::from(count) <= most(column));
-            let sum: u128 = own.map(|&count| u128::from(count)).sum();
-            let all = if by_class {
-                u128::from(distinct[column])
-            } else {
-                total(&distinct)
-            };
-            // One class, or counts that are not kept by class: all rows are in the one column.
-            valid &= sum == all;
+        let mut sums = vec![0u128; n_columns];
+        for (i, &count) in counts.iter().enumerate() {
+            let count = u128::from(count);
+            valid &= count > 0 && count <= of_column(&rows, class_of(i));
+            sums[class_of(i)] += count;
         }
+        valid &= (0..n_columns).all(|column| sums[column] == of_column(&distinct, column));
     }
     let sparse = SparseCounts {
         features,
+        classes,
         counts,
         rows,
         distinct,
@@ -136,27 +150,30 @@ fn added_counts(
     let [mut one, other] = parts;
     one.merge(&other).map_err(|error| error.to_string())?;
     same("counts of parts", &one.sparse(), &whole.sparse())?;
-    let grown = draw.below(6);
+    let grown = draw.below(20);
     taken("more classes", one.grow(grown), grown >= n_classes)?;
-    let k = one.n_columns();
-    let block = one
-        .block(0, n_features)
-        .map_err(|error| error.to_string())?;
-    for (at, &count) in block.iter().enumerate() {
-        let key = ((at / k) as u32, at % k);
-        same("count", &count, &expected.get(&key).copied().unwrap_or(0))?;
+    let sparse = one.sparse();
+    let classes = sparse.classes.iter().map(|&class| class as usize);
+    let keys = sparse.features.iter().copied();
+    let keys = keys.zip(classes.chain(std::iter::repeat(0)));
+    let found: Vec<_> = keys.zip(sparse.counts.iter().copied()).collect();
+    same("counts", &found, &expected.into_iter().collect())?;
+    let min_rows = draw.below(4);
+    let kind = [TableKind::NbIdf, TableKind::Nb, TableKind::Idf][draw.below(3)];
+    let valid = min_rows > 0 && (by_class || kind == TableKind::Idf);
+    let table = taken("table", one.table(kind, min_rows), valid)?;
+    if let Some(table) = table {
+        let mut frequencies: BTreeMap<u32, usize> = BTreeMap::new();
+        for ((feature, _), count) in found {
+            *frequencies.entry(feature).or_default() += count as usize;
+        }
+        frequencies.retain(|_, &mut n| n >= min_rows);
+        same(
+            "features of a table",
+            &table.features(),
+            &frequencies.into_keys().collect(),
+        )?;
     }
-    let (start, stop) = (draw.byte() as usize, draw.byte() as usize);
-    let valid = start <= stop && stop <= n_features;
-    let slice = taken("block", one.block(start, stop), valid)?;
-    if let Some(slice) = slice {
-        same("block", &slice, &block[start * k..stop * k].to_vec())?;
-    }
-    let n_values = draw.below(20);
-    let values = draw.many(n_values, Draw::single);
-    let frequencies = one.document_frequencies();
-    let valid = frequencies.iter().all(|&df| (df as usize) < n_values);
-    taken("values by frequency", one.by_frequency(&values), valid)?;
     Ok(())
 }
 

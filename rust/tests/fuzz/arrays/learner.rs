@@ -40,7 +40,7 @@ pub fn made(
     draw: &mut Draw<'_>,
     n_features: usize,
     n_classes: usize,
-) -> Result<Option<Learner>, String> {
+) -> Result<Option<(Learner, Settings)>, String> {
     let strength = |draw: &mut Draw<'_>| if draw.seldom() { draw.single() } else { 0.0 };
     let (l1, l2, initial_g) = (strength(draw), strength(draw), strength(draw));
     let learning_rate = if draw.seldom() { draw.single() } else { 0.5 };
@@ -71,11 +71,12 @@ pub fn made(
         Learner::new(n_features, n_classes, settings),
         valid,
     )
+    .map(|learner| Some((learner?, settings)))
 }
 
 pub fn learner(draw: &mut Draw<'_>) -> Result<(), String> {
     let (n_features, n_classes) = (draw.byte() as usize, draw.below(5));
-    let Some(mut learner) = made(draw, n_features, n_classes)? else {
+    let Some((mut learner, _)) = made(draw, n_features, n_classes)? else {
         return Ok(());
     };
     for _ in 0..draw.below(8) {

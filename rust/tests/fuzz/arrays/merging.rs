@@ -299,7 +299,7 @@ fn into_learner(draw: &mut Draw<'_>, sums: &MergeSums) -> Result<(), String> {
         sums.n_outputs
     };
     let n_classes = draw.about(n_classes);
-    let Some(mut learner) = made(draw, n_features, n_classes)? else {
+    let Some((mut learner, settings)) = made(draw, n_features, n_classes)? else {
         return Ok(());
     };
     let k = learner.n_outputs();
@@ -338,7 +338,12 @@ fn into_learner(draw: &mut Draw<'_>, sums: &MergeSums) -> Result<(), String> {
     for j in 0..n_features {
         let met = all.get(&(j as u32));
         for o in 0..k {
-            let moved = met.map_or(0.0, |cells| moved(cells, o, rule, sums));
+            let before = f64::from(settings.initial_g) + f64::from(squares[j]);
+            let shared =
+                f64::from(settings.initial_g) + f64::from(squares[j]) / sums.n_lanes as f64;
+            let moved = met.map_or(0.0, |cells| {
+                moved(cells, o, rule, sums) * pace(cells, rule, before, shared)
+            });
             let expected = (f64::from(weights[j * k + o]) as f32) + (step * moved) as f32;
             // The quotient of two sums may overflow; the learner multiplies by the step first, which may be 0.
             if moved.is_finite() && !near(f64::from(now[j * k + o]), f64::from(expected)) {
@@ -354,14 +359,28 @@ fn into_learner(draw: &mut Draw<'_>, sums: &MergeSums) -> Result<(), String> {
     Ok(())
 }
 
+/// What a rule takes from the moves of a feature because each lane began with a share of its squares.
+fn pace(cells: &Cells, rule: MergeRule, before: f64, shared: f64) -> f64 {
+    let support = cells.support as f64;
+    match rule {
+        MergeRule::Magnitude if before + cells.mass > 0.0 => {
+            ((shared + cells.mass / support) / (before + cells.mass)).sqrt()
+        }
+        MergeRule::Magnitude => support.powf(-0.5),
+        _ => 1.0,
+    }
+}
+
 /// How far a rule moves a weight, as the documentation of merging says it.
 fn moved(cells: &Cells, o: usize, rule: MergeRule, sums: &MergeSums) -> f64 {
     let support = cells.support as f64;
     match rule {
         MergeRule::Uniform => cells.plain[o] / sums.n_lanes as f64,
         MergeRule::Mass if cells.mass > 0.0 => cells.by_mass[o] / cells.mass,
-        MergeRule::Magnitude if cells.magnitude[o] > 0.0 => {
-            cells.by_magnitude[o] * support.powf(0.25).min(2.0) / cells.magnitude[o]
+        MergeRule::Magnitude if cells.magnitude[o] > 0.0 && cells.by_magnitude[o] != 0.0 => {
+            let mean = cells.by_magnitude[o] / cells.magnitude[o];
+            let moving = (cells.magnitude[o] / mean.abs()).clamp(1.0, support);
+            mean * moving.sqrt() * moving.powf(0.25).min(2.0)
         }
         MergeRule::Magnitude => 0.0,
         MergeRule::Damped => cells.plain[o] * support.powf(0.25).min(2.0) / support,

@@ -5,7 +5,8 @@ use super::{ascend, same, taken};
 use _core::learn::score_rows;
 use _core::read::keys::text_keys;
 use _core::rows::{
-    HashedChunk, Norm, RowOptions, Rows, Value, learner_rows, picked_rows, svmlight_lines,
+    FeatureTable, HashedChunk, Norm, RowOptions, Rows, Value, learner_rows, picked_rows,
+    svmlight_lines,
 };
 use _core::text::HashedBatch;
 
@@ -39,6 +40,7 @@ pub fn csr(draw: &mut Draw<'_>) -> Result<(), String> {
     if let Some(rows) = taken("rows", made, valid)? {
         picks(draw, &rows)?;
         weighted(draw, &rows)?;
+        mapped(draw, &rows)?;
         scores(draw, &rows)?;
     }
     Ok(())
@@ -143,6 +145,46 @@ fn weighted(draw: &mut Draw<'_>, rows: &Rows) -> Result<(), String> {
         &found.values.iter().zip(&expected).all(near),
         &true,
     )
+}
+
+fn mapped(draw: &mut Draw<'_>, rows: &Rows) -> Result<(), String> {
+    let n_hashed = draw.byte() as usize;
+    let n = draw.below(12);
+    let features = draw.features(n);
+    let n_weights = draw.about(features.len());
+    let weights = draw.seldom().then(|| draw.many(n_weights, Draw::single));
+    let fit = |weights: &Vec<f32>| {
+        weights.len() == features.len() && weights.iter().all(|w| w.is_finite() && *w >= 0.0)
+    };
+    let valid = n_hashed > 0
+        && ascend(&features)
+        && features.iter().all(|&j| (j as usize) < n_hashed)
+        && weights.as_ref().is_none_or(fit);
+    let made = FeatureTable::from_parts(n_hashed, &features, weights.as_deref());
+    let Some(table) = taken("table of features", made, valid)? else {
+        return Ok(());
+    };
+    same("features of a table", &table.features(), &features)?;
+    let mut dense = vec![0.0; n_hashed];
+    for (at, &j) in features.iter().enumerate() {
+        dense[j as usize] = weights.as_ref().map_or(1.0, |weights| weights[at]);
+    }
+    let norm = [None, Some(Norm::L1), Some(Norm::L2)][draw.below(3)];
+    let expected = rows.weighted(&dense, norm);
+    let found = taken("mapped rows", rows.mapped(&table, norm), expected.is_ok())?;
+    let (Some(found), Ok(expected)) = (found, expected) else {
+        return Ok(());
+    };
+    same("number of mapped rows", &found.len(), &expected.len())?;
+    for i in 0..found.len() {
+        let (indices, values) = expected.row(i);
+        let entries = indices.iter().zip(bits(values));
+        let inside = entries.filter_map(|(j, x)| Some((features.binary_search(j).ok()? as u32, x)));
+        let (columns, values) = found.row(i);
+        let row: Vec<_> = columns.iter().copied().zip(bits(values)).collect();
+        same("mapped row", &row, &inside.collect())?;
+    }
+    Ok(())
 }
 
 fn scores(draw: &mut Draw<'_>, rows: &Rows) -> Result<(), String> {

@@ -32,7 +32,7 @@ from manymill.errors import MemoryLimitError
 from manymill.events import LaneEnded, Observer, RoundEnded, Warned
 from manymill.linear import merging
 from manymill.linear.checkpoints import Checkpoint
-from manymill.linear.feature_weights import feature_weights
+from manymill.linear.feature_weights import feature_table
 from manymill.linear.holdout import HashedRows, Holdout
 from manymill.linear.lanes.dealing import SharedPlan, class_counts, publish_plan
 from manymill.linear.lanes.worker import (
@@ -52,7 +52,7 @@ from manymill.linear.lanes.worker import (
 from manymill.linear.memory import ClassLimit
 from manymill.linear.row_stream import SliceHasher, all_rows
 from manymill.linear.settings import Settings
-from manymill.linear.state import Arrays, ClassIndex, LinearState, dump_state, load_state
+from manymill.linear.state import Arrays, ClassIndex, LinearState, dump_state, dump_table, load_state
 from manymill.linear.trainers import PassStats
 from manymill.metrics import cramers_v
 
@@ -148,7 +148,7 @@ class LaneTrainer:
     def _start(self, classes: Iterable[str]) -> None:
         """Start with an untrained state of these classes."""
         self.index = ClassIndex(classes)
-        self.state = LinearState(self._settings, self.index, as_integers=self._plan.labels_are_integers)
+        self._new_state(None)
         self._holdout = Holdout()
         n_outputs = 1 if len(self.index) <= 2 else len(self.index)
         self._job = LaneJob(
@@ -163,9 +163,6 @@ class LaneTrainer:
         self._histograms = np.zeros((len(self._lanes), max(2, len(self.index))), np.int64)
         self._broadcasts = Broadcasts(self._engine)
         self._accuracy: float | None = None  # on held-out rows after the last round
-        # Features of the held-out rows that choose the rule, and the number of their parts.
-        self._in_selection = np.zeros(self.state.learner.n_features, np.bool_)
-        self._n_selected = 0
 
     def __enter__(self) -> LaneTrainer:
         return self
@@ -180,8 +177,8 @@ class LaneTrainer:
         """Drop the caches of workers and withdraw everything but the plan."""
         evict(self._job.token)
         self._broadcasts.withdraw()
-        if self._job.feature_weights is not None:
-            self._engine.withdraw(self._job.feature_weights)
+        if self._job.table is not None:
+            self._engine.withdraw(self._job.table)
 
     @property
     def n_lanes(self) -> int:
@@ -199,7 +196,7 @@ class LaneTrainer:
 
     def hash_plan(self, plan: Plan) -> Iterable[HashedRows]:
         """The rows of another plan, read in this process."""
-        hasher = SliceHasher(self._job.settings.analyzer, None, 1, self.state.feature_weights)
+        hasher = SliceHasher(self._job.settings.analyzer, None, 1, self.state.table)
         for part, rows in hasher.hash_all(all_rows(batch, self.index) for batch in read(plan) if len(batch)):
             yield rows, part.classes
 
@@ -223,8 +220,8 @@ class LaneTrainer:
         if checkpoint.position.classes != self.index.names:
             self._release()
             self._start(checkpoint.position.classes)
-        if checkpoint.feature_weights is not None:
-            self._apply_feature_weights(checkpoint.feature_weights)
+        if checkpoint.table is not None:
+            self._use_table(checkpoint.table)
         for rows, classes in checkpoint.held_out:
             self._holdout.add(rows, classes)
         load_state(self.state.learner, checkpoint.state)
@@ -250,26 +247,30 @@ class LaneTrainer:
             self._run_rounds(pass_stats, 0, on_step)
 
     def _learn_known_classes(self, pass_stats: PassStats) -> None:
-        """Learn one round of the rows with known classes, to have a model if there is no memory for the others."""
+        """Learn the first round with rows of known classes, to have a model if there is no memory for the others."""
         self._release()
         self._source.withdraw(self._engine)
         self._plan = replace(self._plan, dataset=replace(self._plan.dataset, classes=self.index.names))
         self._source = publish_plan(self._plan, self._engine)
         self._start(self.index.names)
         self._fit_feature_weights()
-        self._round(pass_stats, 0)
+        for number in range(self._lanes.rounds):
+            self._round(pass_stats, number)
+            if self.state.learner.n_rows_seen:
+                return
 
     def _fit_feature_weights(self) -> None:
         """Count the features of all lanes and apply the weights, if the settings have any and they are not known."""
-        kind = self._job.settings.feature_weights
-        if kind is not None and self._job.feature_weights is None:
+        if self._job.settings.feature_weights is not None and self._job.table is None:
+            started = time.monotonic()
             tasks = [CountTask(self._job, lane) for lane in range(len(self._lanes))]
             counts = self._engine.fold(count_lane, tasks, combine_counts, keys=range(len(tasks)))[1]
             assert counts is not None
-            self._apply_feature_weights(feature_weights(kind, counts))
+            self._use_table(feature_table(self._settings, counts, self._observe, started))
 
     def _run_rounds(self, pass_stats: PassStats, skip: int, on_step: Callable[[int], None]) -> None:
         self._fit_feature_weights()
+        pass_stats.restart()
         for number in range(skip, self._lanes.rounds):
             self._round(pass_stats, number)
             on_step(number + 1)
@@ -290,9 +291,18 @@ class LaneTrainer:
             Warned(f"the lanes differ in their labels (Cramér's V {v:.2f}), which costs accuracy: {remedy}")
         )
 
-    def _apply_feature_weights(self, weights: NDArray[np.float32]) -> None:
-        self.state.feature_weights = weights
-        self._job = replace(self._job, feature_weights=self._engine.publish({"weights": weights}))
+    def _use_table(self, table: _core.FeatureTable) -> None:
+        """Start with an untrained state of the features in use."""
+        self._new_state(table)
+        self._job = replace(self._job, table=self._engine.publish(dump_table(table)))
+
+    def _new_state(self, table: _core.FeatureTable | None) -> None:
+        self.state = LinearState(
+            self._settings, self.index, as_integers=self._plan.labels_are_integers, table=table
+        )
+        # Features of the held-out rows that choose the rule, and the number of their parts.
+        self._in_selection = np.zeros(self.state.learner.n_features, np.bool_)
+        self._n_selected = 0
 
     def _round(self, pass_stats: PassStats, number: int) -> None:
         started = time.monotonic()
@@ -383,8 +393,13 @@ class LaneTrainer:
                 part.merge_into(learner, rule, 1.0)
                 candidates[rule] = _scores(learner, rows)
                 load_state(learner, now)
-        choice = merging.choose(candidates, before, classes, self._settings.loss, self._settings.merge_used)
+        choice = merging.choose(
+            candidates, before, classes, self._settings.value_of("loss"), self._settings.merge_used
+        )
         sums.merge_into(learner, choice.rule, choice.step)
+        # Once, for the rows of all lanes. Workers do the same to features that no lane has met.
+        learner.decay(sums.n_rows, len(self._lanes), is_part=False)
+        learner.settle()
         self._broadcasts.change(
             dump_state(learner, sums.features()), full_state=lambda: dump_state(learner, learner.met())
         )

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manymill import _core
 from manymill.data.batches import BadRow
@@ -34,7 +33,7 @@ from manymill.linear.holdout import HashedRows
 from manymill.linear.lanes.dealing import Lanes, deal
 from manymill.linear.row_stream import FeatureBatch, Lane, cached_row_bytes, concatenate
 from manymill.linear.settings import Settings
-from manymill.linear.state import load_state, new_learner
+from manymill.linear.state import apply_round, load_state, load_table, new_learner
 
 # Bytes of rows to prefetch for a lane.
 _PREFETCH_BYTES = 16 << 20
@@ -70,7 +69,7 @@ class LaneJob:
     settings: Settings
     classes: tuple[str, ...]  # in the order of the learner's outputs
     rules: tuple[str, ...]  # rules whose sums the driver needs
-    feature_weights: Ref | None = None
+    table: Ref | None = None  # features in use, with their weights
 
     def lanes(self) -> Lanes:
         """The blocks of the lanes, the same on every worker."""
@@ -247,7 +246,7 @@ class _LaneRows:
             round_number,
             ledger=ledger,
             first=pass_number == 0,
-            weights=cache.feature_weights(),
+            table=cache.table(),
         )
         cached: list[FeatureBatch] = []
         for batch in lane.read(pass_number, blocks):
@@ -294,12 +293,18 @@ class WorkerCache:
         self._lock = threading.Lock()
         self._idle: list[tuple[int, _core.Learner]] = []
         self._rows: dict[int, _LaneRows] = {}
+        self._table: _core.FeatureTable | None = None
         self._has_ended = False
 
-    def feature_weights(self) -> NDArray[np.float32] | None:
-        """Weights that the values of rows are multiplied by."""
-        published = self.job.feature_weights
-        return None if published is None else published.load()["weights"]
+    def table(self) -> _core.FeatureTable | None:
+        """The features in use, with the weights that the values of rows are multiplied by."""
+        published = self.job.table
+        if published is None:
+            return None
+        with self._lock:
+            if self._table is None:
+                self._table = load_table(published.load())
+            return self._table
 
     def lane(
         self,
@@ -308,7 +313,7 @@ class WorkerCache:
         *,
         ledger: Ledger,
         first: bool,
-        weights: NDArray[np.float32] | None,
+        table: _core.FeatureTable | None,
     ) -> Lane:
         """A reader of the rows of a lane's round that works on the consumer's thread."""
         return Lane(
@@ -319,7 +324,7 @@ class WorkerCache:
             classes=self.job.classes,
             ledger=ledger,
             on_new_classes=_refuse_classes,
-            feature_weights=weights,
+            table=table,
             first=first,
         )
 
@@ -342,22 +347,24 @@ class WorkerCache:
     @contextmanager
     def learner(self, broadcast: Broadcast) -> Iterator[_core.Learner]:
         """A learner in the broadcast state, cached for the next task unless this one fails."""
+        table = self.table()
         with self._lock:
             version, learner = self._idle.pop() if self._idle else (0, None)
         if learner is None:
-            learner = new_learner(self.job.settings, max(2, len(self.job.classes)))
+            learner = new_learner(self.job.settings, max(2, len(self.job.classes)), table)
         self._catch_up(learner, version, broadcast)
         yield learner
         with self._lock:
             self._idle.append((broadcast.version, learner))
 
     def _catch_up(self, learner: _core.Learner, version: int, broadcast: Broadcast) -> None:
-        missing = [change for change in broadcast.changes if change[0] > version]
+        n_lanes = len(self.lanes)
         if broadcast.full is not None and version < broadcast.full[0]:
-            missing = [broadcast.full, *broadcast.changes]
-        share = len(self.lanes)
-        for _, published in missing:
-            load_state(learner, published.load(), share)
+            version, published = broadcast.full
+            load_state(learner, published.load(), n_lanes)
+        for number, published in broadcast.changes:
+            if number > version:
+                apply_round(learner, published.load(), n_lanes)
 
 
 _caches: OrderedDict[str, WorkerCache] = OrderedDict()
@@ -369,7 +376,7 @@ def worker_cache(job: LaneJob) -> WorkerCache:
     with _caches_lock:
         if job.token not in _caches:
             _caches[job.token] = WorkerCache(job)
-        # Feature weights are known only after the first tasks.
+        # The table is known only after the first tasks.
         _caches[job.token].job = job
         while len(_caches) > _MAX_CACHES:
             _caches.popitem(last=False)
@@ -432,11 +439,9 @@ def prefetch_round(task: LaneTask) -> None:
 def count_lane(task: CountTask) -> tuple[None, _core.FeatureCounts | None]:
     """Count the features of a lane's rows, for feature weights."""
     cache, lane = worker_cache(task.job), task.lane
-    kind = task.job.settings.feature_weights
-    assert kind is not None
-    counts = empty_counts(kind, task.job.settings.analyzer.n_features, max(1, len(task.job.classes)))
+    counts = empty_counts(task.job.settings, len(task.job.classes))
     for number in range(cache.lanes.rounds):
-        rows = cache.lane(lane, number, ledger=Ledger(), first=True, weights=None)
+        rows = cache.lane(lane, number, ledger=Ledger(), first=True, table=None)
         for batch in rows.read(0, cache.lanes.of_round(lane, 0, number)):
             cache.check()
             counts.add(batch.rows, batch.classes, batch.weights)

@@ -36,7 +36,7 @@ def test_interleaved_lanes_of_a_sorted_source_are_alike():
     assert warnings_of(interleaved=True) == []
 
 
-@pytest.mark.parametrize("rule", ["uniform", "damped", "mass"])
+@pytest.mark.parametrize("rule", ["uniform", "damped", "mass", "magnitude"])
 def test_the_rule_asked_for_is_taken_in_every_round(rule):
     rounds = [event for event in events_of(merge=rule) if isinstance(event, RoundEnded)]
     assert [(event.rule, event.step) for event in rounds] == [(rule, 1.0)] * 2
