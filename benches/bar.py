@@ -154,7 +154,7 @@ def _chosen_passes(folder: Path, settings: dict[str, Any], threads: int) -> dict
     passes = REDDIT_PASSES if folder.name.startswith("reddit") else PASSES
     train(
         scan(folder / "fit.jsonl").plan(),
-        Settings(passes=passes, patience=passes, **settings),
+        Settings(recipe="fast", passes=passes, patience=passes, **settings),
         on_best=lambda state, number, measured: None,
         observe=note,
         threads=threads,

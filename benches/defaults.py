@@ -24,7 +24,22 @@ def measure(data: Path, name: str) -> dict[str, Any]:
     """Train and evaluate once on the command line."""
     with tempfile.TemporaryDirectory() as folder:
         train = data / f"{name}-train.jsonl.zst"
-        cost = run([MANYMILL, "train", str(train), "--ngram-range", "1", "2", "--out", folder + "/run"])
+        cost = run(
+            [
+                MANYMILL,
+                "train",
+                str(train),
+                "--recipe",
+                "fast",
+                "--passes",
+                "3",
+                "--ngram-range",
+                "1",
+                "2",
+                "--out",
+                folder + "/run",
+            ]
+        )
         output = run(
             [MANYMILL, "evaluate", folder + "/run", str(data / f"{name}-test.jsonl.zst"), "--json"]
         ).output

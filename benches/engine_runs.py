@@ -71,7 +71,7 @@ def once(file: Path, settings: Settings, engine: Engine, threads: int) -> tuple[
 def digests(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """The digest of the weights by engine."""
     rows: list[dict[str, Any]] = []
-    settings = Settings(ngram_range=(1, 2), lanes=16, passes=2, rounds_per_pass=4)
+    settings = Settings(recipe="fast", ngram_range=(1, 2), lanes=16, passes=2, rounds_per_pass=4)
     for name in ENGINES:
         with engine_named(name) as engine:
             _, digest = once(folder / "shuffled.jsonl", settings, engine, 2)
@@ -93,7 +93,7 @@ def _speeds_of(folder: Path, size: int, repeats: int) -> list[dict[str, Any]]:
     """Run all arms on one size, alternating."""
     file = folder / "replicated.jsonl"
     scaling.replicate(folder / "shuffled.jsonl", file, size)
-    words = {"ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
+    words = {"recipe": "fast", "ngram_range": (1, 2), "holdout": 0.0, "passes": 1, "rounds_per_pass": 4}
     arms = {
         "one lane, one thread": ("threads:1", 1, Settings(**words, lanes=1)),
         "two lanes, two threads": ("threads:2", 2, Settings(**words, lanes=2)),

@@ -80,7 +80,7 @@ def trained(folder: Path, case: Case, seed: int, threads: int) -> dict[str, Any]
         scoring += time.perf_counter() - start
 
     start = time.perf_counter()
-    settings = Settings(**{"ngram_range": (1, 2), "seed": seed, **case.settings})
+    settings = Settings(**{"recipe": "fast", "ngram_range": (1, 2), "seed": seed, **case.settings})
     done = train(scan(folder / case.file).plan(), settings, on_best=keep, threads=threads)
     return {
         "seconds": round(time.perf_counter() - start - scoring, 2),

@@ -64,7 +64,7 @@ class Model:
     """The result of one epoch of manymill's learner."""
 
     def __init__(self, n_classes: int) -> None:
-        self.settings = Settings().for_classes(n_classes)
+        self.settings = Settings(recipe="fast").resolve(n_classes)
         self.hasher = _core.Hasher()
         self.learner = _core.Learner(
             N_FEATURES, n_classes, loss=self.settings.loss, learning_rate=self.settings.rate(n_classes)

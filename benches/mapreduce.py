@@ -182,7 +182,13 @@ def compare(folder: Path, rounds: int, repeats: int) -> list[dict[str, Any]]:
     """Run both arms, alternating."""
     # One round is one pass: staged, a round reads the source once, as a map-reduce job does.
     settings = Settings(
-        ngram_range=(1, 2), lanes=LANES, passes=rounds, patience=rounds, rounds_per_pass=1, merge="uniform"
+        recipe="fast",
+        ngram_range=(1, 2),
+        lanes=LANES,
+        passes=rounds,
+        patience=rounds,
+        rounds_per_pass=1,
+        merge="uniform",
     )
     file = folder / "shuffled.jsonl"
     found: dict[str, list[dict[str, Any]]] = {"staged": [], "in place": []}

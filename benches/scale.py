@@ -109,7 +109,7 @@ def _transfer_seconds_per_mb(engine: Engine) -> float:
 def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
     """Seconds on one and on two worker processes, alternating; both train sixteen lanes, so the work is the same."""
     settings = Settings(
-        ngram_range=(1, 2), lanes=16, passes=1, rounds_per_pass=2, holdout=0.0, merge="uniform"
+        recipe="fast", ngram_range=(1, 2), lanes=16, passes=1, rounds_per_pass=2, holdout=0.0, merge="uniform"
     )
     one: list[float] = []
     two: list[float] = []
@@ -123,11 +123,11 @@ def _rates(file: Path, repeats: int) -> tuple[list[float], list[float]]:
 
 def _parts(file: Path) -> tuple[list[_core.MergeSums], _core.Learner]:
     """The parts of sixteen lanes of a whole corpus, and a learner to merge them into."""
-    settings = Settings(ngram_range=(1, 2)).for_classes(2)
+    settings = Settings(recipe="fast", ngram_range=(1, 2)).resolve(2)
     index = ClassIndex(["neg", "pos"])
     hasher = SliceHasher(settings.analyzer, None, 1, None)
     batches = [batch for batch in read(scan(file).plan()) if len(batch)]
-    learner, parts = new_learner(settings, 2), []
+    learner, parts = new_learner(settings, 2, None), []
     rows_of_all = list(hasher.hash_all(all_rows(batch, index) for batch in batches))
     for lane in range(PARTS):
         learner.begin_changes()

@@ -101,7 +101,7 @@ def measure_manymill(source: Path, folder: Path, manymill: Path, case: Case, siz
             "--out",
             str(folder / "run"),
         ),
-        *("--threads", "2", "--passes", "1", "--ngram-range", "1", str(case.ngrams)),
+        *("--threads", "2", "--recipe", "fast", "--passes", "1", "--ngram-range", "1", str(case.ngrams)),
         *("--n-features", str(2**case.bits), "--seed", "0"),
     ]
     return row(case, "manymill", file.stat().st_size, run(command))

@@ -46,6 +46,16 @@ if TYPE_CHECKING:
     show_default="1 1",
     help="Words or characters of a feature, from LEAST to GREATEST: 1 2 is words and pairs of words.",
 )
+@options.option(
+    "--unicode-words", is_flag=True, help="Take words by the rules of Unicode, as a training does."
+)
+@options.option(
+    "--char-ngram-range",
+    type=int,
+    nargs=2,
+    metavar="LEAST GREATEST",
+    help="Characters of further features beside those of words, within words.",
+)
 @options.option("--n-features", type=int, default=2**20, show_default=True, help="Columns of the matrix.")
 @options.option("--lowercase/--no-lowercase", default=True, help="Lower-case the text first, or not.")
 @options.option(
@@ -87,7 +97,10 @@ def hash(
     json: bool,
     **settings: Any,
 ) -> None:
-    """Hash the texts of FILES into one matrix, bit for bit that of scikit-learn's HashingVectorizer."""
+    """Hash the texts of FILES into one matrix, bit for bit that of scikit-learn's HashingVectorizer.
+
+    With --unicode-words or --char-ngram-range the features are those of a training instead.
+    """
     import time
 
     from manymill.engine.local import available_threads

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from manymill import scan
 from manymill.errors import RowError, RunFolderError, SettingsError
 from manymill.features import FeatureSettings, write_features
+from manymill.hash_form import DocumentHasher, word_form
 
 TEXTS = [f"some w{i} words ünïcödé {'more ' * (i % 9)}" for i in range(3000)]
 
@@ -53,6 +55,28 @@ def test_the_matrix_is_that_of_scikit_learn(tmp_path, settings):
     settings = {key: value for key, value in settings.items() if key != "compressed"}
     settings["dtype"] = np.dtype(settings.get("dtype", "float64")).type
     assert_same(sp.load_npz(tmp_path / "X.npz"), HashingVectorizer(**settings).transform(TEXTS))
+
+
+@pytest.mark.parametrize("characters", [None, (2, 3)])
+def test_with_words_of_unicode_and_characters_the_features_are_those_of_a_training(tmp_path, characters):
+    settings = {"unicode_words": True, "char_ngram_range": characters, "norm": None, "alternate_sign": False}
+    write(source(tmp_path, ["a", "b"]), tmp_path / "X.npz", **settings, n_features=2**18, dtype="float32")
+    form = replace(word_form((1, 1)), token_pattern=None, char_ngram_range=characters)
+    offsets = np.cumsum([0, *(len(text.encode()) for text in TEXTS)])
+    data = np.frombuffer("".join(TEXTS).encode(), np.uint8)
+    every = np.arange(len(TEXTS), dtype=np.uint32)
+    rows = DocumentHasher(form).rows(
+        [(data, offsets)], np.zeros_like(every), every, 2**18, value="count", norm=None
+    )
+    indptr, indices, values = rows.arrays()
+    expected = sp.csr_matrix((values, indices, indptr), (len(TEXTS), 2**18))
+    assert (sp.load_npz(tmp_path / "X.npz") != expected).nnz == 0
+
+
+@pytest.mark.parametrize("settings", [{"unicode_words": True}, {"char_ngram_range": (3, 3)}])
+def test_features_beside_words_are_refused_without_words(settings):
+    with pytest.raises(SettingsError, match="is invalid: expected only with analyzer='word'"):
+        FeatureSettings(analyzer="char", **settings)
 
 
 @pytest.mark.parametrize(("labels", "dtype"), [(["b", "ä"], "<U1"), ([3, -1], "int64"), ([2**70, 1], "<U22")])
