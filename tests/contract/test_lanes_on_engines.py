@@ -64,9 +64,10 @@ def trained(source: Path, settings: Settings, **options: Any) -> bytes:
     return b"".join(states)
 
 
-@pytest.mark.parametrize("kind", ["processes", "dask"])
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize(
+    ("merge", "kind"), [*((merge, "processes") for merge in MERGES), ("auto", "dask"), ("magnitude", "dask")]
+)
 def test_lanes_give_the_same_bytes_on_threads_and_elsewhere(
     engines: Callable[[str], Engine], source: Path, merge: str, penalty: dict[str, float], kind: str
 ) -> None:
