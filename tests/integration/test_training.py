@@ -73,6 +73,20 @@ def test_a_tail_of_other_labels_than_the_source_is_worth_a_warning(
     assert sum("sorted by class and not in order of time" in message for message in messages) == by_class
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("share", [0.1, 0.01])
+def test_a_class_of_which_all_rows_are_held_out_is_worth_a_warning(tmp_path, write, lanes, share):
+    rows = [{"text": text, "label": text[0]} for text in ["ape ant", "bee bug"] * 100 + ["zebra zulu"] * 5]
+    messages = []
+    train_run(
+        scan(write("rows.jsonl", rows)),
+        tmp_path / "run",
+        Settings(n_features=2**12, holdout_tail=share, lanes=lanes),
+        observe=lambda event: messages.append(event.message) if isinstance(event, Warned) else None,
+    )
+    assert sum("all rows of 'z' are held out" in message for message in messages) == (share == 0.1)
+
+
 def test_a_file_of_held_out_rows_excludes_a_tail(tmp_path, write, languages):
     source = scan(write("all.jsonl", languages[:200]))
     with pytest.raises(PlanError, match=r"holdout_tail=0.1 is invalid"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manymill.data.dataset import Plan
 from manymill.data.ledger import Ledger
@@ -315,6 +316,22 @@ class _Training:
                     "sorted by class and not in order of time, leave out --holdout-tail (holdout_tail= in Python)"
                 )
             )
+        if self._plan.exact and (names := self._only_held_out(sampled)):
+            listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3:,} more" if names[3:] else "")
+            self._observe(
+                Warned(
+                    f"all rows of {listed} are held out, at the ends of the files: the model does not learn them. "
+                    "Hold out less, or leave out --holdout-tail (holdout_tail= in Python)"
+                )
+            )
+
+    def _only_held_out(self, counts: NDArray[np.int64]) -> list[str]:
+        """Classes with rows, `counts` of each in the source, of which none is learnt."""
+        held = np.zeros(len(counts), np.int64)
+        for _, classes in self._trainer.held_out():
+            held += np.bincount(classes, minlength=len(held))
+        is_lost = (counts > 0) & (held >= counts)
+        return [name for name, lost in zip(self._trainer.index.names, is_lost, strict=True) if lost]
 
     def _evaluate(self, state: LinearState) -> HoldoutMetrics:
         settings = self._settings
