@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-CACHE, ENGINE = "manymill.cache", "manymill.engine"
+CACHE, ENGINE, TRAINING = "manymill.cache", "manymill.engine", "manymill.training"
 
 
 @contextmanager

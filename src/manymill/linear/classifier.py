@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -24,6 +25,7 @@ from manymill.constants import (
 from manymill.data.dataset import Dataset, Plan
 from manymill.data.memory import complete_texts
 from manymill.estimator_support import refuse_own_labels, set_text_tags, thread_count
+from manymill.events import Event, Warned
 from manymill.linear.choice import with_choice
 from manymill.linear.holdout import HoldoutMetrics, default_temperature
 from manymill.linear.recipe import value_of
@@ -38,7 +40,13 @@ from manymill.linear.text_estimator import (
     settings_of,
 )
 from manymill.linear.training import TrainingResult, train
+from manymill.log import TRAINING
 from manymill.model import link_of_loss
+
+
+def _log_warnings(event: Event) -> None:
+    if isinstance(event, Warned):
+        logging.getLogger(TRAINING).warning(event.message)
 
 
 class TextClassifier(TextPrediction, BaseEstimator):
@@ -315,6 +323,7 @@ class TextClassifier(TextPrediction, BaseEstimator):
             plan,
             settings,
             on_best=save,
+            observe=_log_warnings,
             threads=threads,
             classes=names,
             engine=engine,

@@ -23,6 +23,7 @@ add to the accuracy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,9 @@ _VALUES["auto"] = _VALUES["standard"]
 L2_TIMES_ROWS = 0.3
 _INITIAL_G = 0.1
 
+# The greatest start that a training may have.
+MAX_INITIAL_G = 1e30
+
 # Hash buckets: one for each byte of text leaves nearly all features alone in theirs.
 _MIN_BUCKETS, _MAX_BUCKETS = 1 << 18, 1 << 24
 _UNCOUNTED_BUCKETS, _MIN_UNCOUNTED = 1 << 22, 1 << 16
@@ -89,6 +93,7 @@ def decisions(
     n_rows: int | None,
     text_bytes: int,
     class_counts: Mapping[str, int] | None = None,
+    row_weights: tuple[float, float] = (1.0, 1.0),
 ) -> dict[str, Any]:
     """The values of all parameters that are ``"auto"``, and of ``n_features`` if it is None.
 
@@ -101,6 +106,9 @@ def decisions(
     text_bytes : int
     class_counts : mapping from str to int, optional
         Rows of each class, possibly of a sample.
+    row_weights : tuple of float
+        Mean of the weights of rows, and of their squares. Both scale with the weights, so that only ratios of weights
+        change a model.
 
     Raises
     ------
@@ -111,9 +119,11 @@ def decisions(
     is_standard = settings.recipe != "fast"
     if n_rows is None and settings.feature_weights == AUTO:
         values["feature_weights"] = None
+    mean, square = class_weight_means(settings.class_weight, class_counts or {})
     values["l2"] = settings.l2
     if is_auto(settings.l2):
-        values["l2"] = L2_TIMES_ROWS / max(1, n_rows) if is_standard and n_rows is not None else 0.0
+        is_counted = is_standard and n_rows is not None
+        values["l2"] = mean * row_weights[0] * L2_TIMES_ROWS / max(1, n_rows or 0) if is_counted else 0.0
     elif (multiple := times_rows(settings.l2)) is not None:
         if n_rows is None:
             raise SettingsError.invalid(
@@ -124,30 +134,50 @@ def decisions(
     if is_auto(settings.initial_g):
         # Softmax spreads small gradients over many outputs: their sums would stay below the start for long.
         starts_high = is_standard and settings.norm == "l2" and values["loss"] != "log"
-        square = mean_square_weight(settings.class_weight, class_counts or {})
-        values["initial_g"] = _INITIAL_G * square if starts_high else 0.0
+        # A float32 in the core.
+        start = min(_INITIAL_G * square * row_weights[1], MAX_INITIAL_G)
+        values["initial_g"] = start if starts_high else 0.0
     values["n_features"] = settings.n_features or hash_buckets(
         n_classes, text_bytes, counted=values["feature_weights"] is not None
     )
     return values
 
 
-def mean_square_weight(
+def class_weight_means(
     class_weight: str | Mapping[Any, float] | None, class_counts: Mapping[str, int]
-) -> float:
-    """The mean square of the weights of the rows of two classes; 1 without class weights, or with more classes.
+) -> tuple[float, float]:
+    """The mean of the class weights of rows, and of their squares; of more than two classes, the square of the mean.
 
     Squared gradients of weighted rows are larger by the squares of the weights. Where the weights of one class in 50
-    are balanced this raises average precision; with the 57 classes of Debian's sections it lowers accuracy.
+    are balanced the mean of squares raises average precision; with the 57 classes of Debian's sections it lowers
+    accuracy.
     """
     counts = {name: n for name, n in class_counts.items() if n}
     total = sum(counts.values())
-    if class_weight is None or len(counts) != 2:
-        return 1.0
+    if class_weight is None or not counts:
+        return 1.0, 1.0
     if isinstance(class_weight, Mapping):
         given = {str(name): float(weight) for name, weight in class_weight.items()}
-        return sum(n * given.get(name, 1.0) ** 2 for name, n in counts.items()) / total
-    return sum(total / n for n in counts.values()) / 4
+        weights = {name: given.get(name, 1.0) for name in counts}
+    else:
+        weights = {name: total / (len(counts) * n) for name, n in counts.items()}
+    mean = sum(n * weights[name] for name, n in counts.items()) / total
+    if len(counts) > 2 or not mean:
+        return mean or 1.0, mean**2 or 1.0
+    return mean, sum(n * weights[name] ** 2 for name, n in counts.items()) / total
+
+
+def row_weight_means(plan: Plan) -> tuple[float, float]:
+    """The mean of the weights of rows, and of their squares, in the first block of a plan; 1 without weights."""
+    from manymill.data.reader import read
+
+    if plan.dataset.memory is None and plan.columns.weight is None:
+        return 1.0, 1.0
+    batch = next(iter(read(plan)), None)
+    weights = [] if batch is None or batch.weight is None else [w for w in batch.weight.tolist() if w > 0]
+    if not weights:
+        return 1.0, 1.0
+    return math.fsum(weights) / len(weights), math.fsum(w * w for w in weights) / len(weights)
 
 
 def hash_buckets(n_classes: int, text_bytes: int, *, counted: bool) -> int:

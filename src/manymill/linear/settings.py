@@ -44,6 +44,7 @@ from manymill.validation import (
     check,
     declare,
     declared,
+    is_auto,
 )
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class Settings:
     initial_g: float | str = field(
         default=AUTO,
         metadata=declare(
-            Auto(Number(0, 1e30, "a number from 0 to 1e30, or 'auto'")),
+            Auto(Number(0, recipes.MAX_INITIAL_G, "a number from 0 to 1e30, or 'auto'")),
             "Start of each feature's sum of squared gradients; with more, rare features move less.",
         ),
     )
@@ -380,6 +381,7 @@ class Settings:
         n_rows: int | None = None,
         text_bytes: int = 0,
         class_counts: Mapping[str, int] | None = None,
+        row_weights: tuple[float, float] = (1.0, 1.0),
     ) -> Settings:
         """The same settings with every ``"auto"`` and the number of features decided.
 
@@ -393,13 +395,19 @@ class Settings:
             Bytes of text of these rows.
         class_counts : mapping from str to int, optional
             Rows of each class, possibly of a sample.
+        row_weights : tuple of float
+            Mean of the weights of rows, and of their squares.
         """
-        return replace(self, **recipes.decisions(self, n_classes, n_rows, text_bytes, class_counts))
+        decided = recipes.decisions(self, n_classes, n_rows, text_bytes, class_counts, row_weights)
+        return replace(self, **decided)
 
     def for_plan(self, plan: Plan, n_classes: int | None = None) -> Settings:
         """The same settings with everything decided for the rows of a plan, and its classes if none are given."""
         n_classes = n_classes or len(plan.class_counts)
-        return self.resolve(n_classes, plan.n_rows, plan.text_bytes, plan.class_counts)
+        # Read only if something depends on the weights.
+        is_open = is_auto(self.l2) or is_auto(self.initial_g)
+        row_weights = recipes.row_weight_means(plan) if is_open else (1.0, 1.0)
+        return self.resolve(n_classes, plan.n_rows, plan.text_bytes, plan.class_counts, row_weights)
 
     def with_class_weights(self, class_counts: Mapping[str, int]) -> Settings:
         """The same settings with ``"balanced"`` replaced by the weights ``n / (n_classes * n_c)``."""

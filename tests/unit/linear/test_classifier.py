@@ -405,3 +405,19 @@ def test_an_engine_is_refused_where_one_lane_learns(engine):
     with pytest.raises(SettingsError, match="engine has no effect without several lanes") as caught:
         small().fit(TEXTS, LABELS, engine=engine)
     assert caught.value.hint.endswith("lanes")
+
+
+@pytest.mark.parametrize("y", [TWO, LABELS], ids=["two classes", "three classes"])
+def test_only_ratios_of_weights_change_a_model(y):
+    plain = small().fit(TEXTS, y).decision_function(TEXTS)
+    for scale in (2.0**-10, 2.0**7):
+        by_row = small().fit(TEXTS, y, [scale] * len(y)).decision_function(TEXTS)
+        by_class = small(class_weight=dict.fromkeys(set(y), scale)).fit(TEXTS, y).decision_function(TEXTS)
+        np.testing.assert_allclose(by_row, plain, atol=5e-3)
+        np.testing.assert_allclose(by_class, plain, atol=5e-3)
+
+
+def test_what_a_training_warns_of_is_logged(caplog):
+    small(lanes=100).fit(TEXTS, TWO)
+    assert any("lanes were requested" in record.getMessage() for record in caplog.records)
+    assert {record.name for record in caplog.records} == {"manymill.training"}
