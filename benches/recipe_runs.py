@@ -1,4 +1,4 @@
-"""Predictions of the arms of ``recipe.py``: ours trained anew, those of peers kept in a cache.
+"""Run the models that ``recipe.py`` compares, and cache the predictions of other programs.
 
 An entry of the cache is named by a digest of the peer's settings, its version and NumPy's, the training and test rows,
 and what was predicted: a change in any of them computes it again.

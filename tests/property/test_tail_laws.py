@@ -25,7 +25,7 @@ def lines_of(sizes):
 
 
 def tail_of_lines(lines, share):
-    """The slow twin: the numbers of the lines that start in the last share of the bytes."""
+    """Slow reference: the numbers of the lines that start in the last share of the bytes of a file."""
     n_bytes = sum(map(len, lines))
     start = n_bytes - round(share * n_bytes)
     return [i for i in range(len(lines)) if sum(map(len, lines[:i])) >= start]

@@ -426,6 +426,12 @@ class Plan:
         return self.dataset.memory is not None and self.dataset.memory.is_hashed
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights."""
+        memory = self.dataset.memory
+        return self.columns.weight is not None if memory is None else memory.is_weighted
+
+    @property
     def script_note(self) -> str:
         """How much of the text has no spaces between words, and what its features are; empty if hardly any."""
         if self.unspaced_share <= _SHOWN_UNSPACED:

@@ -269,6 +269,11 @@ class HashedColumns:
         self._offsets = np.concatenate(([0], np.cumsum(texts.text_bytes())))
         self._keys = texts.keys()
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self._weight is not None
+
     def __len__(self) -> int:
         return len(self._texts)
 

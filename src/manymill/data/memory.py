@@ -184,6 +184,11 @@ class ArrowColumns:
         """False: the columns have texts."""
         return False
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.weight is not None
+
     def __len__(self) -> int:
         return len(self.text)
 

@@ -39,7 +39,7 @@ from manymill.validation import is_auto
 # Of two classes, one with a smaller share of the rows is rare.
 _RARE = 0.06
 
-# Features in so many rows are always in the table.
+# The greatest number of rows that a feature must be in for the table to fit.
 _MAX_MIN_ROWS = 1 << 20
 
 # Bucket 0 with weight 0: the table of rows without features.
@@ -56,8 +56,7 @@ def empty_counts(settings: Settings, n_classes: int) -> _core.FeatureCounts:
 def weights_kind(settings: Settings, class_rows: Collection[int]) -> FeatureWeights:
     """The feature weights of the settings; ``"auto"`` is decided by the numbers of rows of the classes.
 
-    Ratios of counts of a class with few rows are mostly noise: where one row in 50 is of a class, idf is better by
-    average precision (``benches/recipe.py``).
+    Ratios of counts of a class with few rows are mostly noise.
     """
     kind = settings.feature_weights
     assert kind is not None

@@ -15,10 +15,10 @@ passes              2                            1
 
 The recipe ``auto`` is standard, or what is better than it on a sample of the rows: see :mod:`manymill.linear.choice`.
 
-``python benches/recipe.py`` measures both. Words tell topics, pairs of words negations, and characters parts of words,
-misspellings and languages. Weights by naive Bayes and by rarity (Wang and Manning 2012; Sparck Jones 1972), a loss with
-a margin, and a penalty that shrinks with the number of rows, as that of a support vector machine with C = 1/0.3, each
-add to the accuracy.
+``python benches/recipe.py`` measures standard and fast. Words tell topics, pairs of words negations, and characters
+parts of words, misspellings and languages. Weights by naive Bayes and by rarity (Wang and Manning 2012; Sparck Jones
+1972), a loss with a margin, and a penalty that shrinks with the number of rows, as that of a support vector machine
+with C = 1/0.3, each add to the accuracy.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ MAX_INITIAL_G = 1e30
 _MIN_BUCKETS, _MAX_BUCKETS = 1 << 18, 1 << 24
 _UNCOUNTED_BUCKETS, _MIN_UNCOUNTED = 1 << 22, 1 << 16
 
-# Bytes of the state of all features and classes; features in the fewest rows are left out beyond. With 36,447 posts of
-# 512 classes, the accuracy was 46.8 % with all of their 846,000 features (1.8 GB), 46.6 % with the 236,000 in two rows
-# or more that this bound leaves, and 46.1 % with half as many bytes.
+# Bytes of the state of all features and classes; features in the fewest rows are left out beyond.
 TABLE_BYTES = 512 << 20
 
 # Numbers of a feature's block in the learner's state: a multiple of 4, or of 8 from this many outputs on.
@@ -120,16 +118,15 @@ def decisions(
     if n_rows is None and settings.feature_weights == AUTO:
         values["feature_weights"] = None
     mean, square = class_weight_means(settings.class_weight, class_counts or {})
-    values["l2"] = settings.l2
+    multiple = times_rows(settings.l2)
+    if multiple is not None and n_rows is None:
+        raise SettingsError.invalid("l2", settings.l2, "a number: the rows are not counted before training")
     if is_auto(settings.l2):
-        is_counted = is_standard and n_rows is not None
-        values["l2"] = mean * row_weights[0] * L2_TIMES_ROWS / max(1, n_rows or 0) if is_counted else 0.0
-    elif (multiple := times_rows(settings.l2)) is not None:
-        if n_rows is None:
-            raise SettingsError.invalid(
-                "l2", settings.l2, "a number: the rows are not counted before training"
-            )
-        values["l2"] = multiple / max(1, n_rows)
+        multiple = L2_TIMES_ROWS if is_standard and n_rows is not None else 0.0
+    if multiple is None:
+        values["l2"] = settings.l2
+    else:
+        values["l2"] = mean * row_weights[0] * multiple / max(1, n_rows or 0)
     values["initial_g"] = settings.initial_g
     if is_auto(settings.initial_g):
         # Softmax spreads small gradients over many outputs: their sums would stay below the start for long.
@@ -148,9 +145,8 @@ def class_weight_means(
 ) -> tuple[float, float]:
     """The mean of the class weights of rows, and of their squares; of more than two classes, the square of the mean.
 
-    Squared gradients of weighted rows are larger by the squares of the weights. Where the weights of one class in 50
-    are balanced the mean of squares raises average precision; with the 57 classes of Debian's sections it lowers
-    accuracy.
+    Squared gradients of weighted rows are larger by the squares of the weights. With many classes, balanced weights of
+    the rarest would decide the mean of the squares, and all other features would hardly move.
     """
     counts = {name: n for name, n in class_counts.items() if n}
     total = sum(counts.values())
@@ -169,10 +165,10 @@ def class_weight_means(
 
 def row_weight_means(plan: Plan) -> tuple[float, float]:
     """The mean of the weights of rows, and of their squares, in the first block of a plan; 1 without weights."""
-    from manymill.data.reader import read
-
-    if plan.dataset.memory is None and plan.columns.weight is None:
+    if not plan.is_weighted:
         return 1.0, 1.0
+    from manymill.data.reader import read  # reads nothing at import, but needs NumPy
+
     batch = next(iter(read(plan)), None)
     weights = [] if batch is None or batch.weight is None else [w for w in batch.weight.tolist() if w > 0]
     if not weights:

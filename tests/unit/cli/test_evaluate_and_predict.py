@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from manymill.cli import main
 from manymill.hash_form import word_form
 from manymill.model import Analyzer, ModelDescription, save_model
 
@@ -35,20 +34,6 @@ def rows(tmp_path):
     lines = [{"body": f"w{i} film", "stars": ("good", "bad")[i % 2], "text": 0} for i in range(200)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
-
-
-@pytest.fixture
-def manymill(monkeypatch, capfd):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
-        monkeypatch.setattr("signal.signal", lambda *args: None)
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capfd.readouterr())
-
-    return run
 
 
 def test_evaluate_reads_the_columns_of_the_training_and_prints_tables(manymill, run_folder, rows):

@@ -1,7 +1,6 @@
 """The commands on forests: train, evaluate and predict tables."""
 
 import json
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,6 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from manymill import load_forest
-from manymill.cli import main
 
 X, Y = make_classification(600, 6, n_informative=4, n_classes=3, random_state=0)
 NAMES = np.array(["ash", "birch", "cedar"])[Y]
@@ -23,20 +21,6 @@ TRAINED, UNSEEN = TABLE.slice(0, 400), TABLE.slice(400)
 @pytest.fixture(autouse=True)
 def own_tables(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-
-@pytest.fixture
-def manymill(monkeypatch, capfd):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
-        monkeypatch.setattr("signal.signal", lambda *args: None)
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture

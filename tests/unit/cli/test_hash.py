@@ -1,13 +1,10 @@
 """The command `hash` as a shell sees it: output, messages, exit codes."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from manymill.cli import main
 
 
 @pytest.fixture
@@ -16,20 +13,6 @@ def rows(tmp_path):
     lines = [{"body": f"w{i} film", "stars": ("good", "bad")[i % 2]} for i in range(50)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
-
-
-@pytest.fixture
-def manymill(monkeypatch, capfd):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
-        monkeypatch.setattr("signal.signal", lambda *args: None)
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capfd.readouterr())
-
-    return run
 
 
 def test_hash_writes_matrix_and_labels_and_says_how_fast_it_was(manymill, rows, tmp_path):

@@ -1,12 +1,10 @@
 """Options of the recipe, of features and of values that are decided: `train` and `plan` as a shell sees them."""
 
 import json
-import sys
 
 import pytest
 
 from manymill import TextClassifier
-from manymill.cli import main
 from manymill.constants import WORD_PATTERN
 
 AUTO_VALUES = (
@@ -31,19 +29,9 @@ def films(tmp_path):
     return path
 
 
-@pytest.fixture
-def manymill(monkeypatch, capfd, tmp_path):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
-        monkeypatch.setattr("signal.signal", lambda *args: None)
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capfd.readouterr())
-
-    return run
+@pytest.fixture(autouse=True)
+def working_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 import click
 import pytest
 
-from manymill.cli import main
 from manymill.cli.options import Size
 from manymill.cli.training_options import ClassWeightsType, ShareOrFile
 
@@ -24,19 +23,9 @@ def films(tmp_path):
     return path
 
 
-@pytest.fixture
-def manymill(monkeypatch, capfd, tmp_path):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["manymill", *map(str, arguments)])
-        monkeypatch.setattr("signal.signal", lambda *args: None)
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capfd.readouterr())
-
-    return run
+@pytest.fixture(autouse=True)
+def working_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
 
 
 def test_train_tells_people_on_stderr_what_was_read_guessed_learnt_and_saved(manymill, films):

@@ -1,4 +1,4 @@
-"""Feature weights from counts equal the formulas of the slow twin; how sorted partitions are."""
+"""Feature weights ignore classes without rows; how sorted partitions are."""
 
 import numpy as np
 import pytest

@@ -64,3 +64,11 @@ def test_what_is_neither_a_number_nor_a_multiple_is_refused(value):
         SettingsError, match=r"l2=.* is invalid: expected a number from 0 to 3.4e38, a multiple "
     ):
         Settings(l2=value)
+
+
+@pytest.mark.parametrize("weights", [None, [0.01 * (1 + i % 3) for i in range(len(TEXTS))]])
+def test_the_multiple_of_the_recipe_is_what_auto_is(weights):
+    auto, multiple = (
+        TextClassifier(l2=l2, n_features=2**10).fit(TEXTS, LABELS, weights) for l2 in ("auto", "0.3/rows")
+    )
+    assert auto.coef_.tobytes() == multiple.coef_.tobytes()

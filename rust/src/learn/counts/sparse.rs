@@ -29,7 +29,7 @@ impl SparseCounts {
         pairs.zip(&self.counts).map(|((j, c), &n)| (j, c, n))
     }
 
-    /// Whether these can be counts of rows: each sum that can be told from two of the arrays is told alike by both.
+    /// Check that these can be counts of rows: sums that follow from two of the arrays must agree.
     pub(super) fn check(&self, n_features: usize, by_class: bool) -> Result<(), LearnError> {
         let n_classes = if by_class { self.features.len() } else { 0 };
         if self.counts.len() != self.features.len()
